@@ -1,0 +1,65 @@
+{{- define "modelyard.fullname" -}}
+{{- if contains "modelyard" .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-modelyard" .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "modelyard.selector" -}}
+app.kubernetes.io/name: modelyard
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "modelyard.labels" -}}
+{{ include "modelyard.selector" . }}
+app.kubernetes.io/part-of: modelyard
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "modelyard.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "modelyard.fullname" .) -}}
+{{- end -}}
+
+{{- define "modelyard.image" -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+
+{{- /* What the operator may do where it watches: exactly what its code calls. tests/chart holds the same as a table. */ -}}
+{{- define "modelyard.rules" -}}
+- apiGroups: [modelyard.dev]
+  resources: [models, modelversions]
+  verbs: [get, list, watch]
+# Also what a stage's `autoPromote` asks for.
+- apiGroups: [modelyard.dev]
+  resources: [promotions]
+  verbs: [get, list, watch, create]
+- apiGroups: [modelyard.dev]
+  resources: [models/status, modelversions/status, promotions/status]
+  verbs: [patch]
+# What serves: applied from the Model's template, removed when the stage or the Model is retired.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+# What the init container of a serving pod fetches, and a Model's `storage.caBundle`.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, create, patch, delete]
+# Why a rollout does not come up.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+# A Model's `storage.credentials`, by name.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,259 @@
+"""The CRDs, generated from the pydantic models: structural schemas with everything that the API server refuses taken out or rewritten.
+
+A keyword that is not known here is refused, so nothing reaches a cluster that nobody thought about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from modelyard.api import meta, model, modelversion, promotion, schema
+
+Schema = dict[str, Any]
+
+# What a structural schema may say, in the order in which it is written.
+_KEPT: Final = (
+    "description", "type", "format", "nullable", "enum", "pattern", "minLength", "maxLength", "minimum", "exclusiveMinimum", "maximum",
+    "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "minProperties", "maxProperties", "default", "required", "properties",
+    "additionalProperties", "items", "x-kubernetes-int-or-string", schema.PRESERVE, schema.LIST_TYPE, schema.LIST_KEYS, schema.VALIDATIONS,
+)  # fmt: skip
+_TYPES: Final = {"object", "array", "string", "integer", "number", "boolean"}
+
+
+class UnsupportedError(ValueError):
+    """A model says something that a CRD cannot, or that this generator does not know; the message has the field and the keyword."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of `kubectl get`; one of priority 1 shows with `-o wide`."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    priority: int = 0
+
+    def dump(self) -> Schema:
+        """As the CRD has it."""
+        said = {"name": self.name, "type": self.type, "jsonPath": self.path, "description": self.description}
+        return said | ({"priority": self.priority} if self.priority else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind as the API server knows it."""
+
+    model: type[meta.Resource]
+    plural: str
+    short: str
+    columns: tuple[Column, ...]
+    selectable: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The kind, such as ModelVersion."""
+        return self.model.__name__
+
+    @property
+    def singular(self) -> str:
+        """The kind as the command line and file names write it."""
+        return self.name.lower()
+
+
+_READY: Final = ".status.conditions[?(@.type=='Ready')]"
+_LAST: Final = (
+    Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date"),
+    Column("Message", f"{_READY}.message", "What is wrong, and who can put it right.", priority=1),
+)
+
+KINDS: Final = (
+    Kind(
+        model.Model,
+        "models",
+        "mdl",
+        (
+            Column("Team", ".spec.owner.team", "Who answers for it."),
+            Column("Risk", ".spec.riskTier", "How much harm it can do."),
+            Column("Versions", ".status.versions.total", "All its versions.", type="integer"),
+            Column("Latest", ".status.versions.latest", "The highest Ready version."),
+            Column("Production", ".status.stages[?(@.name=='production')].current", "What the stage production stands for."),
+            Column("Ready", f"{_READY}.status", "Whether it is as asked."),
+            Column("Reason", f"{_READY}.reason", "Why it is, or is not."),
+            *_LAST[:1],
+            Column("Lifecycle", ".spec.lifecycle", "Active or Retired.", priority=1),
+            Column("Storage", ".spec.storage.uri", "Where its artifacts live.", priority=1),
+            *_LAST[1:],
+        ),
+        (".spec.lifecycle", ".spec.riskTier", ".spec.owner.team"),
+    ),
+    Kind(
+        modelversion.ModelVersion,
+        "modelversions",
+        "mv",
+        (
+            Column("Model", ".spec.model", "The Model."),
+            Column("Version", ".spec.version", "The version."),
+            Column("Phase", ".status.phase", "The state in one word."),
+            Column("Reason", f"{_READY}.reason", "Why it is so."),
+            Column("Format", ".spec.artifact.format", "What the bytes are."),
+            Column("Files", ".status.artifact.files", "Number of files.", type="integer"),
+            Column("Bytes", ".status.artifact.bytes", "Their bytes together.", type="integer"),
+            Column("Stages", ".status.stages[*].name", "Where it runs."),
+            *_LAST[:1],
+            Column("Digest", ".status.artifact.digest", "Digest of the verified bytes.", priority=1),
+            *_LAST[1:],
+        ),
+        (".spec.model", ".spec.version", ".spec.lifecycle", ".spec.artifact.format", ".status.phase"),
+    ),
+    Kind(
+        promotion.Promotion,
+        "promotions",
+        "promo",
+        (
+            Column("Model", ".spec.model", "The Model."),
+            Column("Version", ".spec.version", "The version."),
+            Column("Stage", ".spec.stage", "The stage."),
+            Column("Phase", ".status.phase", "The state in one word."),
+            Column("Reason", f"{_READY}.reason", "Why it is so."),
+            Column("Weight", ".status.rollout.weight", "Share of the traffic in percent.", type="integer"),
+            *_LAST[:1],
+            Column("Requested-By", ".spec.requestedBy", "Who asked.", priority=1),
+            *_LAST[1:],
+        ),
+        (".spec.model", ".spec.version", ".spec.stage", ".spec.requestedBy", ".status.phase"),
+    ),
+)
+
+
+def crd(kind: Kind) -> Schema:
+    """The CustomResourceDefinition of a kind."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{meta.GROUP}"},
+        "spec": {
+            "group": meta.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.singular,
+                "shortNames": [kind.short],
+                "categories": ["modelyard"],
+            },
+            "versions": [
+                {
+                    "name": meta.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [column.dump() for column in kind.columns],
+                    "selectableFields": [{"jsonPath": path} for path in kind.selectable],
+                    "schema": {"openAPIV3Schema": root(kind.model)},
+                }
+            ],
+        },
+    }
+
+
+def root(resource: type[meta.Resource]) -> Schema:
+    """The structural schema of a whole object; its status begins as not yet observed."""
+    said = structural(resource.model_json_schema(by_alias=True), resource.__name__)
+    fields = said["properties"]
+    status = fields["status"] | {"description": "What the operator found and did; nobody else writes it."}
+    status = {"default": {"observedGeneration": -1}} | status
+    named = {
+        "apiVersion": {"type": "string", "description": f"The group and version of this kind: {meta.API_VERSION}."},
+        "kind": {"type": "string", "description": f"The kind: {resource.__name__}."},
+        "metadata": {"type": "object"},
+        "spec": {"description": "What is asked for."} | fields["spec"],
+        "status": _ordered(status),
+    }
+    return _ordered(said | {"required": ["spec"], "properties": named})
+
+
+def structural(said: Mapping[str, Any], where: str) -> Schema:
+    """A JSON schema as pydantic writes it, rewritten as the API server takes it; raises UnsupportedError for what has no such form."""
+    return _rewrite({key: value for key, value in said.items() if key != "$defs"}, said.get("$defs", {}), where, ())
+
+
+def _rewrite(said: Mapping[str, Any], known: Mapping[str, Any], where: str, inside: tuple[str, ...]) -> Schema:
+    if "anyOf" in said:
+        return _rewrite(_merged(_not_null(said["anyOf"], where), said, "anyOf"), known, where, inside)
+    if "$ref" in said:
+        name = said["$ref"].removeprefix("#/$defs/")
+        if name in inside or name not in known:
+            raise UnsupportedError(f"{where}: {name} contains itself, or is not known; a CRD has no references")
+        return _rewrite(_merged(known[name], said, "$ref"), known, where, (*inside, name))
+    # Titles only repeat names. An absent field means the default that our code assumes: the API server never writes into what a user owns.
+    result = {keyword: value for keyword, value in said.items() if keyword not in {"title", "default"}}
+    _rename(result)
+    if result.get("type") not in _TYPES:
+        raise UnsupportedError(f"{where}: a field needs one type, not {result.get('type')!r}")
+    if unknown := sorted(result.keys() - set(_KEPT)):
+        raise UnsupportedError(f"{where}: {', '.join(unknown)} cannot be said in a CRD, or is not known to the generator")
+    if "properties" in result:
+        if result.get("additionalProperties") is False:
+            del result["additionalProperties"]
+        result["properties"] = {name: _rewrite(field, known, f"{where}.{name}", inside) for name, field in result["properties"].items()}
+    if "items" in result:
+        result["items"] = _rewrite(result["items"], known, f"{where}[]", inside)
+    elif result["type"] == "array":
+        raise UnsupportedError(f"{where}: an array needs items")
+    if result["type"] == "object":
+        _object(result, known, where, inside)
+    return _ordered(result)
+
+
+def _not_null(options: list[Schema], where: str) -> Schema:
+    """What may also be null is in Kubernetes a field that may be absent."""
+    real = [option for option in options if option.get("type") != "null"]
+    if {option.get("type") for option in real} == {"integer", "string"}:
+        return {"type": "string", "x-kubernetes-int-or-string": True}
+    if len(real) != 1:
+        raise UnsupportedError(f"{where}: a field has one type, not {len(real)}; use one object and a rule that exactly one of its fields is set")
+    return real[0]
+
+
+def _merged(inner: Mapping[str, Any], outer: Mapping[str, Any], but: str) -> Schema:
+    """What is said nearer to the field wins; rules add up."""
+    rules = [*inner.get(schema.VALIDATIONS, []), *outer.get(schema.VALIDATIONS, [])]
+    merged = {**inner, **{keyword: value for keyword, value in outer.items() if keyword != but}}
+    return merged | ({schema.VALIDATIONS: rules} if rules else {})
+
+
+def _rename(said: Schema) -> None:
+    """Keywords of newer JSON schemas in the words of OpenAPI 3.0."""
+    if "const" in said:
+        said["enum"] = [said.pop("const")]
+    for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if exclusive in said and not isinstance(said[exclusive], bool):
+            said |= {limit: said[exclusive], exclusive: True}
+    if said.pop("uniqueItems", False):
+        said[schema.LIST_TYPE] = "set"
+    if said.pop("x-kubernetes-int-or-string", False):
+        # The API server wants no type beside it; _ordered takes the stand-in away.
+        said |= {"type": "string", "x-kubernetes-int-or-string": True}
+
+
+def _object(said: Schema, known: Mapping[str, Any], where: str, inside: tuple[str, ...]) -> None:
+    more = said.pop("additionalProperties", None)
+    if more is True or more == {}:
+        said[schema.PRESERVE] = True
+    elif isinstance(more, Mapping):
+        if "properties" in said:
+            raise UnsupportedError(f"{where}: an object has either named fields or free keys, not both")
+        said["additionalProperties"] = _rewrite(more, known, f"{where}.*", inside)
+    elif "properties" not in said and schema.PRESERVE not in said:
+        raise UnsupportedError(f"{where}: an object without fields keeps nothing; name its fields, or preserve unknown ones")
+
+
+def _ordered(said: Schema) -> Schema:
+    ordered = {keyword: said[keyword] for keyword in _KEPT if keyword in said}
+    if "x-kubernetes-int-or-string" in ordered:
+        ordered.pop("type", None)
+    return ordered

@@ -1,0 +1,131 @@
+"""Local files as an artifact: which there are, under the rules of `plan/digest.py`, and what they hash to."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from modelyard.cli import outcome, threads
+from modelyard.plan import digest
+
+_CHUNK = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Local:
+    """One file, and how it looked when it was found: size in bytes, time of its last change in nanoseconds."""
+
+    path: str
+    """Relative to the artifact."""
+    source: pathlib.Path
+    size: int
+    changed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Artifact:
+    """Every file of an artifact with its sha256 in hex."""
+
+    files: tuple[Local, ...]
+    hashes: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of its SHA256SUMS."""
+        return digest.of(self.hashes)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files together."""
+        return sum(file.size for file in self.files)
+
+
+def find(root: pathlib.Path) -> tuple[Local, ...]:
+    """The files of a folder, sorted bytewise by path; or the one file that was named.
+
+    Raises:
+        outcome.Stop: it cannot be read, has no files, or a file breaks a rule of artifacts; symbolic links do.
+    """
+    try:
+        if root.is_file():
+            files = [_local(root.name, root)]
+        elif root.is_dir():
+            files = [_local(path, pathlib.Path(entry.path)) for path, entry in _walk(root, "")]
+        elif root.exists():
+            raise outcome.usage(f"{root}: neither a file nor a folder")
+        else:
+            raise outcome.Stop(outcome.Code.NOT_FOUND, f"{root}: there is no such file or folder")
+    except OSError as error:
+        raise unreadable(error, root) from error
+    if not files:
+        raise outcome.usage(f"{root}: has no files, and an artifact needs at least one")
+    if refusal := digest.refuse([file.path for file in files]):
+        raise outcome.usage(f"{root}: {refusal.message}")
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def read(files: Sequence[Local], progress: Callable[[int], object]) -> Artifact:
+    """Hash files, several at a time; `progress` is given the bytes read since it was last called.
+
+    Raises:
+        outcome.Stop: one could not be read, or changed meanwhile.
+    """
+    hashes = threads.each(lambda file: _hash(file, progress), sorted(files, key=lambda file: -file.size))
+    return Artifact(tuple(files), dict(hashes))
+
+
+def unchanged(file: Local) -> None:
+    """Stop when a file is not any more what it was when it was found."""
+    try:
+        now = file.source.stat()
+    except OSError as error:
+        raise unreadable(error, file.source) from error
+    if (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
+        raise outcome.Stop(outcome.Code.NO, f"{file.source} changed while it was being read: wait until it is finished, then try again")
+
+
+def unreadable(error: OSError, path: pathlib.Path) -> outcome.Stop:
+    """What to tell about a file that the system does not let us have."""
+    where = error.filename if isinstance(error.filename, str) else path
+    return outcome.usage(f"{where}: cannot be read: {error.strerror or type(error).__name__}")
+
+
+def _walk(folder: pathlib.Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = below + entry.name
+            if entry.is_symlink():
+                raise outcome.usage(
+                    f"{entry.path}: is a symbolic link, and an artifact holds bytes only: put the file itself there, "
+                    f"for example with `cp --recursive --dereference {folder} COPY`"
+                )
+            if entry.is_dir():
+                yield from _walk(pathlib.Path(entry.path), f"{path}/")
+            elif entry.is_file():
+                yield path, entry
+            else:
+                raise outcome.usage(f"{entry.path}: is neither a file nor a folder (a device, a socket or a pipe): take it away")
+
+
+def _local(path: str, source: pathlib.Path) -> Local:
+    found = source.stat()
+    return Local(path, source, found.st_size, found.st_mtime_ns)
+
+
+def _hash(file: Local, progress: Callable[[int], object]) -> tuple[str, str]:
+    sha256 = hashlib.sha256()
+    try:
+        with file.source.open("rb", buffering=0) as data:
+            if not stat.S_ISREG(os.fstat(data.fileno()).st_mode):
+                raise outcome.usage(f"{file.source}: is not a regular file any more")
+            while chunk := data.read(_CHUNK):
+                sha256.update(chunk)
+                progress(len(chunk))
+    except OSError as error:
+        raise unreadable(error, file.source) from error
+    unchanged(file)
+    return file.path, sha256.hexdigest()

@@ -1,0 +1,55 @@
+"""`modelyard operator`: the operator itself, as the image runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import logging
+import sys
+from typing import Any
+
+import pydantic
+
+from modelyard import edge, settings, watch
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the object it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        line: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for extra in ("object", "reason"):
+            if value := getattr(record, extra, None):
+                line[extra] = value
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def operate() -> int:
+    """Run until told to stop; 0 when it was, 1 when it could not go on, 2 when its settings are wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    try:
+        config = settings.Settings()
+        if not config.fetch_image:
+            raise ValueError("MODELYARD_FETCH_IMAGE is not set: it names the image of the init container, normally the operator's own")
+    except (pydantic.ValidationError, ValueError) as error:
+        print(f"modelyard operator: {error}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        asyncio.run(watch.operate(config))
+    except edge.Unavailable as trouble:
+        logging.getLogger("modelyard").critical("%s", trouble.message)
+        return 1
+    return 0

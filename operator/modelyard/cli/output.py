@@ -1,0 +1,129 @@
+"""What verbs print: results on standard output, everything said on the way on standard error; colour only for a terminal."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TextIO
+
+from modelyard.cli import outcome
+
+
+class Form(enum.StrEnum):
+    """What `-o` can ask for."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+    SUMS = "sums"
+
+
+COLOURS: Final[Mapping[str, str]] = {
+    "Ready": "32", "Succeeded": "32", "Serving": "32", "Granted": "32", "True": "32",
+    "Pending": "33", "Verifying": "33", "RollingOut": "33", "Rolling": "33", "AwaitingApproval": "33", "Unknown": "33", "Deprecated": "33",
+    "Blocked": "31", "Failed": "31", "Quarantined": "31", "Reused": "31", "RolledBack": "31", "Rejected": "31", "Aborted": "31", "False": "31",
+    "Retired": "2", "Superseded": "2",
+}  # fmt: skip
+"""Word of a status → SGR colour."""
+
+
+def form(asked: str | None, *allowed: Form) -> Form:
+    """The form asked for, the first of the allowed ones if none was.
+
+    Raises:
+        outcome.Stop: this verb has no such form.
+    """
+    if asked is None:
+        return allowed[0]
+    if asked not in allowed:
+        raise outcome.usage(f"-o {asked}: this verb prints {', '.join(allowed)}")
+    return Form(asked)
+
+
+def document(value: object, asked: Form) -> str:
+    """A value as JSON or YAML, ending in a newline; keys keep their order."""
+    if asked is Form.JSON:
+        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    import yaml  # noqa: PLC0415  only who asks for YAML waits for it
+
+    class Dumper(yaml.SafeDumper):
+        """Without anchors, which people do not read."""
+
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+            return True
+
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def write(text: str) -> None:
+    """A result, on standard output."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """Something on the way, on standard error."""
+    print("\n".join(safe(line) for line in text.split("\n")), file=sys.stderr, flush=True)
+
+
+def safe(text: str) -> str:
+    """One line of text from a cluster or a store, with what a terminal would obey shown instead: it could rewrite what is seen."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def coloured(stream: TextIO | None = None) -> bool:
+    """Whether a stream is a terminal that wants colour."""
+    stream = stream or sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool = False) -> str:
+    """A table as kubectl prints it: three blanks between columns, nothing cut off."""
+    table = [list(heads), *(list(row) for row in rows)]
+    widths = [max(_cells(row[number]) for row in table) for number in range(len(heads))]
+    lines = []
+    for row in table:
+        parts = [safe(cell) + " " * (width - _cells(cell)) for cell, width in zip(row, widths, strict=True)]
+        if colour:
+            parts = [_painted(part) for part in parts]
+        lines.append("   ".join(parts).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _painted(part: str) -> str:
+    code = COLOURS.get(part.strip())
+    return f"\x1b[{code}m{part}\x1b[0m" if code else part
+
+
+def _cells(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich import cells  # noqa: PLC0415
+
+    return cells.cell_len(safe(text))
+
+
+def size(count: int) -> str:
+    """Bytes for people: `812 B`, `46.3 KiB`, `1.2 GiB`."""
+    if count < 1024:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        amount /= 1024
+        if amount < 1024:
+            break
+    return f"{amount:.1f} {unit}"
+
+
+def many(count: int, noun: str) -> str:
+    """`1 file`, `7 files`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def number(value: float) -> str:
+    """A metric as it was declared: `0.934`, `31` rather than `31.0`."""
+    return repr(value).removesuffix(".0")

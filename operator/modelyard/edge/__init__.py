@@ -1,0 +1,19 @@
+"""What we touch: one module per outside world, and the one exception they may raise."""
+
+from __future__ import annotations
+
+from modelyard.api import reason
+
+
+class Unavailable(Exception):
+    """The world did not answer as it should; trying again may heal it. Shown as `Unknown`, retried with backoff.
+
+    Args:
+        why: what kind of trouble, from the closed list.
+        message: for a person: what is wrong, where, and who can mend it; never a credential.
+    """
+
+    def __init__(self, why: reason.Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = why
+        self.message = message

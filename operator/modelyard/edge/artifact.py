@@ -1,0 +1,265 @@
+"""Artifacts: reads every byte that has to be read, and says what was found; manifests go to the operator's bucket.
+
+Threads do the work. An inspection runs in one thread, which hashes its files itself, largest first; further threads join
+it while they are free. So a small artifact costs one hop, a large one is read several objects at a time, and neither can
+wait for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from typing import Final, TypeVar
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import blobs, listing, store, trouble
+from modelyard.plan import digest, inspection
+
+T = TypeVar("T")
+
+_CLIENTS: Final = 128
+"""Addresses whose connections are kept."""
+_UNFINISHED: Final = 50_000
+"""Files remembered of artifacts that are not whole yet, so that an upload in progress is not read again and again."""
+_DOCUMENTS: Final = 10_000
+"""Evidence objects remembered."""
+_HELP: Final = 8 << 20
+"""Bytes below which help costs more than it brings."""
+_UNKNOWN: Final = -1
+"""Size of an object that was not asked about."""
+
+
+class _Stopped(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Work:
+    """Objects to be hashed, shared by the threads that work on them; the first trouble stops them all."""
+
+    source: store.Store
+    bucket: str
+    todo: collections.deque[store.Object]
+    stop: threading.Event
+    read: dict[str, tuple[store.Object, str]] = dataclasses.field(default_factory=dict)
+    """By key: as it was read, and its sha256."""
+    trouble: BaseException | None = None
+
+    def run(self) -> None:
+        """Hashes until nothing is left."""
+        try:
+            while self.todo:
+                self._next()
+        except BaseException as error:
+            self.trouble = self.trouble or error
+            self.stop.set()
+
+    def _next(self) -> None:
+        with contextlib.suppress(IndexError):  # another thread was faster
+            each = self.todo.popleft()
+            if (read := _hash(self.source, self.bucket, each, self.stop)) is not None:
+                self.read[each.key] = read
+
+
+class Prover:
+    """Reads artifacts and evidence, with as many threads as it was given; keeps connections, and what it must not read twice."""
+
+    def __init__(self, kept: blobs.Blobs, *, versions_at_once: int = 16, objects_at_once: int = 4) -> None:
+        self._blobs = kept
+        self._helpers = objects_at_once - 1
+        self._connections = versions_at_once + objects_at_once
+        self._inspectors = futures.ThreadPoolExecutor(versions_at_once, "inspect")
+        self._readers = futures.ThreadPoolExecutor(max(1, self._helpers), "read")
+        self._listings = listing.Listings()
+        self._stops: set[threading.Event] = set()
+        self._lock = threading.Lock()
+        self._clients: collections.OrderedDict[inspection.Address, store.Store] = collections.OrderedDict()
+        self._unfinished: collections.OrderedDict[tuple[inspection.Address, str], digest.Manifest] = collections.OrderedDict()
+        self._documents: collections.OrderedDict[tuple[inspection.Address, str], tuple[store.Object, str]] = collections.OrderedDict()
+
+    async def inspect(self, request: inspection.Request) -> inspection.Result:
+        """What bytes an artifact has now; raises edge.Unavailable and nothing else."""
+        return await self._in_thread(lambda stop: self._inspect(request, stop))
+
+    async def prove_object(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult:
+        """Whether one document is there with the bytes it should have; raises edge.Unavailable and nothing else."""
+        return await self._in_thread(lambda stop: self._prove_object(request, stop))
+
+    async def blob(self, name: str) -> bytes:
+        """The bytes called `sha256:<hex>`, checked; Unavailable(LedgerUnavailable) when they are gone or were changed."""
+        data = await self._in_thread(lambda _: self._blobs.get(name))
+        if data is None:
+            message = f"the operator's own bucket no longer has {name}; restore it, or have its version verified again"
+            raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
+        return data
+
+    async def keep_blob(self, data: bytes) -> str:
+        """Keeps bytes in the operator's bucket; their name, `sha256:<hex>`."""
+        return await self._in_thread(lambda _: self._blobs.keep(data))
+
+    def close(self) -> None:
+        """Stops what runs; nothing may be asked afterwards."""
+        for stop in list(self._stops):
+            stop.set()
+        self._inspectors.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[[threading.Event], T]) -> T:
+        stop = threading.Event()
+        self._stops.add(stop)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._inspectors, work, stop)
+        finally:
+            self._stops.remove(stop)
+            stop.set()
+
+    def _client(self, address: inspection.Address) -> store.Store:
+        with self._lock:
+            client = self._clients.get(address)
+            if client is None:
+                client = self._clients[address] = store.Store(address, connections=self._connections)
+            self._clients.move_to_end(address)
+            if len(self._clients) > _CLIENTS:
+                self._clients.popitem(last=False)[1].close()
+            return client
+
+    def _inspect(self, request: inspection.Request, stop: threading.Event) -> inspection.Result:
+        began = time.monotonic()
+        scope = inspection.scope(request.uri, request.below)
+        if isinstance(scope, inspection.Refused):
+            return scope
+        where, root = scope
+        source = self._client(request.address)
+        before = [] if request.full else self._before(request)
+        if where.is_prefix:
+            objects = self._listings.below(source, where, root, request.max_listing_age, digest.MAX_FILES)
+            found = {each.key[len(where.key) :]: each for each in objects if each.size or not each.key.endswith("/")}
+        else:
+            # One that has to be read anyhow need not be asked about first.
+            one = source.head(where.bucket, where.key) if before else store.Object(where.key, _UNKNOWN, "")
+            found = {where.name: one} if one else {}
+        if refusal := digest.refuse(list(found)):
+            return inspection.Refused(refusal.reason, f"{request.uri}: {refusal.message}")
+        kept = _unchanged(found, before)
+        if request.pinned:
+            kept = self._still_there(source, where, kept)
+        read = self._read(source, where.bucket, [each for path, each in found.items() if path not in kept], stop)
+        files = [*kept.values(), *(_file(path, *read[each.key]) for path, each in found.items() if each.key in read)]
+        if not files:
+            return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
+        return self._result(request, digest.manifest(files), began)
+
+    def _before(self, request: inspection.Request) -> list[digest.Manifest]:
+        """What is known of an artifact: from its last success, and from the last look at an unfinished one."""
+        known = []
+        if request.previous and (data := self._blobs.get(request.previous)):
+            with contextlib.suppress(ValueError):  # damaged: everything is read again
+                known.append(digest.read_manifest(data))
+        with self._lock:
+            if unfinished := self._unfinished.get((request.address, request.uri)):
+                known.append(unfinished)
+        return known
+
+    def _still_there(self, source: store.Store, where: inspection.Place, kept: Mapping[str, digest.File]) -> dict[str, digest.File]:
+        """Those whose pinned version can still be fetched."""
+
+        def there(item: tuple[str, digest.File]) -> bool:
+            path, file = item
+            key = f"{where.key}{path}" if where.is_prefix else where.key
+            now = source.head(where.bucket, key, file.version_id) if file.version_id else None
+            return file.version_id is None or (now is not None and now.etag == file.etag)
+
+        several = self._readers.map if len(kept) > 1 else map
+        return dict(item for item, well in zip(kept.items(), several(there, kept.items()), strict=True) if well)
+
+    def _read(
+        self, source: store.Store, bucket: str, objects: Sequence[store.Object], stop: threading.Event
+    ) -> Mapping[str, tuple[store.Object, str]]:
+        """Every object as it was read and its sha256, by key; without those that were not there."""
+        work = _Work(source, bucket, collections.deque(sorted(objects, key=lambda each: -each.size)), stop)
+        much = sum(each.size for each in objects) > _HELP
+        helpers = [self._readers.submit(work.run) for _ in range(min(self._helpers, len(objects) - 1))] if much else []
+        work.run()
+        futures.wait([helper for helper in helpers if not helper.cancel()])
+        if work.trouble:
+            raise work.trouble
+        return work.read
+
+    def _result(self, request: inspection.Request, manifest: digest.Manifest, began: float) -> inspection.Result:
+        if request.expected and manifest.digest != request.expected:
+            self._remember(request, manifest)
+            what = f"{len(manifest.files)} files with {manifest.bytes} bytes at {request.uri}"
+            return inspection.Differs(manifest.digest, f"the {what} have the digest {manifest.digest}, not {request.expected}")
+        with self._lock:
+            self._unfinished.pop((request.address, request.uri), None)
+        name = self._blobs.keep(digest.write_manifest(manifest))
+        return inspection.Found(manifest.digest, len(manifest.files), manifest.bytes, name, time.monotonic() - began)
+
+    def _remember(self, request: inspection.Request, manifest: digest.Manifest) -> None:
+        with self._lock:
+            self._unfinished[request.address, request.uri] = manifest
+            self._unfinished.move_to_end((request.address, request.uri))
+            while len(self._unfinished) > 1 and sum(len(other.files) for other in self._unfinished.values()) > _UNFINISHED:
+                self._unfinished.popitem(last=False)
+
+    def _prove_object(self, request: inspection.EvidenceRequest, stop: threading.Event) -> inspection.EvidenceResult:
+        scope = inspection.scope(request.uri, request.below)
+        if isinstance(scope, inspection.Refused):
+            return scope
+        where, _ = scope
+        if where.is_prefix:
+            return inspection.Refused(Reason.PATH_REFUSED, f"{request.uri}: evidence is one object, not a prefix")
+        source = self._client(request.address)
+        name = (request.address, request.uri)
+        known = None if request.full else self._documents.get(name)
+        now = source.head(where.bucket, where.key) if known else None
+        if not known or not now or not now.etag or now != known[0]:
+            known = self._read(source, where.bucket, [store.Object(where.key, _UNKNOWN, "")], stop).get(where.key)
+        if known is None:
+            return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
+        with self._lock:
+            self._documents[name] = known
+            self._documents.move_to_end(name)
+            if len(self._documents) > _DOCUMENTS:
+                self._documents.popitem(last=False)
+        found, wanted = f"sha256:{known[1]}", f"sha256:{request.sha256.removeprefix('sha256:')}"
+        if found != wanted:
+            return inspection.Differs(found, f"{request.uri} has {found}, not {wanted}")
+        return inspection.Proven(found, known[0].size)
+
+
+def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.Event) -> tuple[store.Object, str] | None:
+    """An object as it was read and its sha256; None when nothing was known of it and it is not there."""
+    stream = source.open(bucket, each.key, etag=each.etag or None)
+    if stream is None and each.size == _UNKNOWN:
+        return None
+    if stream is None:
+        raise trouble.replaced(source.address, bucket, each.key)
+    with stream:
+        if each.size not in {_UNKNOWN, stream.object.size}:
+            raise trouble.replaced(source.address, bucket, each.key)
+        sha256 = hashlib.sha256()
+        for chunk in stream:
+            sha256.update(chunk)
+            if stop.is_set():
+                raise _Stopped
+    return stream.object, sha256.hexdigest()
+
+
+def _unchanged(found: Mapping[str, store.Object], before: Sequence[digest.Manifest]) -> dict[str, digest.File]:
+    """The files that are, by size and etag, as they were when they were read."""
+    known = {(file.path, file.size, file.etag): file for manifest in before for file in manifest.files if file.etag}
+    pairs = ((path, known.get((path, each.size, each.etag))) for path, each in found.items())
+    return {path: file for path, file in pairs if file is not None}
+
+
+def _file(path: str, read: store.Object, sha256: str) -> digest.File:
+    return digest.File(path, read.size, sha256, read.etag, read.version_id)

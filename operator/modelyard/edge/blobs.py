@@ -1,0 +1,87 @@
+"""Content-addressed bytes in the operator's own bucket: `blobs/sha256/<hex>`, written once, checked whenever read."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import threading
+from typing import Final
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import store
+from modelyard.plan import digest, inspection
+
+_REMEMBERED: Final = 16 << 20
+"""Bytes of blobs kept in memory."""
+_LARGEST: Final = 1 << 20
+"""Larger ones are not worth remembering."""
+_KNOWN: Final = 65_536
+"""Names of blobs that are known to be there."""
+
+
+class Blobs:
+    """The operator's bucket as a set of bytes by name. Synchronous and thread-safe; trouble is Unavailable(LedgerUnavailable)."""
+
+    def __init__(self, bucket: store.Store, where: inspection.Place) -> None:
+        self._store = bucket
+        self._where = where
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[str, bytes] = collections.OrderedDict()
+        self._bytes = 0
+        self._known: collections.OrderedDict[str, None] = collections.OrderedDict()
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes called `sha256:<hex>`; None when they are not there, or are other bytes now."""
+        with self._lock:
+            if name in self._kept:
+                self._kept.move_to_end(name)
+                return self._kept[name]
+        try:
+            data = self._store.get(self._where.bucket, self._key(name))
+        except edge.Unavailable as error:
+            raise own(error) from None
+        if data is None or digest.named(data) != name:
+            with self._lock:
+                self._known.pop(name, None)
+            return None
+        self._remember(name, data)
+        return data
+
+    def keep(self, data: bytes) -> str:
+        """Writes the bytes unless they are there; their name."""
+        name = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        with self._lock:
+            if name in self._known:
+                return name
+        bucket, key = self._where.bucket, self._key(name)
+        try:
+            # Refused: there already; or damaged, or (at some stores) deleted once, and then only writing over it heals.
+            if not self._store.create(bucket, key, data) and self._store.get(bucket, key) != data:
+                self._store.put(bucket, key, data)
+        except edge.Unavailable as error:
+            raise own(error) from None
+        self._remember(name, data)
+        return name
+
+    def _key(self, name: str) -> str:
+        if not digest.DIGEST.fullmatch(name):
+            raise edge.Unavailable(Reason.STORE_FAILED, f"{ascii(name)} cannot be the name of a blob: it is not sha256:<64 hex digits>")
+        return f"{self._where.key}blobs/sha256/{name.removeprefix('sha256:')}"
+
+    def _remember(self, name: str, data: bytes) -> None:
+        with self._lock:
+            self._known[name] = None
+            while len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+            if len(data) > _LARGEST or name in self._kept:
+                return
+            self._kept[name] = data
+            self._bytes += len(data)
+            while self._bytes > _REMEMBERED:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+
+
+def own(error: edge.Unavailable) -> edge.Unavailable:
+    """Trouble with the operator's bucket, so that nobody looks for it in a Model's."""
+    return edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket: {error.message}")

@@ -1,0 +1,267 @@
+"""What was last seen of the cluster: fed by the informer and by the answers to our own writes, read by whoever observes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal
+
+import pydantic
+
+from modelyard import api
+from modelyard.edge import cluster
+from modelyard.plan import serving, world
+
+Name = tuple[str, str]
+"""Namespace and name."""
+Sort = Literal["version", "model"]
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Key:
+    """One thing to reconcile: `version` inspects the bytes of one ModelVersion, `model` decides everything else of one Model."""
+
+    sort: Sort
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """As logs name it."""
+        return f"{self.sort}/{self.namespace}/{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """One serving object, and the little that is kept of it."""
+
+    name: str
+    model: str
+    resource_version: int
+    generation: int = 0
+    deployment: world.Deployment | None = None
+    pod: world.Pod | None = None
+    owns_replicas: bool = False
+    """Modelyard is the field manager of spec.replicas."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Family:
+    """One model and all that belongs to it."""
+
+    model: api.Model | None = None
+    versions: dict[str, api.ModelVersion] = dataclasses.field(default_factory=dict)
+    promotions: dict[str, api.Promotion] = dataclasses.field(default_factory=dict)
+    objects: dict[tuple[str, str], Seen] = dataclasses.field(default_factory=dict)
+    """Deployments, Services and Pods, by kind and name."""
+
+
+WATCHED: Final = (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION, cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD)
+OURS: Final = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.STAGE}"
+"""The label selector of serving objects."""
+_READERS: Final[Mapping[str, type[api.Model | api.ModelVersion | api.Promotion]]] = {
+    "Model": api.Model,
+    "ModelVersion": api.ModelVersion,
+    "Promotion": api.Promotion,
+}
+
+
+class Cache:
+    """The newest known state of every watched object, by model.
+
+    Older news than what is known is ignored: the informer may still be telling of the time before our own write.
+    """
+
+    def __init__(self) -> None:
+        self._families: dict[Name, _Family] = {}
+        self._where: dict[tuple[str, str, str], tuple[Name, int]] = {}
+        """(kind, namespace, name) -> its family and resource version."""
+
+    def put(self, kind: cluster.Kind, raw: Mapping[str, Any]) -> set[Key]:
+        """Take note of an object; what is to be reconciled because of it."""
+        about = raw.get("metadata") or {}
+        namespace, name, version = about.get("namespace", ""), about.get("name", ""), int(about.get("resourceVersion") or 0)
+        place = (kind.name, namespace, name)
+        known = self._where.get(place)
+        if known and known[1] >= version:
+            return set()
+        try:
+            family, keys = self._store(kind, raw, namespace)
+        except pydantic.ValidationError as error:
+            # The CRD refuses such objects; one that is there all the same is left alone until somebody writes it anew.
+            log.warning(
+                "cannot read this object: %s", error.errors(include_url=False, include_input=False), extra={"object": "/".join(place)}
+            )
+            return set()
+        self._where[place] = (family, version)
+        return keys
+
+    def drop(self, kind: cluster.Kind, namespace: str, name: str) -> set[Key]:
+        """An object is gone."""
+        known = self._where.pop((kind.name, namespace, name), None)
+        if known is None:
+            return set()
+        family = self._families[known[0]]
+        if kind is cluster.MODEL:
+            family.model = None
+        elif kind is cluster.MODEL_VERSION:
+            family.versions.pop(name.removeprefix(f"{known[0][1]}-"), None)
+        elif kind is cluster.PROMOTION:
+            family.promotions.pop(name, None)
+        else:
+            family.objects.pop((kind.name, name), None)
+        if not (family.model or family.versions or family.promotions or family.objects):
+            del self._families[known[0]]
+        keys = {Key("model", *known[0])}
+        if kind is cluster.MODEL:
+            keys |= {Key("version", namespace, one.metadata.name) for one in family.versions.values()}
+        return keys
+
+    def replace(self, kind: cluster.Kind, listed: Iterable[Mapping[str, Any]], scope: str | None = None) -> set[Key]:
+        """The whole truth about a kind, in one namespace or in all: what was not listed is a ghost, and dropped."""
+        keys: set[Key] = set()
+        alive = set()
+        for raw in listed:
+            about = raw["metadata"]
+            alive.add((about.get("namespace", ""), about["name"]))
+            keys |= self.put(kind, raw)
+        mine = [(ns, name) for known, ns, name in self._where if known == kind.name and scope in {None, ns}]
+        ghosts = [place for place in mine if place not in alive]
+        for namespace, name in ghosts:
+            keys |= self.drop(kind, namespace, name)
+        return keys
+
+    def model(self, namespace: str, name: str) -> api.Model | None:
+        """The Model of that name."""
+        family = self._families.get((namespace, name))
+        return family.model if family else None
+
+    def version(self, namespace: str, name: str) -> api.ModelVersion | None:
+        """The ModelVersion of that name (`<model>-<version>`)."""
+        known = self._where.get((cluster.MODEL_VERSION.name, namespace, name))
+        if known is None:
+            return None
+        return self._families[known[0]].versions.get(name.removeprefix(f"{known[0][1]}-"))
+
+    def world(self, namespace: str, name: str) -> world.World:
+        """All that is known of one model."""
+        family = self._families.get((namespace, name)) or _Family()
+        seen = family.objects.values()
+        return world.World(
+            namespace=namespace,
+            name=name,
+            model=family.model,
+            versions=dict(family.versions),
+            promotions=tuple(family.promotions.values()),
+            deployments={one.name.removeprefix(f"{name}-"): one.deployment for one in seen if one.deployment},
+            pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
+        )
+
+    def seen(self, kind: cluster.Kind, namespace: str, model: str, name: str) -> Seen | None:
+        """One serving object."""
+        family = self._families.get((namespace, model))
+        return family.objects.get((kind.name, name)) if family else None
+
+    def keys(self) -> set[Key]:
+        """Everything there is to reconcile."""
+        models = {Key("model", *place) for place in self._families}
+        return models | {
+            Key("version", ns, one.metadata.name) for (ns, _), held in self._families.items() for one in held.versions.values()
+        }
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """How many versions and promotions are in which phase, for the metrics."""
+        counted: dict[str, dict[str, int]] = {"ModelVersion": {}, "Promotion": {}}
+        for family in self._families.values():
+            for kind, members in (("ModelVersion", family.versions), ("Promotion", family.promotions)):
+                for one in members.values():
+                    phase = str(one.status.phase or "Pending")
+                    counted[kind][phase] = counted[kind].get(phase, 0) + 1
+        return counted
+
+    def _store(self, kind: cluster.Kind, raw: Mapping[str, Any], namespace: str) -> tuple[Name, set[Key]]:
+        reader = _READERS.get(kind.name)
+        if reader is None:
+            seen = _READ[kind.name](raw)
+            place = (namespace, seen.model)
+            self._families.setdefault(place, _Family()).objects[kind.name, seen.name] = seen
+            return place, {Key("model", *place)}
+        read = reader.model_validate(raw)
+        if isinstance(read, api.Model):
+            place = read.key
+            family = self._families.setdefault(place, _Family())
+            fresh = family.model is None or family.model.spec.storage != read.spec.storage
+            family.model = read
+            inspected = {Key("version", namespace, one.metadata.name) for one in family.versions.values()} if fresh else set()
+            return place, {Key("model", *place), *inspected}
+        place = (namespace, read.spec.model)
+        family = self._families.setdefault(place, _Family())
+        if isinstance(read, api.ModelVersion):
+            family.versions[read.spec.version] = read
+            return place, {Key("version", *read.key), Key("model", *place)}
+        family.promotions[read.metadata.name] = read
+        return place, {Key("model", *place)}
+
+
+def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
+    return raw["metadata"].get("labels") or {}
+
+
+def _deployment(raw: Mapping[str, Any]) -> Seen:
+    about, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    found = world.Deployment(
+        name=about["name"],
+        uid=about.get("uid", ""),
+        template=(about.get("annotations") or {}).get(serving.TEMPLATE),
+        settled=status.get("observedGeneration", 0) >= about.get("generation", 0),
+        desired=spec.get("replicas", 1),
+        updated=status.get("updatedReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        total=status.get("replicas", 0),
+    )
+    owns = any(
+        entry.get("manager") == "modelyard"
+        and entry.get("operation") == "Apply"
+        and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+        for entry in about.get("managedFields") or []
+    )
+    return Seen(
+        about["name"],
+        _labels(raw).get(serving.MODEL, ""),
+        int(about["resourceVersion"]),
+        about.get("generation", 0),
+        found,
+        owns_replicas=owns,
+    )
+
+
+def _service(raw: Mapping[str, Any]) -> Seen:
+    about = raw["metadata"]
+    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), int(about["resourceVersion"]))
+
+
+def _pod(raw: Mapping[str, Any]) -> Seen:
+    about, labels = raw["metadata"], _labels(raw)
+    pod = world.Pod(labels.get(serving.STAGE, ""), labels.get(serving.VERSION, ""), _trouble(raw.get("status") or {}))
+    return Seen(about["name"], labels.get(serving.MODEL, ""), int(about["resourceVersion"]), pod=pod)
+
+
+def _trouble(status: Mapping[str, Any]) -> str | None:
+    """What keeps a pod from serving, in a sentence without names or times that change from pod to pod."""
+    for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        state, last = one.get("state") or {}, one.get("lastState") or {}
+        ended = state.get("terminated") or last.get("terminated") or {}
+        waiting = state.get("waiting") or {}
+        if ended.get("exitCode") and not one.get("ready"):
+            said = str(ended.get("message") or ended.get("reason") or "").strip().splitlines()
+            return f"container {one['name']} exited with {ended['exitCode']}" + (f": {said[-1]}" if said else "")
+        if waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
+            return f"container {one['name']}: {waiting['reason']}"
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"not scheduled: {condition.get('message') or condition.get('reason')}"
+    return None
+
+
+_READ: Final[Mapping[str, Callable[[Mapping[str, Any]], Seen]]] = {"Deployment": _deployment, "Service": _service, "Pod": _pod}

@@ -1,0 +1,234 @@
+"""The API server: the only module that knows the Kubernetes client. Objects go in and come out as plain dictionaries."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, Self
+from urllib import parse
+
+import aiohttp
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client import api_client, configuration
+
+from modelyard import api, edge
+from modelyard.api.reason import Reason
+
+Json = dict[str, Any]
+
+CONNECTIONS: Final = 20
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=3)
+_PAGE: Final = 500
+_IN_CLUSTER: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """Where the objects of one kind live."""
+
+    name: str
+    plural: str
+    group: str = ""
+    version: str = "v1"
+
+    @property
+    def api_version(self) -> str:
+        """As objects write it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None, sub: str | None = None) -> str:
+        """The URL path of one object, or of all of a namespace or of the cluster."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        parts += ["namespaces", namespace] if namespace else []
+        parts += [self.plural, *((name,) if name else ()), *((sub,) if sub else ())]
+        return "/" + "/".join(parse.quote(part, safe="") for part in parts)
+
+
+MODEL: Final = Kind("Model", "models", api.GROUP, api.VERSION)
+MODEL_VERSION: Final = Kind("ModelVersion", "modelversions", api.GROUP, api.VERSION)
+PROMOTION: Final = Kind("Promotion", "promotions", api.GROUP, api.VERSION)
+DEPLOYMENT: Final = Kind("Deployment", "deployments", "apps")
+SERVICE: Final = Kind("Service", "services")
+CONFIG_MAP: Final = Kind("ConfigMap", "configmaps")
+SECRET: Final = Kind("Secret", "secrets")
+POD: Final = Kind("Pod", "pods")
+EVENT: Final = Kind("Event", "events")
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind for kind in (MODEL, MODEL_VERSION, PROMOTION, DEPLOYMENT, SERVICE, CONFIG_MAP, SECRET, POD, EVENT)
+}
+
+
+class Conflict(Exception):
+    """The object is not any more what it was when this was decided: decide again."""
+
+
+class Refused(Exception):
+    """The API server said no, and will say no again until something is changed.
+
+    Args:
+        status: the HTTP status, such as 403 or 422.
+        message: the API server's words.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach and log in to the API server, for the one other client there is: the informer's."""
+
+    server: str
+    tls: ssl.SSLContext | None
+    headers: Mapping[str, str]
+
+
+class Cluster:
+    """One API server, as one user."""
+
+    def __init__(self, client: api_client.ApiClient, namespace: str) -> None:
+        self._client = client
+        self.namespace = namespace
+        """The namespace of the kubeconfig's context, or the pod's own."""
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, context: str | None = None) -> AsyncIterator[Self]:
+        """Log in as `kubectl` would: KUBECONFIG or ~/.kube/config; inside a pod as its service account.
+
+        Raises:
+            edge.Unavailable: there is no usable configuration; the message says what was looked for.
+        """
+        settings = configuration.Configuration()
+        try:
+            namespace = await _load(settings, context)
+        except (kubernetes_config.ConfigException, OSError, ValueError) as error:
+            message = f"no way to a cluster: {error}; set KUBECONFIG, or run inside a pod with a service account"
+            raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message) from error
+        settings.connection_pool_maxsize = CONNECTIONS
+        settings.client_session_kwargs = {"trust_env": False}  # a proxy for the internet is no way to the cluster
+        async with api_client.ApiClient(settings) as client:
+            client.user_agent = "modelyard"
+            yield cls(client, namespace)
+
+    async def access(self) -> Access:
+        """How this client logs in, with a token that is fresh now."""
+        headers: dict[str, str] = {"User-Agent": "modelyard"}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        settings = self._client.configuration
+        return Access(settings.host, self._client.rest_client.ssl_context if settings.host.startswith("https") else None, headers)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Json | None:
+        """One object, or None."""
+        try:
+            return await self._call("GET", kind.path(namespace, name))
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+
+    async def list(self, kind: Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
+        """All objects of a kind, a page at a time; `labelSelector`, `fieldSelector` and `resourceVersion` as in the API."""
+        query = {"limit": str(_PAGE), **query}
+        while True:
+            page = await self._call("GET", kind.path(namespace), query=query)
+            for item in page.get("items") or []:
+                yield {"apiVersion": kind.api_version, "kind": kind.name, **item}
+            if not (more := (page.get("metadata") or {}).get("continue")):
+                return
+            query = {**{k: v for k, v in query.items() if k != "resourceVersion"}, "continue": more}
+
+    async def create(self, obj: Json) -> Json:
+        """Create an object.
+
+        Raises:
+            Conflict: one of that name exists.
+        """
+        kind, about = KINDS[obj["kind"]], obj["metadata"]
+        return await self._call("POST", kind.path(about["namespace"]), obj, query={"fieldManager": "modelyard"})
+
+    async def apply(self, obj: Json, *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> Json:
+        """Server-side apply: make these fields so and own them."""
+        kind, about = KINDS[obj["kind"]], obj["metadata"]
+        query = {"fieldManager": manager, "force": "true" if force else "false"} | ({"dryRun": "All"} if dry_run else {})
+        path = kind.path(about["namespace"], about["name"])
+        return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
+
+    async def write_status(self, kind: Kind, namespace: str, name: str, resource_version: str, status: Json) -> Json:
+        """Replace the status, if the object is still the one it was decided on.
+
+        Raises:
+            Conflict: it is not, or it is gone.
+        """
+        patch = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        try:
+            return await self._call("PATCH", kind.path(namespace, name, "status"), patch, content="application/json-patch+json")
+        except Refused as refused:
+            if refused.status == 404:
+                raise Conflict(refused.message) from refused
+            raise
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
+        """Delete an object, exactly that one if its uid is given; one that is gone is fine."""
+        body = {"preconditions": {"uid": uid}} if uid else {}
+        with contextlib.suppress(Conflict):
+            try:
+                await self._call("DELETE", kind.path(namespace, name), {**body, "propagationPolicy": "Background"})
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+
+    async def version(self) -> str:
+        """The API server's own version; also the proof that it answers."""
+        return str((await self._call("GET", "/version")).get("gitVersion"))
+
+    async def _call(
+        self, method: str, path: str, body: object = None, *, query: Mapping[str, str] | None = None, content: str = "application/json"
+    ) -> Json:
+        headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": "modelyard"}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = self._client.configuration.host + path + (f"?{parse.urlencode(query)}" if query else "")
+        try:
+            response = await self._client.rest_client.request(method, url, headers=headers, body=body, _request_timeout=_TIMEOUT)
+            text = (await response.read()).decode()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            message = f"the API server {self._client.configuration.host} does not answer: {error or type(error).__name__}"
+            raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message) from error
+        return _read(response.status, text)
+
+
+def _read(status: int, text: str) -> Json:
+    """The answer, or what its status means for us."""
+    try:
+        answer = json.loads(text) if text else {}
+    except ValueError:
+        answer = {}
+    if status < 300:
+        return answer if isinstance(answer, dict) else {}
+    message = (answer.get("message") if isinstance(answer, dict) else None) or text[:300] or f"HTTP {status}"
+    if status == 409:
+        raise Conflict(message)
+    if status in {401, 429} or status >= 500:
+        raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, f"the API server answered {status}: {message}")
+    raise Refused(status, message)
+
+
+async def _load(settings: configuration.Configuration, context: str | None) -> str:
+    if not os.environ.get("KUBECONFIG") and _IN_CLUSTER.exists():
+        kubernetes_config.load_incluster_config(settings)
+        return _IN_CLUSTER.with_name("namespace").read_text().strip()
+    path = os.environ.get("KUBECONFIG") or str(pathlib.Path.home() / ".kube" / "config")
+    await kubernetes_config.load_kube_config(config_file=path, context=context, client_configuration=settings)
+    contexts, active = kubernetes_config.list_kube_config_contexts(config_file=path)
+    chosen = next((one for one in contexts if one["name"] == context), active) if context else active
+    return str(chosen["context"].get("namespace") or "default")

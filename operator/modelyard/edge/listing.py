@@ -1,0 +1,89 @@
+"""Listings, shared: many versions below one prefix that are looked at together cost one walk through it."""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import dataclasses
+import threading
+import time
+from collections.abc import Sequence
+from concurrent import futures
+from typing import Final
+
+from modelyard.edge import store
+from modelyard.plan import inspection
+
+_SHARED: Final = 200_000
+"""Objects that all shared listings together may hold; some 60 MB."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Walk:
+    began: float
+    done: futures.Future[Sequence[store.Object] | None]
+
+
+class Listings:
+    """What is stored, by prefix. Synchronous and thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._walks: collections.OrderedDict[tuple[inspection.Address, inspection.Place], _Walk] = collections.OrderedDict()
+
+    def below(
+        self, bucket: store.Store, prefix: inspection.Place, root: inspection.Place, max_age: float, most: int
+    ) -> Sequence[store.Object]:
+        """The objects below a prefix, sorted by key, no more than `most` and one; from a walk of `root` no older than `max_age` seconds."""
+        shared = self._shared(bucket, root, max_age) if max_age > 0 else None
+        if shared is None:
+            return sorted(_first(bucket, prefix, most + 1), key=_key)
+        start = bisect.bisect_left(shared, prefix.key, key=_key)
+        # "0" follows "/", and a prefix ends in "/".
+        end = bisect.bisect_left(shared, f"{prefix.key[:-1]}0", lo=start, key=_key)
+        return shared[start : min(end, start + most + 1)]
+
+    def _shared(self, bucket: store.Store, root: inspection.Place, max_age: float) -> Sequence[store.Object] | None:
+        """Everything below root; None when that is too much to share."""
+        name = (bucket.address, root)
+        with self._lock:
+            walk = self._walks.get(name)
+            mine = walk is None or walk.began < time.monotonic() - max_age
+            if mine or walk is None:
+                walk = _Walk(time.monotonic(), futures.Future())
+                self._walks[name] = walk
+            self._walks.move_to_end(name)
+        if mine:
+            self._walk(bucket, name, walk)
+        return walk.done.result()
+
+    def _walk(self, bucket: store.Store, name: tuple[inspection.Address, inspection.Place], walk: _Walk) -> None:
+        try:
+            found = _first(bucket, name[1], _SHARED + 1)
+        except BaseException as error:  # whoever waits must hear of it
+            with self._lock:
+                if self._walks.get(name) is walk:
+                    del self._walks[name]
+            walk.done.set_exception(error)
+            return
+        walk.done.set_result(sorted(found, key=_key) if len(found) <= _SHARED else None)
+        with self._lock:
+            while sum(len(_objects(other)) for other in self._walks.values()) > _SHARED:
+                self._walks.popitem(last=False)
+
+
+def _first(bucket: store.Store, prefix: inspection.Place, most: int) -> list[store.Object]:
+    found = []
+    for each in bucket.list(prefix.bucket, prefix.key):
+        found.append(each)
+        if len(found) >= most:
+            break
+    return found
+
+
+def _objects(walk: _Walk) -> Sequence[store.Object]:
+    return (walk.done.result() if walk.done.done() and not walk.done.exception() else None) or ()
+
+
+def _key(found: store.Object) -> str:
+    return found.key

@@ -1,0 +1,294 @@
+"""S3, through the minio SDK: list, read pinned and verified, write, create only. The only module that knows the SDK.
+
+Everything here is synchronous, for threads. Trouble that time can heal is `edge.Unavailable`, with a reason for each sort
+of it and a message that names the endpoint, the bucket and the remedy. No message and no chained exception holds what a
+store or a library said in its own words: those quote signed URLs.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import pathlib
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Self
+from xml.etree import ElementTree
+
+import certifi
+import minio
+import urllib3
+from minio import commonconfig, versioningconfig
+from minio import error as minio_error
+from urllib3 import exceptions as http_error
+
+from modelyard import edge
+from modelyard.edge import trouble
+from modelyard.plan import inspection
+
+CHUNK: Final = 1 << 18
+"""Bytes read at a time: small enough to stay in a core's cache between the read and the hash."""
+_PART: Final = 1 << 24
+"""Smallest part of a multipart upload, bytes."""
+_CONNECT_SECONDS: Final = 5.0
+_READ_SECONDS: Final = 30.0
+"""Longest silence of a store, not longest answer."""
+_AWS: Final = "s3.amazonaws.com"
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+_RETRY: Final = urllib3.Retry(
+    total=3,
+    connect=1,
+    read=1,
+    status=2,
+    other=0,
+    redirect=False,  # a store on the allow-list must not send us elsewhere
+    backoff_factor=0.2,
+    status_forcelist=_BUSY,
+    raise_on_status=False,
+    respect_retry_after_header=False,
+)
+_ONCE: Final = urllib3.Retry(total=1, connect=1, read=0, status=0, other=0, redirect=False, raise_on_status=False)
+"""For create-only writes: the second try of one that arrived would call itself the loser."""
+_LIBRARY: Final = (minio_error.MinioException, http_error.HTTPError, ElementTree.ParseError, ValueError, OSError)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Object:
+    """An object as the store tells it: size in bytes, etag without quotes; a listing knows no version."""
+
+    key: str
+    size: int
+    etag: str
+    version_id: str | None = None
+
+
+class Stream:
+    """One object being read: of one version, in constant memory, never shorter than it should be. A context manager."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, found: Object, explain: Callable[[Exception], edge.Unavailable]) -> None:
+        self.object = found
+        self._response = response
+        self._explain = explain
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All bytes; Unavailable(StoreTruncated) if they end too early."""
+        left = self.object.size
+        try:
+            while left:
+                # As stored: a Content-Encoding is the object's business.
+                chunk = self._response.read(min(CHUNK, left), decode_content=False)
+                if not chunk:
+                    raise http_error.ProtocolError("end of stream")
+                left -= len(chunk)
+                yield chunk
+        except _LIBRARY as error:
+            raise self._explain(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A connection with bytes left in it cannot be used again.
+        if not self._response.closed:
+            self._response.close()
+        self._response.release_conn()
+
+
+class Store:
+    """One object store, seen with one set of credentials. Thread-safe; keeps connections open."""
+
+    def __init__(self, address: inspection.Address, *, connections: int = 32) -> None:
+        self.address = address
+        with self._troubles(""):
+            url = urllib3.util.parse_url(address.endpoint or f"https://{_AWS}")
+            secure = url.scheme == "https"
+            options: dict[str, Any] = {"ssl_context": self._trust()} if secure else {}
+            self._http = urllib3.PoolManager(
+                num_pools=4,
+                maxsize=connections,
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+                retries=_RETRY,
+                **options,
+            )
+            keys = address.credentials
+            self._client = minio.Minio(
+                (url.netloc or "") + (url.path or "").rstrip("/"),
+                access_key=keys.access_key if keys else None,
+                secret_key=keys.secret_key if keys else None,
+                session_token=keys.session_token if keys else None,
+                secure=secure,
+                region=address.region or "us-east-1",
+                http_client=self._http,
+            )
+
+    def close(self) -> None:
+        """Lets the idle connections go; reads under way end by themselves."""
+        self._http.clear()
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
+        """Every object whose key begins with the prefix, page by page."""
+        with self._troubles(bucket):
+            for found in self._client.list_objects(bucket, prefix, recursive=True):
+                yield Object(str(found.object_name), found.size or 0, found.etag or "")
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> Object | None:
+        """What is stored of an object, or of one version of it; None when it is not there."""
+        with self._troubles(bucket, key):
+            try:
+                found = self._client.stat_object(bucket, key, version_id=version_id)
+            except minio_error.S3Error as error:
+                # A version id that another kind of store made up is malformed to this one, not missing.
+                if error.response.status in ({400, 404, 405} if version_id else {404}):
+                    return None
+                raise
+            return Object(key, found.size or 0, found.etag or "", found.version_id)
+
+    def open(self, bucket: str, key: str, *, etag: str | None = None, version_id: str | None = None) -> Stream | None:
+        """Starts reading an object; None when it is not there.
+
+        With an etag or a version it is that one or nothing: Unavailable(StoreReplaced) when it is gone or another is in its place.
+        """
+        pinned = etag is not None or version_id is not None
+        with self._troubles(bucket, key):
+            headers: dict[str, Any] = {"If-Match": f'"{etag}"'} if etag else {}
+            try:
+                response = self._client.get_object(bucket, key, request_headers=headers, version_id=version_id)
+            except minio_error.S3Error as error:
+                if error.response.status == 412 or (error.response.status in {404, 405} and error.code != "NoSuchBucket"):
+                    if pinned:
+                        raise trouble.replaced(self.address, bucket, key) from None
+                    return None
+                raise
+            found = _described(key, response)
+            stream = Stream(response, found, lambda error: _cut(error, self.address, bucket, key))
+            if etag and found.etag and found.etag != etag:
+                stream.__exit__()
+                raise trouble.replaced(self.address, bucket, key)
+            return stream
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        """A small object's bytes; None when it is not there."""
+        stream = self.open(bucket, key)
+        if stream is None:
+            return None
+        with stream:
+            return b"".join(stream)
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Writes a small object, over one that may be there."""
+        self._write(bucket, key, data, {})
+
+    def create(self, bucket: str, key: str, data: bytes) -> bool:
+        """Writes a small object only if there is none; False when there is (or, at some stores, was) one."""
+        return self._write(bucket, key, data, {"If-None-Match": "*"})
+
+    def _write(self, bucket: str, key: str, data: bytes, condition: dict[str, str]) -> bool:
+        # The SDK turns headers it does not know into user metadata; a presigned URL leaves the request to us.
+        checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        headers = condition | {"Content-Type": "application/octet-stream", "Content-MD5": checksum}
+        with self._troubles(bucket, key):
+            for _ in range(3):
+                url = self._client.get_presigned_url("PUT", bucket, key, expires=datetime.timedelta(minutes=5))
+                response = self._http.request(
+                    "PUT", url, body=data, headers=headers, redirect=False, retries=_ONCE if condition else _RETRY
+                )
+                if response.status in {200, 201, 204}:
+                    return True
+                if response.status == 412:
+                    return False
+                if response.status != 409:
+                    break
+                # AWS: two writers at the same moment, and neither has won yet.
+            raise minio_error.S3Error.fromxml(response) if response.data else minio_error.ServerError("", response.status)
+
+    def upload(self, bucket: str, key: str, path: pathlib.Path, progress: Callable[[int], object] | None = None) -> None:
+        """Uploads a file of any size, in parts when it is large; `progress` is given the number of bytes read since it was last called."""
+        size = path.stat().st_size
+        part = max(_PART, -(-size // 9_000 >> 20) << 20)
+        with self._troubles(bucket, key), path.open("rb") as data:
+            self._client.put_object(bucket, key, data, size, part_size=part, progress=_Progress(progress) if progress else None)
+
+    def delete(self, bucket: str, key: str, version_id: str | None = None) -> None:
+        """Deletes an object, or one version of it for good."""
+        with self._troubles(bucket, key):
+            self._client.remove_object(bucket, key, version_id=version_id)
+
+    def bucket_exists(self, bucket: str) -> bool:
+        """Whether the bucket is there, and these credentials may see it."""
+        with self._troubles(bucket):
+            return bool(self._client.bucket_exists(bucket))
+
+    def make_bucket(self, bucket: str, *, versioning: bool = False, object_lock: bool = False) -> None:
+        """Makes a bucket if it is not there; Object Lock has to be asked for now or never."""
+        with self._troubles(bucket):
+            if not self._client.bucket_exists(bucket):
+                self._client.make_bucket(bucket, object_lock=object_lock)
+            if versioning and not object_lock:
+                self._client.set_bucket_versioning(bucket, versioningconfig.VersioningConfig(commonconfig.ENABLED))
+
+    def _trust(self) -> ssl.SSLContext:
+        if self.address.ca_pem is None:
+            return ssl.create_default_context(cafile=certifi.where())
+        return ssl.create_default_context(cadata=self.address.ca_pem)
+
+    @contextlib.contextmanager
+    def _troubles(self, bucket: str, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except _LIBRARY as error:
+            raise _trouble(error, self.address, bucket, key) from None
+
+
+class _Progress:
+    """What the SDK wants of a progress bar."""
+
+    def __init__(self, tell: Callable[[int], object]) -> None:
+        self._tell = tell
+
+    def set_meta(self, object_name: str, total_length: int) -> None:
+        """Of no use here."""
+
+    def update(self, length: int) -> None:
+        """Some more bytes."""
+        self._tell(length)
+
+
+def _described(key: str, response: urllib3.BaseHTTPResponse) -> Object:
+    headers = response.headers
+    if "content-length" not in headers:
+        raise ValueError("no Content-Length")
+    return Object(key, int(headers["content-length"]), headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
+
+
+def _cut(error: Exception, address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+    """Trouble in the middle of a read."""
+    if isinstance(error, http_error.ProtocolError | ConnectionError):
+        return trouble.truncated(address, bucket, key)
+    return _trouble(error, address, bucket, key)
+
+
+def _trouble(error: Exception, address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+    """The one place where the libraries' exceptions become ours."""
+    match error:
+        case http_error.MaxRetryError(reason=Exception() as reason):
+            return _trouble(reason, address, bucket, key)
+        case minio_error.S3Error():
+            return trouble.answered(error.response.status, error.code or "", address, bucket, key)
+        case minio_error.ServerError():
+            return trouble.answered(error.status_code, "", address, bucket, key)
+        case minio_error.InvalidResponseError():
+            return trouble.answered(error._code, "", address, bucket, key)  # noqa: SLF001 - the SDK tells the status nowhere else
+        case http_error.SSLError() | ssl.SSLError():
+            return trouble.untrusted(error, address)
+        case http_error.NameResolutionError():
+            return trouble.silent(address, "its name is not known")
+        case http_error.NewConnectionError() | http_error.ProtocolError() | OSError():
+            cause = error.__cause__ or error.__context__ or error
+            return trouble.silent(address, getattr(cause, "strerror", None) or "the connection broke")
+        case http_error.TimeoutError():
+            return trouble.silent(address, "it took too long")
+        case _:
+            return trouble.strange(address, bucket)

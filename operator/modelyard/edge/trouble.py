@@ -1,0 +1,80 @@
+"""What is wrong with an object store, told apart and told to a person: endpoint, bucket, remedy, and never a credential."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.plan import inspection
+
+_CREDENTIALS: Final = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidSecurity", "RequestTimeTooSkewed"}
+)
+_THROTTLED: Final = frozenset({"ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"})
+_GATEWAY: Final = frozenset({502, 503, 504})
+
+
+def answered(status: int, code: str, address: inspection.Address, bucket: str, key: str = "") -> edge.Unavailable:
+    """What an HTTP status and an S3 error code (empty: none) mean."""
+    where = f"{address}, bucket {bucket}"
+    said = f"{status} {code}".strip()
+    if code in _CREDENTIALS:
+        return edge.Unavailable(Reason.STORE_FORBIDDEN, f"{where}: the credentials are not valid ({said}); correct the Secret")
+    if status in {401, 403}:
+        who = "these credentials" if address.credentials else "anonymous requests (no credentials are given)"
+        message = f"{where}: the store refuses {who} ({said}); allow them to list the bucket and read its objects"
+        return edge.Unavailable(Reason.STORE_FORBIDDEN, message)
+    if code == "NoSuchBucket":
+        return edge.Unavailable(Reason.STORE_BUCKET_MISSING, f"{where}: the bucket does not exist; make it, or correct the URI")
+    if status == 429 or code in _THROTTLED or code.startswith("SlowDown"):
+        return edge.Unavailable(Reason.STORE_THROTTLED, f"{where}: the store asks for fewer requests ({said}); it is asked again later")
+    if status in _GATEWAY and not code:
+        return edge.Unavailable(Reason.STORE_UNREACHABLE, f"{address} does not answer: something before it says {status}; is the store up?")
+    what = f" for {ascii(key)}" if key else ""
+    message = f"{where}: the store answers {said}{what}; see the store's log, and check endpoint and region"
+    return edge.Unavailable(Reason.STORE_FAILED, message)
+
+
+def silent(address: inspection.Address, why: str) -> edge.Unavailable:
+    """No answer at all."""
+    message = f"{address} does not answer: {why}; check the endpoint and the network"
+    return edge.Unavailable(Reason.STORE_UNREACHABLE, message)
+
+
+def strange(address: inspection.Address, bucket: str) -> edge.Unavailable:
+    """An answer that is not S3, or a name that cannot be asked for."""
+    what = f"{address}, bucket {bucket}" if bucket else f"{address}"
+    message = f"{what}: what answers there is not S3, or the endpoint, bucket, region or key is none; check endpoint, region and URI"
+    return edge.Unavailable(Reason.STORE_FAILED, message)
+
+
+def truncated(address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+    """Fewer bytes than were announced."""
+    message = f"the read of {_uri(bucket, key)} at {address} ended before the object did; it is read again"
+    return edge.Unavailable(Reason.STORE_TRUNCATED, message)
+
+
+def replaced(address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+    """Not the object that was there a moment ago."""
+    message = f"{_uri(bucket, key)} at {address} was replaced or deleted while it was read; it is read again"
+    return edge.Unavailable(Reason.STORE_REPLACED, message)
+
+
+def untrusted(error: Exception, address: inspection.Address) -> edge.Unavailable:
+    """TLS that could not be agreed upon; whether it is the certificate, the bundle, or no TLS at all."""
+    cause = error if isinstance(error, ssl.SSLError) else error.args[0] if error.args else None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        message = (
+            f"the TLS certificate of {address} is not trusted ({cause.verify_message}); "
+            "name its authority in spec.storage.caBundle, or correct the endpoint or the certificate"
+        )
+        return edge.Unavailable(Reason.STORE_CERTIFICATE, message)
+    if isinstance(error, ssl.SSLError):  # not from a connection: from reading the bundle
+        return edge.Unavailable(Reason.STORE_CERTIFICATE, f"the CA bundle for {address} is not PEM; correct its key ca.crt")
+    return silent(address, "it does not speak TLS, and an endpoint that is plain HTTP begins with http://")
+
+
+def _uri(bucket: str, key: str) -> str:
+    return ascii(f"s3://{bucket}/{key}")[1:-1]

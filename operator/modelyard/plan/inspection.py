@@ -1,0 +1,172 @@
+"""Inspections: the question what bytes are in the store, and its answers. A wrong digest is an answer, not an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Final
+
+from modelyard.api.reason import Reason
+from modelyard.plan import digest
+
+_URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a Secret holds; never printed."""
+
+    access_key: str = dataclasses.field(repr=False)
+    secret_key: str = dataclasses.field(repr=False)
+    session_token: str | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Address:
+    """An object store and who asks it; equal ones share connections."""
+
+    endpoint: str | None = None
+    """`http://host:port` or `https://host`; None is AWS S3."""
+    region: str | None = None
+    """None is us-east-1."""
+    credentials: Credentials | None = None
+    """None is anonymous."""
+    ca_pem: str | None = dataclasses.field(default=None, repr=False)
+    """PEM certificates to trust instead of the well-known ones."""
+
+    def __str__(self) -> str:
+        """The endpoint as a person would name it, without anything secret."""
+        return (self.endpoint or f"AWS S3 ({self.region or 'us-east-1'})").rpartition("@")[2]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A bucket and a key; a key that is empty or ends in `/` is a prefix."""
+
+    bucket: str
+    key: str
+
+    @property
+    def is_prefix(self) -> bool:
+        """Many objects, not one."""
+        return not self.key or self.key.endswith("/")
+
+    @property
+    def name(self) -> str:
+        """The last segment of the key."""
+        return self.key.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        """The URI."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What bytes does this artifact have?"""
+
+    address: Address
+    uri: str
+    below: str
+    """The Model's `storage.uri`; nothing outside is ever touched."""
+    expected: str | None = None
+    """The digest it should have; None pins what is there (one object only)."""
+    previous: str | None = None
+    """The manifest of the last success (`status.artifact.manifest`): what has not changed since is not read again."""
+    full: bool = False
+    """Read every byte, changed or not."""
+    pinned: bool = False
+    """Also ask for each pinned object version whether it is still there: for versions that hold a stage."""
+    max_listing_age: float = 0.0
+    """Seconds; above 0 one listing of `below` is shared by all versions of a model that are looked at within that time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """Every byte was read, now or before, and has the expected digest (or none was expected)."""
+
+    digest: str
+    files: int
+    bytes: int
+    manifest: str
+    """`sha256:…` of the manifest, which is in the operator's bucket."""
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Differs:
+    """Every byte was read and the digest is another: an upload in progress, or changed bytes."""
+
+    digest: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Missing:
+    """There is nothing."""
+
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """What is there can never be an artifact, or may not be looked at; a person must act."""
+
+    reason: Reason
+    message: str
+
+
+Result = Found | Differs | Missing | Refused
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EvidenceRequest:
+    """Is this document there, with these bytes?"""
+
+    address: Address
+    uri: str
+    below: str
+    sha256: str
+    """Hex, or `sha256:` and hex."""
+    full: bool = False
+    """Read it again even if it has not changed since this process read it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proven:
+    """The document has the declared bytes."""
+
+    sha256: str
+    """`sha256:…`."""
+    bytes: int
+
+
+EvidenceResult = Proven | Differs | Missing | Refused
+
+
+def place(uri: str) -> Place | None:
+    """The bucket and key of `s3://bucket/key`; None when it is no such URI or its path could be read in two ways."""
+    match = _URI.fullmatch(uri)
+    if match is None:
+        return None
+    found = Place(match[1], match[2])
+    path = found.key.removesuffix("/")
+    return None if (path or found.key) and digest.refuse([path]) else found
+
+
+def inside(uri: str, below: str) -> bool:
+    """Whether a URI is strictly below the Model's `storage.uri`: `s3://models/fraud-evil/x` is not below `s3://models/fraud/`."""
+    inner, outer = place(uri), place(below)
+    if inner is None or outer is None or inner.bucket != outer.bucket:
+        return False
+    root = outer.key if outer.is_prefix else f"{outer.key}/"
+    return inner.key.startswith(root) and inner.key != root
+
+
+def scope(uri: str, below: str) -> tuple[Place, Place] | Refused:
+    """Where an artifact or document is, and the prefix that all of the Model's are below; or that it is not `inside`."""
+    where, root = place(uri), place(below)
+    if where and root and inside(uri, below):
+        return where, root if root.is_prefix else Place(root.bucket, f"{root.key}/")
+    message = f"{ascii(uri)[1:-1]} is not below the Model's spec.storage.uri {ascii(below)[1:-1]}: move it there, or register a version that is"
+    return Refused(Reason.PATH_NOT_ALLOWED, message)

@@ -1,0 +1,192 @@
+"""The arbiter of one model: its promotions, its stages, what they serve, and the claims on its versions, in one decision."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+
+from modelyard import api
+from modelyard.api import model as model_api
+from modelyard.api import modelversion
+from modelyard.api import promotion as promotion_api
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, precedence, promotion, serving, stage
+from modelyard.plan import world as seen
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do for one model, in the order in which it is done; only what differs from what already is."""
+
+    ask: tuple[seen.Question, ...] = ()
+    """Answer these first, and decide again."""
+    claims: Mapping[str, tuple[modelversion.StageClaim, ...]] = dataclasses.field(default_factory=dict)
+    """By version: the stages that run it."""
+    promotions: Mapping[str, promotion_api.PromotionStatus] = dataclasses.field(default_factory=dict)
+    """By name."""
+    status: model_api.ModelStatus | None = None
+    serve: tuple[serving.Serve, ...] = ()
+    """All wishes, not only new ones: applying the same again costs nothing and puts back what was changed by hand."""
+    remove: tuple[str, ...] = ()
+    """Stages whose serving objects are to go."""
+    create: tuple[tuple[str, str], ...] = ()
+    """(stage, version) that autoPromote asks for."""
+    events: tuple[fact.Event, ...] = ()
+    again: datetime.timedelta | None = None
+
+
+def decide(world: seen.World, now: datetime.datetime) -> Plan:
+    """What this model should do next."""
+    turns = [stage.take(world, name, now) for name in _names(world)]
+    questions = (*dry_runs(world), *(question for turn in turns for question in turn.ask))
+    if open_questions := tuple(question for question in dict.fromkeys(questions) if question not in world.answers):
+        return Plan(ask=open_questions)
+    told = [one for turn in turns for one in turn.told]
+    promotions = {one.promotion.metadata.name: promotion.status(one, now) for one in told}
+    changed = {one.promotion.metadata.name for one in told if promotions[one.promotion.metadata.name] != one.promotion.status}
+    events = tuple(event for one in told if one.promotion.metadata.name in changed for event in promotion.events(one))
+    times = [turn.again for turn in turns if turn.again is not None]
+    plan = Plan(
+        promotions={name: status for name, status in promotions.items() if name in changed},
+        events=events,
+        again=max(min(times), datetime.timedelta(seconds=1)) if times else None,
+    )
+    if world.model is None:
+        return plan
+    stages = [turn.status for turn in turns if world.stage(turn.status.name)]
+    wishes = tuple(_wishes(world, stages))
+    status = _status(world, turns, stages, now)
+    return dataclasses.replace(
+        plan,
+        claims=dict(_claims(world, stages, now)),
+        status=status if status != world.model.status else None,
+        serve=wishes,
+        remove=tuple(sorted(set(world.deployments) - {wish.stage for wish in wishes})),
+        create=tuple((turn.status.name, turn.auto) for turn in turns if turn.auto),
+        events=(*events, *_model_events(world.model, status)),
+    )
+
+
+def _names(world: seen.World) -> list[str]:
+    """Every stage that is declared, recorded, or asked for; the declared first, in their order."""
+    recorded = [one.name for one in (world.model.status.stages if world.model else None) or []]
+    asked = sorted({one.spec.stage for one in world.promotions})
+    return list(dict.fromkeys([*(one.name for one in world.stages()), *recorded, *asked]))
+
+
+def dry_runs(world: seen.World) -> list[seen.DryRun]:
+    """What the API server is asked about each template that is declared now."""
+    return [
+        seen.DryRun(declared.name, serving.source(declared.serving))
+        for declared in world.stages()
+        if declared.serving and declared.serving.strategy in {None, *serving.STRATEGIES}
+    ]
+
+
+def _wishes(world: seen.World, stages: Sequence[model_api.StageStatus]) -> Iterator[serving.Serve]:
+    """What each stage is to run: what is being rolled out, else what it stands for."""
+    for stands in stages:
+        declared = world.stage(stands.name)
+        template = (stands.rollout and stands.rollout.template) or (stands.serving and stands.serving.template)
+        if declared is None or declared.serving is None or not template:
+            continue
+        holder = stands.promotion and next((one for one in world.promotions if one.metadata.uid == stands.promotion.uid), None)
+        deadline = declared.serving.progress_deadline or model_api.DEFAULT_PROGRESS_DEADLINE
+        yield serving.Serve(
+            model=world.name,
+            stage=stands.name,
+            template=template,
+            replicas=declared.serving.replicas,
+            strategy=declared.serving.strategy or model_api.Strategy.ROLLING_UPDATE,
+            paused=bool(holder and holder.spec.paused),
+            deadline=max(1, int(deadline.total_seconds())),
+        )
+
+
+def _claims(
+    world: seen.World, stages: Sequence[model_api.StageStatus], now: datetime.datetime
+) -> Iterator[tuple[str, tuple[modelversion.StageClaim, ...]]]:
+    """A version is claimed before its first pod and released after its last."""
+    wanted: dict[str, dict[str, modelversion.StageState]] = {}
+    for pod in world.pods:
+        wanted.setdefault(pod.version, {})[pod.stage] = modelversion.StageState.SERVING
+    for stands in stages:
+        declared = world.stage(stands.name)
+        serves = declared is not None and declared.serving is not None
+        if stands.current:
+            state = modelversion.StageState.SERVING if serves else modelversion.StageState.GRANTED
+            wanted.setdefault(stands.current, {})[stands.name] = state
+        if stands.rollout and stands.rollout.version != stands.current:
+            wanted.setdefault(stands.rollout.version, {})[stands.name] = modelversion.StageState.ROLLING
+    for version, subject in world.versions.items():
+        before = {claim.name: claim for claim in subject.status.stages or []}
+        after = []
+        for name, state in sorted(wanted.get(version, {}).items()):
+            was = before.get(name)
+            # A pod alone keeps a claim as it was; only the stage's own word changes it.
+            after.append(
+                was if was and was.state == state else modelversion.StageClaim(name=name, state=state, since=now.replace(microsecond=0))
+            )
+        if after != (subject.status.stages or []):
+            yield version, tuple(after)
+
+
+def _status(
+    world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[model_api.StageStatus], now: datetime.datetime
+) -> model_api.ModelStatus:
+    assert world.model is not None
+    was = world.model.status
+    generation = world.model.metadata.generation
+    return model_api.ModelStatus(
+        observed_generation=generation,
+        conditions=fact.settle(was.conditions, _conditions(world, turns, stages), generation, now),
+        versions=_counts(world),
+        stages=[_with_serving(world, stands) for stands in stages],
+        ledger=was.ledger,
+    )
+
+
+def _conditions(world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[model_api.StageStatus]) -> dict[str, fact.State]:
+    broken = [answer for question, answer in world.answers.items() if isinstance(question, seen.DryRun) and isinstance(answer, fact.Fact)]
+    live = set(_wishes(world, stages))
+    broken += [why for wish, why in world.refused.items() if wish in live]
+    broken += [turn.trouble for turn in turns if turn.trouble]
+    if broken:
+        return {"Ready": fact.State.false(broken[0]), "Stalled": fact.State.true(broken[0].reason, broken[0].message)}
+    moving = [one for one in stages if one.rollout and not one.promotion]
+    if moving:
+        message = f"the changed template of {', '.join(one.name for one in moving)} is being rolled out"
+        said = fact.Fact(Reason.ROLLING_OUT, message)
+        return {"Ready": fact.State.false(said), "Reconciling": fact.State.true(said.reason, said.message)}
+    return {"Ready": fact.State.true(Reason.READY, "every stage is as it is asked to be")}
+
+
+def _counts(world: seen.World) -> model_api.VersionCounts:
+    ready = sum(1 for one in world.versions.values() if one.status.phase == api.VersionPhase.READY)
+    latest = max(world.versions, key=precedence.rank, default=None)
+    return model_api.VersionCounts(total=len(world.versions), ready=ready, latest=latest)
+
+
+def _with_serving(world: seen.World, stands: model_api.StageStatus) -> model_api.StageStatus:
+    """The stage's status with what its Deployment says now."""
+    deployment = world.deployments.get(stands.name)
+    if deployment is None:
+        kept = stands.serving.model_copy(update={"desired": None, "available": None}) if stands.serving else None
+        return stands.model_copy(update={"serving": kept})
+    known = stands.serving or model_api.ServingStatus(deployment=deployment.name)
+    return stands.model_copy(
+        update={"serving": known.model_copy(update={"desired": deployment.desired, "available": deployment.available})}
+    )
+
+
+def _model_events(model: api.Model, status: model_api.ModelStatus) -> Iterator[fact.Event]:
+    was, now = fact.find(model.status.conditions, "Ready"), fact.find(status.conditions, "Ready")
+    if now and (was is None or (was.status, was.reason) != (now.status, now.reason)) and (was or now.status != api.ConditionStatus.TRUE):
+        yield fact.happened(model, Reason(now.reason), now.message, warning=fact.find(status.conditions, "Stalled") is not None)
+    before = {one.name: one for one in model.status.stages or []}
+    for stands in status.stages or []:
+        old = before.get(stands.name)
+        if stands.current and (old is None or old.current != stands.current):
+            came = f" (was {old.current})" if old and old.current else ""
+            yield fact.happened(model, Reason.SUCCEEDED, f"{stands.name} stands for {stands.current}{came}")

@@ -1,0 +1,340 @@
+"""One version: are its bytes what it claims to be, and is its evidence there?"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+import rfc8785
+
+from modelyard import api
+from modelyard.api import model as model_api
+from modelyard.api import modelversion
+from modelyard.api.modelversion import VersionLifecycle, VersionPhase
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, inspection
+
+CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
+"""`checkedAt` is written at least this often while nothing changes; each recheck would be a write for nothing."""
+FIRST_LOOK: Final = datetime.timedelta(seconds=5)
+LAST_LOOK: Final = datetime.timedelta(minutes=1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient and how diligent verification is; from the settings."""
+
+    patience: datetime.timedelta
+    recheck: datetime.timedelta
+    rehash: datetime.timedelta
+    endpoints: tuple[str, ...]
+    """Allowed endpoints; `*` is any."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """What this process remembers of a version between two looks; losing it costs one more look."""
+
+    checked: datetime.datetime | None = None
+    generation: int = 0
+    looks: int = 0
+    """Looks in a row that found the artifact incomplete."""
+    differs: str | None = None
+    """The wrong digest that was found last."""
+    differs_since: datetime.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """One version and what was found about it."""
+
+    version: api.ModelVersion
+    model: api.Model | None
+    limits: Limits
+    memory: Memory = Memory()
+    address: inspection.Address | None = None
+    """None: not asked for yet."""
+    proof: inspection.Result | fact.Fact | None = None
+    """The answer to the plan's question; a Fact: the world did not answer."""
+    evidence: Mapping[str, inspection.EvidenceResult | fact.Fact] | None = None
+    """By name; None: not asked for yet."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do for one version."""
+
+    status: modelversion.ModelVersionStatus
+    """Equal to what is there: nothing is written. While `ask` is set: what to show if answering takes long."""
+    ask: bool = False
+    """Look at the store first, and decide again."""
+    full: bool = False
+    memory: Memory = Memory()
+    events: tuple[fact.Event, ...] = ()
+    again: datetime.timedelta | None = None
+
+
+def model_exists(world: World, now: datetime.datetime) -> fact.Held | None:
+    del now
+    if world.model:
+        return None
+    return fact.Held(Reason.MODEL_MISSING, f"the Model {world.version.spec.model} does not exist yet; apply it, and this goes on")
+
+
+def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> fact.Held | None:
+    del now
+    below = _storage(world).uri
+    for uri in (world.version.spec.artifact.uri, *(one.uri for one in world.version.spec.evidence or [])):
+        if isinstance(refused := inspection.scope(uri, below), inspection.Refused):
+            return fact.Held(refused.reason, refused.message, fact.Waits.FOR_A_PERSON)
+    return None
+
+
+def endpoint_is_allowed(world: World, now: datetime.datetime) -> fact.Held | None:
+    del now
+    endpoint = _storage(world).endpoint
+    allowed = world.limits.endpoints
+    if endpoint is None or "*" in allowed or endpoint.rstrip("/") in {one.rstrip("/") for one in allowed}:
+        return None
+    message = f"the endpoint {endpoint} is not one of the operator's (MODELYARD_ENDPOINTS): the platform team can add it"
+    return fact.Held(Reason.ENDPOINT_NOT_ALLOWED, message, fact.Waits.FOR_A_PERSON)
+
+
+CHECKS: Final = (model_exists, uri_is_below_the_models_storage, endpoint_is_allowed)
+
+
+def decide(world: World, now: datetime.datetime) -> Plan:
+    """What this version should do next."""
+    if held := fact.first(CHECKS, world, now):
+        phase = VersionPhase.FAILED if held.waits == fact.Waits.FOR_A_PERSON else VersionPhase.PENDING
+        return _tell(world, now, phase, fact.State.false(held), memory=Memory())
+    if world.proof is None:
+        due = _due(world)
+        if due > now:
+            return _unchanged(world, now, due - now)
+        return dataclasses.replace(_show_verifying(world, now), ask=True, full=_full(world, now))
+    return _judge(world, now, world.proof)
+
+
+def request(world: World, *, full: bool) -> inspection.Request:
+    """What the prover is asked; `world.address` must be there."""
+    assert world.address is not None
+    was = world.version.status.artifact
+    artifact = world.version.spec.artifact
+    return inspection.Request(
+        address=world.address,
+        uri=artifact.uri,
+        below=_storage(world).uri,
+        expected=artifact.digest or (was.digest if was else None),
+        previous=was.manifest if was else None,
+        full=full,
+        pinned=bool(world.version.status.stages),
+        # A first look must see what was uploaded a moment ago; a recheck may share one listing with its siblings.
+        max_listing_age=world.limits.recheck.total_seconds() / 4 if was and world.memory.generation else 0.0,
+    )
+
+
+def evidence_requests(world: World) -> dict[str, inspection.EvidenceRequest]:
+    """What documents the prover is asked for, by name."""
+    assert world.address is not None
+    below = _storage(world).uri
+    return {one.name: inspection.EvidenceRequest(world.address, one.uri, below, one.sha256) for one in world.version.spec.evidence or []}
+
+
+def spec_digest(version: api.ModelVersion) -> str:
+    """sha256 of the canonical JSON (RFC 8785) of the part of the spec that can never change."""
+    return f"sha256:{hashlib.sha256(rfc8785.dumps(version.immutable())).hexdigest()}"
+
+
+def _storage(world: World) -> model_api.Storage:
+    assert world.model is not None
+    return world.model.spec.storage
+
+
+def _due(world: World) -> datetime.datetime:
+    """When the store is to be looked at again."""
+    memory = world.memory
+    if memory.checked is None or memory.generation != world.version.metadata.generation:
+        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+    return memory.checked + (min(FIRST_LOOK * 2 ** min(memory.looks - 1, 8), LAST_LOOK) if memory.looks else world.limits.recheck)
+
+
+def _full(world: World, now: datetime.datetime) -> bool:
+    """Versions that hold a stage are read whole again from time to time."""
+    was = world.version.status.artifact
+    return bool(was and world.version.status.stages and now - was.verified_at >= world.limits.rehash)
+
+
+def _judge(world: World, now: datetime.datetime, proof: inspection.Result | fact.Fact) -> Plan:
+    """What the answer means."""
+    was = world.version.status.artifact
+    memory = dataclasses.replace(world.memory, checked=now, generation=world.version.metadata.generation)
+    if isinstance(proof, fact.Fact):
+        phase = world.version.status.phase or VersionPhase.PENDING
+        kept = VersionPhase.PENDING if phase == VersionPhase.VERIFYING else phase
+        return _tell(world, now, kept, fact.State.unknown(proof), memory=world.memory)
+    if isinstance(proof, inspection.Found):
+        return _found(world, now, proof, dataclasses.replace(memory, looks=0, differs=None, differs_since=None))
+    message = proof.message
+    if was:
+        changed = fact.Fact(Reason.CHANGED, f"{message}; it was verified before, so it is quarantined until the right bytes are back")
+        return _tell(
+            world, now, VersionPhase.QUARANTINED, fact.State.false(changed), memory=dataclasses.replace(memory, looks=memory.looks + 1)
+        )
+    if isinstance(proof, inspection.Refused):
+        failed = fact.State.false(fact.Fact(proof.reason, message))
+        return _tell(world, now, VersionPhase.FAILED, failed, memory=dataclasses.replace(memory, looks=memory.looks + 1))
+    memory = dataclasses.replace(memory, looks=memory.looks + 1)
+    if isinstance(proof, inspection.Differs):
+        since = memory.differs_since if memory.differs == proof.digest and memory.differs_since else now
+        memory = dataclasses.replace(memory, differs=proof.digest, differs_since=since)
+        if now - since >= world.limits.patience:
+            mismatch = fact.Fact(Reason.DIGEST_MISMATCH, f"{message}: upload the right bytes, or register another version with this digest")
+            return _tell(world, now, VersionPhase.FAILED, fact.State.false(mismatch), memory=memory)
+    incomplete = fact.Fact(Reason.ARTIFACT_INCOMPLETE, f"{message}; looked at again until it is complete")
+    return _tell(world, now, VersionPhase.PENDING, fact.State.false(incomplete), memory=memory)
+
+
+def _found(world: World, now: datetime.datetime, found: inspection.Found, memory: Memory) -> Plan:
+    was = world.version.status.artifact
+    moment = now.replace(microsecond=0)
+    read_now = was is None or found.manifest != was.manifest or _full(world, now)
+    stale = was is None or now - was.checked_at >= CHECKED_WRITTEN
+    artifact = modelversion.ArtifactStatus(
+        digest=found.digest,
+        files=found.files,
+        bytes=found.bytes,
+        manifest=found.manifest,
+        verified_at=moment if read_now or was is None else was.verified_at,
+        checked_at=moment if read_now or stale or was is None else was.checked_at,
+        seconds=round(found.seconds, 3) if read_now or was is None else was.seconds,
+    )
+    message = f"{found.files} file{'s' if found.files != 1 else ''}, {_size(found.bytes)}, every byte read: {found.digest}"
+    return _tell(world, now, VersionPhase.READY, fact.State.true(Reason.VERIFIED, message), memory=memory, artifact=artifact)
+
+
+def _tell(
+    world: World,
+    now: datetime.datetime,
+    phase: VersionPhase,
+    verified: fact.State,
+    *,
+    memory: Memory,
+    artifact: modelversion.ArtifactStatus | None = None,
+) -> Plan:
+    """The status that says so, the Event if it is news, and when to look again."""
+    was = world.version.status
+    shown = _by_lifecycle(world.version.spec.lifecycle, phase)
+    generation = world.version.metadata.generation
+    status = modelversion.ModelVersionStatus(
+        observed_generation=generation,
+        phase=shown,
+        conditions=fact.settle(was.conditions, _conditions(world, shown, verified), generation, now),
+        artifact=artifact or was.artifact,
+        spec_digest=was.spec_digest or (spec_digest(world.version) if artifact else None),
+        stages=was.stages,
+    )
+    again = max(_due(dataclasses.replace(world, memory=memory)) - now, datetime.timedelta(seconds=1)) if memory.checked else None
+    return Plan(status=status, memory=memory, events=_events(world, status), again=again)
+
+
+def _by_lifecycle(lifecycle: VersionLifecycle | None, phase: VersionPhase) -> VersionPhase:
+    """When several hold: Retired before Quarantined before Deprecated."""
+    if lifecycle == VersionLifecycle.RETIRED:
+        return VersionPhase.RETIRED
+    return VersionPhase.DEPRECATED if lifecycle == VersionLifecycle.DEPRECATED and phase == VersionPhase.READY else phase
+
+
+def _conditions(world: World, phase: VersionPhase, verified: fact.State) -> dict[str, fact.State]:
+    wanted = {"Ready": _ready(phase, verified), "Verified": verified}
+    if evidence := _evidence(world, verified):
+        wanted["EvidenceVerified"] = evidence
+    if verified.status == api.ConditionStatus.UNKNOWN:
+        return wanted
+    if phase in {VersionPhase.PENDING, VersionPhase.VERIFYING}:
+        wanted["Reconciling"] = fact.State.true(verified.fact.reason, verified.fact.message)
+    if phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED}:
+        wanted["Stalled"] = fact.State.true(verified.fact.reason, verified.fact.message)
+    return wanted
+
+
+def _ready(phase: VersionPhase, verified: fact.State) -> fact.State:
+    if phase in {VersionPhase.DEPRECATED, VersionPhase.RETIRED}:
+        return fact.State.true(Reason.READY, f"{phase}, as it is asked to be")
+    if phase == VersionPhase.READY:
+        return (
+            fact.State.true(Reason.READY, "verified: every byte was read and hashed")
+            if verified.status == api.ConditionStatus.TRUE
+            else verified
+        )
+    return verified
+
+
+def _evidence(world: World, verified: fact.State) -> fact.State | None:
+    """Whether every document is there with its bytes; the first that is not is named."""
+    declared = world.version.spec.evidence or []
+    if not declared:
+        return None
+    if world.evidence is None:
+        before = fact.find(world.version.status.conditions, "EvidenceVerified")
+        current = before is not None and before.observed_generation == world.version.metadata.generation
+        if before and current:
+            return fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
+        return fact.State.unknown(fact.Fact(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
+    for one in declared:
+        result = world.evidence.get(one.name)
+        if isinstance(result, fact.Fact):
+            return fact.State.unknown(fact.Fact(result.reason, f"evidence {one.name}: {result.message}"))
+        if not isinstance(result, inspection.Proven):
+            return fact.State.false(
+                fact.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {one.name}: {result.message if result else 'not looked at yet'}")
+            )
+    return fact.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
+
+
+def _show_verifying(world: World, now: datetime.datetime) -> Plan:
+    """What to show when looking takes long: a first look is Verifying; a later one changes nothing."""
+    if world.version.status.artifact:
+        return Plan(status=world.version.status, memory=world.memory)
+    reading = fact.Fact(Reason.PROGRESSING, "the artifact is being read and hashed")
+    return dataclasses.replace(
+        _tell(world, now, VersionPhase.VERIFYING, fact.State.false(reading), memory=world.memory), events=(), again=None
+    )
+
+
+def _unchanged(world: World, now: datetime.datetime, again: datetime.timedelta) -> Plan:
+    """Nothing to look at yet: the status stays, but for what the spec alone decides (its lifecycle)."""
+    was = world.version.status
+    before = fact.find(was.conditions, "Verified")
+    if before is None:
+        return Plan(status=was, memory=world.memory, again=again)
+    verified = fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
+    phase = was.phase or VersionPhase.PENDING
+    if phase in {VersionPhase.DEPRECATED, VersionPhase.RETIRED}:
+        phase = VersionPhase.READY if before.status == api.ConditionStatus.TRUE else VersionPhase.QUARANTINED
+    return dataclasses.replace(_tell(world, now, phase, verified, memory=world.memory), again=again)
+
+
+def _events(world: World, status: modelversion.ModelVersionStatus) -> tuple[fact.Event, ...]:
+    """An Event when the phase or what is known of the bytes changed."""
+    was = world.version.status
+    before, after = fact.find(was.conditions, "Verified"), fact.find(status.conditions, "Verified")
+    if after is None or (before and (before.reason, before.status) == (after.reason, after.status) and was.phase == status.phase):
+        return ()
+    if before is None and status.phase == VersionPhase.PENDING:
+        return ()  # everything starts by waiting; that is no news
+    warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
+    recovered = was.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
+    message = f"recovered: {after.message}" if recovered else after.message
+    return (fact.happened(world.version, Reason(after.reason), message, warning=warning),)
+
+
+def _size(count: int) -> str:
+    """Bytes for people."""
+    size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:.0f} {units[0]}" if units[0] == "B" else f"{size:.1f} {units[0]}"

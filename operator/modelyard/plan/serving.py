@@ -1,0 +1,275 @@
+"""What a stage serves, as Kubernetes objects: rendered once when a rollout begins, then only applied."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import dataclasses
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import rfc8785
+
+from modelyard import api
+from modelyard.api import meta
+from modelyard.api import model as model_api
+from modelyard.api.reason import Reason
+from modelyard.plan import digest, fact
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGER: Final = "modelyard"
+MODEL: Final = f"{meta.GROUP}/model"
+STAGE: Final = f"{meta.GROUP}/stage"
+ROLE: Final = f"{meta.GROUP}/role"
+VERSION: Final = f"{meta.GROUP}/version"
+DIGEST: Final = f"{meta.GROUP}/digest"
+TEMPLATE: Final = f"{meta.GROUP}/template"
+
+ARTIFACT_VOLUME: Final = "modelyard-artifact"
+FILES_VOLUME: Final = "modelyard-files"
+CA_VOLUME: Final = "modelyard-ca"
+FETCH: Final = "modelyard-fetch"
+_RESERVED: Final = frozenset({ARTIFACT_VOLUME, FILES_VOLUME, CA_VOLUME})
+NO_DIGEST: Final = "sha256:" + "0" * 64
+"""Of a dry run."""
+DEFAULT_PATH: Final = "/models"
+_FILES_KEY: Final = "files.json.gz"
+_FETCH_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What one rollout of one stage runs: everything that must not change while it runs."""
+
+    model: api.Model
+    stage: str
+    serving: model_api.Serving
+    version: str
+    uri: str
+    digest: str
+    files: bytes
+    """The compressed list of what the pods fetch, see `files`."""
+    fetch_image: str
+
+
+def source(serving: model_api.Serving) -> str:
+    """sha256 of what the user wrote and the pods run: two equal ones need no rollout."""
+    return _sha256(rfc8785.dumps({"template": serving.template, "port": serving.port}))
+
+
+def files(manifest: bytes) -> bytes:
+    """What the pods need of a manifest, `[[path, size, versionId], …]`, compressed; 10,000 files make some 300 KB."""
+    rows = [[entry.path, entry.size, entry.version_id] for entry in digest.read_manifest(manifest).files]
+    return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), mtime=0)
+
+
+def reserved(serving: model_api.Serving) -> fact.Fact | None:
+    """A template must leave our names alone and have a container to serve with."""
+    spec = serving.template.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(containers, list) or not containers:
+        return fact.Fact(Reason.TEMPLATE_INVALID, "spec.containers of the template is empty: the first container serves")
+    for part in [*containers, *_list(spec, "initContainers")]:
+        if isinstance(part, dict) and part.get("name") == FETCH:
+            return fact.Fact(Reason.TEMPLATE_INVALID, f"the container name {FETCH} is reserved: rename that container")
+    for volume in _list(spec, "volumes"):
+        if isinstance(volume, dict) and volume.get("name") in _RESERVED:
+            return fact.Fact(Reason.TEMPLATE_INVALID, f"the volume name {volume['name']} is reserved: the operator adds that volume")
+    return None
+
+
+def render(blueprint: Blueprint) -> bytes:
+    """The blueprint as one canonical document: the pod template and the ConfigMap it mounts.
+
+    Its sha256 names it; it is kept content-addressed, so a rollout, a put-back or a restart years later apply the same bytes.
+    """
+    config = f"{blueprint.model.metadata.name}-{blueprint.version.replace('.', '-')}-{hashlib.sha256(blueprint.files).hexdigest()[:10]}"
+    document: dict[str, Any] = {
+        "files": base64.b64encode(blueprint.files).decode(),
+        "config": config,
+        "port": blueprint.serving.port,
+        "template": _template(blueprint, config),
+        "version": blueprint.version,
+    }
+    return rfc8785.dumps(document)
+
+
+def name(rendered: bytes) -> str:
+    """`sha256:…` of a rendered document."""
+    return _sha256(rendered)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Serve:
+    """The wish that one stage runs one rendered document; equal wishes are the same wish."""
+
+    model: str
+    stage: str
+    template: str
+    """sha256 of the rendered document."""
+    replicas: int | None
+    strategy: model_api.Strategy
+    paused: bool
+    deadline: int
+    """Seconds."""
+
+    @property
+    def deployment(self) -> str:
+        """The name of the stage's Deployment and Service."""
+        return f"{self.model}-{self.stage}"
+
+
+def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]]:
+    """What to apply, in order: the ConfigMap, the Service, the Deployment."""
+    document = json.loads(rendered)
+    labels = {MANAGED_BY: MANAGER, MODEL: wish.model, STAGE: wish.stage}
+    selector = {MODEL: wish.model, STAGE: wish.stage, ROLE: "primary"}
+
+    def named(api_version: str, kind: str, called: str, **rest: Any) -> dict[str, Any]:
+        metadata = {"name": called, "namespace": namespace, "labels": labels, **rest.pop("metadata", {})}
+        return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **rest}
+
+    deployment: dict[str, Any] = {
+        "selector": {"matchLabels": selector},
+        "strategy": STRATEGIES[wish.strategy],
+        "progressDeadlineSeconds": wish.deadline,
+        "revisionHistoryLimit": 3,
+        "paused": wish.paused,
+        "template": document["template"],
+    }
+    if wish.replicas is not None:
+        deployment["replicas"] = wish.replicas
+    shared = {"name": document["config"], "namespace": namespace, "labels": {MANAGED_BY: MANAGER, MODEL: wish.model}}
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": shared, "immutable": True, "binaryData": {_FILES_KEY: document["files"]}},
+        named(
+            "v1",
+            "Service",
+            wish.deployment,
+            spec={
+                "selector": {MODEL: wish.model, STAGE: wish.stage},
+                "ports": [{"name": "http", "port": document["port"], "targetPort": document["port"], "protocol": "TCP"}],
+            },
+        ),
+        named("apps/v1", "Deployment", wish.deployment, metadata={"annotations": {TEMPLATE: wish.template}}, spec=deployment),
+    ]
+
+
+STRATEGIES: Mapping[model_api.Strategy, dict[str, Any]] = {
+    model_api.Strategy.ROLLING_UPDATE: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+    model_api.Strategy.RECREATE: {"type": "Recreate"},
+}
+
+
+def _template(blueprint: Blueprint, config: str) -> dict[str, Any]:
+    """The user's pod template and what Modelyard adds to it."""
+    template: dict[str, Any] = copy.deepcopy(blueprint.serving.template)
+    metadata = template.setdefault("metadata", {})
+    about = blueprint.model.metadata
+    metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED_BY: MANAGER, MODEL: about.name, STAGE: blueprint.stage}
+    metadata["labels"] |= {ROLE: "primary", VERSION: blueprint.version}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), DIGEST: blueprint.digest}
+    spec = template["spec"]
+    containers = spec["containers"]
+    path = _path(containers[0])
+    for part in [*containers, *_list(spec, "initContainers")]:
+        for mount in _list(part, "volumeMounts"):
+            if mount.get("name") == ARTIFACT_VOLUME:
+                mount["readOnly"] = True
+    _equip(containers[0], blueprint, path)
+    spec["initContainers"] = [*_list(spec, "initContainers"), _fetch(blueprint, path)]
+    spec["volumes"] = [*_list(spec, "volumes"), *_volumes(blueprint, config)]
+    return template
+
+
+def _path(server: Mapping[str, Any]) -> str:
+    """Where the server finds the artifact: its own mount of the volume, else its MODELYARD_PATH, else /models."""
+    for mount in _list(server, "volumeMounts"):
+        if mount.get("name") == ARTIFACT_VOLUME:
+            return str(mount.get("mountPath"))
+    for variable in _list(server, "env"):
+        if variable.get("name") == "MODELYARD_PATH" and variable.get("value"):
+            return str(variable["value"])
+    return DEFAULT_PATH
+
+
+def _equip(server: dict[str, Any], blueprint: Blueprint, path: str) -> None:
+    """Give the server its environment and the verified bytes, read-only."""
+    ours = {
+        "MODELYARD_MODEL": blueprint.model.metadata.name,
+        "MODELYARD_VERSION": blueprint.version,
+        "MODELYARD_STAGE": blueprint.stage,
+        "MODELYARD_DIGEST": blueprint.digest,
+        "MODELYARD_PATH": path,
+    }
+    kept = [variable for variable in _list(server, "env") if variable.get("name") not in ours]
+    server["env"] = [*kept, *({"name": key, "value": value} for key, value in ours.items())]
+    mounts = _list(server, "volumeMounts")
+    if not any(mount.get("name") == ARTIFACT_VOLUME for mount in mounts):
+        server["volumeMounts"] = [*mounts, {"name": ARTIFACT_VOLUME, "mountPath": path, "readOnly": True}]
+
+
+def _fetch(blueprint: Blueprint, path: str) -> dict[str, Any]:
+    """The init container that downloads, hashes and fails closed."""
+    storage = blueprint.model.spec.storage
+    variables: dict[str, str] = {
+        "MODELYARD_DIGEST": blueprint.digest,
+        "MODELYARD_FETCH_URI": blueprint.uri,
+        "MODELYARD_FETCH_ENDPOINT": storage.endpoint or "",
+        "MODELYARD_FETCH_REGION": storage.region or "us-east-1",
+        "MODELYARD_FETCH_FILES": f"/etc/modelyard/{_FILES_KEY}",
+        "MODELYARD_PATH": path,
+    }
+    mounts = [
+        {"name": ARTIFACT_VOLUME, "mountPath": path},
+        {"name": FILES_VOLUME, "mountPath": "/etc/modelyard", "readOnly": True},
+    ]
+    if storage.ca_bundle:
+        variables["MODELYARD_FETCH_CA"] = "/etc/modelyard-ca/ca.crt"
+        mounts.append({"name": CA_VOLUME, "mountPath": "/etc/modelyard-ca", "readOnly": True})
+    environment: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in variables.items()]
+    if secret := storage.serving_credentials or storage.credentials:
+        for key, optional in (("AWS_ACCESS_KEY_ID", False), ("AWS_SECRET_ACCESS_KEY", False), ("AWS_SESSION_TOKEN", True)):
+            reference = {"name": secret.secret_name, "key": key} | ({"optional": True} if optional else {})
+            environment.append({"name": key, "valueFrom": {"secretKeyRef": reference}})
+    return {
+        "name": FETCH,
+        "image": blueprint.fetch_image,
+        "command": ["modelyard", "fetch"],
+        "env": environment,
+        "volumeMounts": mounts,
+        "resources": _FETCH_RESOURCES,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+
+
+def _volumes(blueprint: Blueprint, config: str) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [
+        {"name": ARTIFACT_VOLUME, "emptyDir": {}},
+        {"name": FILES_VOLUME, "configMap": {"name": config}},
+    ]
+    if bundle := blueprint.model.spec.storage.ca_bundle:
+        volumes.append({"name": CA_VOLUME, "configMap": {"name": bundle.config_map_name}})
+    return volumes
+
+
+def _list(holder: Mapping[str, Any], key: str) -> list[Any]:
+    """A list of the user's, also where the user wrote null or something else: the API server's dry run names that."""
+    value = holder.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

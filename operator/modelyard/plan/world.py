@@ -1,0 +1,107 @@
+"""What is seen of one model when its arbiter decides: frozen, whole, and nothing else is looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from modelyard import api
+from modelyard.api import model as model_api
+from modelyard.plan import fact, precedence, serving
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a stage's Deployment says of itself."""
+
+    name: str
+    uid: str
+    template: str | None
+    """The rendered document it was last given, as `sha256:…`."""
+    settled: bool
+    """Its controller has seen the newest spec."""
+    desired: int
+    updated: int
+    available: int
+    total: int
+
+    @property
+    def complete(self) -> bool:
+        """Every pod that is wanted runs the newest template, and no other pod is left."""
+        return self.settled and self.updated == self.desired == self.total and self.available == self.desired
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a stage: which version it holds and what keeps it from serving, if anything does."""
+
+    stage: str
+    version: str
+    trouble: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Render:
+    """The question what a version looks like in a stage; answered with the name of the rendered document."""
+
+    stage: str
+    version: str
+    source: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DryRun:
+    """The question whether the API server would take what a stage's template renders to; answered with a Fact if not."""
+
+    stage: str
+    source: str
+
+
+Question = Render | DryRun
+Answer = str | fact.Fact | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """One model and all that belongs to it."""
+
+    namespace: str
+    name: str
+    model: api.Model | None
+    versions: Mapping[str, api.ModelVersion]
+    """By version."""
+    promotions: tuple[api.Promotion, ...]
+    deployments: Mapping[str, Deployment]
+    """By stage."""
+    pods: tuple[Pod, ...] = ()
+    answers: Mapping[Question, Answer] = dataclasses.field(default_factory=dict)
+    refused: Mapping[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
+    """What the API server would not take when it was last applied."""
+
+    def stages(self) -> tuple[model_api.Stage, ...]:
+        """The declared stages, or the three that every model has without declaring any."""
+        if self.model is None:
+            return ()
+        return tuple(self.model.spec.stages) if self.model.spec.stages else DEFAULT_STAGES
+
+    def stage(self, name: str) -> model_api.Stage | None:
+        """The declared stage of that name."""
+        return next((stage for stage in self.stages() if stage.name == name), None)
+
+    def stands(self, name: str) -> model_api.StageStatus:
+        """What is recorded of a stage."""
+        recorded = (self.model.status.stages if self.model else None) or []
+        return next((stage for stage in recorded if stage.name == name), model_api.StageStatus(name=name))
+
+
+DEFAULT_STAGES = (
+    model_api.Stage(name="development"),
+    model_api.Stage(name="staging", gates=model_api.Gates(after=["development"])),
+    model_api.Stage(name="production", gates=model_api.Gates(after=["staging"])),
+)
+
+
+def order(promotion: api.Promotion) -> tuple[float, precedence.Rank, str]:
+    """Promotions from the earliest to the latest; in one second the lower version is the earlier."""
+    created = promotion.metadata.creation_timestamp
+    return (created.timestamp() if created else 0.0, precedence.rank(promotion.spec.version), promotion.metadata.name)

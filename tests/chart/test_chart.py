@@ -1,0 +1,315 @@
+"""The chart as Helm renders it: valid, hardened, and no wider than what the operator's code calls."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.aio.client import models
+
+from modelyard import settings
+from tests.cluster.node import binaries
+
+CHART = pathlib.Path(__file__).parents[2] / "charts" / "modelyard"
+NAMESPACE = "modelyard-system"
+KINDS = ("models.modelyard.dev", "modelversions.modelyard.dev", "promotions.modelyard.dev")
+FULL = {
+    "image": {"repository": "registry.example.com/modelyard", "tag": "1.2.3", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "pull"}],
+    "bucket": {
+        "uri": "s3://records/modelyard/",
+        "endpoint": "https://objects.example.com",
+        "region": "eu-central-1",
+        "existingSecret": "bucket",
+        "caConfigMap": "corp-ca",
+    },
+    "endpoints": ["https://objects.example.com", "http://store.modelyard-system.svc:7070"],
+    "verification": {"patience": "5m", "recheck": "15s", "rehash": "24h", "objectsAtOnce": 8, "versionsAtOnce": 2},
+    "resync": "1m",
+    "logLevel": "DEBUG",
+    "serviceAccount": {"name": "yard", "annotations": {"example.com/role": "yard"}},
+    "metrics": {"service": {"port": 9090, "annotations": {"prometheus.io/scrape": "true"}}},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "infra", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}},
+    "podAnnotations": {"example.com/team": "platform"},
+    "podLabels": {"example.com/tier": "control"},
+}
+NAMESPACED = {"watchNamespaces": ["risk", "marketing"]}
+ALLOWED = {
+    ("modelyard.dev", "models"): "get list watch",
+    ("modelyard.dev", "modelversions"): "get list watch",
+    ("modelyard.dev", "promotions"): "create get list watch",
+    ("modelyard.dev", "models/status"): "patch",
+    ("modelyard.dev", "modelversions/status"): "patch",
+    ("modelyard.dev", "promotions/status"): "patch",
+    ("apps", "deployments"): "create delete get list patch watch",
+    ("", "services"): "create delete get list patch watch",
+    ("", "configmaps"): "create delete get list patch",
+    ("", "pods"): "list watch",
+    ("", "secrets"): "get",
+    ("", "events"): "create patch",
+}
+"""Exactly what the operator may do where it watches; a verb more or less is a decision to be made here first."""
+
+
+@pytest.fixture(scope="session")
+def helm() -> pathlib.Path:
+    """The pinned Helm, built into the cache the first time."""
+    return binaries.find(["helm"])["helm"]
+
+
+@pytest.fixture
+def render(helm: pathlib.Path) -> Render:
+    """`helm template` of the chart."""
+    return Render(helm)
+
+
+class Render:
+    """Renders the chart with some values."""
+
+    def __init__(self, helm: pathlib.Path) -> None:
+        self.helm = helm
+
+    def __call__(self, values: Mapping[str, Any] | None = None, release: str = "modelyard") -> list[dict[str, Any]]:
+        """Every object of the release, in order."""
+        done = self.run("template", release, str(CHART), "--namespace", NAMESPACE, "--values", "-", values=values)
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    def run(self, *arguments: str, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+        """One Helm command that reads its values from standard input."""
+        text = json.dumps(values or {})
+        return subprocess.run([self.helm, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60)
+
+
+def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    """The objects of some kinds."""
+    return [one for one in objects if one["kind"] in kinds]
+
+
+def deployment(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """The pod template's spec of the one Deployment."""
+    (one,) = of_kind(objects, "Deployment")
+    spec: dict[str, Any] = one["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("values", [{}, FULL, NAMESPACED], ids=["nothing set", "everything set", "some namespaces"])
+def test_helm_lint_has_nothing_to_say(render: Render, values: Mapping[str, Any]) -> None:
+    done = render.run("lint", "--strict", str(CHART), "--values", "-", values=values)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("values", [{}, FULL, NAMESPACED], ids=["nothing set", "everything set", "some namespaces"])
+def test_every_object_has_only_fields_that_kubernetes_knows(render: Render, values: Mapping[str, Any]) -> None:
+    objects = render(values)
+
+    for one in objects:
+        if one["kind"] != "CustomResourceDefinition":  # the API server judges these, in tests/cluster
+            getattr(models, f"V1{one['kind']}").model_validate(one)
+    names = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in objects]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_operator_runs_hardened(render: Render) -> None:
+    pod = deployment(render())
+    (container,) = pod["containers"]
+
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "fsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert [volume for volume in pod["volumes"] if "emptyDir" not in volume] == []
+    assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+    assert container["resources"]["limits"]["memory"]
+    assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+
+
+def test_one_operator_runs_at_a_time_and_is_probed(render: Render) -> None:
+    (one,) = of_kind(render(), "Deployment")
+    (container,) = one["spec"]["template"]["spec"]["containers"]
+
+    assert one["spec"]["replicas"] == 1
+    assert one["spec"]["strategy"] == {"type": "Recreate"}
+    assert container["args"] == ["operator"]
+    assert container["ports"] == [{"name": "http", "containerPort": settings.Settings.model_fields["listen"].default, "protocol": "TCP"}]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+
+
+@pytest.mark.parametrize("values", [{}, FULL], ids=["nothing set", "everything set"])
+def test_rbac_is_exactly_what_the_code_calls(render: Render, values: Mapping[str, Any]) -> None:
+    objects = render(values)
+    (role,) = of_kind(objects, "ClusterRole")
+    (binding,) = of_kind(objects, "ClusterRoleBinding")
+    (account,) = of_kind(objects, "ServiceAccount")
+
+    assert granted(role) == ALLOWED
+    assert of_kind(objects, "Role", "RoleBinding") == []
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": NAMESPACE}]
+    assert deployment(objects)["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_with_namespaces_it_may_do_the_same_there_and_nothing_anywhere_else(render: Render) -> None:
+    objects = render(NAMESPACED)
+    roles = of_kind(objects, "Role")
+
+    assert of_kind(objects, "ClusterRole", "ClusterRoleBinding") == []
+    assert [role["metadata"]["namespace"] for role in roles] == ["risk", "marketing"]
+    assert [granted(role) for role in roles] == [ALLOWED, ALLOWED]
+    for role, binding in zip(roles, of_kind(objects, "RoleBinding"), strict=True):
+        assert binding["metadata"]["namespace"] == role["metadata"]["namespace"]
+        assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]}
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "modelyard", "namespace": NAMESPACE}]
+
+
+def granted(role: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """A role as (group, resource) → verbs, sorted; a resource may stand in one rule only."""
+    rows = [
+        ((group, resource), " ".join(sorted(rule["verbs"])))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    ]
+    assert len(rows) == len(dict(rows))
+    return dict(rows)
+
+
+def test_the_kinds_are_installed_and_kept(render: Render) -> None:
+    kinds = of_kind(render(), "CustomResourceDefinition")
+
+    assert sorted(kind["metadata"]["name"] for kind in kinds) == sorted(KINDS)
+    assert {kind["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for kind in kinds} == {"keep"}
+
+
+def test_the_kinds_are_those_of_the_repository(render: Render) -> None:
+    source = CHART.parents[1] / "crds"
+    written = {kind["metadata"]["name"]: kind["spec"] for path in source.glob("*.yaml") for kind in yaml.safe_load_all(path.read_text())}
+
+    assert {kind["metadata"]["name"]: kind["spec"] for kind in of_kind(render(), "CustomResourceDefinition")} == written
+
+
+def test_the_kinds_can_be_left_out_or_go_with_the_release(render: Render) -> None:
+    assert of_kind(render({"crds": {"install": False}}), "CustomResourceDefinition") == []
+    for kind in of_kind(render({"crds": {"keep": False}}), "CustomResourceDefinition"):
+        assert "helm.sh/resource-policy" not in kind["metadata"].get("annotations", {})
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Reads settings as a pod with these variables would."""
+    return Environment(monkeypatch)
+
+
+class Environment:
+    """A process environment that holds what a container's `env` says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+
+    def read(self, variables: list[dict[str, Any]], **references: str) -> settings.Settings:
+        """The settings; `references` are the values of what is not written out, by variable."""
+        for variable in variables:
+            self.monkeypatch.setenv(variable["name"], variable["value"] if "value" in variable else references[variable["name"]])
+        return settings.Settings()
+
+
+def test_values_become_the_settings_of_the_operator(render: Render, environment: Environment) -> None:
+    (container,) = deployment(render({**FULL, **NAMESPACED}))["containers"]
+    sources = {variable["name"]: variable["valueFrom"] for variable in container["env"] if "valueFrom" in variable}
+
+    seen = environment.read(container["env"], **dict.fromkeys(sources, "from-elsewhere"))
+
+    assert sources == {
+        "MODELYARD_OPERATOR_NAMESPACE": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+        "MODELYARD_BUCKET__ACCESS_KEY": {"secretKeyRef": {"name": "bucket", "key": "AWS_ACCESS_KEY_ID"}},
+        "MODELYARD_BUCKET__SECRET_KEY": {"secretKeyRef": {"name": "bucket", "key": "AWS_SECRET_ACCESS_KEY"}},
+    }
+    assert seen.model_dump(mode="json") == {
+        "namespaces": ["risk", "marketing"],
+        "operator_namespace": "from-elsewhere",
+        "bucket": {
+            "uri": "s3://records/modelyard/",
+            "endpoint": "https://objects.example.com",
+            "region": "eu-central-1",
+            "access_key": "**********",
+            "secret_key": "**********",
+            "ca_file": "/etc/modelyard-bucket-ca/ca.crt",
+        },
+        "verification": {"patience": "5m", "recheck": "15s", "rehash": "24h", "objects_at_once": 8, "versions_at_once": 2},
+        "endpoints": ["https://objects.example.com", "http://store.modelyard-system.svc:7070"],
+        "fetch_image": "registry.example.com/modelyard:1.2.3",
+        "resync": "1m",
+        "listen": 8080,
+        "log_level": "DEBUG",
+    }
+
+
+def test_the_chart_s_defaults_are_the_operator_s(render: Render, environment: Environment) -> None:
+    (container,) = deployment(render())["containers"]
+
+    seen = environment.read(container["env"], MODELYARD_OPERATOR_NAMESPACE=NAMESPACE)
+
+    assert seen.model_copy(update={"fetch_image": ""}) == settings.Settings.model_construct()
+
+
+def test_every_variable_is_one_that_the_operator_reads(render: Render) -> None:
+    (container,) = deployment(render({**FULL, **NAMESPACED}))["containers"]
+    known = {f"MODELYARD_{field.upper()}" for field in settings.Settings.model_fields}
+    known |= {f"MODELYARD_BUCKET__{field.upper()}" for field in settings.Bucket.model_fields}
+    known |= {f"MODELYARD_VERIFICATION__{field.upper()}" for field in settings.Verification.model_fields}
+
+    assert {variable["name"] for variable in container["env"]} - known == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"bucket": {"url": "s3://x/"}}, "url"),
+        ({"bucket": {"uri": "s3://modelyard"}}, "/bucket/uri"),
+        ({"verification": {"recheck": "15 seconds"}}, "/verification/recheck"),
+        ({"endpoints": ["store:7070"]}, "/endpoints/0"),
+        ({"watchNamespaces": "risk"}, "/watchNamespaces"),
+        ({"logLevel": "chatty"}, "/logLevel"),
+    ],
+    ids=["a misspelt value", "a bucket without its slash", "no duration", "no URL", "no list", "no level"],
+)
+def test_a_wrong_value_is_refused_and_named(render: Render, values: Mapping[str, Any], named: str) -> None:
+    done = render.run("template", "modelyard", str(CHART), "--values", "-", values=values)
+
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+def test_two_releases_of_other_names_do_not_collide(render: Render) -> None:
+    def names(release: str) -> set[tuple[str, str]]:
+        objects = render({"crds": {"install": False}}, release)
+        return {(one["kind"], one["metadata"]["name"]) for one in objects}
+
+    assert names("modelyard") & names("second") == set()
+    assert all("modelyard" in name for _, name in names("second"))
+
+
+def test_the_readme_names_every_value() -> None:
+    readme = (CHART / "README.md").read_text()
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    assert [value for value in values if f"`{value}" not in readme] == []

@@ -1,0 +1,1 @@
+"""A real Kubernetes for the tests: one node built from pinned sources, or kind where a Docker engine answers."""

@@ -1,0 +1,3 @@
+module modelyard.dev/tests/cluster/node/pause
+
+go 1.26

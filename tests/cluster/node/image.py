@@ -1,0 +1,202 @@
+"""Container images without a registry: from single programs, from a Debian base, from Dockerfiles."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+
+from tests.cluster.node import binaries, layout, process
+
+BASE = "localhost/python:3.11-slim-bookworm"
+"""Debian with its own Python 3.11; stands in for the official image of this name, which only a registry has."""
+_RECIPE = ["--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm"]
+_USELESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/info")
+_STORAGE = binaries.CACHE / "buildah"
+
+
+def program(name: str, path: pathlib.Path) -> pathlib.Path:
+    """An image archive that holds one static program and nothing else, tagged `localhost/NAME:node` (`pause`: `:1`)."""
+    tag = f"localhost/{name}:{'1' if name == 'pause' else 'node'}"
+    target = layout.IMAGES / f"{name}-{_key(str(path), path.stat().st_mtime_ns)}.tar"
+    if not target.exists():
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            for folder in ("data", "tmp", "etc"):
+                _add(tar, folder, mode=0o1777 if folder == "tmp" else 0o755)
+            _add(tar, name, path.read_bytes())
+        _write(target, tag, layer.getvalue(), {"Entrypoint": [f"/{name}"]})
+    return target
+
+
+def base() -> pathlib.Path:
+    """The archive of the image `BASE`, made by debootstrap once (about 60 s)."""
+    target = layout.IMAGES / f"base-{_key(_RECIPE, _USELESS)}.tar"
+    if not target.exists():
+        binaries.say("making the Python base image from Debian packages, once (about 60 s) …")
+        layout.IMAGES.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=layout.IMAGES) as folder:
+            root = pathlib.Path(folder, "root")
+            done = subprocess.run(["debootstrap", *_RECIPE[:-1], _RECIPE[-1], root, *_mirror()], capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(f"debootstrap failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+            for useless in _USELESS:
+                shutil.rmtree(root / useless, ignore_errors=True)
+                (root / useless).mkdir()
+            layer = subprocess.run(
+                ["tar", "--create", "--numeric-owner", "--sort=name", "--exclude=./dev/*", "--exclude=./proc/*", "--directory", root, "."],
+                stdout=subprocess.PIPE, check=True,
+            ).stdout  # fmt: skip
+            _write(target, BASE, layer, {"Cmd": ["python3"], "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]})
+    return target
+
+
+def build(dockerfile: pathlib.Path, tag: str, context: pathlib.Path = layout.REPOSITORY) -> pathlib.Path:
+    """Build a Dockerfile whose `ARG BASE` is a Python image; returns the image's archive, for `load`.
+
+    Layers are kept in a store below the cache, so what did not change is not built again. Only with Docker the archive is
+    Docker's, and the base the official one.
+
+    Raises:
+        SystemExit: it could not be built; says why, with the builder's words.
+    """
+    target = layout.IMAGES / f"{re.sub(r'[^a-z0-9.]+', '-', tag)}.tar"
+    layout.IMAGES.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    if kind():
+        _run("docker", "build", "--tag", tag, "--file", dockerfile, context)
+        _run("docker", "save", "--output", target, tag)
+    else:
+        archive = base()
+        have = subprocess.run([*_buildah("inspect", "--type", "image"), BASE], capture_output=True, check=False)
+        if have.returncode:
+            _run(*_buildah("pull"), "--quiet", f"oci-archive:{archive}")
+        with tempfile.TemporaryDirectory() as folder:
+            _run(
+                *_buildah("build"), "--quiet", "--isolation=chroot", "--layers", "--pull-never", f"--build-arg=BASE={BASE}",
+                *_registry(pathlib.Path(folder)), "--tag", tag, "--file", dockerfile, context,
+            )  # fmt: skip
+        target.unlink(missing_ok=True)
+        _run(*_buildah("push"), "--quiet", "--disable-compression", tag, f"oci-archive:{target}:{reference(tag)}")
+    binaries.say(f"image {tag} built in {time.monotonic() - began:.0f} s")
+    return target
+
+
+def load(archive: pathlib.Path) -> None:
+    """Bring an image archive into the node; layers the node already has are not sent again."""
+    ctr = [*map(str, (binaries.find(["ctr"])["ctr"], "--address", layout.CONTAINERD)), "--namespace", "k8s.io"]
+    present = subprocess.run([*ctr, "content", "ls", "--quiet"], capture_output=True, text=True, check=True).stdout.split()
+    with subprocess.Popen([*ctr, "images", "import", "--digests=false", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, env=process.quiet()) as importing:  # fmt: skip
+        assert importing.stdin
+        assert importing.stderr
+        try:
+            _copy(archive, importing.stdin, present)
+            importing.stdin.close()
+        except BrokenPipeError:
+            pass  # it says below why it stopped reading
+        errors = importing.stderr.read().decode()
+    if importing.returncode:
+        raise RuntimeError(f"{archive} could not be loaded into the node: {errors.strip()}")
+
+
+def reference(tag: str) -> str:
+    """A tag as containerd and the kubelet spell it out: `modelyard:dev` is `docker.io/library/modelyard:dev`."""
+    first, slash, _ = tag.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return tag
+    return f"docker.io/{tag}" if slash else f"docker.io/library/{tag}"
+
+
+def kind() -> bool:
+    """Whether the cluster is kind's: as `CLUSTER` says (`kind` or `node`), else wherever a Docker engine answers."""
+    if flavour := os.environ.get("CLUSTER"):
+        return flavour == "kind"
+    docker = shutil.which("docker")
+    return bool(docker) and not subprocess.run([str(docker), "info"], capture_output=True, check=False).returncode
+
+
+def _copy(archive: pathlib.Path, out: io.BufferedIOBase | object, present: Collection[str]) -> None:
+    with tarfile.open(archive) as source, tarfile.open(fileobj=out, mode="w|") as target:  # type: ignore[call-overload]
+        for member in source:
+            digest = f"sha256:{pathlib.PurePath(member.name).name}"
+            if member.name.removeprefix("./").startswith("blobs/") and digest in present:
+                continue
+            target.addfile(member, source.extractfile(member))
+
+
+def _write(target: pathlib.Path, tag: str, layer: bytes, config: Mapping[str, object]) -> None:
+    """An OCI archive of one uncompressed layer."""
+    blobs: dict[str, bytes] = {}
+
+    def blob(kind_: str, content: bytes) -> dict[str, object]:
+        digest = hashlib.sha256(content).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = content
+        return {"mediaType": f"application/vnd.oci.image.{kind_}", "digest": f"sha256:{digest}", "size": len(content)}
+
+    data = blob("layer.v1.tar", layer)
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    about = {"os": "linux", "architecture": machine, "config": config, "rootfs": {"type": "layers", "diff_ids": [data["digest"]]}}
+    settings = blob("config.v1+json", json.dumps(about).encode())
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": settings, "layers": [data]}
+    names = {"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag}
+    index = {"schemaVersion": 2, "manifests": [blob("manifest.v1+json", json.dumps(manifest).encode()) | {"annotations": names}]}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    with tarfile.open(partial, "w") as tar:
+        for name, content in {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}', "index.json": json.dumps(index).encode(), **blobs}.items():
+            _add(tar, name, content, mode=0o644)
+    partial.rename(target)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes | None = None, mode: int = 0o755) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.mode, entry.type, entry.size = mode, tarfile.REGTYPE if content is not None else tarfile.DIRTYPE, len(content or b"")
+    tar.addfile(entry, io.BytesIO(content or b""))
+
+
+def _registry(folder: pathlib.Path) -> list[str]:
+    """Mounts that let pip inside a build reach its index the way pip outside does: settings and authorities, never kept in the image."""
+    settings = {k.removeprefix("PIP_").lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v}
+    settings = {k: v for k, v in settings.items() if k in {"cert", "index-url", "extra-index-url", "trusted-host", "default-timeout"}}
+    mounts = []
+    if certificates := settings.get("cert") or os.environ.get("SSL_CERT_FILE"):
+        mounts.append(f"--volume={certificates}:/run/ca-certificates.crt:ro")
+        settings["cert"] = "/run/ca-certificates.crt"
+    file = folder / "pip.conf"
+    file.write_text("\n".join(["[global]", *(f"{k} = {v}" for k, v in settings.items())]) + "\n")
+    return [*mounts, f"--volume={file}:/etc/pip.conf:ro"]
+
+
+def _mirror() -> list[str]:
+    """The Debian mirror that apt uses here, when it is one of bookworm."""
+    sites = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(SITE)", "Codename: bookworm", "Created-By: Packages"],
+        capture_output=True, text=True, check=False,
+    ).stdout.split()  # fmt: skip
+    return sites[:1]
+
+
+def _buildah(verb: str, *options: str) -> list[str]:
+    return ["buildah", f"--root={_STORAGE}/root", f"--runroot={_STORAGE}/run", "--storage-driver=overlay", verb, *options]
+
+
+def _run(*command: str | pathlib.Path) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{pathlib.Path(command[0]).name} failed:\n{done.stdout[-4000:]}")
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

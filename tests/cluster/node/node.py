@@ -1,0 +1,224 @@
+"""The node: started in the order its programs need each other, and taken down without a trace."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.cluster.node import access, binaries, components, host, identity, image, layout, network, process
+
+_CONTROL = ("etcd", "api-server", "controller-manager", "scheduler")
+_WORKER = ("containerd", "kubelet", "proxy")
+_NEEDED = [name for name in binaries.PROGRAMS if name not in {"helm", "minio"}]
+
+
+def up() -> access.Cluster:
+    """A running node: the one that is there if it is well, else a new one.
+
+    Raises:
+        SystemExit: it did not start; says which program, and where its log is.
+    """
+    with _alone():
+        if healthy():
+            binaries.say(f"the node is up already: KUBECONFIG={layout.KUBECONFIGS}/{layout.ADMIN}")
+            return cluster()
+        _down()
+        host.require()
+        programs = binaries.find(_NEEDED)
+        archives = [image.program(name, programs[name]) for name in ("pause", "coredns", "versitygw")]
+        began = time.monotonic()
+        binaries.say("starting the node (about 20 s) …")
+        try:
+            _start(programs, archives, began)
+        except (OSError, RuntimeError, access.KubectlError) as error:
+            sys.exit(f"The node did not start: {error}\n`python -m tests.cluster.node down` removes what is left of it.")
+        binaries.say(f"the node is up after {time.monotonic() - began:.0f} s: KUBECONFIG={layout.KUBECONFIGS}/{layout.ADMIN}")
+        return cluster()
+
+
+def down() -> None:
+    """Stop the node and remove all it left on the machine; harmless when there is none."""
+    with _alone():
+        existed = layout.STATE.exists()
+        _down()
+        binaries.say("the node is gone" if existed else "there was no node")
+
+
+def cluster() -> access.Cluster:
+    """How to get at the node."""
+    return access.Cluster(layout.KUBECONFIGS, binaries.find(["kubectl"])["kubectl"], image.load, routed=True)
+
+
+def healthy() -> bool:
+    """Whether every program runs, the node is Ready, and the store is there."""
+    if not all(process.running(name) for name in (*_CONTROL, *_WORKER)) or not (layout.STATE / "complete").exists():
+        return False
+    with contextlib.suppress(access.KubectlError, KeyError):
+        return _ready() and _available()
+    return False
+
+
+def status() -> dict[str, str]:
+    """Each program with its pid, and the node's state, for a person to read."""
+    lines = {name: f"pid {pid}" if (pid := process.running(name)) else "not running" for name in (*_CONTROL, *_WORKER)}
+    return lines | {"node": "well" if healthy() else "not well"}
+
+
+def _start(programs: dict[str, pathlib.Path], archives: list[pathlib.Path], began: float) -> None:
+    address = layout.address()
+    layout.STATE.mkdir(parents=True)
+    layout.STATE.chmod(0o700)
+    layout.RUN.mkdir(parents=True, exist_ok=True)
+    host.prepare()
+    network.configure()
+    components.containerd(programs["containerd"], programs["containerd-shim-runc-v2"])
+    components.etcd(programs["etcd"])
+    identity.create(address)
+    components.api_server(programs["kube-apiserver"], address)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(_load, archives)
+        process.until("the API server", 60, lambda: _says("get", "--raw", "/readyz") == "ok", logs="api-server", needs=_CONTROL[:2])
+        _say(began, "the API server answers")
+        components.controller_manager(programs["kube-controller-manager"])
+        components.scheduler(programs["kube-scheduler"])
+        components.kubelet(programs["kubelet"], address)
+        components.proxy(programs["kube-proxy"])
+        loading.result()
+        _install()
+    process.until("the node", 60, _ready, logs="kubelet", needs=(*_CONTROL, *_WORKER))
+    _say(began, "the node is Ready")
+    process.until("DNS and the object store", 120, _available, logs="kubelet", needs=(*_CONTROL, *_WORKER))
+    _buckets()
+    (layout.STATE / "complete").touch()
+
+
+def _load(archives: list[pathlib.Path]) -> None:
+    process.until("containerd", 30, layout.CONTAINERD.is_socket, logs="containerd", needs=["containerd"])
+    for archive in archives:
+        image.load(archive)
+
+
+def _install() -> None:
+    node = cluster()
+    forward = "forward . /etc/resolv.conf" if "nameserver" in network.resolvers() else ""
+    node.install("coredns", {"FORWARD": forward, "DNS_SERVICE": layout.DNS_SERVICE})
+    install_store(node, layout.STORE)
+    node.install("users", {})
+    identity.write_kubeconfig(layout.GITOPS, token(node))
+
+
+def install_store(target: access.Cluster, folder: pathlib.Path) -> None:
+    """Put the object store into a cluster, its files in a folder of the cluster's node, its credentials in the Secret `store`."""
+    target.install("store", {"STORE": str(folder)})
+    keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
+    names = {"name": "store", "namespace": layout.NAMESPACE}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": names, "type": "Opaque", "immutable": True, "stringData": keys}
+    with contextlib.suppress(access.KubectlError):  # there already, with the credentials the store runs with
+        target.kubectl("create", "--filename=-", input=json.dumps(secret))
+
+
+def token(target: access.Cluster) -> str:
+    """A token of the GitOps service account, for a year."""
+    return target.kubectl("create", "token", "modelyard-gitops", f"--namespace={layout.GITOPS}", "--duration=8760h").strip()
+
+
+def _buckets() -> None:
+    store = cluster().store
+    for bucket, lock in layout.BUCKETS.items():
+        store.create(bucket, lock=lock)
+
+
+def _ready() -> bool:
+    ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+    return _says("get", "node", layout.NODE, "--output", ready) == "True"
+
+
+def _available() -> bool:
+    for namespace, name in (("kube-system", "coredns"), (layout.NAMESPACE, "store")):
+        if _says("get", "deployment", name, "--namespace", namespace, "--output", "jsonpath={.status.availableReplicas}") != "1":
+            return False
+    return True
+
+
+def _says(*arguments: str) -> str:
+    try:
+        return cluster().kubectl(*arguments, "--request-timeout=5s").strip()
+    except access.KubectlError:
+        return ""
+
+
+def _down() -> None:
+    process.stop("kubelet")  # first: it would start again what ends
+    _end_pods()
+    for name in process.known():
+        process.stop(name)
+    if layout.STATE.exists():
+        _end_pods()  # what containerd began meanwhile
+        host.unmount()
+        network.clean()
+        host.restore()
+        _unlink_logs()
+    for folder in (layout.STATE, layout.RUN):
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            sys.exit(f"{folder} could not be removed: something still uses it; try again, or look with `fuser -vm {folder}`.")
+
+
+def _end_pods() -> None:
+    """End the processes of all pods, then the shims that held them."""
+    for pid in host.pids():
+        start = process.born(pid)
+        process.end(pid, grace=0, same=lambda pid=pid, start=start: pid in host.pids() and process.born(pid) == start)  # type: ignore[misc]
+    for pid, command in process.commands():
+        if _shim(command):
+            process.end(pid, grace=2, same=lambda pid=pid: any(_shim(c) for p, c in process.commands() if p == pid))  # type: ignore[misc]
+    for file in (layout.RUN / "containerd").glob("io.containerd.runtime.v2.task/*/*/bootstrap.json"):
+        with contextlib.suppress(OSError, ValueError):
+            pathlib.Path(json.loads(file.read_text())["address"].removeprefix("unix://")).unlink(missing_ok=True)
+
+
+def _shim(command: list[str]) -> bool:
+    return pathlib.Path(command[0]).name == "containerd-shim-runc-v2" and str(layout.CONTAINERD) in command
+
+
+def _unlink_logs() -> None:
+    """Remove what the kubelet and containerd put outside of their configured folders, if it is ours or empty."""
+    for link in pathlib.Path("/var/log/containers").glob("*"):
+        if link.is_symlink() and str(link.readlink()).startswith(f"{layout.STATE}/"):
+            link.unlink()
+    plugins = pathlib.Path("/var/lib/kubelet/device-plugins")
+    for name in ("kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"):
+        (plugins / name).unlink(missing_ok=True)
+    leftovers = ("/var/log/containers", "/var/lib/kubelet/device-plugins", "/var/lib/kubelet", "/run/containerd/s", "/run/containerd")
+    for folder in leftovers:
+        with contextlib.suppress(OSError):  # not empty: somebody else's
+            pathlib.Path(folder).rmdir()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One `up` or `down` at a time on this machine."""
+    binaries.CACHE.mkdir(parents=True, exist_ok=True)
+    with (binaries.CACHE / "cluster.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            binaries.say("another `up` or `down` is at work: waiting for it …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Not inherited by the programs started meanwhile, which would hold it for ever.
+        os.set_inheritable(lock.fileno(), False)  # noqa: FBT003  its signature
+        yield
+
+
+def _say(began: float, text: str) -> None:
+    binaries.say(f"  {time.monotonic() - began:4.1f} s  {text}")

@@ -1,0 +1,1 @@
+"""The main job on real input, told as it happens: `python -m tests.demo`."""

@@ -1,0 +1,44 @@
+"""The calls of the `modelyard` command that the demo makes, all in one place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from tests.demo import story, train, voice
+
+
+def push(trained: train.Trained, *, model: str, namespace: str, parent: str | None, environment: Mapping[str, str]) -> None:
+    """`modelyard push`: hash, upload, and apply one version with everything known about it.
+
+    Raises:
+        story.Trouble: it failed; its own words are above.
+    """
+    arguments = ["push", str(trained.artifact), "--model", model, "--version", trained.version, "--namespace", namespace]
+    arguments += ["--format", "onnx"]
+    for name, value in trained.metrics.items():
+        arguments += ["--metric", f"{name}={value}"]
+    for name, text in trained.parameters.items():
+        arguments += ["--param", f"{name}={text}"]
+    for name, (role, digest) in trained.datasets.items():
+        arguments += ["--dataset", f"name={name},role={role},digest={digest}"]
+    if parent:
+        arguments += ["--parent", f"{parent}=RetrainedFrom"]
+    arguments += ["--evidence", f"type=ValidationReport,file={trained.report}", "--apply"]
+    _run(arguments, environment)
+
+
+def show(what: list[str], environment: Mapping[str, str]) -> None:
+    """`modelyard list` or `modelyard show`, as they print it."""
+    _run(what, environment)
+
+
+def _run(arguments: list[str], environment: Mapping[str, str]) -> None:
+    voice.typed("modelyard", *arguments)
+    command = [sys.executable, "-m", "modelyard", *arguments]
+    out = subprocess.PIPE
+    done = subprocess.run(command, env={**environment}, stdout=out, stderr=subprocess.STDOUT, text=True, check=False, timeout=300)
+    voice.seen(done.stdout)
+    if done.returncode:
+        raise story.Trouble(f"modelyard {arguments[0]} ended with {done.returncode}; what it said is above")

@@ -1,0 +1,205 @@
+"""A pretended world for stories: an API server, its Deployment controller and an object store, in memory, with a clock of their own.
+
+It keeps the few rules that the operator relies on: resource versions, generations, conflicts, server-side apply of what we own.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import cluster
+from modelyard.plan import digest, inspection, serving
+
+START = datetime.datetime(2026, 10, 1, 9, 0, tzinfo=datetime.UTC)
+Place = tuple[str, str, str]
+
+
+class Crash(Exception):
+    """The operator died right after a write."""
+
+
+class World:
+    """The API server and what runs on it; passed where a `cluster.Cluster` goes."""
+
+    namespace = "risk"
+
+    def __init__(self) -> None:
+        self.now = START
+        self.objects: dict[Place, dict[str, Any]] = {}
+        self.news: list[tuple[cluster.Kind, str, dict[str, Any]]] = []
+        self.refuse: dict[str, str] = {}
+        """Name of an object -> why the API server will not take it."""
+        self.crash = False
+        """Die after every write."""
+        self.calls = 0
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+
+    # --- what people and controllers do
+
+    def put(self, obj: dict[str, Any]) -> None:
+        """Create or update as kubectl apply would."""
+        obj = copy.deepcopy(obj)
+        obj["metadata"].setdefault("namespace", self.namespace)
+        self._save(cluster.KINDS[obj["kind"]], obj, keep_status=True)
+
+    def remove(self, kind: cluster.Kind, name: str) -> None:
+        """Delete."""
+        gone = self.objects.pop((kind.name, self.namespace, name))
+        self.news.append((kind, "DELETED", gone))
+
+    def roll(self, name: str, *, available: bool) -> None:
+        """The Deployment controller starts the pods of the newest template; they come up, or they do not."""
+        deployment = self.objects["Deployment", self.namespace, name]
+        wanted = deployment["spec"].get("replicas", 1)
+        status = {"observedGeneration": deployment["metadata"]["generation"], "replicas": wanted, "updatedReplicas": wanted}
+        deployment["status"] = status | (
+            {"availableReplicas": wanted} if available else {"replicas": wanted + 1, "availableReplicas": wanted}
+        )
+        self._touch(cluster.DEPLOYMENT, deployment)
+
+    # --- cluster.Cluster
+
+    async def get(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        self.calls += 1
+        return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
+
+    async def list(self, kind: cluster.Kind, namespace: str | None = None, **_: str) -> AsyncIterator[dict[str, Any]]:
+        for (name, _ns, _), obj in sorted(self.objects.items()):
+            if name == kind.name and (namespace in {None, _ns}):
+                yield copy.deepcopy(obj)
+
+    async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        self.calls += 1
+        about = obj["metadata"]
+        if (obj["kind"], about["namespace"], about["name"]) in self.objects:
+            raise cluster.Conflict("exists")
+        return self._save(cluster.KINDS[obj["kind"]], copy.deepcopy(obj), keep_status=False)
+
+    async def apply(self, obj: dict[str, Any], *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> dict[str, Any]:
+        self.calls += 1
+        if why := self.refuse.get(obj["metadata"]["name"]):
+            raise cluster.Refused(422, why)
+        if dry_run:
+            return obj
+        return self._save(cluster.KINDS[obj["kind"]], copy.deepcopy(obj), keep_status=True)
+
+    async def write_status(
+        self, kind: cluster.Kind, namespace: str, name: str, resource_version: str, status: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.calls += 1
+        obj = self.objects.get((kind.name, namespace, name))
+        if obj is None or obj["metadata"]["resourceVersion"] != resource_version:
+            raise cluster.Conflict(name)
+        obj["status"] = copy.deepcopy(status)
+        return self._touch(kind, obj)
+
+    async def delete(self, kind: cluster.Kind, namespace: str, name: str, uid: str | None = None) -> None:
+        self.calls += 1
+        if gone := self.objects.pop((kind.name, namespace, name), None):
+            self.news.append((kind, "DELETED", gone))
+            if self.crash:
+                raise Crash
+
+    # --- inside
+
+    def _save(self, kind: cluster.Kind, obj: dict[str, Any], *, keep_status: bool) -> dict[str, Any]:
+        about = obj["metadata"]
+        place = (kind.name, about["namespace"], about["name"])
+        was = self.objects.get(place)
+        if was and was.get("spec") == obj.get("spec") and all(was["metadata"].get(k) == v for k, v in about.items()):
+            return copy.deepcopy(was)
+        generation = was["metadata"]["generation"] + (was.get("spec") != obj.get("spec")) if was else 1
+        stamp = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        fixed = {"uid": f"uid-{next(self._uids)}", "creationTimestamp": stamp}
+        if was:
+            fixed = {key: was["metadata"][key] for key in fixed}
+            about["labels"] = {**was["metadata"].get("labels", {}), **about.get("labels", {})}
+        obj["metadata"] = {**about, **fixed, "generation": generation}
+        if keep_status and was and "status" in was:
+            obj["status"] = was["status"]
+        self.objects[place] = obj
+        return self._touch(kind, obj)
+
+    def _touch(self, kind: cluster.Kind, obj: dict[str, Any]) -> dict[str, Any]:
+        obj["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.news.append((kind, "MODIFIED", copy.deepcopy(obj)))
+        if self.crash:
+            raise Crash
+        return copy.deepcopy(obj)
+
+
+class Store:
+    """The object store, as the prover sees it; passed where an `artifact.Prover` goes."""
+
+    def __init__(self) -> None:
+        self.bytes: dict[str, str] = {}
+        """URI -> what its only file holds."""
+        self.down: str | None = None
+        self._blobs: dict[str, bytes] = {}
+
+    async def inspect(self, request: inspection.Request) -> inspection.Result:
+        self._answer()
+        held = self.bytes.get(request.uri)
+        if held is None:
+            return inspection.Missing(f"there is nothing at {request.uri}")
+        manifest = digest.manifest([digest.File("model.bin", len(held), digest.named(held.encode()).removeprefix("sha256:"), "etag")])
+        if request.expected and manifest.digest != request.expected:
+            return inspection.Differs(manifest.digest, f"the bytes at {request.uri} have another digest")
+        return inspection.Found(manifest.digest, 1, len(held), await self.keep_blob(digest.write_manifest(manifest)), 0.1)
+
+    async def prove_object(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult:
+        self._answer()
+        held = self.bytes.get(request.uri)
+        if held is None:
+            return inspection.Missing(f"there is nothing at {request.uri}")
+        found = digest.named(held.encode())
+        if found != request.sha256:
+            return inspection.Differs(found, f"the bytes at {request.uri} have another sha256")
+        return inspection.Proven(found, len(held))
+
+    async def blob(self, name: str) -> bytes:
+        self._answer()
+        return self._blobs[name]
+
+    async def keep_blob(self, data: bytes) -> str:
+        self._answer()
+        name = digest.named(data)
+        self._blobs[name] = data
+        return name
+
+    def _answer(self) -> None:
+        if self.down:
+            raise edge.Unavailable(Reason.STORE_UNREACHABLE, self.down)
+
+
+def digest_of(text: str) -> str:
+    """The digest of an artifact whose only file, model.bin, holds this text."""
+    return digest.of({"model.bin": digest.named(text.encode()).removeprefix("sha256:")})
+
+
+def shown(world: World) -> Iterator[tuple[str, str]]:
+    """What `kubectl get` would show of everything, a line each."""
+    for (kind, _, name), obj in sorted(world.objects.items()):
+        status = obj.get("status") or {}
+        ready = next((c for c in status.get("conditions") or [] if c["type"] == "Ready"), {})
+        said = f"Ready={ready.get('status', '-')} {ready.get('reason', '-')}: {ready.get('message', '')}"
+        if kind == "Model":
+            stages = ", ".join(f"{one['name']}={one['current']}" for one in status.get("stages") or [] if one.get("current"))
+            rolling = ", ".join(f"{one['name']}→{one['rollout']['version']}" for one in status.get("stages") or [] if one.get("rollout"))
+            yield f"{kind} {name}", f"[{stages}]" + (f" rolling {rolling}" if rolling else "") + f" {said}"
+        elif kind == "ModelVersion":
+            claims = ", ".join(f"{one['name']}:{one['state']}" for one in status.get("stages") or [])
+            yield f"{kind} {name}", f"{status.get('phase', '-')} [{claims}] {said}"
+        elif kind == "Promotion":
+            yield f"{kind} {name}", f"{status.get('phase', '-')} {said}"
+        elif kind == "Deployment" and serving.TEMPLATE in (obj["metadata"].get("annotations") or {}):
+            version = obj["spec"]["template"]["metadata"]["labels"][serving.VERSION]
+            image = obj["spec"]["template"]["spec"]["containers"][0].get("image")
+            yield f"{kind} {name}", f"runs {version} with {image}" + (", paused" if obj["spec"].get("paused") else "")

@@ -1,0 +1,194 @@
+"""Stories: what people and the cluster do, in YAML, and what everybody sees of it, in golden text.
+
+`pytest tests/stories --update` writes the golden texts anew; read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import random
+from typing import Any
+
+import pytest
+import yaml
+
+from modelyard import edge, reconcile, settings
+from modelyard.api import meta
+from modelyard.edge import cache, cluster
+from modelyard.plan import fact
+from tests.stories import pretend
+
+STORIES = sorted(pathlib.Path(__file__).with_name("data").glob("*.yaml"))
+
+
+class Teller:
+    """Runs a story through the real reconciler, and writes down what changed to the eye."""
+
+    def __init__(self, *, restart: bool, seed: int = 0) -> None:
+        self.world, self.store, self.lines = pretend.World(), pretend.Store(), list[str]()
+        self.seen: dict[str, str] = {}
+        self.due: dict[cache.Key, datetime.datetime] = {}
+        self.ready: list[cache.Key] = []
+        self._restart, self._random = restart, random.Random(seed)
+        self._events: list[str] = []
+        self._start()
+
+    def _start(self) -> None:
+        """A new operator: it remembers nothing."""
+        self.cache = cache.Cache()
+        config = settings.Settings(fetch_image="modelyard:test", endpoints=["*"])
+        self.operator = reconcile.Reconciler(self.world, self.cache, self.store, config, self, self.enqueue, lambda: self.world.now)  # type: ignore[arg-type]
+        self.world.news.clear()
+        for kind in cache.WATCHED:
+            self.enqueue(
+                self.cache.replace(kind, [o for (k, _, _), o in sorted(self.world.objects.items()) if k == kind.name and self._ours(o)])
+            )
+        self.enqueue(self.cache.keys())
+
+    def enqueue(self, keys: Any) -> None:
+        self.ready += [key for key in sorted(keys, key=str) if key not in self.ready]
+
+    def post(self, event: fact.Event) -> None:
+        self._events.append(f"  {'!' if event.warning else '*'} {event.kind} {event.name} {event.fact.reason}: {event.fact.message}")
+
+    async def tell(self, steps: list[dict[str, Any]]) -> str:
+        for step in steps:
+            [(verb, what)] = step.items()
+            self.lines.append(f"--- {self._clock()} {verb}: {what if not isinstance(what, dict) else self._named(what)}")
+            getattr(self, f"do_{verb.replace(' ', '_')}")(what)
+            await self.settle()
+        return "\n".join(self.lines) + "\n"
+
+    async def settle(self) -> None:
+        """Let the operator work until nothing is left to do."""
+        self.world.crash = self._restart
+        for _ in range(2000):
+            self._hear()
+            if not self.ready:
+                break
+            key = self.ready.pop(0)
+            try:
+                again = await self.operator(key)
+            except pretend.Crash:
+                self._start()
+                self._random.shuffle(self.ready)
+                continue
+            except edge.Unavailable:
+                again = datetime.timedelta(minutes=1)
+            if again is None:
+                self.due.pop(key, None)
+            elif again < datetime.timedelta(seconds=1):
+                self.enqueue([key])
+            else:
+                self.due[key] = self.world.now + again
+        else:
+            pytest.fail(f"the operator never comes to rest: {self.ready[:5]}")
+        self.world.crash = False
+        self._look()
+
+    def _hear(self) -> None:
+        for kind, event, obj in self.world.news:
+            about = obj["metadata"]
+            if not self._ours(obj):
+                continue
+            gone = event == "DELETED"
+            self.enqueue(self.cache.drop(kind, about["namespace"], about["name"]) if gone else self.cache.put(kind, obj))
+        self.world.news.clear()
+
+    def _look(self) -> None:
+        now = dict(pretend.shown(self.world))
+        for name in sorted({*now, *self.seen}):
+            if now.get(name) != self.seen.get(name):
+                self.lines.append(f"{name}: {now.get(name, 'gone')}")
+        self.lines += self._events
+        self._events.clear()
+        self.seen = now
+
+    @staticmethod
+    def _ours(obj: dict[str, Any]) -> bool:
+        return obj["kind"] in {"Model", "ModelVersion", "Promotion"} or "modelyard.dev/stage" in (obj["metadata"].get("labels") or {})
+
+    @staticmethod
+    def _named(what: dict[str, Any]) -> str:
+        return f"{what['kind']} {what['metadata']['name']}" if "kind" in what else str(what)
+
+    def _clock(self) -> str:
+        return self.world.now.strftime("%H:%M:%S")
+
+    # --- the verbs of a story
+
+    def do_apply(self, obj: dict[str, Any]) -> None:
+        if obj["kind"] == "ModelVersion" and "text" in obj["spec"]["artifact"]:
+            obj["spec"]["artifact"]["digest"] = pretend.digest_of(obj["spec"]["artifact"].pop("text"))
+        self.world.put(obj)
+
+    def do_change(self, what: dict[str, Any]) -> None:
+        kind, name = what["kind"], what["metadata"]["name"]
+        obj = {k: v for k, v in self.world.objects[kind, "risk", name].items() if k != "status"}
+        obj = yaml.safe_load(yaml.safe_dump(obj))
+        for path, value in what["set"].items():
+            *parents, last = path.split(".")
+            at = obj["spec"]
+            for part in parents:
+                at = at[int(part)] if part.isdigit() else at[part]
+            at[last] = value
+        self.world.put(obj)
+
+    def do_delete(self, what: str) -> None:
+        kind, name = what.split()
+        self.world.remove(cluster.KINDS[kind], name)
+
+    def do_upload(self, what: dict[str, str | None]) -> None:
+        for uri, text in what.items():
+            if text is None:
+                self.store.bytes.pop(uri, None)
+            else:
+                self.store.bytes[uri] = text
+
+    def do_store(self, what: str) -> None:
+        self.store.down = None if what == "answers" else what
+
+    def do_refuse(self, what: dict[str, str | None]) -> None:
+        self.world.refuse = {name: why for name, why in what.items() if why}
+
+    def do_available(self, name: str) -> None:
+        self.world.roll(name, available=True)
+
+    def do_stuck(self, name: str) -> None:
+        self.world.roll(name, available=False)
+
+    def do_after(self, what: str) -> None:
+        """Time passes; whoever is due by then is looked at."""
+        self.world.now += meta._read_duration(what)
+        due = [key for key, when in self.due.items() if when <= self.world.now]
+        for key in due:
+            del self.due[key]
+        self.enqueue(due)
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+async def test_story(path: pathlib.Path, request: pytest.FixtureRequest) -> None:
+    told = await Teller(restart=False).tell(read(path))
+
+    golden = path.with_suffix(".txt")
+    if request.config.getoption("--update"):
+        golden.write_text(told)
+    assert told == golden.read_text()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+async def test_the_story_is_the_same_when_the_operator_dies_after_every_write(path: pathlib.Path, seed: int) -> None:
+    told = await Teller(restart=True, seed=seed).tell(read(path))
+
+    assert without_events(told) == without_events(path.with_suffix(".txt").read_text())
+
+
+def without_events(told: str) -> list[str]:
+    """An Event of the moment in which the operator died is lost; nothing else is."""
+    return [line for line in told.splitlines() if not line.startswith("  ")]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.edge import cache, cluster
+
+
+def raw(kind: str, name: str, seen: int, **spec: Any) -> dict[str, Any]:
+    about = {"name": name, "namespace": "risk", "resourceVersion": str(seen), "uid": name}
+    return {"kind": kind, "metadata": about, "spec": spec}
+
+
+def model(version: int, uri: str = "s3://models/fraud/") -> dict[str, Any]:
+    return raw("Model", "fraud", version, owner={"team": "t"}, storage={"uri": uri})
+
+
+def registered(number: str, version: int) -> dict[str, Any]:
+    return raw(
+        "ModelVersion", f"fraud-{number}", version, model="fraud", version=number, artifact={"uri": "s3://models/fraud/1", "format": "onnx"}
+    )
+
+
+def test_a_version_concerns_itself_and_its_model() -> None:
+    known = cache.Cache()
+
+    keys = known.put(cluster.MODEL_VERSION, registered("1", 5))
+
+    assert keys == {cache.Key("version", "risk", "fraud-1"), cache.Key("model", "risk", "fraud")}
+
+
+def test_older_news_than_what_is_known_is_ignored() -> None:
+    known = cache.Cache()
+    known.put(cluster.MODEL, model(7, "s3://models/new/"))
+
+    assert known.put(cluster.MODEL, model(6)) == set()
+    assert known.put(cluster.MODEL, model(7)) == set()
+    found = known.model("risk", "fraud")
+    assert found is not None
+    assert found.spec.storage.uri == "s3://models/new/"
+
+
+def test_a_model_whose_storage_moved_concerns_all_its_versions_and_one_whose_text_changed_does_not() -> None:
+    known = cache.Cache()
+    known.put(cluster.MODEL, model(1))
+    known.put(cluster.MODEL_VERSION, registered("1", 2))
+
+    assert known.put(cluster.MODEL, model(3)) == {cache.Key("model", "risk", "fraud")}
+    assert cache.Key("version", "risk", "fraud-1") in known.put(cluster.MODEL, model(4, "s3://models/other/"))
+
+
+def test_a_relist_evicts_ghosts_of_its_scope_only() -> None:
+    known = cache.Cache()
+    elsewhere = registered("1", 3) | {"metadata": {"name": "fraud-1", "namespace": "other", "resourceVersion": "3"}}
+    known.put(cluster.MODEL_VERSION, elsewhere)
+    known.put(cluster.MODEL_VERSION, registered("1", 1))
+    known.put(cluster.MODEL_VERSION, registered("2", 2))
+
+    known.replace(cluster.MODEL_VERSION, [registered("2", 2)], "risk")
+
+    assert known.version("risk", "fraud-1") is None
+    assert known.version("risk", "fraud-2") is not None
+    assert known.version("other", "fraud-1") is not None
+
+
+def test_what_cannot_be_read_is_left_alone_and_hurts_nobody() -> None:
+    known = cache.Cache()
+
+    assert known.put(cluster.MODEL, raw("Model", "broken", 1, owner="nobody")) == set()
+    assert known.model("risk", "broken") is None
+
+
+def test_a_pod_says_what_keeps_it_from_serving() -> None:
+    known = cache.Cache()
+    known.put(cluster.MODEL, model(1))
+    labels = {"modelyard.dev/model": "fraud", "modelyard.dev/stage": "staging", "modelyard.dev/version": "1"}
+    failed = {"name": "modelyard-fetch", "state": {"terminated": {"exitCode": 1, "message": "starting\nthe digest differs"}}}
+    pod = raw("Pod", "fraud-staging-x", 2) | {"status": {"initContainerStatuses": [failed]}}
+    pod["metadata"]["labels"] = labels
+
+    known.put(cluster.POD, pod)
+
+    [seen] = known.world("risk", "fraud").pods
+    assert (seen.stage, seen.version, seen.trouble) == ("staging", "1", "container modelyard-fetch exited with 1: the digest differs")

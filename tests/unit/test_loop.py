@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncIterator, Callable
+
+from modelyard import edge, loop
+from modelyard.api.reason import Reason
+
+
+@contextlib.asynccontextmanager
+async def running(queue: loop.Queue[str]) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_key_is_never_worked_on_twice_at_once_and_once_more_when_added_meanwhile() -> None:
+    busy, most, done = 0, 0, 0
+    go = asyncio.Event()
+
+    async def work(_: str) -> None:
+        nonlocal busy, most, done
+        busy += 1
+        most = max(most, busy)
+        await go.wait()
+        busy -= 1
+        done += 1
+
+    queue = loop.Queue(work, 4)
+    async with running(queue):
+        queue.add("a")
+        await until(lambda: busy == 1)
+        for _ in range(100):
+            queue.add("a")
+        go.set()
+        await until(lambda: len(queue) == 0)
+
+    assert (most, done) == (1, 2)
+
+
+async def test_different_keys_are_worked_on_side_by_side_but_not_more_than_the_workers() -> None:
+    busy, most = 0, 0
+    go = asyncio.Event()
+
+    async def work(_: str) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await go.wait()
+        busy -= 1
+
+    queue = loop.Queue(work, 3)
+    async with running(queue):
+        for key in "abcdefgh":
+            queue.add(key)
+        await until(lambda: busy == 3)
+        go.set()
+        await until(lambda: len(queue) == 0)
+
+    assert most == 3
+
+
+async def test_again_comes_back_and_the_earliest_wish_counts() -> None:
+    times: list[str] = []
+
+    async def work(key: str) -> datetime.timedelta | None:
+        times.append(key)
+        return datetime.timedelta(milliseconds=20) if times.count(key) < 3 else None
+
+    queue = loop.Queue(work, 1)
+    async with running(queue):
+        queue.add("a")
+        queue.add_after("b", datetime.timedelta(hours=1))
+        queue.add_after("b", datetime.timedelta(milliseconds=1))
+        queue.add_after("b", datetime.timedelta(hours=1))
+        await until(lambda: times.count("a") == 3 and times.count("b") >= 1)
+
+
+async def test_trouble_is_tried_again_with_backoff_and_does_not_stop_the_others() -> None:
+    tries: list[str] = []
+
+    async def work(key: str) -> None:
+        tries.append(key)
+        if key == "bad":
+            raise edge.Unavailable(Reason.STORE_UNREACHABLE, "no answer")
+        if key == "ours" and tries.count("ours") == 1:
+            raise RuntimeError("a mistake of ours")
+
+    queue = loop.Queue(work, 2)
+    async with running(queue):
+        queue.add("bad")
+        queue.add("ours")
+        queue.add("good")
+        await until(lambda: tries.count("bad") >= 2 and tries.count("ours") == 2)
+
+    assert tries.count("good") == 1
+
+
+async def test_stopping_finishes_what_was_begun() -> None:
+    began, finished = asyncio.Event(), False
+
+    async def work(_: str) -> None:
+        nonlocal finished
+        began.set()
+        await asyncio.sleep(0.05)
+        finished = True
+
+    queue = loop.Queue(work, 1)
+    async with running(queue):
+        queue.add("a")
+        await began.wait()
+
+    assert finished
