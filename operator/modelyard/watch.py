@@ -126,8 +126,10 @@ class Operator:
             async def see(event: Any, kind: cluster.Kind = kind, **_: Any) -> None:
                 self._heard(kind, event)
 
+        # Peering is off, but kopf would look up its user's name for an identity, and a container's user has none.
+        unused: Any = "modelyard"
         scope: dict[str, Any] = {"namespaces": self._config.namespaces} if self._config.namespaces else {"clusterwide": True}
-        await kopf.operator(registry=registry, settings=_kopf(), stop_flag=stop, **scope)
+        await kopf.operator(registry=registry, settings=_kopf(), stop_flag=stop, identity=unused, **scope)
 
     async def _relists(self) -> None:
         """The whole truth from time to time: what the informer missed is made good, ghosts are evicted."""

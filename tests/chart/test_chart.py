@@ -43,18 +43,18 @@ FULL = {
 }
 NAMESPACED = {"watchNamespaces": ["risk", "marketing"]}
 ALLOWED = {
-    ("modelyard.dev", "models"): "get list watch",
-    ("modelyard.dev", "modelversions"): "get list watch",
-    ("modelyard.dev", "promotions"): "create get list watch",
+    ("modelyard.dev", "models"): "list watch",
+    ("modelyard.dev", "modelversions"): "list watch",
+    ("modelyard.dev", "promotions"): "create list watch",
     ("modelyard.dev", "models/status"): "patch",
     ("modelyard.dev", "modelversions/status"): "patch",
     ("modelyard.dev", "promotions/status"): "patch",
     ("apps", "deployments"): "create delete get list patch watch",
     ("", "services"): "create delete get list patch watch",
-    ("", "configmaps"): "create delete get list patch",
+    ("", "configmaps"): "create get patch",
     ("", "pods"): "list watch",
     ("", "secrets"): "get",
-    ("", "events"): "create patch",
+    ("", "events"): "create",
 }
 """Exactly what the operator may do where it watches; a verb more or less is a decision to be made here first."""
 

@@ -32,11 +32,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "modelyard.rules" -}}
 - apiGroups: [modelyard.dev]
   resources: [models, modelversions]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # Also what a stage's `autoPromote` asks for.
 - apiGroups: [modelyard.dev]
   resources: [promotions]
-  verbs: [get, list, watch, create]
+  verbs: [list, watch, create]
 - apiGroups: [modelyard.dev]
   resources: [models/status, modelversions/status, promotions/status]
   verbs: [patch]
@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # What the init container of a serving pod fetches, and a Model's `storage.caBundle`.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, create, patch]
 # Why a rollout does not come up.
 - apiGroups: [""]
   resources: [pods]
@@ -61,5 +61,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}

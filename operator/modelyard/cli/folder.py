@@ -7,9 +7,9 @@ import hashlib
 import os
 import pathlib
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from modelyard.cli import outcome, threads
+from modelyard.cli import outcome, work
 from modelyard.plan import digest
 
 _CHUNK = 1 << 20
@@ -68,13 +68,14 @@ def find(root: pathlib.Path) -> tuple[Local, ...]:
     return tuple(sorted(files, key=lambda file: file.path))
 
 
-def read(files: Sequence[Local], progress: Callable[[int], object]) -> Artifact:
-    """Hash files, several at a time; `progress` is given the bytes read since it was last called.
+def read(files: Sequence[Local]) -> Artifact:
+    """Hash files, several at a time.
 
     Raises:
         outcome.Stop: one could not be read, or changed meanwhile.
     """
-    hashes = threads.each(lambda file: _hash(file, progress), sorted(files, key=lambda file: -file.size))
+    with work.shown("Hashing", sum(file.size for file in files)) as hashing:
+        hashes = hashing.each(lambda file: _hash(file, hashing), sorted(files, key=lambda file: -file.size))
     return Artifact(tuple(files), dict(hashes))
 
 
@@ -116,7 +117,7 @@ def _local(path: str, source: pathlib.Path) -> Local:
     return Local(path, source, found.st_size, found.st_mtime_ns)
 
 
-def _hash(file: Local, progress: Callable[[int], object]) -> tuple[str, str]:
+def _hash(file: Local, hashing: work.Work) -> tuple[str, str]:
     sha256 = hashlib.sha256()
     try:
         with file.source.open("rb", buffering=0) as data:
@@ -124,7 +125,7 @@ def _hash(file: Local, progress: Callable[[int], object]) -> tuple[str, str]:
                 raise outcome.usage(f"{file.source}: is not a regular file any more")
             while chunk := data.read(_CHUNK):
                 sha256.update(chunk)
-                progress(len(chunk))
+                hashing.advance(len(chunk))
     except OSError as error:
         raise unreadable(error, file.source) from error
     unchanged(file)

@@ -66,7 +66,7 @@ class Blobs:
 
     def _key(self, name: str) -> str:
         if not digest.DIGEST.fullmatch(name):
-            raise edge.Unavailable(Reason.STORE_FAILED, f"{ascii(name)} cannot be the name of a blob: it is not sha256:<64 hex digits>")
+            raise edge.Unavailable(Reason.STORE_FAILED, f"{name!a} cannot be the name of a blob: it is not sha256:<64 hex digits>")
         return f"{self._where.key}blobs/sha256/{name.removeprefix('sha256:')}"
 
     def _remember(self, name: str, data: bytes) -> None:

@@ -10,7 +10,15 @@ from modelyard.api.reason import Reason
 from modelyard.plan import inspection
 
 _CREDENTIALS: Final = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidSecurity", "RequestTimeTooSkewed"}
+    {
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "InvalidSecurity",
+        "RequestTimeTooSkewed",
+        "XAdminUserNotFound",
+    }
 )
 _THROTTLED: Final = frozenset({"ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"})
 _GATEWAY: Final = frozenset({502, 503, 504})
@@ -32,7 +40,7 @@ def answered(status: int, code: str, address: inspection.Address, bucket: str, k
         return edge.Unavailable(Reason.STORE_THROTTLED, f"{where}: the store asks for fewer requests ({said}); it is asked again later")
     if status in _GATEWAY and not code:
         return edge.Unavailable(Reason.STORE_UNREACHABLE, f"{address} does not answer: something before it says {status}; is the store up?")
-    what = f" for {ascii(key)}" if key else ""
+    what = f" for {key!a}" if key else ""
     message = f"{where}: the store answers {said}{what}; see the store's log, and check endpoint and region"
     return edge.Unavailable(Reason.STORE_FAILED, message)
 

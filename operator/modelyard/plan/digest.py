@@ -1,6 +1,6 @@
-"""An artifact's digest: which paths it may have, its SHA256SUMS text, and the manifest that keeps what was read.
+r"""An artifact's digest: which paths it may have, its SHA256SUMS text, and the manifest that keeps what was read.
 
-    $ find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0r sha256sum -- | sha256sum
+    $ find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum -- | sha256sum
 
 prints the same digest for the same files.
 """

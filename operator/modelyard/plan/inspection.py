@@ -168,5 +168,7 @@ def scope(uri: str, below: str) -> tuple[Place, Place] | Refused:
     where, root = place(uri), place(below)
     if where and root and inside(uri, below):
         return where, root if root.is_prefix else Place(root.bucket, f"{root.key}/")
-    message = f"{ascii(uri)[1:-1]} is not below the Model's spec.storage.uri {ascii(below)[1:-1]}: move it there, or register a version that is"
+    message = (
+        f"{ascii(uri)[1:-1]} is not below the Model's spec.storage.uri {ascii(below)[1:-1]}: move it there, or register a version that is"
+    )
     return Refused(Reason.PATH_NOT_ALLOWED, message)

@@ -9,6 +9,7 @@ import functools
 import json
 import pathlib
 import re
+import secrets
 import select
 import string
 import subprocess
@@ -82,6 +83,41 @@ class Cluster:
         """Apply the objects of `objects/NAME.yaml` with `${…}` filled in."""
         text = string.Template((_OBJECTS / f"{name}.yaml").read_text()).substitute(values)
         self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=text)
+
+    def install_store(self, folder: pathlib.Path) -> None:
+        """Put the object store into the cluster, its files in a folder of the cluster's node, its credentials in the Secret `store`."""
+        self.install("store", {"STORE": str(folder)})
+        keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
+        names = {"name": "store", "namespace": layout.NAMESPACE}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": names, "type": "Opaque", "immutable": True, "stringData": keys}
+        if not self.kubectl("get", "secret", "store", f"--namespace={layout.NAMESPACE}", "--ignore-not-found"):
+            self.kubectl("create", "--filename=-", input=json.dumps(secret))
+
+    def make_buckets(self) -> bool:
+        """Whether the store's buckets are there now; False while it cannot be reached."""
+        try:
+            for bucket, lock in layout.BUCKETS.items():
+                self.store.create(bucket, lock=lock)
+        except ConnectionError:
+            return False
+        return True
+
+    def says(self, *arguments: str) -> str:
+        """What a kubectl command prints, or nothing if it fails: for waiting."""
+        try:
+            return self.kubectl(*arguments, "--request-timeout=5s").strip()
+        except KubectlError:
+            return ""
+
+    def available(self, namespace: str, deployment: str) -> bool:
+        """Whether a Deployment of one replica has it."""
+        return (
+            self.says("get", "deployment", deployment, "--namespace", namespace, "--output", "jsonpath={.status.availableReplicas}") == "1"
+        )
+
+    def token(self, namespace: str, account: str) -> str:
+        """A token of a service account, for a year."""
+        return self.kubectl("create", "token", account, f"--namespace={namespace}", "--duration=8760h").strip()
 
     def _command(self, user: str, *args: str | pathlib.Path) -> list[str]:
         return [str(self.program), f"--kubeconfig={self.kubeconfig_for(user)}", *map(str, args)]

@@ -56,7 +56,9 @@ PROGRAMS = {
         Program("kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", _K8S, ("--version",), 15),
         Program("etcd", "etcd", "go.etcd.io/etcd/server/v3", "3.6.8", ("--version",), 39),
         Program("containerd", "containerd", "github.com/containerd/containerd/v2/cmd/containerd", "v2.4.2", ("--version",), 40),
-        Program("containerd-shim-runc-v2", "containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "v2.4.2", ("-v",), 4),
+        Program(
+            "containerd-shim-runc-v2", "containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2", "v2.4.2", ("-v",), 4
+        ),
         Program("ctr", "containerd", "github.com/containerd/containerd/v2/cmd/ctr", "v2.4.2", ("--version",), 3),
         Program("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0", (), 42),
         Program("coredns", "coredns", "github.com/coredns/coredns", "1.15.0", ("-version",), 92),
@@ -93,7 +95,12 @@ def cached(program: Program) -> pathlib.Path:
     folder = MODULES / program.module
     key = hashlib.sha256()
     sources = sorted(folder.glob("*.go"))  # only where the program is our own
-    for part in (*((folder / name).read_bytes() for name in ("go.mod", "go.sum")), _flags(program).encode(), GO.encode(), *map(_read, sources)):
+    for part in (
+        *((folder / name).read_bytes() for name in ("go.mod", "go.sum")),
+        _flags(program).encode(),
+        GO.encode(),
+        *map(_read, sources),
+    ):
         key.update(hashlib.sha256(part).digest())
     return CACHE / "bin" / f"{program.module}-{key.hexdigest()[:12]}" / program.name
 
@@ -122,7 +129,12 @@ def _build(program: Program, go: pathlib.Path) -> pathlib.Path:
     environment |= {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     done = subprocess.run(
         [go, "build", "-trimpath", "-ldflags", _flags(program), "-o", partial, program.package],
-        cwd=MODULES / program.module, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        cwd=MODULES / program.module,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode:
         partial.unlink(missing_ok=True)

@@ -84,6 +84,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
   SystemdCgroup = false
+  Root = "{layout.RUN}/runc"
 """)
     path = f"{shim.parent}:{os.environ['PATH']}"
     process.start("containerd", [program, "--config", config], {"PATH": path})

@@ -98,9 +98,10 @@ def unmount() -> None:
     """Unmount all that is mounted below the node's folders, the innermost first."""
     places = [line.split()[4].encode().decode("unicode_escape") for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
     for place in reversed(places):
-        if any(place.startswith(f"{folder}/") for folder in (layout.STATE, layout.RUN)) and subprocess.run(
-            ["umount", place], capture_output=True, check=False
-        ).returncode:
+        if (
+            any(place.startswith(f"{folder}/") for folder in (layout.STATE, layout.RUN))
+            and subprocess.run(["umount", place], capture_output=True, check=False).returncode
+        ):
             subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
 
 

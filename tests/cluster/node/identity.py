@@ -6,6 +6,8 @@ import json
 import pathlib
 import secrets
 import subprocess
+import tempfile
+from collections.abc import Mapping
 
 from tests.cluster.node import layout
 
@@ -27,23 +29,31 @@ def create(address: str) -> None:
     for user, (name, groups) in _everybody().items():
         token = secrets.token_urlsafe(24)
         tokens.append(f'{token},"{name}","{name}","{",".join(groups)}"\n')
-        write_kubeconfig(user, token)
+        write_kubeconfig(user, {"token": token})
     _private(layout.CERTIFICATES / "tokens.csv", "".join(tokens))
 
 
-def write_kubeconfig(user: str, token: str) -> None:
-    """Let `user` log in with a token."""
-    # JSON is YAML, and needs no library. The loopback address: Go and Python never send that through a proxy.
-    cluster = {"server": f"https://127.0.0.1:{layout.API_PORT}", "certificate-authority": str(_pem("ca", "crt"))}
+def write_kubeconfig(user: str, credentials: Mapping[str, str], cluster: Mapping[str, str] | None = None) -> None:
+    """Let `user` log in with a token or a certificate, as a kubeconfig spells them; to this node when no cluster is named."""
+    # The loopback address: Go and Python never send that through a proxy.
+    here = {"server": f"https://127.0.0.1:{layout.API_PORT}", "certificate-authority": str(_pem("ca", "crt"))}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "modelyard", "cluster": cluster}],
-        "users": [{"name": user, "user": {"token": token}}],
+        "clusters": [{"name": "modelyard", "cluster": dict(cluster or here)}],
+        "users": [{"name": user, "user": dict(credentials)}],
         "contexts": [{"name": "modelyard", "context": {"cluster": "modelyard", "user": user}}],
         "current-context": "modelyard",
     }
-    _private(layout.KUBECONFIGS / user, json.dumps(config, indent=1))
+    _private(layout.KUBECONFIGS / user, json.dumps(config, indent=1))  # JSON is YAML, and needs no library
+
+
+def request(user: str) -> tuple[bytes, bytes]:
+    """A new key, and a request for a certificate that says it is `user`'s; both PEM."""
+    with tempfile.TemporaryDirectory() as folder:
+        key, csr = pathlib.Path(folder, "key"), pathlib.Path(folder, "csr")
+        _openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-subj", f"/CN={user}", "-out", csr)
+        return key.read_bytes(), csr.read_bytes()
 
 
 def _everybody() -> dict[str, tuple[str, tuple[str, ...]]]:

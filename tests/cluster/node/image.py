@@ -19,17 +19,18 @@ from collections.abc import Collection, Mapping
 
 from tests.cluster.node import binaries, layout, process
 
-BASE = "localhost/python:3.11-slim-bookworm"
-"""Debian with its own Python 3.11; stands in for the official image of this name, which only a registry has."""
 _RECIPE = ["--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm"]
 _USELESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/info")
+BASE = f"localhost/python:3.11-{hashlib.sha256(repr((_RECIPE, _USELESS)).encode()).hexdigest()[:12]}"
+"""Debian with its own Python 3.11; stands in for the official `python:3.11-slim-bookworm`, which only a registry has."""
 _STORAGE = binaries.CACHE / "buildah"
 
 
 def program(name: str, path: pathlib.Path) -> pathlib.Path:
     """An image archive that holds one static program and nothing else, tagged `localhost/NAME:node` (`pause`: `:1`)."""
     tag = f"localhost/{name}:{'1' if name == 'pause' else 'node'}"
-    target = layout.IMAGES / f"{name}-{_key(str(path), path.stat().st_mtime_ns)}.tar"
+    # The program's folder in the cache is named after its sources.
+    target = layout.IMAGES / f"{_file(f'{name}-{path.parent.name}-{path.stat().st_mtime_ns}')}.tar"
     if not target.exists():
         layer = io.BytesIO()
         with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -42,13 +43,19 @@ def program(name: str, path: pathlib.Path) -> pathlib.Path:
 
 def base() -> pathlib.Path:
     """The archive of the image `BASE`, made by debootstrap once (about 60 s)."""
-    target = layout.IMAGES / f"base-{_key(_RECIPE, _USELESS)}.tar"
-    if not target.exists():
+    target = layout.IMAGES / f"{_file(BASE)}.tar"
+    if not target.exists() and kind():
+        _run("docker", "pull", "python:3.11-slim-bookworm")
+        _run("docker", "tag", "python:3.11-slim-bookworm", BASE)
+        _run("docker", "save", "--output", target, BASE)
+    elif not target.exists():
         binaries.say("making the Python base image from Debian packages, once (about 60 s) …")
         layout.IMAGES.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=layout.IMAGES) as folder:
             root = pathlib.Path(folder, "root")
-            done = subprocess.run(["debootstrap", *_RECIPE[:-1], _RECIPE[-1], root, *_mirror()], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["debootstrap", *_RECIPE[:-1], _RECIPE[-1], root, *_mirror()], capture_output=True, text=True, check=False
+            )
             if done.returncode:
                 sys.exit(f"debootstrap failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
             for useless in _USELESS:
@@ -71,7 +78,7 @@ def build(dockerfile: pathlib.Path, tag: str, context: pathlib.Path = layout.REP
     Raises:
         SystemExit: it could not be built; says why, with the builder's words.
     """
-    target = layout.IMAGES / f"{re.sub(r'[^a-z0-9.]+', '-', tag)}.tar"
+    target = layout.IMAGES / f"{_file(tag)}.tar"
     layout.IMAGES.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     if kind():
@@ -83,12 +90,17 @@ def build(dockerfile: pathlib.Path, tag: str, context: pathlib.Path = layout.REP
         if have.returncode:
             _run(*_buildah("pull"), "--quiet", f"oci-archive:{archive}")
         with tempfile.TemporaryDirectory() as folder:
-            _run(
+            built = _run(
                 *_buildah("build"), "--quiet", "--isolation=chroot", "--layers", "--pull-never", f"--build-arg=BASE={BASE}",
-                *_registry(pathlib.Path(folder)), "--tag", tag, "--file", dockerfile, context,
+                *_registry(pathlib.Path(folder)), *_ignored(dockerfile), "--tag", tag, "--file", dockerfile, context,
             )  # fmt: skip
+        identity = target.with_suffix(".id")
+        if target.exists() and identity.exists() and identity.read_text() == built:
+            return target
+        identity.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
-        _run(*_buildah("push"), "--quiet", "--disable-compression", tag, f"oci-archive:{target}:{reference(tag)}")
+        _run(*_buildah("push"), "--quiet", "--compression-format=zstd", tag, f"oci-archive:{target}:{reference(tag)}")
+        identity.write_text(built)
     binaries.say(f"image {tag} built in {time.monotonic() - began:.0f} s")
     return target
 
@@ -147,15 +159,26 @@ def _write(target: pathlib.Path, tag: str, layer: bytes, config: Mapping[str, ob
 
     data = blob("layer.v1.tar", layer)
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    about = {"os": "linux", "architecture": machine, "config": config, "rootfs": {"type": "layers", "diff_ids": [data["digest"]]}}
+    about = {
+        "os": "linux", "architecture": machine, "config": config, "rootfs": {"type": "layers", "diff_ids": [data["digest"]]},
+        "history": [{"created_by": "tests/cluster/node/image.py"}],  # buildah counts: one for each layer
+    }  # fmt: skip
+    # Docker and kind read manifest.json, the others index.json.
     settings = blob("config.v1+json", json.dumps(about).encode())
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": settings, "layers": [data]}
     names = {"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": tag}
     index = {"schemaVersion": 2, "manifests": [blob("manifest.v1+json", json.dumps(manifest).encode()) | {"annotations": names}]}
+    config_path, layer_path = (f"blobs/sha256/{str(one['digest'])[7:]}" for one in (settings, data))
+    docker = {"manifest.json": json.dumps([{"Config": config_path, "RepoTags": [tag], "Layers": [layer_path]}]).encode()}
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
     with tarfile.open(partial, "w") as tar:
-        for name, content in {"oci-layout": b'{"imageLayoutVersion": "1.0.0"}', "index.json": json.dumps(index).encode(), **blobs}.items():
+        for name, content in {
+            "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+            "index.json": json.dumps(index).encode(),
+            **docker,
+            **blobs,
+        }.items():
             _add(tar, name, content, mode=0o644)
     partial.rename(target)
 
@@ -192,11 +215,19 @@ def _buildah(verb: str, *options: str) -> list[str]:
     return ["buildah", f"--root={_STORAGE}/root", f"--runroot={_STORAGE}/run", "--storage-driver=overlay", verb, *options]
 
 
-def _run(*command: str | pathlib.Path) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+def _ignored(dockerfile: pathlib.Path) -> list[str]:
+    """What Docker finds by itself: the list of files beside the Dockerfile that are not sent to the builder."""
+    file = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+    return [f"--ignorefile={file}"] if file.exists() else []
+
+
+def _run(*command: str | pathlib.Path) -> str:
+    """What a command printed; it ends this program if it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{pathlib.Path(command[0]).name} failed:\n{done.stdout[-4000:]}")
+        sys.exit(f"{pathlib.Path(command[0]).name} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return done.stdout
 
 
-def _key(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+def _file(tag: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", tag)

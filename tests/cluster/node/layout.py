@@ -29,8 +29,14 @@ SERVICES: Final = "10.96.0.0/16"
 API_SERVICE: Final = "10.96.0.1"
 DNS_SERVICE: Final = "10.96.0.10"
 API_PORT: Final = 6443
-ETCD_PORT: Final = 23790
-PORTS: Final = {API_PORT: "the API server", ETCD_PORT: "etcd", 10250: "the kubelet", 10257: "the controller manager", 10259: "the scheduler"}
+ETCD_PORT: Final = 2379
+PORTS: Final = {
+    API_PORT: "the API server",
+    ETCD_PORT: "etcd",
+    10250: "the kubelet",
+    10257: "the controller manager",
+    10259: "the scheduler",
+}
 
 ADMIN: Final = "admin"
 USERS: Final = {ADMIN: ("system:masters",), "alice": (), "bob": (), "carol": (), "nobody": ()}

@@ -11,6 +11,7 @@ import subprocess
 from tests.cluster.node import layout
 
 _OURS = re.compile(r"(?:KUBE|CNI)-[\w-]+")
+_JUMP = re.compile(rf" -[jg] {_OURS.pattern}(?: |$)")
 CNI = layout.STATE / "cni"
 
 
@@ -64,7 +65,7 @@ def undoing(rules: str) -> str:
     for table in re.findall(r"^\*\w+$.*?^COMMIT$", rules, re.MULTILINE | re.DOTALL):
         lines = table.splitlines()
         chains = [line[1:].split()[0] for line in lines if line.startswith(":") and _OURS.fullmatch(line[1:].split()[0])]
-        jumps = [line for line in lines if line.startswith("-A ") and not _OURS.match(line[3:]) and _OURS.search(line)]
+        jumps = [line for line in lines if line.startswith("-A ") and not _OURS.match(line[3:]) and _JUMP.search(line)]
         if chains or jumps:
             undo += [lines[0], *(f"-F {c}" for c in chains), *(f"-D {j[3:]}" for j in jumps), *(f"-X {c}" for c in chains), "COMMIT"]
     return "\n".join([*undo, ""]) if undo else ""

@@ -1,4 +1,4 @@
-"""The node: started in the order its programs need each other, and taken down without a trace."""
+"""The cluster: kind's where Docker is, else a node of our own, started in the order its programs need, taken down without a trace."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import fcntl
 import json
 import os
 import pathlib
-import secrets
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
-from tests.cluster.node import access, binaries, components, host, identity, image, layout, network, process
+from tests.cluster.node import access, binaries, components, host, identity, image, kind, layout, network, process
 
 _CONTROL = ("etcd", "api-server", "controller-manager", "scheduler")
 _WORKER = ("containerd", "kubelet", "proxy")
@@ -28,6 +26,8 @@ def up() -> access.Cluster:
     Raises:
         SystemExit: it did not start; says which program, and where its log is.
     """
+    if image.kind():
+        return kind.up()
     with _alone():
         if healthy():
             binaries.say(f"the node is up already: KUBECONFIG={layout.KUBECONFIGS}/{layout.ADMIN}")
@@ -48,19 +48,26 @@ def up() -> access.Cluster:
 
 def down() -> None:
     """Stop the node and remove all it left on the machine; harmless when there is none."""
+    if image.kind():
+        return kind.down()
     with _alone():
         existed = layout.STATE.exists()
         _down()
         binaries.say("the node is gone" if existed else "there was no node")
+    return None
 
 
 def cluster() -> access.Cluster:
-    """How to get at the node."""
+    """How to get at it while it runs."""
+    if image.kind():
+        return kind.cluster()
     return access.Cluster(layout.KUBECONFIGS, binaries.find(["kubectl"])["kubectl"], image.load, routed=True)
 
 
 def healthy() -> bool:
     """Whether every program runs, the node is Ready, and the store is there."""
+    if image.kind():
+        return kind.healthy()
     if not all(process.running(name) for name in (*_CONTROL, *_WORKER)) or not (layout.STATE / "complete").exists():
         return False
     with contextlib.suppress(access.KubectlError, KeyError):
@@ -70,6 +77,8 @@ def healthy() -> bool:
 
 def status() -> dict[str, str]:
     """Each program with its pid, and the node's state, for a person to read."""
+    if image.kind():
+        return {"kind": "well" if healthy() else "not well"}
     lines = {name: f"pid {pid}" if (pid := process.running(name)) else "not running" for name in (*_CONTROL, *_WORKER)}
     return lines | {"node": "well" if healthy() else "not well"}
 
@@ -87,7 +96,9 @@ def _start(programs: dict[str, pathlib.Path], archives: list[pathlib.Path], bega
     components.api_server(programs["kube-apiserver"], address)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         loading = pool.submit(_load, archives)
-        process.until("the API server", 60, lambda: _says("get", "--raw", "/readyz") == "ok", logs="api-server", needs=_CONTROL[:2])
+        process.until(
+            "the API server", 60, lambda: cluster().says("get", "--raw", "/readyz") == "ok", logs="api-server", needs=_CONTROL[:2]
+        )
         _say(began, "the API server answers")
         components.controller_manager(programs["kube-controller-manager"])
         components.scheduler(programs["kube-scheduler"])
@@ -98,7 +109,8 @@ def _start(programs: dict[str, pathlib.Path], archives: list[pathlib.Path], bega
     process.until("the node", 60, _ready, logs="kubelet", needs=(*_CONTROL, *_WORKER))
     _say(began, "the node is Ready")
     process.until("DNS and the object store", 120, _available, logs="kubelet", needs=(*_CONTROL, *_WORKER))
-    _buckets()
+    # Available, but kube-proxy may hear of it a moment later.
+    process.until("the buckets", 30, cluster().make_buckets, logs="proxy", needs=["proxy"])
     (layout.STATE / "complete").touch()
 
 
@@ -112,49 +124,19 @@ def _install() -> None:
     node = cluster()
     forward = "forward . /etc/resolv.conf" if "nameserver" in network.resolvers() else ""
     node.install("coredns", {"FORWARD": forward, "DNS_SERVICE": layout.DNS_SERVICE})
-    install_store(node, layout.STORE)
+    node.install_store(layout.STORE)
     node.install("users", {})
-    identity.write_kubeconfig(layout.GITOPS, token(node))
-
-
-def install_store(target: access.Cluster, folder: pathlib.Path) -> None:
-    """Put the object store into a cluster, its files in a folder of the cluster's node, its credentials in the Secret `store`."""
-    target.install("store", {"STORE": str(folder)})
-    keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
-    names = {"name": "store", "namespace": layout.NAMESPACE}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": names, "type": "Opaque", "immutable": True, "stringData": keys}
-    with contextlib.suppress(access.KubectlError):  # there already, with the credentials the store runs with
-        target.kubectl("create", "--filename=-", input=json.dumps(secret))
-
-
-def token(target: access.Cluster) -> str:
-    """A token of the GitOps service account, for a year."""
-    return target.kubectl("create", "token", "modelyard-gitops", f"--namespace={layout.GITOPS}", "--duration=8760h").strip()
-
-
-def _buckets() -> None:
-    store = cluster().store
-    for bucket, lock in layout.BUCKETS.items():
-        store.create(bucket, lock=lock)
+    identity.write_kubeconfig(layout.GITOPS, {"token": node.token(layout.GITOPS, "modelyard-gitops")})
 
 
 def _ready() -> bool:
     ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-    return _says("get", "node", layout.NODE, "--output", ready) == "True"
+    return cluster().says("get", "node", layout.NODE, "--output", ready) == "True"
 
 
 def _available() -> bool:
-    for namespace, name in (("kube-system", "coredns"), (layout.NAMESPACE, "store")):
-        if _says("get", "deployment", name, "--namespace", namespace, "--output", "jsonpath={.status.availableReplicas}") != "1":
-            return False
-    return True
-
-
-def _says(*arguments: str) -> str:
-    try:
-        return cluster().kubectl(*arguments, "--request-timeout=5s").strip()
-    except access.KubectlError:
-        return ""
+    there = cluster().available
+    return there("kube-system", "coredns") and there(layout.NAMESPACE, "store")
 
 
 def _down() -> None:

@@ -39,14 +39,19 @@ def quiet() -> dict[str, str]:
 
 def running(name: str) -> int | None:
     """The pid of the program of this name while it runs, never that of a stranger who got the same number."""
+    return recorded(_file(name))
+
+
+def recorded(record: pathlib.Path) -> int | None:
+    """The pid in a record made by `start`, if that very process still runs."""
     try:
-        *stat, boot = _file(name).read_text().splitlines()
+        stat, boot = record.read_text().splitlines()
     except (OSError, ValueError):
         return None
-    if len(stat) != 1 or boot != _BOOT.read_text().strip():
+    if boot != _BOOT.read_text().strip():
         return None
-    pid = int(stat[0].split(" ", 1)[0])
-    return pid if _born(stat[0]) == born(pid) else None
+    pid = int(stat.split(" ", 1)[0])
+    return pid if _born(stat) == born(pid) else None
 
 
 def born(pid: int) -> str | None:

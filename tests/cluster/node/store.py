@@ -28,7 +28,8 @@ class Store:
         """Make a bucket with versioning, and Object Lock if wanted; one that is there already is left as it is.
 
         Raises:
-            OSError: the store did not answer, or not with success.
+            ConnectionError: the store cannot be reached.
+            OSError: it answered, but not with success.
         """
         try:
             self._put(f"/{bucket}", headers={"x-amz-bucket-object-lock-enabled": "true"} if lock else {})
@@ -54,5 +55,10 @@ class Store:
         url = f"{self.endpoint}{path}?{query}" if query else f"{self.endpoint}{path}"
         put = urllib.request.Request(url, data=body, method="PUT", headers={**signed, "authorization": authorization})
         # No proxies, whatever the environment says: the store is in the cluster.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(put, timeout=10) as answer:
-            answer.read()
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(put, timeout=10) as answer:
+                answer.read()
+        except urllib.error.HTTPError:
+            raise
+        except urllib.error.URLError as error:
+            raise ConnectionError(f"{self.endpoint}: {error.reason}") from error

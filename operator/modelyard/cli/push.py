@@ -1,0 +1,202 @@
+"""`modelyard push`: hash, upload without ever writing over anything, and write or apply the ModelVersion's manifest.
+
+Everything that can be wrong is looked for before the first byte is uploaded: what was typed, the files, what is in the
+store already, and, with --apply, what the API server says to a dry run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pydantic
+
+from modelyard import api, edge
+from modelyard.cli import address, folder, manifest, outcome, output, registry, shelf
+from modelyard.edge import cluster, store
+from modelyard.plan import inspection
+
+Json = dict[str, Any]
+
+_BAD: Final = frozenset({"Failed", "Quarantined", "Reused", "Retired"})
+_GOOD: Final = frozenset({"Ready", "Deprecated"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How to push: where to, as whom, and what to do with the manifest."""
+
+    namespace: str | None = None
+    context: str | None = None
+    model_file: pathlib.Path | None = None
+    endpoint: str | None = None
+    ca_file: pathlib.Path | None = None
+    credentials_from_cluster: bool = False
+    apply: bool = False
+    wait: bool = False
+    timeout: float = 600
+    write: pathlib.Path | None = None
+    output: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Where a Model's bytes go, as seen from here."""
+
+    place: inspection.Place
+    address: inspection.Address
+    namespace: str | None
+
+
+def push(source: pathlib.Path, typed: manifest.Typed, way: Way) -> None:
+    """Push one version.
+
+    Raises:
+        outcome.Stop: with what is wrong; nothing was uploaded, or what was is not registered yet.
+    """
+    form = output.form(way.output, output.Form.YAML, output.Form.JSON)
+    _consistent(way)
+    files = folder.find(source)
+    described = manifest.spec(typed, [file.path for file in files])
+    documents = manifest.documents(typed)
+    server = registry.Registry(way.context, way.namespace)
+    target = _target(typed.model, way, server)
+    artifact = folder.read(files)
+    papers = _papers(documents, typed, target.place)
+    where = _prefix(target.place, typed.version)
+    uri = str(where) if source.is_dir() else f"{where}{files[0].path}"
+    evidence = [said for said, _ in papers]
+    made = manifest.version(described, target.namespace, uri, artifact.digest, evidence)
+    if way.apply:
+        server.apply(made, dry_run=True)
+    output.say(f"{artifact.digest}  {output.many(len(files), 'file')}, {output.size(artifact.bytes)}")
+    items = [shelf.Item(f"{where.key}{file.path}", file, artifact.hashes[file.path]) for file in files]
+    try:
+        _upload(target, where, items, [item for _, item in papers])
+    except edge.Unavailable as trouble:
+        raise address.explain(trouble, target.address, from_cluster=way.credentials_from_cluster) from None
+    _hand_over(made, way, form, server)
+
+
+def _consistent(way: Way) -> None:
+    if way.wait and not way.apply:
+        raise outcome.usage("--wait needs --apply: only an applied version becomes Ready")
+    if way.model_file and (way.apply or way.credentials_from_cluster):
+        raise outcome.usage("--model-file is for machines without a cluster: leave out --apply and --credentials-from-cluster, or --model-file")
+
+
+def _target(name: str, way: Way, server: registry.Registry) -> Target:
+    """What the Model says of its storage, and how to get there."""
+    if way.model_file:
+        model, namespace = _model_of(way.model_file, name), way.namespace
+        namespace = namespace or model.metadata.namespace or None
+    else:
+        hint = "apply it first, or check --model and --namespace; where there is no cluster, give the Model as --model-file"
+        model, namespace = _parsed(server.get(cluster.MODEL, name, hint), f"the Model {name}"), server.namespace
+    storage = model.spec.storage
+    place = inspection.place(storage.uri)
+    if place is None:
+        raise outcome.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {storage.uri!r}; correct it")
+    secret = None
+    if way.credentials_from_cluster:
+        if storage.credentials is None:
+            raise outcome.usage(f"the Model {name} names no spec.storage.credentials: leave out --credentials-from-cluster")
+        secret = server.secret(storage.credentials.secret_name)
+    bundle = None
+    if storage.ca_bundle and not way.model_file and not way.endpoint and not way.ca_file:
+        bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
+    reached = address.of(storage, way.endpoint, secret, way.ca_file, bundle)
+    return Target(place, reached, namespace)
+
+
+def _model_of(path: pathlib.Path, name: str) -> api.Model:
+    """The Model of that name in a file, which may hold several documents."""
+    import yaml  # noqa: PLC0415
+
+    from modelyard.cli import strict  # noqa: PLC0415
+
+    try:
+        found = [one for one in yaml.safe_load_all(strict.read_text(path)) if isinstance(one, dict) and one.get("kind") == "Model"]
+    except yaml.YAMLError as error:
+        raise outcome.usage(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+    names = [str((one.get("metadata") or {}).get("name")) for one in found]
+    if name not in names:
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"{path}: has no Model {name}; it has {', '.join(names) or 'none'}")
+    chosen = found[names.index(name)]
+    strict.whole(api.Model, chosen, f"{path}, Model {name}")
+    return _parsed(chosen, f"{path}, Model {name}")
+
+
+def _parsed(found: Mapping[str, Any], what: str) -> api.Model:
+    try:
+        return api.Model.model_validate(found)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise outcome.usage(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _prefix(place: inspection.Place, below: str) -> inspection.Place:
+    return inspection.Place(place.bucket, f"{place.key}{below}/")
+
+
+def _papers(documents: Sequence[manifest.Document], typed: manifest.Typed, place: inspection.Place) -> list[tuple[Json, shelf.Item]]:
+    """Each piece of evidence as the manifest has it, and as it is stored."""
+    where = _prefix(place, f"evidence/{typed.version}")
+    papers = []
+    for document in documents:
+        found = folder.find(document.file)
+        sha256 = folder.read(found).hashes[found[0].path]
+        item = shelf.Item(f"{where.key}{document.name}", found[0], sha256)
+        papers.append(({**document.said, "uri": f"{where}{document.name}", "sha256": f"sha256:{sha256}"}, item))
+    return papers
+
+
+def _upload(target: Target, where: inspection.Place, items: Sequence[shelf.Item], papers: Sequence[shelf.Item]) -> None:
+    source = store.Store(target.address)
+    room = shelf.Shelf(source, where.bucket)
+    there = {each.key: each for each in room.below(where.key)}
+    if foreign := sorted(there.keys() - {item.key for item in items}):
+        raise outcome.Stop(
+            outcome.Code.NO,
+            f"{where} holds {output.many(len(foreign), 'object')} that this push has not, such as {foreign[0].removeprefix(where.key)!r}: "
+            "a version is exactly what was pushed.\nPush it as another version, or, if no version was registered with them, delete them",
+        )
+    there |= {paper.key: found for paper in papers if (found := room.head(paper.key))}
+    todo = room.missing([*items, *papers], there)
+    room.add(todo)
+    known = len(items) + len(papers) - len(todo)
+    before = f"; {known:,} were there already, byte for byte" if known else ""
+    output.say(f"{output.many(len(todo), 'file')} uploaded to {where} ({target.address}){before}")
+
+
+def _hand_over(made: Json, way: Way, form: output.Form, server: registry.Registry) -> None:
+    name = made["metadata"]["name"]
+    if way.write:
+        asked = output.Form.JSON if way.write.suffix == ".json" else output.Form.YAML
+        try:
+            way.write.write_text(output.document(made, asked), encoding="utf-8")
+        except OSError as error:
+            raise outcome.usage(f"--write {way.write}: {error.strerror or type(error).__name__}; the upload is done, push again to write it") from error
+        output.say(f"manifest written to {way.write}")
+    if way.apply:
+        shown = server.apply(made)
+        output.say(f"ModelVersion {name} applied in namespace {server.namespace}")
+        if way.wait:
+            shown = server.follow(cluster.MODEL_VERSION, name, way.timeout, _has_ended)
+        if way.output:
+            output.write(output.document(_tidy(shown), form))
+        if way.wait and (shown.get("status") or {}).get("phase") not in _GOOD:
+            raise outcome.Stop(outcome.Code.NO, f"ModelVersion {name} is not Ready: {registry.told_of(shown)}")
+    elif not way.write or way.output:
+        output.write(output.document(made, form))
+
+
+def _has_ended(version: Json) -> bool:
+    return (version.get("status") or {}).get("phase") in _GOOD | _BAD
+
+
+def _tidy(obj: Json) -> Json:
+    """Without what only machines read."""
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}

@@ -1,0 +1,173 @@
+"""What verbs ask of the API server: each question is one login, as `kubectl` would log in."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NoReturn, TypeVar
+
+from modelyard.cli import outcome, output, strict
+from modelyard.edge import Unavailable, cluster
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+MANAGER: Final = "modelyard-cli"
+_EVERY: Final = 1.0
+"""Seconds between two looks at what is waited for."""
+
+
+class Registry:
+    """The API server, in one context and one namespace.
+
+    Every method may raise outcome.Stop: the API server does not answer, or says no.
+    """
+
+    def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
+        self._context = context
+        self._namespace = namespace
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that was typed, or that of the kubeconfig's context."""
+        if self._namespace is None:
+
+            async def ask(server: cluster.Cluster) -> str:
+                return server.namespace
+
+            self._namespace = self._ask(ask)
+        return self._namespace
+
+    def find(self, kind: cluster.Kind, name: str) -> Json | None:
+        """One object, or None."""
+        namespace = self.namespace
+        return self._ask(lambda server: server.get(kind, namespace, name))
+
+    def get(self, kind: cluster.Kind, name: str, hint: str = "") -> Json:
+        """One object; stops with NOT_FOUND and the hint if there is none."""
+        found = self.find(kind, name)
+        if found is None:
+            message = f"there is no {kind.name} {name} in namespace {self.namespace}"
+            raise outcome.Stop(outcome.Code.NOT_FOUND, f"{message}\n{hint}" if hint else message)
+        return {"apiVersion": kind.api_version, "kind": kind.name, **found}
+
+    def all(self, kind: cluster.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
+        """All objects of a kind, of the namespace or of every one; `fieldSelector` and `labelSelector` as in the API."""
+        namespace = None if everywhere else self.namespace
+
+        async def ask(server: cluster.Cluster) -> list[Json]:
+            return [one async for one in server.list(kind, namespace, **query)]
+
+        return self._ask(ask)
+
+    def apply(self, obj: Json, *, dry_run: bool = False) -> Json:
+        """Make an object so, as the user; nothing that another manager owns is taken away from it."""
+        return self._ask(lambda server: server.apply(obj, manager=MANAGER, force=False, dry_run=dry_run))
+
+    def create(self, obj: Json) -> Json:
+        """Create an object that is not there yet."""
+        return self._ask(lambda server: server.create(obj))
+
+    def secret(self, name: str) -> Mapping[str, str]:
+        """What a Secret holds."""
+        return {key: _decoded(value, name) for key, value in (self.get(cluster.SECRET, name).get("data") or {}).items()}
+
+    def config(self, name: str, key: str) -> str:
+        """One key of a ConfigMap."""
+        data = self.get(cluster.CONFIG_MAP, name).get("data") or {}
+        if key not in data:
+            raise outcome.Stop(outcome.Code.NOT_FOUND, f"the ConfigMap {name} in namespace {self.namespace} has no key {key}: add it")
+        return str(data[key])
+
+    def follow(self, kind: cluster.Kind, name: str, seconds: float, ended: Callable[[Json], bool]) -> Json:
+        """Look at an object until it has ended, telling on the way what changes; the object as it ended.
+
+        Raises:
+            outcome.Stop: TIMED_OUT when it has not ended after so many seconds, NOT_FOUND when it was deleted meanwhile.
+        """
+        namespace, until = self.namespace, time.monotonic() + seconds
+
+        async def ask(server: cluster.Cluster) -> Json:
+            told = ""
+            while True:
+                try:
+                    found = await server.get(kind, namespace, name)
+                except Unavailable:
+                    if time.monotonic() > until:
+                        raise
+                    found = {}  # it may be back at the next look
+                if found is None:
+                    raise outcome.Stop(outcome.Code.NOT_FOUND, f"{kind.name} {name} in namespace {namespace} was deleted meanwhile")
+                if found and (now := told_of(found)) != told:
+                    told = now
+                    output.say(f"{name}: {now}")
+                if found and _observed(found) and ended(found):
+                    return found
+                if time.monotonic() > until:
+                    late = f"{kind.name} {name} has not ended after {seconds:g} s: it is {told or 'not known'}"
+                    raise outcome.Stop(outcome.Code.TIMED_OUT, f"{late}\nit goes on by itself; look again with `modelyard show`, or give --timeout")
+                await asyncio.sleep(_EVERY)
+
+        return self._ask(ask)
+
+    def _ask(self, question: Callable[[cluster.Cluster], Awaitable[T]]) -> T:
+        async def answer() -> T:
+            async with cluster.Cluster.connect(self._context) as server:
+                return await question(server)
+
+        try:
+            return asyncio.run(answer())
+        except (Unavailable, cluster.Refused, cluster.Conflict) as error:
+            _stop(error)
+
+
+def strictly(obj: Json, where: str) -> Json:
+    """An object of one of our kinds, held to its CRD."""
+    from modelyard.api import crd  # noqa: PLC0415
+
+    kind = next((kind for kind in crd.KINDS if kind.name == obj.get("kind")), None)
+    if kind is None:
+        raise outcome.usage(f"{where}: kind has to be one of {', '.join(kind.name for kind in crd.KINDS)}, not {obj.get('kind')!r}")
+    strict.whole(kind.model, obj, where)
+    return obj
+
+
+def told_of(obj: Json) -> str:
+    """An object's phase, and what its Ready condition says, in one line."""
+    status = obj.get("status") or {}
+    ready = ready_of(obj)
+    phase = status.get("phase") or "not looked at yet"
+    return f"{phase}: {ready['message']}" if ready.get("message") else str(phase)
+
+
+def ready_of(obj: Json) -> Json:
+    """The condition Ready, or nothing."""
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return next((one for one in conditions if one.get("type") == "Ready"), {})
+
+
+def _observed(obj: Json) -> bool:
+    return bool((obj.get("status") or {}).get("observedGeneration", -1) >= (obj["metadata"].get("generation") or 0))
+
+
+def _decoded(value: str, name: str) -> str:
+    try:
+        return base64.b64decode(value).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise outcome.Stop(outcome.Code.NO, f"the Secret {name} holds something that is not text: correct it") from None
+
+
+def _stop(error: Unavailable | cluster.Refused | cluster.Conflict) -> NoReturn:
+    match error:
+        case cluster.Refused(status=404):
+            hint = "is Modelyard installed in this cluster (kubectl get crd models.modelyard.dev), and is it the right context?"
+            raise outcome.Stop(outcome.Code.NOT_FOUND, f"the API server knows no such thing: {error}\n{hint}") from None
+        case cluster.Refused():
+            raise outcome.Stop(outcome.Code.NO, f"the API server refuses: {error}") from None
+        case cluster.Conflict():
+            raise outcome.Stop(outcome.Code.NO, f"the API server refuses, as it collides with what is there: {error}") from None
+        case _:
+            raise outcome.Stop(outcome.Code.UNAVAILABLE, error.message) from None

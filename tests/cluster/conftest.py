@@ -1,0 +1,32 @@
+"""The cluster of these tests: the one that runs, else one started for them and stopped afterwards."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.node import access, layout, node
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[access.Cluster]:
+    """A real cluster with the object store."""
+    for name in ("NO_PROXY", "no_proxy"):  # clients of these tests that heed proxies must not send the cluster's traffic there
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), layout.BYPASS)))
+    ours = not node.healthy()
+    running = node.up()
+    yield running
+    if ours:
+        node.down()
+
+
+@pytest.fixture
+def namespace(cluster: access.Cluster) -> Iterator[str]:
+    """A fresh namespace, deleted afterwards."""
+    name = f"test-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
