@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pathlib
 import time
@@ -10,7 +11,6 @@ from collections.abc import Callable
 import minio
 import pytest
 import urllib3
-from minio.commonconfig import ENABLED
 
 from tests.cluster.node import access, image, kind, layout, network, node, process
 
@@ -86,15 +86,33 @@ def test_git_logs_in_as_a_service_account(cluster: access.Cluster) -> None:
     assert who["status"]["userInfo"]["username"] == "system:serviceaccount:gitops:modelyard-gitops"
 
 
-def test_the_buckets_keep_versions_and_one_has_object_lock(cluster: access.Cluster) -> None:
+@pytest.fixture
+def client(cluster: access.Cluster) -> minio.Minio:
     store = cluster.store
-    client = minio.Minio(store.endpoint.removeprefix("http://"), store.access_key, store.secret_key, secure=False, region=store.region)
+    return minio.Minio(store.endpoint.removeprefix("http://"), store.access_key, store.secret_key, secure=False, region=store.region)
 
-    assert client.get_bucket_versioning("models").status == ENABLED
-    assert client.get_bucket_versioning("modelyard").status == ENABLED
-    assert client.get_object_lock_config("modelyard") is not None
-    with pytest.raises(minio.S3Error, match="ObjectLockConfigurationNotFound"):
-        client.get_object_lock_config("models")
+
+@pytest.mark.parametrize("bucket", list(layout.BUCKETS))
+def test_the_buckets_keep_versions(client: minio.Minio, namespace: str, bucket: str) -> None:
+    first, second = (client.put_object(bucket, namespace, io.BytesIO(text), len(text)).version_id for text in (b"one", b"two"))
+
+    assert client.get_object(bucket, namespace).read() == b"two"
+    assert client.get_object(bucket, namespace, version_id=first).read() == b"one"
+    for version in (first, second):
+        client.remove_object(bucket, namespace, version)
+
+
+def test_object_lock_keeps_a_version_that_is_held(client: minio.Minio, namespace: str) -> None:
+    version = client.put_object("modelyard", namespace, io.BytesIO(b"kept"), 4, legal_hold=True).version_id
+    with pytest.raises(minio.S3Error, match="AccessDenied"):
+        client.remove_object("modelyard", namespace, version)
+    client.disable_object_legal_hold("modelyard", namespace, version)
+    client.remove_object("modelyard", namespace, version)
+
+
+def test_only_the_operators_bucket_has_object_lock(client: minio.Minio, namespace: str) -> None:
+    with pytest.raises(minio.S3Error, match="InvalidRequest"):
+        client.put_object("models", namespace, io.BytesIO(b"kept"), 4, legal_hold=True)
 
 
 def test_a_second_up_changes_nothing(cluster: access.Cluster) -> None:

@@ -57,10 +57,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def setup(self) -> None:
-        super().setup()
-        self.wbufsize = -1
-
     def do_GET(self) -> None:
         self._answer()
 
@@ -73,7 +69,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Sends a whole answer."""
         self.send_response(status)
-        for name, value in ({"Content-Type": "application/xml", "Content-Length": str(len(body))} | headers).items():
+        for name, value in ({"Content_Type": "application/xml", "Content_Length": str(len(body))} | headers).items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":

@@ -1,0 +1,48 @@
+"""The operator as a user installs it: its image in the cluster, its chart by Helm."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import subprocess
+
+import pytest
+
+from tests.cluster.node import access, binaries, image, layout, process
+
+RECHECK = "5s"
+
+
+def install(cluster: access.Cluster, *values: str) -> None:
+    """Build the image if the code changed, bring it into the cluster, and install or upgrade the chart."""
+    archive = image.build(layout.REPOSITORY / "operator" / "Dockerfile", "modelyard:dev")
+    cluster.load(archive)
+    build = hashlib.sha256(archive.read_bytes()).hexdigest()[:16]
+    store = f"http://store.{layout.NAMESPACE}.svc:7070"
+    settings = (
+        "image.tag=dev",
+        f"podAnnotations.build={build}",
+        f"bucket.endpoint={store}",
+        "bucket.existingSecret=store",
+        f"endpoints={{{store}}}",
+        f"verification.recheck={RECHECK}",
+        *values,
+    )
+    chart = layout.REPOSITORY / "charts" / "modelyard"
+    _helm(cluster, "upgrade", "--install", "modelyard", chart, "--wait", "--timeout=180s", *(f"--set-string={value}" for value in settings))
+
+
+def _helm(cluster: access.Cluster, *arguments: str | pathlib.Path) -> None:
+    helm = binaries.find(["helm"])["helm"]
+    command = [helm, *arguments, f"--namespace={layout.NAMESPACE}", f"--kubeconfig={cluster.kubeconfig}"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=process.quiet(), check=False)
+    if done.returncode:
+        logs = cluster.kubectl("logs", f"--namespace={layout.NAMESPACE}", "--selector=app.kubernetes.io/name=modelyard", "--tail=30")
+        raise AssertionError(f"helm {' '.join(map(str, arguments))}: {done.stderr}\nthe operator says:\n{logs}")
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: access.Cluster) -> access.Cluster:
+    """The cluster with the operator installed, looking at the store every few seconds."""
+    install(cluster)
+    return cluster

@@ -1,0 +1,329 @@
+"""Artifacts are read whole once, then only where they changed; and what cannot be read is said."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import artifact, blobs, store
+from modelyard.plan import digest, inspection
+from tests.unit.edge import pretend
+
+URI, BELOW = "s3://models/fraud/1/", "s3://models/fraud/"
+FILES = {"a": b"hello", "b/c": b"world" * 1000, "empty": b""}
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    return digest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
+
+
+def _store(s3: pretend.S3, files: Mapping[str, bytes], under: str = "models/fraud/1/") -> None:
+    for path, data in files.items():
+        s3.put(under + path, data)
+
+
+def _prover(s3: pretend.S3) -> artifact.Prover:
+    return artifact.Prover(blobs.Blobs(store.Store(s3.address), inspection.Place("modelyard", "")))
+
+
+@pytest.fixture
+async def prover(s3: pretend.S3) -> AsyncIterator[artifact.Prover]:
+    prover = _prover(s3)
+    yield prover
+    prover.close()
+
+
+def _request(s3: pretend.S3, **options: Any) -> inspection.Request:
+    return dataclasses.replace(inspection.Request(s3.address, URI, BELOW), **options)
+
+
+async def _found(prover: artifact.Prover, request: inspection.Request) -> inspection.Found:
+    result = await prover.inspect(request)
+    assert isinstance(result, inspection.Found), result
+    return result
+
+
+async def test_every_byte_is_read_and_the_manifest_kept(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES)
+    s3.put("models/fraud/1/", b"")
+    s3.put("models/fraud/1/b/", b"")
+
+    found = await _found(prover, _request(s3))
+    manifest = digest.read_manifest(await prover.blob(found.manifest))
+
+    assert (_digest(FILES), 3, 5005) == (found.digest, found.files, found.bytes)
+    assert s3.objects[f"modelyard/blobs/sha256/{found.manifest.removeprefix('sha256:')}"] == [digest.write_manifest(manifest)]
+    assert [(file.path, file.size, file.version_id) for file in manifest.files] == [("a", 5, "1"), ("b/c", 5000, "1"), ("empty", 0, "1")]
+
+
+async def test_a_single_object_is_one_file_named_by_its_last_segment(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES)
+
+    found = await _found(prover, _request(s3, uri=f"{URI}b/c"))
+
+    assert found.digest == _digest({"c": FILES["b/c"]})
+    assert s3.count("LIST") == 0
+
+
+async def test_a_bucket_without_versions(s3: pretend.S3, prover: artifact.Prover) -> None:
+    s3.versioning = False
+    _store(s3, FILES)
+
+    found = await _found(prover, _request(s3))
+
+    assert {file.version_id for file in digest.read_manifest(await prover.blob(found.manifest)).files} == {None}
+
+
+@pytest.mark.parametrize("uri", [URI, f"{URI}a"])
+async def test_nothing_is_there(s3: pretend.S3, prover: artifact.Prover, uri: str) -> None:
+    assert isinstance(await prover.inspect(_request(s3, uri=uri)), inspection.Missing)
+
+
+async def test_a_prefix_with_only_folders_is_empty(s3: pretend.S3, prover: artifact.Prover) -> None:
+    s3.put("models/fraud/1/", b"")
+
+    assert isinstance(await prover.inspect(_request(s3)), inspection.Missing)
+
+
+async def test_what_is_outside_is_never_asked_for(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES, "models/fraud-evil/1/")
+
+    for uri in ("s3://models/fraud-evil/1/", "s3://models/fraud/../fraud-evil/1/", "s3://secrets/x"):
+        refused = await prover.inspect(_request(s3, uri=uri))
+        assert isinstance(refused, inspection.Refused)
+        assert refused.reason == Reason.PATH_NOT_ALLOWED
+
+    assert s3.asked == []
+
+
+async def test_a_prefix_that_is_anothers_beginning(s3: pretend.S3, prover: artifact.Prover) -> None:
+    """Version 1 has none of version 10's files, in its own listing and in a shared one."""
+    _store(s3, FILES)
+    _store(s3, {"a": b"ten"}, "models/fraud/10/")
+    _store(s3, {"a": b"dash"}, "models/fraud/1-rc/")
+
+    for age in (0.0, 60.0):
+        assert (await _found(prover, _request(s3, max_listing_age=age))).digest == _digest(FILES)
+
+
+@pytest.mark.parametrize("path", ["a/../b", "x\ny", "back\\slash", "b", "s" * 256])
+async def test_a_key_that_cannot_be_a_path(s3: pretend.S3, prover: artifact.Prover, path: str) -> None:
+    _store(s3, FILES | {path: b"odd"})
+
+    refused = await prover.inspect(_request(s3))
+
+    assert isinstance(refused, inspection.Refused)
+    assert refused.reason == Reason.PATH_REFUSED
+    assert s3.count("GET") == 0
+
+
+async def test_too_many_files(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, {f"{number}": b"" for number in range(digest.MAX_FILES + 1500)})
+
+    refused = await prover.inspect(_request(s3))
+
+    assert isinstance(refused, inspection.Refused)
+    assert refused.reason == Reason.TOO_MANY_FILES
+    assert s3.count("LIST") == digest.MAX_FILES // pretend.PAGE + 1  # it stops where it knows
+
+
+async def test_an_upload_in_progress_is_read_once(s3: pretend.S3, prover: artifact.Prover) -> None:
+    """What was read of an unfinished artifact is not read again, and no manifest of it is kept."""
+    request = _request(s3, expected=_digest(FILES))
+    _store(s3, {"a": FILES["a"]})
+    assert isinstance(await prover.inspect(request), inspection.Differs)
+    _store(s3, {"b/c": FILES["b/c"]})
+    assert isinstance(await prover.inspect(request), inspection.Differs)
+    _store(s3, {"empty": b""})
+
+    assert (await _found(prover, request)).digest == request.expected
+
+    assert [1, 1] == [s3.count(f"GET models/fraud/1/{path}") for path in ("a", "b/c")]
+    assert s3.count("PUT") == 1
+
+
+async def test_a_recheck_reads_only_what_changed(s3: pretend.S3) -> None:
+    """Also by a process that has just started: the manifest remembers."""
+    _store(s3, FILES)
+    first = _prover(s3)
+    found = await _found(first, _request(s3))
+    first.close()
+    again, recheck = _prover(s3), _request(s3, expected=found.digest, previous=found.manifest)
+    s3.asked.clear()
+
+    same = await _found(again, recheck)
+    assert (same.manifest, 0) == (found.manifest, s3.count("GET models"))
+
+    s3.put("models/fraud/1/a", b"HELLO")
+    assert isinstance(await again.inspect(recheck), inspection.Differs)
+    assert ["GET models/fraud/1/a"] == [asked for asked in s3.asked if asked.startswith("GET models")]
+
+    s3.put("models/fraud/1/a", FILES["a"])  # the right bytes again, as another version
+    healed = await _found(again, recheck)
+    assert healed.manifest != found.manifest
+    again.close()
+
+
+async def test_full_reads_everything(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES)
+    found = await _found(prover, _request(s3))
+
+    await _found(prover, _request(s3, previous=found.manifest, full=True))
+
+    assert s3.count("GET models") == 2 * len(FILES)
+
+
+async def test_a_pinned_version_that_is_gone_is_replaced_by_the_newest(s3: pretend.S3, prover: artifact.Prover) -> None:
+    """The same bytes under another version: pods must be given that one."""
+    _store(s3, {"a": b"hello"})
+    s3.put("models/fraud/1/a", b"hello")
+    found = await _found(prover, _request(s3))
+    s3.objects["models/fraud/1/a"].pop()
+
+    healed = await _found(prover, _request(s3, previous=found.manifest, pinned=True))
+
+    assert digest.read_manifest(await prover.blob(healed.manifest)).files[0].version_id == "1"
+
+
+@pytest.mark.parametrize("damage", ["deleted", "changed"])
+async def test_a_manifest_that_was_lost_is_written_again(s3: pretend.S3, damage: str) -> None:
+    _store(s3, FILES)
+    first, second = _prover(s3), _prover(s3)
+    found = await _found(first, _request(s3))
+    blob = f"modelyard/blobs/sha256/{found.manifest.removeprefix('sha256:')}"
+    kept = s3.objects.pop(blob)
+    if damage == "changed":
+        s3.put(blob, b"{}")
+
+    with pytest.raises(edge.Unavailable) as caught:
+        await second.blob(found.manifest)
+    assert caught.value.reason == Reason.LEDGER_UNAVAILABLE
+    again = await _found(second, _request(s3, previous=found.manifest))
+
+    assert (found.manifest, kept[0]) == (again.manifest, s3.objects[blob][-1])
+    first.close()
+    second.close()
+
+
+async def test_versions_rechecked_together_cost_one_listing(s3: pretend.S3, prover: artifact.Prover) -> None:
+    """Two pages for 1,500 versions of one file each."""
+    for number in range(1500):
+        s3.put(f"models/fraud/{number}/a", str(number).encode())
+    first = await asyncio.gather(*(prover.inspect(_request(s3, uri=f"{BELOW}{number}/")) for number in range(1500)))
+    s3.asked.clear()
+
+    again = await asyncio.gather(
+        *(
+            prover.inspect(_request(s3, uri=f"{BELOW}{number}/", previous=found.manifest, max_listing_age=60.0))
+            for number, found in enumerate(first)
+            if isinstance(found, inspection.Found)
+        )
+    )
+
+    assert [found.manifest for found in first] == [found.manifest for found in again]  # type: ignore[union-attr]
+    assert s3.asked == ["LIST models/fraud/", "LIST models/fraud/"]
+
+
+async def test_a_listing_that_failed_is_not_shared(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES)
+
+    def forbidden(handler: pretend.Handler, asked: str) -> bool:
+        if asked.startswith("LIST"):
+            handler.error(403, "AccessDenied")
+        return asked.startswith("LIST")
+
+    s3.fault = forbidden
+    with pytest.raises(edge.Unavailable):
+        await prover.inspect(_request(s3, max_listing_age=60.0))
+    s3.fault = lambda _handler, _asked: False
+
+    await _found(prover, _request(s3, max_listing_age=60.0))
+
+
+async def test_an_object_replaced_between_listing_and_reading(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES)
+
+    def race(_: pretend.Handler, asked: str) -> bool:
+        if asked == "GET models/fraud/1/a":
+            s3.put("models/fraud/1/a", b"other")
+        return False
+
+    s3.fault = race
+
+    with pytest.raises(edge.Unavailable, match="replaced") as caught:
+        await prover.inspect(_request(s3))
+
+    assert caught.value.reason == Reason.STORE_REPLACED
+
+
+async def test_trouble_with_one_of_many_objects_ends_the_inspection(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, {f"{number:03}": bytes(1 << 20) for number in range(16)})
+
+    def truncated(handler: pretend.Handler, asked: str) -> bool:
+        if asked == "GET models/fraud/1/003":
+            handler.answer(200, bytes(1000), Content_Length=str(1 << 20))
+            handler.close_connection = True
+            return True
+        return False
+
+    s3.fault = truncated
+
+    with pytest.raises(edge.Unavailable) as caught:
+        await prover.inspect(_request(s3))
+
+    assert caught.value.reason == Reason.STORE_TRUNCATED
+
+
+async def test_the_operators_own_bucket_is_told_apart(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES)
+
+    def no_bucket(handler: pretend.Handler, asked: str) -> bool:
+        if "modelyard/" in asked:
+            handler.error(404, "NoSuchBucket")
+        return "modelyard/" in asked
+
+    s3.fault = no_bucket
+
+    with pytest.raises(edge.Unavailable, match="operator's own bucket") as caught:
+        await prover.inspect(_request(s3))
+
+    assert caught.value.reason == Reason.LEDGER_UNAVAILABLE
+
+
+async def test_evidence(s3: pretend.S3, prover: artifact.Prover) -> None:
+    """Proven; then asked about by HEAD only, until it changes."""
+    s3.put("models/fraud/evidence/report.pdf", b"report")
+    request = inspection.EvidenceRequest(s3.address, f"{BELOW}evidence/report.pdf", BELOW, hashlib.sha256(b"report").hexdigest())
+
+    assert isinstance(await prover.prove_object(request), inspection.Proven)
+    assert isinstance(await prover.prove_object(request), inspection.Proven)
+    assert s3.count("GET") == 1
+    s3.put("models/fraud/evidence/report.pdf", b"other!")
+    assert isinstance(await prover.prove_object(request), inspection.Differs)
+    s3.objects.clear()
+    assert isinstance(await prover.prove_object(request), inspection.Missing)
+    assert isinstance(await prover.prove_object(dataclasses.replace(request, uri="s3://models/other/x")), inspection.Refused)
+    assert isinstance(await prover.prove_object(dataclasses.replace(request, uri=f"{BELOW}evidence/")), inspection.Refused)
+
+
+async def test_blobs_are_written_once(s3: pretend.S3, prover: artifact.Prover) -> None:
+    name = await prover.keep_blob(b"template")
+
+    assert await prover.keep_blob(b"template") == name
+    assert await prover.blob(name) == b"template"
+    assert s3.asked == [f"PUT modelyard/blobs/sha256/{name.removeprefix('sha256:')}"]
+
+
+async def test_secrets_are_never_sent_in_the_clear(s3: pretend.S3, prover: artifact.Prover) -> None:
+    _store(s3, FILES)
+
+    await _found(prover, _request(s3))
+
+    assert not any(pretend.CREDENTIALS.secret_key in request for request in s3.requests)

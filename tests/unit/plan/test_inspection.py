@@ -1,0 +1,43 @@
+"""Only what is strictly below the Model's storage is ever looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelyard.plan import inspection
+
+
+@pytest.mark.parametrize(
+    ("uri", "below", "inside"),
+    [
+        ("s3://models/fraud/1/", "s3://models/fraud/", True),
+        ("s3://models/fraud/1/model.onnx", "s3://models/fraud/", True),
+        ("s3://models/fraud/a b/ü", "s3://models/fraud/", True),
+        ("s3://models/fraud/1/", "s3://models/fraud", True),
+        ("s3://models/x", "s3://models/", True),
+        ("s3://models/fraud/", "s3://models/fraud/", False),
+        ("s3://models/fraud", "s3://models/fraud/", False),
+        ("s3://models/fraud-evil/1/", "s3://models/fraud/", False),
+        ("s3://models/fraud-evil/1/", "s3://models/fraud", False),
+        ("s3://models/", "s3://models/fraud/", False),
+        ("s3://other/fraud/1/", "s3://models/fraud/", False),
+        ("s3://models/fraud/../fraud-evil/", "s3://models/fraud/", False),
+        ("s3://models/fraud/./1/", "s3://models/fraud/", False),
+        ("s3://models/fraud//1/", "s3://models/fraud/", False),
+        ("s3://models/fraud/1//", "s3://models/fraud/", False),
+        ("s3://models/fraud/..", "s3://models/fraud/", False),
+        ("s3://models/fraud\\1", "s3://models/fraud/", False),
+        ("s3://models/fraud/a\nb", "s3://models/fraud/", False),
+        ("https://models/fraud/1/", "s3://models/fraud/", False),
+        ("s3://Models/fraud/1/", "s3://Models/fraud/", False),
+        ("", "s3://models/", False),
+    ],
+)
+def test_inside(uri: str, below: str, inside: bool) -> None:
+    scope = inspection.scope(uri, below)
+
+    assert inspection.inside(uri, below) == inside
+    assert isinstance(scope, inspection.Refused) != inside
+    if isinstance(scope, inspection.Refused):
+        assert "spec.storage.uri" in scope.message
+        assert scope.message.isprintable()
