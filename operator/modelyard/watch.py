@@ -28,7 +28,7 @@ SILENCE: Final = 600.0
 EVENTS_KEPT: Final = 1000
 """Events that wait to be posted; more are counted as lost rather than hold anything up."""
 # Together about ten minutes: an API server that restarts must not end the operator.
-_ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 60, 60, 60, 60, 60, 60, 60, 60)
+_ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)
 
 
 class Operator:

@@ -85,8 +85,10 @@ class Demo:
             "A Model says who owns it, where its artifacts live, and which stages a version goes through. "
             "Staging comes by itself; production is asked for."
         )
-        # A namespace of an earlier run goes first, with everything in it.
+        # What an earlier run left goes first: its namespace with everything in it, and its objects in the store.
         self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait", "--timeout=180s")
+        if removed := store.clear(store.connect(self.cluster.store.endpoint, self.keys), "models", f"{MODEL}/"):
+            voice.seen(f"what an earlier run left was removed, {removed} objects in the store among it")
         self.apply("namespace.yaml")
         secret = {
             "apiVersion": "v1",

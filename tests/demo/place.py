@@ -9,7 +9,7 @@ import tarfile
 import time
 from typing import Final
 
-from tests.cluster.node import access, binaries, image, layout, node, process
+from tests.cluster.node import access, binaries, image, kind, layout, node, process
 from tests.demo import story, voice
 
 NAMESPACE: Final = layout.NAMESPACE
@@ -34,7 +34,7 @@ def prepare() -> access.Cluster:
     voice.say(
         "One node with everything real: API server, kubelet, containerd, DNS; and versitygw as the S3 store. Built once, then reused."
     )
-    cluster = node.up()
+    cluster = kind.up() if image.kind() else node.up()
     voice.good(cluster.kubectl("get", "nodes", "--no-headers").strip())
 
     voice.chapter("Two images: the operator, and a model server")

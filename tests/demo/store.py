@@ -21,6 +21,17 @@ def connect(url: str, keys: Mapping[str, str]) -> minio.Minio:
     )
 
 
+def clear(client: minio.Minio, bucket: str, prefix: str) -> int:
+    """Remove every version of every object below a prefix, so that a name may mean other bytes again; how many there were.
+
+    Each version is removed by its id: an unversioned delete would only put a marker on top.
+    """
+    found = list(client.list_objects(bucket, prefix, recursive=True, include_version=True))
+    for each in found:
+        client.remove_object(bucket, str(each.object_name), version_id=each.version_id)
+    return len(found)
+
+
 @contextlib.contextmanager
 def tampered(client: minio.Minio, bucket: str, key: str) -> Iterator[tuple[int, int]]:
     """One byte of an object is another while this lasts; gives its position and the object's size.

@@ -90,7 +90,7 @@ class Story:
     def _objects(self) -> list[Json]:
         kinds = "modelversions.modelyard.dev,promotions.modelyard.dev"
         found: list[Json] = look(self._cluster, kinds, "--namespace", self._namespace)["items"]
-        return sorted(found, key=lambda one: (one["kind"], one["metadata"]["name"]))
+        return sorted(found, key=_order)
 
     def _tell(self, name: str, one: Json) -> None:
         now = phase(one)
@@ -108,6 +108,11 @@ def phase(one: Mapping[str, Any]) -> str:
 def message(one: Mapping[str, Any]) -> str:
     """The message of the condition Ready."""
     return str(_ready(one).get("message") or "")
+
+
+def _order(one: Mapping[str, Any]) -> tuple[str, bool, str]:
+    """As it happened: by when it changed, to the second; within one, what ended comes before what begins."""
+    return str(_ready(one).get("lastTransitionTime") or ""), phase(one) not in {"Ready", "Succeeded", "Superseded"}, one["metadata"]["name"]
 
 
 def _ready(one: Mapping[str, Any]) -> Mapping[str, Any]:

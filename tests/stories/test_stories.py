@@ -17,7 +17,7 @@ from modelyard import edge, reconcile, settings
 from modelyard.api import meta
 from modelyard.edge import cache, cluster
 from modelyard.plan import fact
-from tests.stories import pretend
+from tests.stories import conform, pretend
 
 STORIES = sorted(pathlib.Path(__file__).with_name("data").glob("*.yaml"))
 
@@ -97,6 +97,9 @@ class Teller:
         self.world.news.clear()
 
     def _look(self) -> None:
+        for (kind, _, _), obj in self.world.objects.items():
+            if kind in {"Model", "ModelVersion", "Promotion"}:
+                conform.check(obj)
         now = dict(pretend.shown(self.world))
         for name in sorted({*now, *self.seen}):
             if now.get(name) != self.seen.get(name):

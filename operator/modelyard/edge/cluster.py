@@ -18,6 +18,7 @@ from kubernetes.aio.client import api_client, configuration
 
 from modelyard import api, edge
 from modelyard.api.reason import Reason
+from modelyard.edge import metrics
 
 Json = dict[str, Any]
 
@@ -203,7 +204,9 @@ class Cluster:
             text = (await response.read()).decode()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             message = f"the API server {self._client.configuration.host} does not answer: {error or type(error).__name__}"
+            metrics.API_CALLS.labels(method, "none").inc()
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message) from error
+        metrics.API_CALLS.labels(method, str(response.status)).inc()
         return _read(response.status, text)
 
 

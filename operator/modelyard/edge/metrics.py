@@ -10,6 +10,7 @@ import prometheus_client
 from prometheus_client import core, registry
 
 REGISTRY = prometheus_client.CollectorRegistry()
+prometheus_client.ProcessCollector(registry=REGISTRY)
 
 RECONCILES = prometheus_client.Counter(
     "modelyard_reconcile_total", "Decisions, by sort of key and how they ended.", ["sort", "outcome"], registry=REGISTRY
@@ -24,6 +25,9 @@ RECONCILE_SECONDS = prometheus_client.Histogram(
 VERIFIED_BYTES = prometheus_client.Counter("modelyard_verified_bytes_total", "Artifact bytes that were read and hashed.", registry=REGISTRY)
 EVENTS = prometheus_client.Counter("modelyard_events_total", "What happened, by kind and reason.", ["kind", "reason"], registry=REGISTRY)
 EVENTS_LOST = prometheus_client.Counter("modelyard_events_lost_total", "Events that could not be posted.", registry=REGISTRY)
+API_CALLS = prometheus_client.Counter(
+    "modelyard_api_requests_total", "Requests to the API server, the informer's watches not among them.", ["method", "status"], registry=REGISTRY
+)
 LAST_NEWS = prometheus_client.Gauge(
     "modelyard_last_watch_activity_timestamp_seconds", "When the informer last heard anything.", registry=REGISTRY
 )

@@ -57,6 +57,8 @@ def refuse(paths: Sequence[str]) -> Refusal | None:
 
 
 def _broken(path: str) -> str | None:
+    if path == "-":
+        return "a file may not be called `-`: sha256sum takes that for its standard input"
     if _UNPRINTABLE.search(path):
         return "a path may not have control characters or backslashes"
     for segment in path.split("/"):

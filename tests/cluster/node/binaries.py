@@ -171,9 +171,9 @@ def _output(command: list[str | pathlib.Path]) -> str:
 
 def say(text: str) -> None:
     """Tell the person at the terminal what goes on."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  a script's voice
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
     for name, path in find(sys.argv[1:] or PROGRAMS).items():
-        print(f"{name}\t{path}")  # noqa: T201
+        print(f"{name}\t{path}")

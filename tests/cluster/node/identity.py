@@ -64,7 +64,7 @@ def _sign(name: str, subject: str, extensions: str) -> None:
     extra = layout.CERTIFICATES / f"{name}.ext"
     extra.write_text(extensions)
     _openssl("req", *_key(name), "-subj", subject, "-out", _pem(name, "csr"))
-    authority = ["-CA", _pem("ca", "crt"), "-CAkey", _pem("ca", "key"), "-CAcreateserial"]
+    authority: list[str | pathlib.Path] = ["-CA", _pem("ca", "crt"), "-CAkey", _pem("ca", "key"), "-CAcreateserial"]
     _openssl("x509", "-req", "-in", _pem(name, "csr"), *authority, "-days", "3650", "-extfile", extra, "-out", _pem(name, "crt"))
 
 

@@ -223,7 +223,7 @@ def _ignored(dockerfile: pathlib.Path) -> list[str]:
 
 def _run(*command: str | pathlib.Path) -> str:
     """What a command printed; it ends this program if it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{pathlib.Path(command[0]).name} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return done.stdout

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tests.cluster.node import access, binaries, identity, image, layout, process
 
 if TYPE_CHECKING:
-    import pytest_kind
+    import pytest_kind  # type: ignore[import-untyped]
 
 VERSION = "v0.33.0"
 """Its default is Kubernetes 1.37."""
@@ -106,7 +106,7 @@ def _server(made: access.Cluster) -> dict[str, str]:
 def _kind() -> pytest_kind.KindCluster:
     os.environ.setdefault("KIND_VERSION", VERSION)  # read when the module is imported
     try:
-        import pytest_kind  # noqa: PLC0415  only where there is Docker
+        import pytest_kind
     except ModuleNotFoundError:
         sys.exit("CLUSTER=kind needs pytest-kind: run this with .venv/bin/python (after `make setup`), or set CLUSTER=node.")
     found = shutil.which("kind")

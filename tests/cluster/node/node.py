@@ -198,7 +198,7 @@ def _alone() -> Iterator[None]:
             binaries.say("another `up` or `down` is at work: waiting for it …")
             fcntl.flock(lock, fcntl.LOCK_EX)
         # Not inherited by the programs started meanwhile, which would hold it for ever.
-        os.set_inheritable(lock.fileno(), False)  # noqa: FBT003  its signature
+        os.set_inheritable(lock.fileno(), False)
         yield
 
 

@@ -19,8 +19,8 @@ BY_HAND = r"find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256s
 ODD = [
     "model.onnx",
     "--tag",
-    "-",
     "-rf",
+    "folder/-",
     " leading and trailing ",
     "a b/c  d",
     "ümlaut/日本語.bin",
@@ -54,7 +54,7 @@ def test_coreutils_agree(tmp_path: pathlib.Path) -> None:
     printed = subprocess.run(["bash", "-c", BY_HAND], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
     assert digest.refuse(ODD) is None
-    assert f"{digest.of({path: _hex(data) for path, data in contents.items()})}" == f"sha256:{printed.split()[0]}"
+    assert digest.of({path: _hex(data) for path, data in contents.items()}) == f"sha256:{printed.split()[0]}"
 
 
 def test_the_text_is_checked_by_sha256sum(tmp_path: pathlib.Path) -> None:
@@ -84,6 +84,7 @@ def test_the_text_is_checked_by_sha256sum(tmp_path: pathlib.Path) -> None:
         (["a\x7fb"], "control"),
         (["a\x85b"], "control"),
         (["a\\b"], "backslash"),
+        (["-"], "standard input"),
         (["x" * 256], "255 bytes"),
         (["ü" * 128], "255 bytes"),
         (["ok/" + "x" * 256 + "/ok"], "255 bytes"),
@@ -140,7 +141,7 @@ def test_a_manifest_is_canonical_json_and_reads_back(files: list[digest.File]) -
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"digest":"sha256:00","files":[]}', b'{"digest":"x","files":[{}]}', b"\xff"])
 def test_what_is_no_manifest(data: bytes) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError):
         digest.read_manifest(data)
 
 

@@ -1,0 +1,295 @@
+"""What the operator relies on, of every store it is said to work with: versitygw and MinIO, as real processes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import pathlib
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+import pytest
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import artifact, blobs, store
+from modelyard.plan import digest, inspection
+from tests.cluster import stores
+from tests.unit.edge import pretend
+
+BELOW = "s3://models/fraud/"
+ODD = ["--tag", "-rf", "a b+c  d", "ümlaut/日本語.bin", "🦊", "e\u0301", "é", "100%", "%2e%2e", "q?x=1&y", "#1", "a.b", "semi;colon", "~tilde", "quote'\"<&>"]
+MANY = 10_000
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Running]:
+    """A store with the buckets of an installation, and one without versions."""
+    with stores.run(request.param, tmp_path_factory.mktemp(request.param)) as running:
+        client = running.open()
+        _wait_for(client)
+        client.make_bucket("models", versioning=True)
+        client.make_bucket("plain")
+        client.make_bucket("modelyard", object_lock=True)
+        yield running
+
+
+@pytest.fixture
+def client(running: stores.Running) -> store.Store:
+    return running.open()
+
+
+@pytest.fixture
+async def prover(client: store.Store) -> AsyncIterator[artifact.Prover]:
+    prover = artifact.Prover(blobs.Blobs(client, inspection.Place("modelyard", "")))
+    yield prover
+    prover.close()
+
+
+def _wait_for(client: store.Store) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            client.bucket_exists("models")
+        except edge.Unavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    return digest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
+
+
+async def _found(prover: artifact.Prover, request: inspection.Request) -> inspection.Found:
+    result = await prover.inspect(request)
+    assert isinstance(result, inspection.Found), result
+    return result
+
+
+def test_making_a_bucket_twice(client: store.Store) -> None:
+    client.make_bucket("models", versioning=True)
+    client.make_bucket("modelyard", object_lock=True)
+
+    assert client.bucket_exists("models")
+    assert not client.bucket_exists("nowhere")
+
+
+def test_a_version_stays_readable_under_a_newer_one(client: store.Store) -> None:
+    client.put("models", "versions/a", b"before")
+    before = client.head("models", "versions/a")
+    client.put("models", "versions/a", b"after")
+    after = client.head("models", "versions/a")
+
+    assert before is not None
+    assert after is not None
+    assert before.version_id != after.version_id
+    stream = client.open("models", "versions/a", version_id=before.version_id)
+    assert stream is not None
+    with stream:
+        assert (b"before", before) == (b"".join(stream), stream.object)
+    client.delete("models", "versions/a", before.version_id)
+    assert client.head("models", "versions/a", before.version_id) is None
+    with pytest.raises(edge.Unavailable) as caught:
+        client.open("models", "versions/a", version_id=before.version_id)
+    assert caught.value.reason == Reason.STORE_REPLACED
+
+
+def test_a_version_id_of_another_store(client: store.Store) -> None:
+    client.put("models", "versions/b", b"x")
+
+    assert client.head("models", "versions/b", "01JZZZZZZZZZZZZZZZZZZZZZZZ") is None
+
+
+def test_a_bucket_without_versions_tells_none(client: store.Store) -> None:
+    client.put("plain", "a", b"x")
+
+    assert (found := client.head("plain", "a")) is not None
+    assert found.version_id is None
+
+
+def test_the_etag_pins_a_read(client: store.Store) -> None:
+    client.put("models", "etag/a", b"before")
+    (listed,) = client.list("models", "etag/a")
+    client.put("models", "etag/a", b"after")
+
+    with pytest.raises(edge.Unavailable) as caught:
+        client.open("models", "etag/a", etag=listed.etag)
+
+    assert caught.value.reason == Reason.STORE_REPLACED
+
+
+@pytest.mark.parametrize("bucket", ["models", "plain", "modelyard"])
+def test_of_many_writers_one_creates(client: store.Store, bucket: str) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(lambda number: client.create(bucket, "race/1", str(number).encode()), range(8)))
+
+    assert won.count(True) == 1
+    assert client.get(bucket, "race/1") == str(won.index(True)).encode()
+
+
+def test_what_was_deleted_can_be_kept_again(client: store.Store) -> None:
+    """versitygw refuses create-only writes for ever where a delete marker is; a blob must come back all the same."""
+    name = blobs.Blobs(client, inspection.Place("modelyard", "")).keep(b"kept")
+    client.delete("modelyard", f"blobs/sha256/{name.removeprefix('sha256:')}")
+    again = blobs.Blobs(client, inspection.Place("modelyard", ""))
+
+    assert again.get(name) is None
+    assert again.keep(b"kept") == name
+    assert blobs.Blobs(client, inspection.Place("modelyard", "")).get(name) == b"kept"
+
+
+def test_a_large_upload_goes_in_parts(client: store.Store, tmp_path: pathlib.Path) -> None:
+    file, told = tmp_path / "large", []
+    file.write_bytes(bytes(range(256)) * (40 << 12))
+    client.upload("models", "upload/large", file, told.append)
+    client.upload("models", "upload/empty", pathlib.Path("/dev/null"))
+
+    assert sum(told) == file.stat().st_size
+    assert client.get("models", "upload/large") == file.read_bytes()
+    assert client.get("models", "upload/empty") == b""
+
+
+async def test_odd_names(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+    files = {path: path.encode() for path in ODD}
+    for path, data in files.items():
+        client.put("models", f"fraud/odd/{path}", data)
+
+    found = await _found(prover, inspection.Request(running.address, f"{BELOW}odd/", BELOW))
+
+    assert (_digest(files), len(files)) == (found.digest, found.files)
+    again = inspection.Request(running.address, f"{BELOW}odd/", BELOW, found.digest, found.manifest, pinned=True)
+    assert (await _found(prover, again)).manifest == found.manifest
+
+
+async def test_a_prefix_that_is_anothers_beginning(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+    for key in ("fraud/v1/a", "fraud/v10/a", "fraud/v1-rc/a", "fraud-evil/v1/a"):
+        client.put("models", key, key.encode())
+
+    for age in (0.0, 60.0):
+        found = await _found(prover, inspection.Request(running.address, f"{BELOW}v1/", BELOW, max_listing_age=age))
+        assert found.digest == _digest({"a": b"fraud/v1/a"})
+
+
+async def test_zero_bytes_and_folders(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+    for key in ("fraud/zero/", "fraud/zero/sub/", "fraud/zero/file"):
+        client.put("models", key, b"")
+
+    found = await _found(prover, inspection.Request(running.address, f"{BELOW}zero/", BELOW))
+
+    assert found.digest == _digest({"file": b""})
+    nothing = inspection.Request(running.address, f"{BELOW}nothing/", BELOW)
+    assert isinstance(await prover.inspect(nothing), inspection.Missing)
+    one = dataclasses.replace(nothing, uri=f"{BELOW}nothing/one")
+    assert isinstance(await prover.inspect(one), inspection.Missing)
+
+
+async def test_tampering_is_found_and_healed(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+    client.put("models", "fraud/tamper/a", b"right")
+    client.put("models", "fraud/tamper/b", b"right")
+    found = await _found(prover, inspection.Request(running.address, f"{BELOW}tamper/", BELOW))
+    recheck = inspection.Request(running.address, f"{BELOW}tamper/", BELOW, found.digest, found.manifest, pinned=True)
+
+    client.put("models", "fraud/tamper/a", b"wrong")
+    assert isinstance(await prover.inspect(recheck), inspection.Differs)
+    client.put("models", "fraud/tamper/a", b"right")
+    assert (await _found(prover, recheck)).digest == found.digest
+    client.delete("models", "fraud/tamper/b")
+    assert isinstance(await prover.inspect(recheck), inspection.Differs)
+    client.put("models", "fraud/tamper/b", b"right")
+    assert (await _found(prover, recheck)).digest == found.digest
+
+
+async def test_ten_thousand_files(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+    files = {f"shard-{number % 10}/{number:05}": str(number).encode() for number in range(MANY)}
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda item: client.put("plain", f"many/{item[0]}", item[1]), files.items()))
+
+    request = inspection.Request(running.address, "s3://plain/many/", "s3://plain/")
+    found = await _found(prover, request)
+    again = await _found(prover, dataclasses.replace(request, expected=found.digest, previous=found.manifest))
+
+    assert (_digest(files), MANY, found.manifest) == (found.digest, found.files, again.manifest)
+    assert again.seconds < found.seconds / 2
+
+
+async def test_eight_gibibytes_in_constant_memory(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+    """One sparse file where the store keeps plain files; a GiB that was uploaded where it does not."""
+    size = 8 * GIB if running.kind == "versitygw" else GIB
+    sparse = (running.folder / "plain" if running.kind == "versitygw" else running.folder.parent) / "large.bin"
+    with sparse.open("wb") as file:
+        file.truncate(size)
+    if running.kind != "versitygw":
+        client.upload("plain", "large.bin", sparse)
+    before, began = _resident(), time.monotonic()
+
+    with _peak() as peak:
+        found = await _found(prover, inspection.Request(running.address, "s3://plain/large.bin", "s3://plain/"))
+    seconds = time.monotonic() - began
+
+    print(f"{running.kind}: {size / GIB:.0f} GiB in {seconds:.1f} s, {(peak() - before) >> 10} KiB more memory at most")
+    assert found.bytes == size
+    assert peak() - before < 32 << 20
+    client.delete("plain", "large.bin")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "reason"),
+    [
+        pytest.param(inspection.Credentials(stores.CREDENTIALS.access_key, "another-secret"), Reason.STORE_FORBIDDEN, id="wrong secret"),
+        pytest.param(inspection.Credentials("nobody-we-know", "another-secret"), Reason.STORE_FORBIDDEN, id="unknown key"),
+        pytest.param(None, Reason.STORE_FORBIDDEN, id="anonymous"),
+    ],
+)
+async def test_credentials_that_are_refused(
+    running: stores.Running, prover: artifact.Prover, credentials: inspection.Credentials | None, reason: Reason
+) -> None:
+    address = dataclasses.replace(running.address, credentials=credentials)
+
+    for uri in (f"{BELOW}any/", f"{BELOW}any/one"):
+        with pytest.raises(edge.Unavailable) as caught:
+            await prover.inspect(inspection.Request(address, uri, BELOW))
+        assert caught.value.reason == reason
+        assert "another-secret" not in caught.value.message
+
+
+async def test_a_bucket_that_does_not_exist(running: stores.Running, prover: artifact.Prover) -> None:
+    for uri in ("s3://nowhere/fraud/1/", "s3://nowhere/fraud/1"):
+        with pytest.raises(edge.Unavailable) as caught:
+            await prover.inspect(inspection.Request(running.address, uri, "s3://nowhere/fraud/"))
+        assert caught.value.reason == Reason.STORE_BUCKET_MISSING
+
+
+def test_tls(tmp_path: pathlib.Path) -> None:
+    with stores.run("versitygw", tmp_path, certificate=pretend.certificate(tmp_path)) as running:
+        client = running.open()
+        client.make_bucket("models")
+        client.put("models", "a", b"x")
+        assert client.create("models", "b", b"x")
+        assert not client.create("models", "b", b"x")
+        assert client.get("models", "a") == b"x"
+
+        with pytest.raises(edge.Unavailable) as caught:
+            store.Store(dataclasses.replace(running.address, ca_pem=None)).get("models", "a")
+        assert caught.value.reason == Reason.STORE_CERTIFICATE
+
+
+def _resident() -> int:
+    """Bytes of memory this process holds."""
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@contextlib.contextmanager
+def _peak() -> Iterator[object]:
+    """The most memory this process held meanwhile, as a function."""
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+    def peak() -> int:
+        (line,) = (line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+
+    yield peak
