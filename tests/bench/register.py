@@ -32,13 +32,19 @@ class Yard:
         keys = inspection.Credentials(cluster.store.access_key, cluster.store.secret_key)
         self.cluster, self.reach = cluster, reach
         self.store = store.Store(inspection.Address(cluster.store.endpoint, None, keys))
-        address = cluster.kubectl("get", "service", "modelyard", f"--namespace={layout.NAMESPACE}", "--output=jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
+        address = cluster.kubectl(
+            "get", "service", "modelyard", f"--namespace={layout.NAMESPACE}", "--output=jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"
+        )
         self._metrics = f"http://{address}/metrics"
 
     async def prepare(self, model: str) -> None:
         data = {"AWS_ACCESS_KEY_ID": self.cluster.store.access_key, "AWS_SECRET_ACCESS_KEY": self.cluster.store.secret_key}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": NAMESPACE}, "stringData": data}
-        storage = {"uri": f"s3://models/bench/{model}/", "endpoint": f"http://store.{layout.NAMESPACE}.svc:7070", "credentials": {"secretName": "s3"}}
+        storage = {
+            "uri": f"s3://models/bench/{model}/",
+            "endpoint": f"http://store.{layout.NAMESPACE}.svc:7070",
+            "credentials": {"secretName": "s3"},
+        }
         spec = {"owner": {"team": "bench"}, "storage": storage, "stages": [{"name": "development"}]}
         about = {"name": model, "namespace": NAMESPACE}
         await self.reach.apply(secret)
@@ -56,7 +62,12 @@ class Yard:
                 "format": "other",
             }
             about = {"name": f"{model}-{number}", "namespace": NAMESPACE}
-            return {"apiVersion": api.API_VERSION, "kind": "ModelVersion", "metadata": about, "spec": {"model": model, "version": str(number), "artifact": artifact}}
+            return {
+                "apiVersion": api.API_VERSION,
+                "kind": "ModelVersion",
+                "metadata": about,
+                "spec": {"model": model, "version": str(number), "artifact": artifact},
+            }
 
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             return list(pool.map(one, numbers))
@@ -126,19 +137,25 @@ async def _measure(cluster: access.Cluster) -> list[dict[str, Any]]:
         await yard.create(versions)
         await yard.ready("thousand", SMALL)
         found.append(row(f"{SMALL} versions until all are Ready", time.monotonic() - began, "s", floor, goal=10.0))
-        found.append(row(f"operator's memory with {SMALL} versions", yard.metric("process_resident_memory_bytes") / 1e6, "MB", None, goal=400.0))
+        found.append(
+            row(f"operator's memory with {SMALL} versions", yard.metric("process_resident_memory_bytes") / 1e6, "MB", None, goal=400.0)
+        )
 
         await yard.prepare("many")
         for start in range(0, MANY, SMALL):
             await yard.create(yard.upload("many", range(start, start + SMALL), 64))
         await yard.ready("many", MANY)
-        found.append(row(f"operator's memory with {MANY} versions", yard.metric("process_resident_memory_bytes") / 1e6, "MB", None, goal=400.0))
+        found.append(
+            row(f"operator's memory with {MANY} versions", yard.metric("process_resident_memory_bytes") / 1e6, "MB", None, goal=400.0)
+        )
         began = time.monotonic()
         cluster.kubectl("rollout", "restart", "deployment/modelyard", f"--namespace={layout.NAMESPACE}")
         cluster.kubectl("rollout", "status", "deployment/modelyard", f"--namespace={layout.NAMESPACE}", "--timeout=300s")
         await yard.quiet()
         found.append(row(f"start with {MANY} versions until quiet", time.monotonic() - began, "s", None, goal=60.0))
-        found.append(row(f"operator's memory after a start with {MANY}", yard.metric("process_resident_memory_bytes") / 1e6, "MB", None, goal=400.0))
+        found.append(
+            row(f"operator's memory after a start with {MANY}", yard.metric("process_resident_memory_bytes") / 1e6, "MB", None, goal=400.0)
+        )
         before = yard.metric("modelyard_api_requests_total")
         await asyncio.sleep(30)
         found.append(row("API calls when quiet", (yard.metric("modelyard_api_requests_total") - before) / 30, "1/s", None, goal=1.0))

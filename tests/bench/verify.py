@@ -1,6 +1,6 @@
 """Verification against what a person would do by hand, `curl … | sha256sum`, on the same objects of the same store in the same run.
 
-    python -m tests.bench.verify
+python -m tests.bench.verify
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from modelyard.edge import artifact, blobs, store
@@ -22,7 +22,8 @@ GIB = 1 << 30
 MIB = 1 << 20
 SMALL = 1_000
 ROOT = "s3://models/bench/"
-_BY_HAND = "curl -fsS --config - | sha256sum"
+_HASHES = ("sha256sum", "openssl dgst -sha256")
+"""By hand; coreutils is built with a slow sha256 on many systems, so the faster of the two is what we are held against."""
 
 
 def rows() -> list[dict[str, Any]]:
@@ -40,9 +41,9 @@ def _throughput(running: stores.Running, client: store.Store, folder: pathlib.Pa
         _fill(client, folder / "part", keys, 4 * GIB // files)
         uri = f"{ROOT}{files}/"
         _by_hand(running, keys)  # both then read from memory, not from disk
-        theirs = min(_timed(lambda keys=keys: _by_hand(running, keys)) for _ in range(2))
+        theirs = {program: min(_timed(lambda p=program, k=keys: _by_hand(running, k, p)) for _ in range(2)) for program in _HASHES}
         ours = min(_timed(lambda uri=uri: _inspect(running, client, [uri])) for _ in range(2))
-        yield _row(f"verify 4 GiB, {files} file{'s' * (files > 1)}", 4096 / ours, "MiB/s", 4096 / theirs, 1.0)
+        yield _row(f"verify 4 GiB, {files} file{'s' * (files > 1)}", "MiB/s", 4096, ours, theirs)
         for key in keys:
             client.delete("models", key)
 
@@ -51,9 +52,9 @@ def _versions(running: stores.Running, client: store.Store) -> dict[str, Any]:
     keys = [f"bench/small/{number}/model.bin" for number in range(SMALL)]
     for number, key in enumerate(keys):
         client.put("models", key, number.to_bytes(4, "big") * (MIB // 4))
-    theirs = min(_timed(lambda: _by_hand(running, keys)) for _ in range(2))
+    theirs = {program: min(_timed(lambda p=program: _by_hand(running, keys, p)) for _ in range(2)) for program in _HASHES}
     ours = min(_timed(lambda: _inspect(running, client, [f"{ROOT}small/{number}/" for number in range(SMALL)])) for _ in range(2))
-    return _row(f"inspect {SMALL:,} versions of 1 MiB", SMALL / ours, "versions/s", SMALL / theirs, 1.0)
+    return _row(f"inspect {SMALL:,} versions of 1 MiB", "versions/s", SMALL, ours, theirs)
 
 
 def _fill(client: store.Store, file: pathlib.Path, keys: Sequence[str], size: int) -> None:
@@ -76,11 +77,17 @@ def _inspect(running: stores.Running, client: store.Store, uris: Sequence[str]) 
     assert all(isinstance(result, inspection.Found) for result in results), results[0]
 
 
-def _by_hand(running: stores.Running, keys: Sequence[str]) -> None:
-    """One curl that keeps its connection, one sha256sum: large objects one after the other, small ones in one stream."""
+def _by_hand(running: stores.Running, keys: Sequence[str], program: str = _HASHES[0]) -> None:
+    """One curl that keeps its connection, one hash over all of it: less work than a person would have with many files."""
     sign = running.open()._client.presigned_get_object
     config = "".join(f'url = "{sign("models", key)}"\n' for key in keys)
-    subprocess.run(["bash", "-o", "pipefail", "-c", _BY_HAND], input=config, text=True, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"curl -fsS --config - | {program}"],
+        input=config,
+        text=True,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -89,16 +96,16 @@ def _timed(work: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def _row(name: str, value: float, unit: str, reference: float, goal: float) -> dict[str, Any]:
-    ratio = value / reference
+def _row(name: str, unit: str, amount: int, seconds: float, by_hand: Mapping[str, float]) -> dict[str, Any]:
+    fastest = min(by_hand.values())
     return {
         "name": name,
-        "value": round(value, 1),
+        "value": round(amount / seconds, 1),
         "unit": unit,
-        "reference": f"curl | sha256sum: {reference:.1f}",
-        "ratio": round(ratio, 2),
-        "goal": f"ratio at least {goal:g}",
-        "met": ratio >= goal,
+        "reference": ", ".join(f"curl | {program}: {amount / took:.1f}" for program, took in by_hand.items()),
+        "ratio": round(fastest / seconds, 2),
+        "goal": "ratio to the faster at least 1",
+        "met": fastest >= seconds,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import urllib.parse
 from collections.abc import Iterator
 
 import pytest
@@ -14,10 +15,11 @@ from tests.cluster.node import access, layout, node
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[access.Cluster]:
     """A real cluster with the object store."""
-    for name in ("NO_PROXY", "no_proxy"):  # clients of these tests that heed proxies must not send the cluster's traffic there
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), layout.BYPASS)))
     ours = not node.healthy()
     running = node.up()
+    store = urllib.parse.urlsplit(running.store.endpoint).hostname
+    for name in ("NO_PROXY", "no_proxy"):  # clients of these tests that heed proxies must not send the cluster's traffic there
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), layout.BYPASS, store)))
     yield running
     if ours:
         node.down()

@@ -216,7 +216,9 @@ def test_replicas_that_are_handed_to_an_autoscaler_are_not_reset(team: Team) -> 
     team.model(stage("production", replicas=None, autoPromote=True))
 
     def ours() -> bool:
-        entries = json.loads(team.kubectl("get", "deploy", "fraud-production", "-o", "json", "--show-managed-fields"))["metadata"]["managedFields"]
+        entries = json.loads(team.kubectl("get", "deploy", "fraud-production", "-o", "json", "--show-managed-fields"))["metadata"][
+            "managedFields"
+        ]
         return any(one["manager"] == "modelyard" and "f:replicas" in one["fieldsV1"].get("f:spec", {}) for one in entries)
 
     team.wait(lambda: not ours(), "the replicas to be handed over")

@@ -20,7 +20,23 @@ from tests.cluster import stores
 from tests.unit.edge import pretend
 
 BELOW = "s3://models/fraud/"
-ODD = ["--tag", "-rf", "a b+c  d", "ümlaut/日本語.bin", "🦊", "e\u0301", "é", "100%", "%2e%2e", "q?x=1&y", "#1", "a.b", "semi;colon", "~tilde", "quote'\"<&>"]
+ODD = [
+    "--tag",
+    "-rf",
+    "a b+c  d",
+    "ümlaut/日本語.bin",
+    "🦊",
+    "e\u0301",
+    "é",
+    "100%",
+    "%2e%2e",
+    "q?x=1&y",
+    "#1",
+    "a.b",
+    "semi;colon",
+    "~tilde",
+    "quote'\"<&>",
+]
 MANY = 10_000
 GIB = 1 << 30
 
@@ -204,6 +220,7 @@ async def test_tampering_is_found_and_healed(running: stores.Running, client: st
     assert (await _found(prover, recheck)).digest == found.digest
 
 
+@pytest.mark.slow
 async def test_ten_thousand_files(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
     files = {f"shard-{number % 10}/{number:05}": str(number).encode() for number in range(MANY)}
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
@@ -217,6 +234,7 @@ async def test_ten_thousand_files(running: stores.Running, client: store.Store, 
     assert again.seconds < found.seconds / 2
 
 
+@pytest.mark.slow
 async def test_eight_gibibytes_in_constant_memory(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
     """One sparse file where the store keeps plain files; a GiB that was uploaded where it does not."""
     size = 8 * GIB if running.kind == "versitygw" else GIB

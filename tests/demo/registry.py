@@ -23,15 +23,12 @@ def push(trained: train.Trained, *, model: str, namespace: str, parent: str | No
         arguments += ["--param", f"{name}={text}"]
     for name, (role, digest) in trained.datasets.items():
         arguments += ["--dataset", f"name={name},role={role},digest={digest}"]
+    arguments += ["--framework", trained.framework, "--seed", str(train.SEED)]
+    arguments += ["--signature", str(trained.signature), "--card", str(trained.card)]
     if parent:
         arguments += ["--parent", f"{parent}=RetrainedFrom"]
     arguments += ["--evidence", f"type=ValidationReport,file={trained.report}", "--apply"]
     _run(arguments, environment)
-
-
-def show(what: list[str], environment: Mapping[str, str]) -> None:
-    """`modelyard list` or `modelyard show`, as they print it."""
-    _run(what, environment)
 
 
 def _run(arguments: list[str], environment: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 import skl2onnx
+import sklearn
 import sklearn.datasets
 import sklearn.linear_model
 import sklearn.metrics
@@ -32,6 +33,13 @@ OPSET: Final = {"": 17, "ai.onnx.ml": 3}
 """Pinned, so that a newer exporter writes what today's servers can read."""
 LABELS: Final = ("benign", "malignant")
 THRESHOLD: Final = 0.5
+
+_SOURCE: Final = "the Breast Cancer Wisconsin (Diagnostic) data set, as scikit-learn ships it"
+_CARD: Final = {
+    "limitations": "Patients of one hospital, measured one way, in the early nineties; other scanners and populations were never tried.",
+    "ethicalConsiderations": "A missed malignant tumour costs more than a false alarm; the threshold is a clinical decision.",
+    "humanOversight": "A pathologist decides; the model is a second opinion.",
+}
 
 Rows = npt.NDArray[np.float32]
 Truth = npt.NDArray[np.int64]
@@ -60,7 +68,11 @@ class Trained:
     parameters: Mapping[str, str]
     datasets: Mapping[str, tuple[str, str]]
     """Name → role and `sha256:…` of its CSV."""
-    signature: Mapping[str, Any]
+    signature: pathlib.Path
+    """The names, types and shapes of its inputs and outputs; JSON."""
+    card: pathlib.Path
+    """What it must not be used for, and how people watch over it; JSON."""
+    framework: str
     patients: int
 
 
@@ -93,8 +105,10 @@ def train(version: str, patients: int, data: Data, folder: pathlib.Path) -> Trai
         "inputs": [{"name": "X", "type": "float32", "shape": [-1, len(data.features)]}],
         "outputs": [{"name": "label", "type": "int64", "shape": [-1]}, {"name": "probabilities", "type": "float32", "shape": [-1, 2]}],
     }
+    declared = _json(folder / f"tumor-{version}-signature.json", signature)
+    card = _json(folder / f"tumor-{version}-card.json", {**_CARD, "trainingDataSummary": f"{patients} patients of {_SOURCE}"})
     about = {"features": data.features, "labels": LABELS, "positive": LABELS[1], "signature": signature, "threshold": THRESHOLD}
-    (artifact / "model.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
+    _json(artifact / "model.json", about)
 
     session = onnxruntime.InferenceSession(exported.read_bytes(), providers=["CPUExecutionProvider"])
     scores = _scores(session, data.held_out)
@@ -114,7 +128,9 @@ def train(version: str, patients: int, data: Data, folder: pathlib.Path) -> Trai
         {**metrics, "latency_p99_ms": _latency(session, data.held_out)},
         {"algorithm": "logistic regression", "scaling": "standard", **{name: str(value) for name, value in parameters.items()}},
         datasets,
-        signature,
+        declared,
+        card,
+        f"scikit-learn={sklearn.__version__}",
         patients,
     )
 
@@ -151,6 +167,11 @@ def _csv(path: pathlib.Path, features: tuple[str, ...], rows: Rows, truth: Truth
     lines += [",".join([*(repr(float(value)) for value in row), str(label)]) for row, label in zip(rows, truth.tolist(), strict=True)]
     path.write_text("\n".join(lines) + "\n")
     return _sha256(path)
+
+
+def _json(path: pathlib.Path, content: Mapping[str, Any]) -> pathlib.Path:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return path
 
 
 def _sha256(path: pathlib.Path) -> str:

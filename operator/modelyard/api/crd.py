@@ -101,8 +101,10 @@ KINDS: Final = (
             Column("Format", ".spec.artifact.format", "What the bytes are."),
             Column("Files", ".status.artifact.files", "Number of files.", type="integer"),
             Column("Bytes", ".status.artifact.bytes", "Their bytes together.", type="integer"),
-            Column("Stages", ".status.stages[*].name", "Where it runs."),
+            Column("Production", ".status.stages[?(@.name=='production')].state", "Whether it runs in the stage production."),
             *_LAST[:1],
+            # A column prints the first match of its path only, so all stages need the list as it is.
+            Column("Stages", ".status.stages", "Where it runs.", priority=1),
             Column("Digest", ".status.artifact.digest", "Digest of the verified bytes.", priority=1),
             *_LAST[1:],
         ),
@@ -215,7 +217,9 @@ def _not_null(options: list[Schema], where: str) -> Schema:
     if {option.get("type") for option in real} == {"integer", "string"}:
         return {"type": "string", "x-kubernetes-int-or-string": True}
     if len(real) != 1:
-        raise UnsupportedError(f"{where}: a field has one type, not {len(real)}; use one object and a rule that exactly one of its fields is set")
+        raise UnsupportedError(
+            f"{where}: a field has one type, not {len(real)}; use one object and a rule that exactly one of its fields is set"
+        )
     return real[0]
 
 
@@ -253,7 +257,7 @@ def _object(said: Schema, known: Mapping[str, Any], where: str, inside: tuple[st
 
 
 def _ordered(said: Schema) -> Schema:
-    ordered = {keyword: said[keyword] for keyword in _KEPT if keyword in said}
+    ordered: Schema = {keyword: said[keyword] for keyword in _KEPT if keyword in said}
     if "x-kubernetes-int-or-string" in ordered:
         ordered.pop("type", None)
     return ordered

@@ -101,7 +101,7 @@ VersionName = Annotated[
     str,
     schema.matching(
         rf"^{_NUMBER}(\.{_NUMBER}\.{_NUMBER}(-{_IDENTIFIER}(\.{_IDENTIFIER})*)?)?$",
-        "a version is lower-case SemVer without build metadata or a plain number, in quotes, like \"1.4.0\", \"1.5.0-rc.1\" or \"7\"",
+        'a version is lower-case SemVer without build metadata or a plain number, in quotes, like "1.4.0", "1.5.0-rc.1" or "7"',
         most=40,
     ),
 ]
@@ -123,7 +123,9 @@ MetricName = Annotated[
 ]
 Digest = Annotated[
     str,
-    schema.matching(r"^sha256:[0-9a-f]{64}$", "a digest is sha256: and 64 lower-case hexadecimal digits, as sha256sum prints them", most=71),
+    schema.matching(
+        r"^sha256:[0-9a-f]{64}$", "a digest is sha256: and 64 lower-case hexadecimal digits, as sha256sum prints them", most=71
+    ),
 ]
 ObjectName = Annotated[
     str,

@@ -66,7 +66,6 @@ TEMPLATE: Final[dict[str, Any]] = {
 }
 
 
-
 def _no_circle(rounds: int) -> str:
     """Takes away the stages that wait for none that is left, as often as there can be stages: what then is left goes in a circle.
 
@@ -75,7 +74,9 @@ def _no_circle(rounds: int) -> str:
     check = f"size(left{rounds}) == 0"
     for number in range(rounds, 0, -1):
         before = f"left{number - 1}" if number > 1 else "self"
-        waits = "has(s.gates) && has(s.gates.after)" + (f" && s.gates.after.exists(a, {before}.exists(t, t.name == a))" if number > 1 else "")
+        waits = "has(s.gates) && has(s.gates.after)" + (
+            f" && s.gates.after.exists(a, {before}.exists(t, t.name == a))" if number > 1 else ""
+        )
         check = f"[{before}.filter(s, {waits})].all(left{number}, {check})"
     return check
 
@@ -119,7 +120,9 @@ class ConfigMapReference(meta.Object):
 class Storage(meta.Object):
     """Where a model's bytes live, and how to read them."""
 
-    uri: Annotated[meta.Prefix, Says("Folder in an S3 bucket, `s3://bucket/folder/`: every artifact and evidence of this model is below it.")]
+    uri: Annotated[
+        meta.Prefix, Says("Folder in an S3 bucket, `s3://bucket/folder/`: every artifact and evidence of this model is below it.")
+    ]
     endpoint: Annotated[
         meta.Url | None, Says("URL of the object store; absent: AWS S3. It must be on the operator's allow-list (MODELYARD_ENDPOINTS).")
     ] = None
@@ -159,7 +162,9 @@ class MetricGate(meta.Object):
             " Larger counts as better; use atMost for what should be small."
         ),
     ] = None
-    tolerance: Annotated[float | None, Says("How much less still counts as not worse, in the metric's own unit; absent: 0.", minimum=0)] = None
+    tolerance: Annotated[float | None, Says("How much less still counts as not worse, in the metric's own unit; absent: 0.", minimum=0)] = (
+        None
+    )
 
 
 class ApprovalGate(meta.Object):
@@ -167,9 +172,7 @@ class ApprovalGate(meta.Object):
 
     name: Annotated[meta.GateName, Says("What an approval names in its field gate; RBAC can grant it as models/<stage>/<name>.")]
     required: Annotated[int | None, Says("How many distinct people must approve; absent: 1.", minimum=1, maximum=16, format="int32")] = None
-    allow_service_accounts: Annotated[
-        bool | None, Says("Whether users whose name begins with `system:` count; absent: false.")
-    ] = None
+    allow_service_accounts: Annotated[bool | None, Says("Whether users whose name begins with `system:` count; absent: false.")] = None
 
 
 class Gates(meta.Object):
@@ -177,7 +180,11 @@ class Gates(meta.Object):
 
     model_config = pydantic.ConfigDict(
         json_schema_extra=schema.rules(
-            Rule("!has(self.servedFor) || has(self.after)", "servedFor counts from the stages in after: add after, or remove servedFor", ".servedFor")
+            Rule(
+                "!has(self.servedFor) || has(self.after)",
+                "servedFor counts from the stages in after: add after, or remove servedFor",
+                ".servedFor",
+            )
         )
     )
 
@@ -231,12 +238,15 @@ class Analysis(meta.Object):
 
     name: Annotated[meta.GateName, Says("What measurements in a Promotion's status are told apart by.")]
     prometheus: Annotated[meta.Url, Says("Base URL of a Prometheus-compatible server.")]
-    query: Annotated[str, Says("PromQL that gives one number; {{version}}, {{stage}} and {{model}} are filled in.", minLength=1, maxLength=4096)]
+    query: Annotated[
+        str, Says("PromQL that gives one number; {{version}}, {{stage}} and {{model}} are filled in.", minLength=1, maxLength=4096)
+    ]
     at_least: Annotated[float | None, Says("The smallest value that passes.")] = None
     at_most: Annotated[float | None, Says("The largest value that passes.")] = None
     interval: Annotated[meta.Duration | None, POSITIVE, Says("Time between measurements; absent: 1m.")] = None
     failure_limit: Annotated[
-        int | None, Says("How many measurements may fail before the rollout is put back; absent: 3.", minimum=0, maximum=100, format="int32")
+        int | None,
+        Says("How many measurements may fail before the rollout is put back; absent: 3.", minimum=0, maximum=100, format="int32"),
     ] = None
     no_data: Annotated[NoData | None, Says("What a measurement without a number counts as; absent: Fail.")] = None
 
@@ -244,7 +254,15 @@ class Analysis(meta.Object):
 class Step(meta.Object):
     """One step of a canary."""
 
-    weight: Annotated[int, Says("Share of the traffic for the new version, in percent; 0: up, but reachable by its own Service only.", minimum=0, maximum=100, format="int32")]
+    weight: Annotated[
+        int,
+        Says(
+            "Share of the traffic for the new version, in percent; 0: up, but reachable by its own Service only.",
+            minimum=0,
+            maximum=100,
+            format="int32",
+        ),
+    ]
     pause: Annotated[
         str | None,
         schema.matching(
@@ -278,15 +296,20 @@ class Serving(meta.Object):
         )
     )
 
-    template: Annotated[dict[str, Any], Says("A PodTemplateSpec; its first container serves, and the volume modelyard-artifact is added to it.", **TEMPLATE)]
+    template: Annotated[
+        dict[str, Any], Says("A PodTemplateSpec; its first container serves, and the volume modelyard-artifact is added to it.", **TEMPLATE)
+    ]
     """A PodTemplateSpec; the first container serves."""
     replicas: Annotated[
-        int | None, Says("Number of pods; absent: the operator leaves it alone, an autoscaler owns it.", minimum=0, maximum=10000, format="int32")
+        int | None,
+        Says("Number of pods; absent: the operator leaves it alone, an autoscaler owns it.", minimum=0, maximum=10000, format="int32"),
     ] = None
     port: Annotated[int, Says("Port of the serving container; the stage's Service has the same.", minimum=1, maximum=65535, format="int32")]
     strategy: Annotated[
         Strategy | None,
-        Says("How one version takes over from another; absent: RollingUpdate. BlueGreen and Canary: validated, not yet acted on, such a stage holds."),
+        Says(
+            "How one version takes over from another; absent: RollingUpdate. BlueGreen and Canary: validated, not yet acted on, such a stage holds."
+        ),
     ] = None
     steps: Annotated[
         list[Step] | None,
@@ -318,7 +341,9 @@ class Stage(meta.Object):
     ] = None
     frozen: Annotated[Freeze | None, Says("While it is there nothing is granted, rollbacks excepted.")] = None
     gates: Annotated[Gates | None, Says("What must hold when the stage is granted; absent: that the version is Ready.")] = None
-    serving: Annotated[Serving | None, Says("What runs the stage's version; absent: the stage only says which version it stands for.")] = None
+    serving: Annotated[Serving | None, Says("What runs the stage's version; absent: the stage only says which version it stands for.")] = (
+        None
+    )
 
 
 class ModelSpec(meta.Object):

@@ -280,7 +280,10 @@ class StageClaim(meta.Object):
     """A stage that runs this version: claimed before its first pod, released after its last."""
 
     name: Annotated[str, Says("Name of the stage.")]
-    state: Annotated[StageState, Says("Rolling: its pods start or stop; Serving: the stage stands for it; Granted: so too, but the stage serves nothing.")]
+    state: Annotated[
+        StageState,
+        Says("Rolling: its pods start or stop; Serving: the stage stands for it; Granted: so too, but the stage serves nothing."),
+    ]
     since: Annotated[meta.Timestamp, Says("Since when.")]
 
 

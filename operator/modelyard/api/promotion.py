@@ -24,7 +24,8 @@ class Approval(meta.Object):
     gate: Annotated[meta.GateName, Says("Name of an entry in the stage's gates.approvals.")]
     decision: Annotated[Decision, Says("What the person says; to take it back, write Withdrawn.")]
     subject: Annotated[
-        meta.Digest | None, Says("The status.subject that this is about; absent: the current one, filled in by the API server (from Kubernetes 1.36).")
+        meta.Digest | None,
+        Says("The status.subject that this is about; absent: the current one, filled in by the API server (from Kubernetes 1.36)."),
     ] = None
     comment: Annotated[str | None, Says("Why.", maxLength=1024)] = None
 
@@ -60,7 +61,9 @@ class PromotionSpec(meta.Object):
     ] = None
     requested_by: Annotated[
         str | None,
-        Says("Who asks, as the API server authenticated them: it fills this in, leave it out. Immutable." + LATER, minLength=1, maxLength=256),
+        Says(
+            "Who asks, as the API server authenticated them: it fills this in, leave it out. Immutable." + LATER, minLength=1, maxLength=256
+        ),
     ] = None
     approvals: Annotated[
         list[Approval] | None,
@@ -120,9 +123,7 @@ class RolloutStatus(meta.Object):
     since: Annotated[meta.Timestamp, Says("When the rollout, or its step, began.")]
     template: Annotated[str | None, Says("sha256 of the rendered pod template, content-addressed in the operator's bucket.")] = None
     """sha256 of the rendered pod template, content-addressed in the operator's bucket."""
-    measurements: Annotated[
-        list[Measurement] | None, Says("The last answers of each analysis.", **{schema.LIST_TYPE: "atomic"})
-    ] = None
+    measurements: Annotated[list[Measurement] | None, Says("The last answers of each analysis.", **{schema.LIST_TYPE: "atomic"})] = None
 
 
 class PromotionStatus(meta.Object):
@@ -134,7 +135,9 @@ class PromotionStatus(meta.Object):
     subject: Annotated[
         str | None, Says("What is asked to be approved: digest of the artifact, the metadata and the stage's gates, strategy and template.")
     ] = None
-    gates: Annotated[list[GateStatus] | None, Says("The stage's gates, each as it was last judged.", **schema.listed_by("name", most=128))] = None
+    gates: Annotated[
+        list[GateStatus] | None, Says("The stage's gates, each as it was last judged.", **schema.listed_by("name", most=128))
+    ] = None
     rollout: Annotated[RolloutStatus | None, Says("How far the rollout is.")] = None
     started_at: Annotated[meta.Timestamp | None, Says("When the stage was granted.")] = None
     finished_at: Annotated[meta.Timestamp | None, Says("When it ended.")] = None

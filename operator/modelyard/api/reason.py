@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 
 class Reason(enum.StrEnum):
@@ -11,11 +12,17 @@ class Reason(enum.StrEnum):
     # artifacts
     VERIFIED = "Verified", "Every byte was read and has the declared digest."
     ARTIFACT_INCOMPLETE = "ArtifactIncomplete", "Bytes are missing or differ from the digest: an upload in progress, looked at again."
-    DIGEST_MISMATCH = "DigestMismatch", "The bytes still differ after `verification.patience`: correct the upload or register another version."
+    DIGEST_MISMATCH = (
+        "DigestMismatch",
+        "The bytes still differ after `verification.patience`: correct the upload or register another version.",
+    )
     CHANGED = "Changed", "Bytes that were verified before are different or gone now: the version is quarantined until they are back."
     PATH_NOT_ALLOWED = "PathNotAllowed", "The URI is not below the Model's `spec.storage.uri`."
     ENDPOINT_NOT_ALLOWED = "EndpointNotAllowed", "The Model's storage endpoint is not on the operator's allow-list."
-    PATH_REFUSED = "PathRefused", "An object's key cannot be a file's path (empty, `.` or `..` segment, control character, backslash, too long)."
+    PATH_REFUSED = (
+        "PathRefused",
+        "An object's key cannot be a file's path (empty, `.` or `..` segment, control character, backslash, too long).",
+    )
     TOO_MANY_FILES = "TooManyFiles", "More than 25,000 files: pack them."
     EVIDENCE_INCOMPLETE = "EvidenceIncomplete", "An evidence object is missing or its bytes differ."
     DOCUMENTATION_INCOMPLETE = "DocumentationIncomplete", "The tier's documentation lacks something; the message names it."
@@ -66,7 +73,7 @@ class Reason(enum.StrEnum):
 
     text: str
 
-    def __new__(cls, value: str, text: str = "") -> Reason:
+    def __new__(cls, value: str, text: str = "") -> Self:
         """A word with the sentence that the manuals print beside it."""
         member = str.__new__(cls, value)
         member._value_ = value

@@ -1,10 +1,198 @@
-"""All verbs in one place."""
+"""All verbs in one place: what each takes. What they do is loaded only when they are typed."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import io
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
 import typer
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="A model registry that Kubernetes enforces.")
+from modelyard.cli import outcome
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    help=f"A model registry that Kubernetes enforces.\n\n{outcome.EXPLAINED}",
+)
+
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", metavar="NS", help="Namespace; else that of the kubeconfig's context.")]
+Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; else the current one.")]
+Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FORM", help="How to print: see above.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Option("--endpoint", metavar="URL", help="How this machine reaches the store, such as a port-forward; else AWS_ENDPOINT_URL, else the Model's."),
+]
+CaFile = Annotated[pathlib.Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for the store; else AWS_CA_BUNDLE.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long --wait waits.")]
+Many = list[str]
+
+
+@app.command()
+def push(
+    source: Annotated[pathlib.Path, typer.Argument(metavar="DIR|FILE", help="The artifact: every file in a folder, or one file.")],
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The Model.")],
+    version: Annotated[str, typer.Option("--version", metavar="V", help="SemVer, or a plain number.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    model_file: Annotated[
+        pathlib.Path | None, typer.Option("--model-file", metavar="FILE", help="The Model's manifest, where there is no cluster to ask.")
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="F", help="onnx, safetensors, gguf, torchscript, savedmodel, pickle, sklearn, mlflow or other; else told from the files' names."
+        ),
+    ] = None,
+    metric: Annotated[Many, typer.Option("--metric", metavar="K=V", help="A result, such as auc=0.934; repeat it.")] = [],  # noqa: B006
+    param: Annotated[Many, typer.Option("--param", metavar="K=V", help="A hyperparameter; repeat it.")] = [],  # noqa: B006
+    dataset: Annotated[
+        Many, typer.Option("--dataset", metavar="K=V,…", help="name=…,role=Training|Validation|Test|Reference[,uri=…][,digest=sha256:…]; repeat it.")
+    ] = [],  # noqa: B006
+    parent: Annotated[
+        Many,
+        typer.Option("--parent", metavar="V=REL", help="1.0.0=RetrainedFrom, or FineTunedFrom, DistilledFrom, QuantizedFrom, MergedFrom; repeat it."),
+    ] = [],  # noqa: B006
+    evidence: Annotated[
+        Many,
+        typer.Option(
+            "--evidence",
+            metavar="K=V,…",
+            help="type=ValidationReport,file=report.html[,name=…][,title=…][,author=…], uploaded as well; "
+            "or RiskAssessment, ModelCard, BiasReport, SecurityReview, Other; repeat it.",
+        ),
+    ] = [],  # noqa: B006
+    framework: Annotated[str | None, typer.Option("--framework", metavar="NAME=V", help="What trained it, such as xgboost=2.1.1.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", metavar="ID", help="The run that trained it.")] = None,
+    repository: Annotated[str | None, typer.Option("--repository", metavar="URL", help="The code that trained it; with --commit.")] = None,
+    commit: Annotated[str | None, typer.Option("--commit", metavar="HASH", help="Its commit; with --repository.")] = None,
+    image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="The container image that trained it.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="The seed of the random numbers.")] = None,
+    card: Annotated[
+        pathlib.Path | None, typer.Option("--card", metavar="FILE", help="YAML or JSON with limitations, trainingDataSummary, …: spec.card.")
+    ] = None,
+    signature: Annotated[
+        pathlib.Path | None, typer.Option("--signature", metavar="FILE", help="YAML or JSON with inputs and outputs: spec.signature.")
+    ] = None,
+    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="For people.")] = None,
+    tag: Annotated[Many, typer.Option("--tag", metavar="K=V", help="Free text by key; repeat it.")] = [],  # noqa: B006
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    credentials_from_cluster: Annotated[
+        bool, typer.Option("--credentials-from-cluster", help="Upload with the Model's Secret instead of the environment's credentials.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Apply the manifest; it is tried (dry run) before anything is uploaded.")] = False,
+    write: Annotated[pathlib.Path | None, typer.Option("--write", metavar="FILE", help="Write the manifest to a file, for Git.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="With --apply: wait until the version is Ready.")] = False,
+    timeout: Timeout = 600,
+    output: Output = None,
+) -> None:
+    """Upload an artifact and register it as a version.
+
+    Hashes every file, uploads them below the Model's storage.uri, and prints the ModelVersion's manifest (-o yaml, the default, or json), unless
+    --write or --apply says where it goes. What is stored already is never written over: what is the same byte for byte is left alone, anything
+    else stops the push. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+    """
+    from modelyard.cli import manifest  # noqa: PLC0415
+    from modelyard.cli import push as verb  # noqa: PLC0415
+
+    typed = manifest.Typed(
+        model, version, format_, metric, param, dataset, parent, evidence, framework, run_id, commit, repository, image, seed, card, signature,
+        description, tag,
+    )  # fmt: skip
+    way = verb.Way(namespace, context, model_file, endpoint, ca_file, credentials_from_cluster, apply, wait, timeout, write, output)
+    verb.push(source, typed, way)
+
+
+@app.command("list")
+def list_(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Of one model; else of every one.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="EXPR", help="Such as 'metrics.auc>0.9 and phase=Ready': FIELD OP VALUE, joined by `and`.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option("--stage", metavar="S", help="Only what runs in, or stands for, this stage.")] = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of every namespace.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Print versions, the highest first.
+
+    Forms: table (the default), json, yaml, name. Fields of --where: metrics.KEY, params.KEY, tags.KEY, name, namespace, created, model, version,
+    format, lifecycle, framework, runId, commit, seed, phase, digest, files, bytes, stage, dataset, parent, evidence; operators: = != < <= > >=.
+    """
+    from modelyard.cli import listing, registry  # noqa: PLC0415
+
+    server = registry.Registry(context, namespace)
+    listing.show(server, model, where, stage, output, _now(), everywhere=everywhere)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="MODEL|NAME", help="A Model, or the name of a ModelVersion.")],
+    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="A version of the model.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Print everything known about one version, or one model.
+
+    Forms: table (for people, the default), json, yaml, name.
+    """
+    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.cli import show as verb  # noqa: PLC0415
+
+    verb.show(registry.Registry(context, namespace), name, version, output, _now())
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(metavar="MODEL")],
+    version: Annotated[str, typer.Argument(metavar="VERSION")],
+    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, with a ticket's number at best.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to a version that has succeeded in the stage before.")] = False,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of the Promotion; else MODEL-VERSION-STAGE. A name runs once.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 0 only if it succeeded.")] = False,
+    timeout: Timeout = 3600,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Ask for a version to be brought to a stage: create a Promotion.
+
+    Forms: table (what happens, told on standard error, the default), json, yaml, name.
+    """
+    from modelyard.cli import promote as verb  # noqa: PLC0415
+    from modelyard.cli import registry  # noqa: PLC0415
+
+    server = registry.Registry(context, namespace)
+    verb.promote(server, model, version, stage, reason=reason, rollback=rollback, name=name, wait=wait, timeout=timeout, asked=output)
+
+
+@app.command()
+def verify(
+    what: Annotated[str, typer.Argument(metavar="DIR|FILE|URI", help="A folder or file here, or s3://bucket/folder/ or s3://bucket/object.")],
+    digest: Annotated[str | None, typer.Option("--digest", metavar="sha256:…", help="What it should be; exit 3 if it is not.")] = None,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    output: Output = None,
+) -> None:
+    """Read every byte of an artifact and print its digest; no cluster is needed.
+
+    Forms: table (the digest, the default), sums (the SHA256SUMS text whose sha256 is the digest), json, yaml.
+    """
+    from modelyard.cli import verify as verb  # noqa: PLC0415
+
+    verb.verify(what, digest, output, endpoint, ca_file)
 
 
 @app.command()
@@ -23,6 +211,37 @@ def fetch() -> None:
     raise typer.Exit(verb.main())
 
 
-def run() -> None:
-    """Run the verb that was typed."""
-    app()
+def manual() -> str:
+    """The help of every verb, as `modelyard --help` and `modelyard VERB --help` print it on a terminal 120 columns wide."""
+    command = typer.main.get_group(app)
+    pages = []
+    for verb in ((), *((name,) for name in command.commands)):
+        arguments = [*verb, "--help"]
+        page = io.StringIO()
+        with contextlib.redirect_stdout(page):
+            command.main(arguments, prog_name="modelyard", standalone_mode=False, terminal_width=120)
+        pages.append(f"$ {' '.join(['modelyard', *arguments])}\n{page.getvalue().strip()}\n")
+    return "\n".join(pages)
+
+
+def run(typed: Sequence[str] | None = None) -> NoReturn:
+    """Run the verb that was typed, by default on this process's command line, and exit with its code."""
+    arguments = sys.argv[1:] if typed is None else list(typed)
+    called = "kubectl modelyard" if pathlib.Path(sys.argv[0]).name.startswith("kubectl") else "modelyard"
+    try:
+        app(arguments, prog_name=called)
+    except outcome.Stop as stop:
+        from modelyard.cli import output  # noqa: PLC0415
+
+        output.say(f"{called} {next(iter(arguments), '')}: {stop.message}")
+        sys.exit(stop.code)
+    except KeyboardInterrupt:
+        sys.exit(outcome.Code.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not find that out again while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(outcome.Code.DONE)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import mimetypes
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -65,11 +64,6 @@ class Document:
         suffix = self.file.suffix.lower()
         return f"{self.said['name']}{suffix if re.fullmatch(r'[.][a-z0-9]{1,10}', suffix) else ''}"
 
-    @property
-    def content_type(self) -> str:
-        """What a browser should take it for."""
-        return mimetypes.guess_type(self.file.name)[0] or "application/octet-stream"
-
 
 def spec(typed: Typed, paths: Sequence[str]) -> Json:
     """The spec, but for `artifact.uri`, `artifact.digest` and evidence.
@@ -83,7 +77,7 @@ def spec(typed: Typed, paths: Sequence[str]) -> Json:
     """
     strict.one(meta.ModelName, typed.model, "--model")
     strict.one(meta.VersionName, typed.version, "--version")
-    lineage = {
+    lineage: Json = {
         "datasets": [_fields("--dataset", one, ("name", "role"), ("uri", "digest")) for one in typed.datasets],
         "parents": [{"version": left, "relation": right} for left, right in _pairs("--parent", typed.parents, "1.0.0=RetrainedFrom")],
     }
@@ -109,7 +103,7 @@ def documents(typed: Typed) -> list[Document]:
     Raises:
         outcome.Stop: an entry is wrong, or a file is missing or a name taken twice.
     """
-    found = []
+    found: list[Document] = []
     for text in typed.evidence:
         said = _fields("--evidence", text, ("type", "file"), ("name", "title", "author"))
         file = pathlib.Path(said.pop("file"))
@@ -134,7 +128,7 @@ def version(described: Json, namespace: str | None, uri: str, digest: str, evide
     artifact = {"uri": uri, "digest": digest, **described["artifact"]}
     before = {key: described[key] for key in ("training", "metrics", "lineage") if key in described}
     after = {key: described[key] for key in ("card", "signature", "description", "tags") if key in described}
-    made = {
+    made: Json = {
         "apiVersion": api.API_VERSION,
         "kind": "ModelVersion",
         "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),

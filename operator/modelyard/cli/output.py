@@ -88,14 +88,13 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool
     lines = []
     for row in table:
         parts = [safe(cell) + " " * (width - _cells(cell)) for cell, width in zip(row, widths, strict=True)]
-        if colour:
-            parts = [_painted(part) for part in parts]
-        lines.append("   ".join(parts).rstrip())
+        lines.append("   ".join(painted(part, colour=colour) for part in parts).rstrip())
     return "\n".join(lines) + "\n"
 
 
-def _painted(part: str) -> str:
-    code = COLOURS.get(part.strip())
+def painted(part: str, *, colour: bool) -> str:
+    """A cell, in the colour of the word that it begins with if that has one."""
+    code = COLOURS.get(part.split(" ", 1)[0].rstrip(",:")) if colour else None
     return f"\x1b[{code}m{part}\x1b[0m" if code else part
 
 
@@ -111,12 +110,8 @@ def size(count: int) -> str:
     """Bytes for people: `812 B`, `46.3 KiB`, `1.2 GiB`."""
     if count < 1024:
         return f"{count} B"
-    amount = float(count)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        amount /= 1024
-        if amount < 1024:
-            break
-    return f"{amount:.1f} {unit}"
+    power = min((count.bit_length() - 1) // 10, 4)
+    return f"{count / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
 
 
 def many(count: int, noun: str) -> str:

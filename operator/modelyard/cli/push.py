@@ -85,6 +85,8 @@ def _consistent(way: Way) -> None:
         raise outcome.usage("--wait needs --apply: only an applied version becomes Ready")
     if way.model_file and (way.apply or way.credentials_from_cluster):
         raise outcome.usage("--model-file is for machines without a cluster: leave out --apply and --credentials-from-cluster, or --model-file")
+    if way.write and not way.write.absolute().parent.is_dir():
+        raise outcome.usage(f"--write {way.write}: there is no folder {way.write.parent}; make it")
 
 
 def _target(name: str, way: Way, server: registry.Registry) -> Target:

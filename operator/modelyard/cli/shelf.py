@@ -9,7 +9,7 @@ from typing import Final
 
 from modelyard.cli import folder, outcome, output, work
 from modelyard.edge import store
-from modelyard.plan import digest, inspection
+from modelyard.plan import digest
 
 _SMALL: Final = 16 << 20
 """Bytes up to which a file is written in one request, which the store itself refuses when something is there."""

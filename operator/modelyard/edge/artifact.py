@@ -32,7 +32,8 @@ _UNFINISHED: Final = 50_000
 _DOCUMENTS: Final = 10_000
 """Evidence objects remembered."""
 _HELP: Final = 8 << 20
-"""Bytes below which help costs more than it brings."""
+_MANY: Final = 16
+"""Bytes and objects below which help costs more than it brings."""
 _UNKNOWN: Final = -1
 """Size of an object that was not asked about."""
 
@@ -143,9 +144,9 @@ class Prover:
             objects = self._listings.below(source, where, root, request.max_listing_age, digest.MAX_FILES)
             found = {each.key[len(where.key) :]: each for each in objects if each.size or not each.key.endswith("/")}
         else:
-            # One that has to be read anyhow need not be asked about first.
-            one = source.head(where.bucket, where.key) if before else store.Object(where.key, _UNKNOWN, "")
-            found = {where.name: one} if one else {}
+            # One that has to be read anyhow need not be asked about first; and only a read tells why nothing is there.
+            one = source.head(where.bucket, where.key) if before else None
+            found = {where.name: one or store.Object(where.key, _UNKNOWN, "")}
         if refusal := digest.refuse(list(found)):
             return inspection.Refused(refusal.reason, f"{request.uri}: {refusal.message}")
         kept = _unchanged(found, before)
@@ -185,7 +186,7 @@ class Prover:
     ) -> Mapping[str, tuple[store.Object, str]]:
         """Every object as it was read and its sha256, by key; without those that were not there."""
         work = _Work(source, bucket, collections.deque(sorted(objects, key=lambda each: -each.size)), stop)
-        much = sum(each.size for each in objects) > _HELP
+        much = len(objects) > _MANY or sum(each.size for each in objects) > _HELP
         helpers = [self._readers.submit(work.run) for _ in range(min(self._helpers, len(objects) - 1))] if much else []
         work.run()
         futures.wait([helper for helper in helpers if not helper.cancel()])

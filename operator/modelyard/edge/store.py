@@ -52,6 +52,8 @@ _RETRY: Final = urllib3.Retry(
 )
 _ONCE: Final = urllib3.Retry(total=1, connect=1, read=0, status=0, other=0, redirect=False, raise_on_status=False)
 """For create-only writes: the second try of one that arrived would call itself the loser."""
+_GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"})
+"""The last is a delete marker's. A bare 404 is not enough: versitygw also answers so to users that it does not know."""
 _LIBRARY: Final = (minio_error.MinioException, http_error.HTTPError, ElementTree.ParseError, ValueError, OSError)
 
 
@@ -135,7 +137,10 @@ class Store:
                 yield Object(str(found.object_name), found.size or 0, found.etag or "")
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> Object | None:
-        """What is stored of an object, or of one version of it; None when it is not there."""
+        """What is stored of an object, or of one version of it; None when it is not there.
+
+        An answer to HEAD has no words: None may also be a missing bucket or user, so it is no proof. `open` tells.
+        """
         with self._troubles(bucket, key):
             try:
                 found = self._client.stat_object(bucket, key, version_id=version_id)
@@ -157,11 +162,11 @@ class Store:
             try:
                 response = self._client.get_object(bucket, key, request_headers=headers, version_id=version_id)
             except minio_error.S3Error as error:
-                if error.response.status == 412 or (error.response.status in {404, 405} and error.code != "NoSuchBucket"):
-                    if pinned:
-                        raise trouble.replaced(self.address, bucket, key) from None
-                    return None
-                raise
+                if error.response.status != 412 and error.code not in _GONE:
+                    raise
+                if pinned:
+                    raise trouble.replaced(self.address, bucket, key) from None
+                return None
             found = _described(key, response)
             stream = Stream(response, found, lambda error: _cut(error, self.address, bucket, key))
             if etag and found.etag and found.etag != etag:

@@ -192,11 +192,7 @@ def has_succeeded(seen: world.World, stage: str, version: str) -> bool:
     if seen.stands(stage).current == version:
         return True
     done = successes(seen, stage)
-    undone = {
-        one.metadata.uid
-        for one, after in itertools.pairwise(done)
-        if after.spec.rollback and after.spec.version != one.spec.version
-    }
+    undone = {one.metadata.uid for one, after in itertools.pairwise(done) if after.spec.rollback and after.spec.version != one.spec.version}
     return any(one.spec.version == version and one.metadata.uid not in undone for one in done)
 
 

@@ -23,8 +23,9 @@ _PACKAGES = {
     "buildah": "buildah",
     "openssl": "openssl",
     "ip": "iproute2",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
-"""A program → the Debian package that brings it."""
+"""A program or file → the Debian package that brings it."""
 _SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     # The rest is set by the kubelet and kube-proxy; listed to be put back.
@@ -49,7 +50,11 @@ def require() -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
         sys.exit("A node needs Linux and root. Elsewhere, install Docker and kind, and set CLUSTER=kind.")
     path = os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = [package for program, package in _PACKAGES.items() if not shutil.which(program, path=path)]
+    missing = [
+        package
+        for program, package in _PACKAGES.items()
+        if not (pathlib.Path(program).exists() if program[0] == "/" else shutil.which(program, path=path))
+    ]
     if missing:
         _install(missing)
     taken = {port: whose for port, whose in layout.PORTS.items() if _taken(port)}

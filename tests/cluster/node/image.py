@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import hashlib
 import io
 import json
@@ -16,8 +18,9 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Collection, Mapping
+from typing import IO
 
-from tests.cluster.node import binaries, layout, process
+from tests.cluster.node import binaries, layout
 
 _RECIPE = ["--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm"]
 _USELESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/info")
@@ -81,6 +84,7 @@ def build(dockerfile: pathlib.Path, tag: str, context: pathlib.Path = layout.REP
     target = layout.IMAGES / f"{_file(tag)}.tar"
     layout.IMAGES.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    binaries.say(f"building image {tag} ({'about 10 s' if target.exists() else 'about 2 min the first time'}) …")
     if kind():
         _run("docker", "build", "--tag", tag, "--file", dockerfile, context)
         _run("docker", "save", "--output", target, tag)
@@ -106,21 +110,33 @@ def build(dockerfile: pathlib.Path, tag: str, context: pathlib.Path = layout.REP
 
 
 def load(archive: pathlib.Path) -> None:
-    """Bring an image archive into the node; layers the node already has are not sent again."""
-    ctr = [*map(str, (binaries.find(["ctr"])["ctr"], "--address", layout.CONTAINERD)), "--namespace", "k8s.io"]
-    present = subprocess.run([*ctr, "content", "ls", "--quiet"], capture_output=True, text=True, check=True).stdout.split()
-    with subprocess.Popen([*ctr, "images", "import", "--digests=false", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, env=process.quiet()) as importing:  # fmt: skip
-        assert importing.stdin
-        assert importing.stderr
-        try:
-            _copy(archive, importing.stdin, present)
-            importing.stdin.close()
-        except BrokenPipeError:
-            pass  # it says below why it stopped reading
-        errors = importing.stderr.read().decode()
-    if importing.returncode:
-        raise RuntimeError(f"{archive} could not be loaded into the node: {errors.strip()}")
+    """Bring an image archive into the node; layers the node already has are not sent again.
+
+    Raises:
+        RuntimeError: containerd did not take it; carries its words.
+    """
+    present = subprocess.run([*_ctr(), "content", "ls", "--quiet"], capture_output=True, text=True, check=True).stdout.split()
+    # What was there may be collected as garbage meanwhile: then all of it.
+    if _import(archive, present) and (errors := _import(archive, [])):
+        raise RuntimeError(f"{archive} could not be loaded into the node: {errors}")
+
+
+def _import(archive: pathlib.Path, present: Collection[str]) -> str:
+    """What containerd has against an archive without the blobs that are present; nothing when it took it."""
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(
+            [*_ctr(), "images", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
+        ) as importing:
+            assert importing.stdin
+            with contextlib.suppress(BrokenPipeError):  # it says why it stopped reading
+                _copy(archive, importing.stdin, present)
+                importing.stdin.close()
+        errors.seek(0)
+        return f"exit code {importing.returncode}: {errors.read().decode().strip()}" if importing.returncode else ""
+
+
+def _ctr() -> list[str]:
+    return [str(binaries.find(["ctr"])["ctr"]), "--address", str(layout.CONTAINERD), "--namespace", "k8s.io"]
 
 
 def reference(tag: str) -> str:
@@ -139,8 +155,8 @@ def kind() -> bool:
     return bool(docker) and not subprocess.run([str(docker), "info"], capture_output=True, check=False).returncode
 
 
-def _copy(archive: pathlib.Path, out: io.BufferedIOBase | object, present: Collection[str]) -> None:
-    with tarfile.open(archive) as source, tarfile.open(fileobj=out, mode="w|") as target:  # type: ignore[call-overload]
+def _copy(archive: pathlib.Path, out: IO[bytes], present: Collection[str]) -> None:
+    with tarfile.open(archive) as source, tarfile.open(fileobj=out, mode="w|") as target:
         for member in source:
             digest = f"sha256:{pathlib.PurePath(member.name).name}"
             if member.name.removeprefix("./").startswith("blobs/") and digest in present:
@@ -191,15 +207,27 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes | None = None, mode: in
 
 def _registry(folder: pathlib.Path) -> list[str]:
     """Mounts that let pip inside a build reach its index the way pip outside does: settings and authorities, never kept in the image."""
-    settings = {k.removeprefix("PIP_").lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v}
-    settings = {k: v for k, v in settings.items() if k in {"cert", "index-url", "extra-index-url", "trusted-host", "default-timeout"}}
+    settings = {k: v for k, v in _pip().items() if k in {"index-url", "extra-index-url", "trusted-host", "timeout", "default-timeout"}}
     mounts = []
-    if certificates := settings.get("cert") or os.environ.get("SSL_CERT_FILE"):
-        mounts.append(f"--volume={certificates}:/run/ca-certificates.crt:ro")
-        settings["cert"] = "/run/ca-certificates.crt"
+    for certificates in (_pip().get("cert"), os.environ.get("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt"):
+        if certificates and pathlib.Path(certificates).is_file():
+            mounts.append(f"--volume={pathlib.Path(certificates).resolve()}:/run/ca-certificates.crt:ro")
+            settings["cert"] = "/run/ca-certificates.crt"
+            break
     file = folder / "pip.conf"
     file.write_text("\n".join(["[global]", *(f"{k} = {v}" for k, v in settings.items())]) + "\n")
     return [*mounts, f"--volume={file}:/etc/pip.conf:ro"]
+
+
+def _pip() -> dict[str, str]:
+    """pip's settings here: of its files, the later winning, then of the environment."""
+    home = pathlib.Path.home()
+    files = configparser.ConfigParser(interpolation=None)
+    files.read(
+        ["/etc/pip.conf", home / ".pip" / "pip.conf", home / ".config" / "pip" / "pip.conf", os.environ.get("PIP_CONFIG_FILE", os.devnull)]
+    )
+    stored = dict(files["global"]) if files.has_section("global") else {}
+    return stored | {k.removeprefix("PIP_").lower().replace("_", "-"): v for k, v in os.environ.items() if k.startswith("PIP_") and v}
 
 
 def _mirror() -> list[str]:

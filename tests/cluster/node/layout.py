@@ -63,5 +63,8 @@ def address() -> str:
         OSError: there is no default route.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("198.51.100.1", 9))  # sends nothing: connecting a datagram socket only asks for the route
+        try:
+            probe.connect(("198.51.100.1", 9))  # sends nothing: connecting a datagram socket only asks for the route
+        except OSError as error:
+            raise OSError("this machine has no default route, so the node would have no address; connect it to a network") from error
         return str(probe.getsockname()[0])

@@ -6,12 +6,11 @@ import concurrent.futures
 import contextlib
 import fcntl
 import json
-import os
 import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from tests.cluster.node import access, binaries, components, host, identity, image, kind, layout, network, process
 
@@ -30,6 +29,7 @@ def up() -> access.Cluster:
         return kind.up()
     with _alone():
         if healthy():
+            _settle()
             binaries.say(f"the node is up already: KUBECONFIG={layout.KUBECONFIGS}/{layout.ADMIN}")
             return cluster()
         _down()
@@ -65,14 +65,10 @@ def cluster() -> access.Cluster:
 
 
 def healthy() -> bool:
-    """Whether every program runs, the node is Ready, and the store is there."""
+    """Whether it was set up to the end and its programs run; how busy they are does not matter."""
     if image.kind():
         return kind.healthy()
-    if not all(process.running(name) for name in (*_CONTROL, *_WORKER)) or not (layout.STATE / "complete").exists():
-        return False
-    with contextlib.suppress(access.KubectlError, KeyError):
-        return _ready() and _available()
-    return False
+    return (layout.STATE / "complete").exists() and all(process.running(name) for name in (*_CONTROL, *_WORKER))
 
 
 def status() -> dict[str, str]:
@@ -108,10 +104,17 @@ def _start(programs: dict[str, pathlib.Path], archives: list[pathlib.Path], bega
         _install()
     process.until("the node", 60, _ready, logs="kubelet", needs=(*_CONTROL, *_WORKER))
     _say(began, "the node is Ready")
+    _settle()
+    (layout.STATE / "complete").touch()
+
+
+def _settle() -> None:
+    """Wait until the node has what users find in it, after a start or after whatever they did to it since."""
+    process.until("the API server and the node", 60, _ready, logs="api-server", needs=(*_CONTROL, *_WORKER))
+    cluster().install_store(layout.STORE)
     process.until("DNS and the object store", 120, _available, logs="kubelet", needs=(*_CONTROL, *_WORKER))
     # Available, but kube-proxy may hear of it a moment later.
     process.until("the buckets", 30, cluster().make_buckets, logs="proxy", needs=["proxy"])
-    (layout.STATE / "complete").touch()
 
 
 def _load(archives: list[pathlib.Path]) -> None:
@@ -144,7 +147,10 @@ def _down() -> None:
     _end_pods()
     for name in process.known():
         process.stop(name)
-    if layout.STATE.exists():
+    for pid, command in process.commands():  # should a record be lost
+        if _ours(command):
+            process.end(pid, grace=5, same=lambda pid=pid: _ours(process.command(pid)))  # type: ignore[misc]
+    if layout.STATE.exists() or layout.RUN.exists():
         _end_pods()  # what containerd began meanwhile
         host.unmount()
         network.clean()
@@ -162,15 +168,17 @@ def _end_pods() -> None:
         start = process.born(pid)
         process.end(pid, grace=0, same=lambda pid=pid, start=start: pid in host.pids() and process.born(pid) == start)  # type: ignore[misc]
     for pid, command in process.commands():
-        if _shim(command):
-            process.end(pid, grace=2, same=lambda pid=pid: any(_shim(c) for p, c in process.commands() if p == pid))  # type: ignore[misc]
+        if _ours(command, ["containerd-shim-runc-v2"]):
+            process.end(pid, grace=2, same=lambda pid=pid: _ours(process.command(pid)))  # type: ignore[misc]
     for file in (layout.RUN / "containerd").glob("io.containerd.runtime.v2.task/*/*/bootstrap.json"):
         with contextlib.suppress(OSError, ValueError):
             pathlib.Path(json.loads(file.read_text())["address"].removeprefix("unix://")).unlink(missing_ok=True)
 
 
-def _shim(command: list[str]) -> bool:
-    return pathlib.Path(command[0]).name == "containerd-shim-runc-v2" and str(layout.CONTAINERD) in command
+def _ours(command: list[str], names: Collection[str] = binaries.PROGRAMS) -> bool:
+    """Whether this is the command line of one of the node's programs: by its name, and one of this node's own places in it."""
+    places = (f"{layout.STATE}/", str(layout.CONTAINERD))
+    return pathlib.Path(command[0]).name in names and any(place in part for part in command for place in places)
 
 
 def _unlink_logs() -> None:
@@ -197,8 +205,6 @@ def _alone() -> Iterator[None]:
         except BlockingIOError:
             binaries.say("another `up` or `down` is at work: waiting for it …")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        # Not inherited by the programs started meanwhile, which would hold it for ever.
-        os.set_inheritable(lock.fileno(), False)
         yield
 
 

@@ -16,20 +16,22 @@ from tests.cluster.node import layout
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 # The pid is on record before the program begins: a crash between the two leaves nothing unknown behind. A process id is
 # used again after its process ended, so what is kept is /proc's line with the start time, and this boot's name.
-_RECORD = 'cat "/proc/$$/stat" /proc/sys/kernel/random/boot_id > "$0" && exec "$@"'
+# Detached by a shell that ends at once: a child of init, not of this process.
+_DETACH = 'setsid "$@" &'
+_RECORD = 'cat "/proc/$$/stat" /proc/sys/kernel/random/boot_id > "$0.new" && mv "$0.new" "$0" && exec "$@"'
 
 
 def start(name: str, command: Sequence[str | pathlib.Path], environment: Mapping[str, str] | None = None) -> None:
     """Start one program in the background, its output in `logs/NAME.log`."""
     layout.LOGS.mkdir(parents=True, exist_ok=True)
+    _file(name).unlink(missing_ok=True)
+    recording = ["/bin/sh", "-c", _RECORD, str(_file(name)), *map(str, command)]
     with (layout.LOGS / f"{name}.log").open("ab") as log:
-        child = subprocess.Popen(
-            ["/bin/sh", "-c", _RECORD, str(_file(name)), *map(str, command)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
-            env=quiet() | dict(environment or {}),
+        subprocess.run(
+            ["/bin/sh", "-c", _DETACH, "sh", *recording],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=quiet() | dict(environment or {}), check=True,
         )  # fmt: skip
-    # Recorded, or gone already; `until` tells the latter.
-    until(f"starting {name}", 10, lambda: child.poll() is not None or running(name) == child.pid)
+    until(f"starting {name}", 10, _file(name).exists)
 
 
 def quiet() -> dict[str, str]:
@@ -97,8 +99,15 @@ def commands() -> Iterator[tuple[int, list[str]]]:
     """Every process of this machine with its command line."""
     for folder in pathlib.Path("/proc").iterdir():
         if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                yield int(folder.name), (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            yield int(folder.name), command(int(folder.name))
+
+
+def command(pid: int) -> list[str]:
+    """The command line of a process, at least one word; an empty one when it is gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return [""]
 
 
 def tail(name: str, lines: int = 15) -> str:

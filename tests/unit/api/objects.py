@@ -249,9 +249,7 @@ def largest_version() -> dict[str, Any]:
         {"name": f"{number:063}", "type": "Other", "uri": "s3://models/" + 900 * "e", "sha256": _DIGEST, "title": 256 * "t"}
         for number in range(64)
     ]
-    data = [
-        {"name": f"{number:0253}", "role": "Training", "uri": "s3://data/" + 900 * "d", "digest": _DIGEST} for number in range(64)
-    ]
+    data = [{"name": f"{number:0253}", "role": "Training", "uri": "s3://data/" + 900 * "d", "digest": _DIGEST} for number in range(64)]
     spec = {
         "model": "m" + 39 * "a",
         "version": "1.0.0-" + 34 * "a",

@@ -32,7 +32,9 @@ def fields(said: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, An
         pytest.param({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, {"type": "string"}, id="optional is absent"),
         pytest.param({"const": "a", "type": "string"}, {"type": "string", "enum": ["a"]}, id="a constant is a list of one"),
         pytest.param(
-            {"type": "number", "exclusiveMinimum": 0}, {"type": "number", "minimum": 0, "exclusiveMinimum": True}, id="exclusive limits are flags"
+            {"type": "number", "exclusiveMinimum": 0},
+            {"type": "number", "minimum": 0, "exclusiveMinimum": True},
+            id="exclusive limits are flags",
         ),
         pytest.param(
             {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
@@ -52,7 +54,11 @@ def fields(said: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, An
             id="references are written out, and the nearer word wins",
         ),
         pytest.param(
-            {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}], schema.VALIDATIONS: [2], "$defs": {"A": {"type": "string", schema.VALIDATIONS: [1]}}},
+            {
+                "anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}],
+                schema.VALIDATIONS: [2],
+                "$defs": {"A": {"type": "string", schema.VALIDATIONS: [1]}},
+            },
             {"type": "string", schema.VALIDATIONS: [1, 2]},
             id="rules add up",
         ),
@@ -68,7 +74,9 @@ def test_rewritten(said: dict[str, Any], expected: dict[str, Any]) -> None:
     [
         pytest.param({"anyOf": [{"type": "string"}, {"type": "number"}]}, "one type, not 2", id="several types"),
         pytest.param({"type": "string", "examples": ["a"]}, "examples", id="examples"),
-        pytest.param({"type": "object", "properties": {"a": {"type": "string"}}, "propertyNames": {}}, "propertyNames", id="property names"),
+        pytest.param(
+            {"type": "object", "properties": {"a": {"type": "string"}}, "propertyNames": {}}, "propertyNames", id="property names"
+        ),
         pytest.param({"type": "array", "items": {"type": "string"}, "prefixItems": []}, "prefixItems", id="tuples"),
         pytest.param({"type": "string", "deprecated": True}, "deprecated", id="deprecated"),
         pytest.param({}, "one type, not None", id="anything at all"),
@@ -76,9 +84,13 @@ def test_rewritten(said: dict[str, Any], expected: dict[str, Any]) -> None:
         pytest.param({"type": "object"}, "keeps nothing", id="an object of nothing"),
         pytest.param({"type": "object", "oneOf": [{}]}, "oneOf", id="alternatives"),
         pytest.param(
-            {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}}, "not both", id="fields and free keys"
+            {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}},
+            "not both",
+            id="fields and free keys",
         ),
-        pytest.param({"$ref": "#/$defs/A", "$defs": {"A": {"type": "array", "items": {"$ref": "#/$defs/A"}}}}, "contains itself", id="recursion"),
+        pytest.param(
+            {"$ref": "#/$defs/A", "$defs": {"A": {"type": "array", "items": {"$ref": "#/$defs/A"}}}}, "contains itself", id="recursion"
+        ),
     ],
 )
 def test_refused(said: dict[str, Any], message: str) -> None:

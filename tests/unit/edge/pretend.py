@@ -17,7 +17,6 @@ from xml.sax import saxutils
 from modelyard.plan import inspection
 
 CREDENTIALS = inspection.Credentials("PRETENDACCESSKEY", "pretend-secret-key")
-PAGE = 1000
 
 
 @dataclasses.dataclass
@@ -26,6 +25,8 @@ class S3:
 
     endpoint: str = ""
     versioning: bool = True
+    page: int = 1000
+    """Keys in one page of a listing."""
     objects: dict[str, list[bytes]] = dataclasses.field(default_factory=dict)
     """Bucket and key, `models/fraud/1/a` → its versions."""
     asked: list[str] = dataclasses.field(default_factory=list)
@@ -52,6 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Answers for `S3`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     s3: S3
 
     def log_message(self, *_: object) -> None:
@@ -100,13 +102,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _list(self, bucket: str, query: dict[str, str]) -> None:
         keys = sorted(name.removeprefix(f"{bucket}/") for name in self.s3.objects if name.startswith(f"{bucket}/{query['prefix']}"))
         rest = [key for key in keys if key > query.get("continuation-token", "")]
-        page = rest[:PAGE]
+        page = rest[: self.s3.page]
         rows = "".join(
             f"<Contents><Key>{urllib.parse.quote(key)}</Key><Size>{len(data)}</Size><ETag>&quot;{_etag(data)}&quot;</ETag></Contents>"
             for key in page
             for data in self.s3.objects[f"{bucket}/{key}"][-1:]
         )
-        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{page[-1]}</NextContinuationToken>" if len(rest) > PAGE else ""
+        more = (
+            f"<IsTruncated>true</IsTruncated><NextContinuationToken>{page[-1]}</NextContinuationToken>" if len(rest) > self.s3.page else ""
+        )
         document = f"<ListBucketResult><Name>{bucket}</Name><EncodingType>url</EncodingType>{rows}{more}</ListBucketResult>"
         self.answer(200, document.encode())
 

@@ -131,7 +131,7 @@ async def test_too_many_files(s3: pretend.S3, prover: artifact.Prover) -> None:
 
     assert isinstance(refused, inspection.Refused)
     assert refused.reason == Reason.TOO_MANY_FILES
-    assert s3.count("LIST") == digest.MAX_FILES // pretend.PAGE + 1  # it stops where it knows
+    assert s3.count("LIST") == digest.MAX_FILES // s3.page + 1  # it stops where it knows
 
 
 async def test_an_upload_in_progress_is_read_once(s3: pretend.S3, prover: artifact.Prover) -> None:
@@ -213,10 +213,11 @@ async def test_a_manifest_that_was_lost_is_written_again(s3: pretend.S3, damage:
 
 
 async def test_versions_rechecked_together_cost_one_listing(s3: pretend.S3, prover: artifact.Prover) -> None:
-    """Two pages for 1,500 versions of one file each."""
-    for number in range(1500):
+    """Two pages for 150 versions of one file each."""
+    s3.page = 100
+    for number in range(150):
         s3.put(f"models/fraud/{number}/a", str(number).encode())
-    first = await asyncio.gather(*(prover.inspect(_request(s3, uri=f"{BELOW}{number}/")) for number in range(1500)))
+    first = await asyncio.gather(*(prover.inspect(_request(s3, uri=f"{BELOW}{number}/")) for number in range(150)))
     s3.asked.clear()
 
     again = await asyncio.gather(
@@ -311,6 +312,24 @@ async def test_evidence(s3: pretend.S3, prover: artifact.Prover) -> None:
     assert isinstance(await prover.prove_object(request), inspection.Missing)
     assert isinstance(await prover.prove_object(dataclasses.replace(request, uri="s3://models/other/x")), inspection.Refused)
     assert isinstance(await prover.prove_object(dataclasses.replace(request, uri=f"{BELOW}evidence/")), inspection.Refused)
+
+
+@pytest.mark.parametrize("uri", [URI, f"{URI}a"])
+async def test_a_user_that_the_store_no_longer_knows_is_not_a_missing_artifact(s3: pretend.S3, prover: artifact.Prover, uri: str) -> None:
+    """versitygw answers 404 to unknown users: nothing may be quarantined for that."""
+    _store(s3, FILES)
+    found = await _found(prover, _request(s3, uri=uri))
+
+    def unknown(handler: pretend.Handler, _: str) -> bool:
+        handler.error(404, "XAdminUserNotFound")
+        return True
+
+    s3.fault = unknown
+
+    with pytest.raises(edge.Unavailable) as caught:
+        await prover.inspect(_request(s3, uri=uri, previous=found.manifest, pinned=True))
+
+    assert caught.value.reason == Reason.STORE_FORBIDDEN
 
 
 async def test_blobs_are_written_once(s3: pretend.S3, prover: artifact.Prover) -> None:

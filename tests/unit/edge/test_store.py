@@ -237,7 +237,9 @@ def test_redirects_are_not_followed(s3: pretend.S3) -> None:
 
 
 def test_credentials_are_not_printed() -> None:
-    address = inspection.Address("http://user:password@store:9000", credentials=inspection.Credentials("the-key", "the-secret", "the-token"))
+    address = inspection.Address(
+        "http://user:password@store:9000", credentials=inspection.Credentials("the-key", "the-secret", "the-token")
+    )
 
     for text in (str(address), repr(address.credentials)):
         assert not any(secret in text for secret in ("the-key", "the-secret", "the-token", "password"))

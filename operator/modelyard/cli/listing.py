@@ -1,0 +1,81 @@
+"""`modelyard list`: versions, newest first, and which of them are as asked."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from modelyard.cli import output, registry, where
+from modelyard.edge import cluster
+from modelyard.plan import precedence
+
+Json = dict[str, Any]
+
+
+def show(
+    server: registry.Registry, model: str | None, expression: str | None, stage: str | None, asked: str | None, now: datetime.datetime, *, everywhere: bool
+) -> None:
+    """Print the versions of a model, or of all, that an expression chooses and a stage stands for.
+
+    Raises:
+        outcome.Stop: the expression is wrong, or there is no such model.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+    chosen = where.parse(expression) if expression else ()
+    query = {"fieldSelector": f"spec.model={model}"} if model else {}
+    found = server.all(cluster.MODEL_VERSION, everywhere=everywhere, **query)
+    if model and not found and not everywhere:
+        server.get(cluster.MODEL, model, "check its name and --namespace, or leave the name out to see every model's versions")
+    versions = ordered(one for one in found if all(each.holds(one) for each in chosen) and (stage is None or stage in where.values(one, "stage")))
+    if form is output.Form.NAME:
+        output.write("".join(f"modelversion.modelyard.dev/{one['metadata']['name']}\n" for one in versions))
+    elif form is not output.Form.TABLE:
+        output.write(output.document({"apiVersion": "v1", "kind": "List", "items": versions}, form))
+    elif versions:
+        output.write(table(versions, now, namespaces=everywhere))
+    else:
+        some = f"; none of {output.many(len(found), 'version')} is as asked" if found else ""
+        output.say(f"no versions{'' if everywhere else f' in namespace {server.namespace}'}{some}")
+
+
+def ordered(versions: Any) -> list[Json]:
+    """By namespace and model; of each model the highest version first."""
+    highest = sorted(versions, key=lambda one: precedence.rank(one["spec"]["version"]), reverse=True)
+    return sorted(highest, key=lambda one: (one["metadata"]["namespace"], one["spec"]["model"]))
+
+
+def table(versions: Sequence[Json], now: datetime.datetime, *, namespaces: bool) -> str:
+    """The table that people read."""
+    heads = ["MODEL", "VERSION", "PHASE", "STAGES", "METRICS", "FORMAT", "SIZE", "AGE"]
+    rows = []
+    for one in versions:
+        spec, status = one["spec"], one.get("status") or {}
+        artifact = status.get("artifact") or {}
+        row = [
+            spec["model"],
+            spec["version"],
+            status.get("phase") or "-",
+            ",".join(where.values(one, "stage")) or "-",
+            metrics(spec.get("metrics") or {}, 3),
+            spec["artifact"]["format"],
+            output.size(artifact["bytes"]) if artifact else "-",
+            age(one["metadata"]["creationTimestamp"], now),
+        ]
+        rows.append([one["metadata"]["namespace"], *row] if namespaces else row)
+    return output.columns(["NAMESPACE", *heads] if namespaces else heads, rows, colour=output.coloured())
+
+
+def metrics(those: Json, most: int) -> str:
+    """The first few: `auc=0.934,recall=0.91,+2`."""
+    first = [f"{name}={output.number(value)}" for name, value in list(those.items())[:most]]
+    return ",".join([*first, *([f"+{len(those) - most}"] if len(those) > most else [])]) or "-"
+
+
+def age(moment: str, now: datetime.datetime) -> str:
+    """How long ago: `42s`, `7m`, `3h`, `12d`."""
+    seconds = max(0, int((now - datetime.datetime.fromisoformat(moment)).total_seconds()))
+    for unit, length, until in (("s", 1, 120), ("m", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < until:
+            return f"{seconds // length}{unit}"
+    return f"{seconds // 86_400}d"

@@ -1,0 +1,111 @@
+"""`modelyard promote`: ask for a version to be brought to a stage, and follow what becomes of it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from modelyard import api
+from modelyard.api import meta
+from modelyard.cli import outcome, output, registry, strict
+from modelyard.edge import cluster
+from modelyard.plan import world
+
+Json = dict[str, Any]
+
+
+def promote(
+    server: registry.Registry,
+    model: str,
+    version: str,
+    stage: str,
+    *,
+    reason: str | None,
+    rollback: bool,
+    name: str | None,
+    wait: bool,
+    timeout: float,
+    asked: str | None,
+) -> None:
+    """Create the Promotion, or find the same one already on its way.
+
+    Raises:
+        outcome.Stop: what it names is missing, it was refused, a Promotion of that name exists, or with `wait` it did not succeed.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+    for kind, value, what in ((meta.ModelName, model, "the model"), (meta.VersionName, version, "the version"), (meta.StageName, stage, "the stage")):
+        strict.one(kind, value, what)
+    _there(server, model, version, stage)
+    wanted = _promotion(server.namespace, model, version, stage, reason, rollback=rollback, name=name)
+    name = wanted["metadata"]["name"]
+    found = server.find(cluster.PROMOTION, name)
+    if found is None:
+        found = server.create(wanted)
+        output.say(f"Promotion {name} created in namespace {server.namespace}")
+    else:
+        _same(found, wanted, server)
+        output.say(f"Promotion {name} exists already and is on its way")
+    if wait:
+        found = server.follow(cluster.PROMOTION, name, timeout, _has_ended)
+    if form is output.Form.NAME:
+        output.write(f"promotion.modelyard.dev/{name}\n")
+    elif form is not output.Form.TABLE:
+        found["metadata"].pop("managedFields", None)
+        output.write(output.document(found, form))
+    elif not wait:
+        output.say(f"follow it with `kubectl get promotion {name} --namespace {server.namespace} --watch`")
+    if wait and not succeeded(found):
+        raise outcome.Stop(outcome.Code.NO, f"Promotion {name} did not succeed: {registry.told_of(found)}")
+
+
+def succeeded(promotion: Json) -> bool:
+    """Whether the stage stands for its version, or did until a later promotion."""
+    status = promotion.get("status") or {}
+    conditions = {one["type"]: one["status"] for one in status.get("conditions") or []}
+    return status.get("phase") == api.Phase.SUCCEEDED or (status.get("phase") == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True")
+
+
+def _promotion(namespace: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool, name: str | None) -> Json:
+    made: Json = {
+        "apiVersion": api.API_VERSION,
+        "kind": "Promotion",
+        "metadata": {"name": name or f"{model}-{version}-{stage}{'-rollback' if rollback else ''}", "namespace": namespace},
+        "spec": {"model": model, "version": version, "stage": stage}
+        | ({"reason": reason} if reason else {})
+        | ({"rollback": True} if rollback else {}),
+    }
+    strict.one(meta.ObjectName, made["metadata"]["name"], "--name")
+    strict.whole(api.Promotion, made, "what was typed makes no valid Promotion")
+    return made
+
+
+def _there(server: registry.Registry, model: str, version: str, stage: str) -> None:
+    """What a typed command names has to be there: other than Git's, it is not waited for."""
+    found = server.get(cluster.MODEL, model, "check its name and --namespace")
+    declared = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in world.DEFAULT_STAGES]
+    if stage not in declared:
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(declared)}")
+    server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+
+
+def _same(found: Json, wanted: Json, server: registry.Registry) -> None:
+    """A Promotion's name runs once: another of that name, or one that has ended, stands in the way."""
+    name = wanted["metadata"]["name"]
+    other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(found, field) != _field(wanted, field)]
+    if other:
+        why = f"with another {other[0]} ({_field(found, other[0]) or 'none'})"
+    elif _has_ended(found):
+        why = f"and has ended: {registry.told_of(found)}"
+    else:
+        return
+    free = next(number for number in itertools.count(2) if server.find(cluster.PROMOTION, f"{name}-{number}") is None)
+    message = f"a Promotion {name} exists already, {why}\na name runs once for ever; to ask again, give --name {name}-{free}"
+    raise outcome.Stop(outcome.Code.NO, message)
+
+
+def _field(promotion: Json, name: str) -> object:
+    return promotion["spec"].get(name) or None
+
+
+def _has_ended(promotion: Json) -> bool:
+    return (promotion.get("status") or {}).get("phase") in {phase.value for phase in api.Phase if phase.is_terminal}

@@ -1,0 +1,194 @@
+"""`modelyard show`: everything known about one version, or one model, as a person wants to read it."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from modelyard.cli import listing, output, registry
+from modelyard.edge import cluster
+
+Json = dict[str, Any]
+Rows = Sequence[tuple[str, str]]
+
+
+def show(server: registry.Registry, name: str, version: str | None, asked: str | None, now: datetime.datetime) -> None:
+    """Print a version (`fraud 1.4.0` or `fraud-1.4.0`), or a model (`fraud`).
+
+    Raises:
+        outcome.Stop: there is neither.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+    found = None if version else server.find(cluster.MODEL, name)
+    kind = cluster.MODEL if found else cluster.MODEL_VERSION
+    whole = f"{name}-{version}" if version else name
+    hint = f"see which there are with `modelyard list{f' {name}' if version else ''}`"
+    found = server.get(kind, whole, hint if version else f"and no Model either; {hint}")
+    found["metadata"].pop("managedFields", None)
+    if form is output.Form.NAME:
+        output.write(f"{kind.name.lower()}.{kind.group}/{whole}\n")
+    elif form is not output.Form.TABLE:
+        output.write(output.document(found, form))
+    elif kind is cluster.MODEL:
+        output.write(text(model(found, server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
+    else:
+        selector = f"spec.model={found['spec']['model']},spec.version={found['spec']['version']}"
+        output.write(text(modelversion(found, server.all(cluster.PROMOTION, fieldSelector=selector), now)))
+
+
+def text(sections: Iterable[tuple[str, Rows | str]], *, colour: bool | None = None) -> str:
+    """Sections under their titles: lines of `name  value`, or a table as it is; empty ones are left out."""
+    colour = output.coloured(sys.stdout) if colour is None else colour
+    lines = []
+    for title, rows in sections:
+        if not rows:
+            continue
+        lines.append(f"\x1b[1m{title}\x1b[0m" if colour else title)
+        if isinstance(rows, str):
+            lines += [f"  {line}" for line in rows.splitlines()]
+            continue
+        width = max(len(output.safe(name)) for name, _ in rows)
+        for name, value in rows:
+            first, *more = value.split("\n")
+            lines.append(f"  {output.safe(name):{width}}  {output.painted(output.safe(first), colour=colour)}".rstrip())
+            lines += [f"  {'':{width}}  {output.safe(line)}".rstrip() for line in more]
+    return "\n".join(lines) + "\n"
+
+
+def modelversion(version: Json, promotions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Rows | str]]:
+    """The sections of a version."""
+    spec, status = version["spec"], version.get("status") or {}
+    training, lineage = spec.get("training") or {}, spec.get("lineage") or {}
+    yield (
+        f"{spec['model']} {spec['version']}",
+        _rows(
+            Phase=status.get("phase") or "not looked at yet",
+            Description=spec.get("description"),
+            Lifecycle=" ".join(filter(None, (spec.get("lifecycle"), spec.get("lifecycleReason")))),
+            Created=_ago(version["metadata"]["creationTimestamp"], now),
+            Tags=", ".join(f"{key}={value}" for key, value in (spec.get("tags") or {}).items()),
+        ),
+    )
+    yield "Artifact", _artifact(spec["artifact"], status.get("artifact") or {}, now)
+    yield "Conditions", conditions(status)
+    yield "Stages", [(one["name"], f"{one['state']}, since {_ago(one['since'], now)}") for one in status.get("stages") or ()]
+    yield "Promotions", _promotions(promotions, now)
+    yield "Metrics (declared)", [(name, output.number(value)) for name, value in sorted((spec.get("metrics") or {}).items())]
+    yield "Training (declared)", _training(training)
+    yield "Lineage (declared)", _lineage(lineage)
+    yield "Evidence", _evidence(spec.get("evidence") or ())
+    signature = spec.get("signature") or {}
+    yield "Signature", [(f"{side[:-1]} {one['name']}", _tensor(one)) for side in ("inputs", "outputs") for one in signature.get(side) or ()]
+    yield "Card", [(_words(name), value) for name, value in (spec.get("card") or {}).items()]
+
+
+def model(found: Json, versions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Rows | str]]:
+    """The sections of a model."""
+    spec, status = found["spec"], found.get("status") or {}
+    storage, owner = spec["storage"], spec["owner"]
+    yield (
+        found["metadata"]["name"],
+        _rows(
+            Description=spec.get("description"),
+            Owner=" ".join(filter(None, (owner["team"], owner.get("contact") and f"({owner['contact']})"))),
+            Intended_use=spec.get("intendedUse"),
+            Risk=spec.get("riskTier"),
+            Lifecycle=spec.get("lifecycle"),
+            Storage=f"{storage['uri']} at {storage.get('endpoint') or 'AWS S3'}",
+            Aliases=", ".join(f"{name}={version}" for name, version in (spec.get("aliases") or {}).items()),
+        ),
+    )
+    yield "Conditions", conditions(status)
+    yield "Stages", _stages(status.get("stages") or (), now)
+    yield "Versions", listing.table(listing.ordered(versions), now, namespaces=False) if versions else ""
+
+
+def conditions(status: Json) -> Rows:
+    """Each condition: what it says, why, and in words."""
+    return [
+        (one["type"], "\n".join(filter(None, (f"{one['status']}  {one.get('reason', '')}".rstrip(), one.get("message")))))
+        for one in status.get("conditions") or ()
+    ]
+
+
+def _artifact(declared: Json, verified: Json, now: datetime.datetime) -> Rows:
+    size = f"{output.many(verified['files'], 'file')}, {output.size(verified['bytes'])}" if verified else None
+    digest = verified.get("digest")
+    return _rows(
+        URI=declared["uri"],
+        Format=declared["format"],
+        Digest=digest if digest == declared.get("digest") else f"{declared.get('digest') or 'pinned when first read'} (declared)",
+        Verified_digest=digest if digest != declared.get("digest") else None,
+        Size=size,
+        Verified=verified and f"{_ago(verified['verifiedAt'], now)}, every byte in {verified['seconds']:.2f} s; checked {_ago(verified['checkedAt'], now)}",
+    )
+
+
+def _promotions(promotions: Sequence[Json], now: datetime.datetime) -> str:
+    rows = [
+        [
+            one["metadata"]["name"],
+            one["spec"]["stage"],
+            (one.get("status") or {}).get("phase") or "-",
+            listing.age(one["metadata"]["creationTimestamp"], now),
+            registry.ready_of(one).get("message") or "-",
+        ]
+        for one in sorted(promotions, key=lambda one: one["metadata"]["creationTimestamp"])
+    ]
+    return output.columns(["NAME", "STAGE", "PHASE", "AGE", "MESSAGE"], rows, colour=output.coloured()) if rows else ""
+
+
+def _stages(stages: Sequence[Json], now: datetime.datetime) -> str:
+    rows = []
+    for one in stages:
+        serving, held = one.get("serving") or {}, one.get("promotion") or {}
+        pods = f"{serving.get('available', 0)}/{serving.get('desired', '?')}" if serving else "-"
+        since = listing.age(one["since"], now) if one.get("since") else "-"
+        rows.append([one["name"], one.get("current") or "-", one.get("previous") or "-", since, pods, held.get("name") or "-"])
+    return output.columns(["STAGE", "CURRENT", "PREVIOUS", "SINCE", "PODS", "PROMOTION"], rows) if rows else ""
+
+
+def _training(training: Json) -> Rows:
+    source, framework = training.get("source") or {}, training.get("framework") or {}
+    return _rows(
+        Run=training.get("runId"),
+        Source=source and f"{source['repository']} at {source['commit']}",
+        Image=training.get("image"),
+        Framework=" ".join(filter(None, (framework.get("name"), framework.get("version")))),
+        Seed=str(training["seed"]) if "seed" in training else None,
+        Started=training.get("startedAt"),
+        Finished=training.get("finishedAt"),
+        Parameters=", ".join(f"{name}={value}" for name, value in (training.get("parameters") or {}).items()),
+    )
+
+
+def _lineage(lineage: Json) -> Rows:
+    parents = [(one["relation"], one["version"]) for one in lineage.get("parents") or ()]
+    return [*parents, *((one["role"], "\n".join(_given(one, "name", "uri", "digest"))) for one in lineage.get("datasets") or ())]
+
+
+def _evidence(evidence: Sequence[Json]) -> Rows:
+    return [(one["name"], "\n".join([", ".join(_given(one, "type", "title", "author")), *_given(one, "uri", "sha256")])) for one in evidence]
+
+
+def _given(obj: Mapping[str, Any], *names: str) -> list[str]:
+    return [str(obj[name]) for name in names if obj.get(name)]
+
+
+def _tensor(tensor: Json) -> str:
+    sides = ", ".join("any" if one < 0 else str(one) for one in tensor.get("shape") or ())
+    return f"{tensor['type']} [{sides}]" if sides else str(tensor["type"])
+
+
+def _rows(**values: Any) -> Rows:
+    return [(name.replace("_", " "), str(value)) for name, value in values.items() if value]
+
+
+def _words(name: str) -> str:
+    return "".join(f" {sign.lower()}" if sign.isupper() else sign for sign in name).capitalize()
+
+
+def _ago(moment: str, now: datetime.datetime) -> str:
+    return f"{moment} ({listing.age(moment, now)} ago)"

@@ -1,0 +1,202 @@
+"""One version, look after look: what it is told, and when it is looked at again."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+import pytest
+
+from modelyard import api
+from modelyard.api import meta
+from modelyard.api.modelversion import VersionPhase
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, inspection, modelversion
+
+NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
+DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+LIMITS = modelversion.Limits(
+    datetime.timedelta(minutes=10), datetime.timedelta(hours=1), datetime.timedelta(days=7), ("http://store:7070",)
+)
+FOUND = inspection.Found(DIGEST, 2, 2048, "sha256:" + "c" * 64, 0.5)
+DIFFERS = inspection.Differs(OTHER, "other bytes")
+MISSING = inspection.Missing("nothing there")
+
+
+def version(status: dict[str, Any] | None = None, **spec: Any) -> api.ModelVersion:
+    artifact = {"uri": "s3://models/fraud/1/", "digest": DIGEST, "format": "onnx"}
+    return api.ModelVersion.model_validate(
+        {
+            "metadata": {"name": "fraud-1", "namespace": "risk", "generation": 1, "uid": "u"},
+            "spec": {"model": "fraud", "version": "1", "artifact": artifact, **spec},
+            "status": status or {},
+        }
+    )
+
+
+def model(**storage: Any) -> api.Model:
+    spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/", **storage}}
+    return api.Model.model_validate({"metadata": {"name": "fraud", "namespace": "risk"}, "spec": spec})
+
+
+def world(**changes: Any) -> modelversion.World:
+    return dataclasses.replace(modelversion.World(version(), model(), LIMITS), **changes)
+
+
+class Life:
+    """A version that is looked at again and again."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.now, self.seen = NOW, world(version=version(**spec))
+
+    def look(self, proof: inspection.Result | fact.Fact, after: str = "") -> modelversion.Plan:
+        if after:
+            self.now += meta._read_duration(after)
+        plan = modelversion.decide(dataclasses.replace(self.seen, proof=proof), self.now)
+        changed = self.seen.version.model_copy(update={"status": plan.status})
+        self.seen = dataclasses.replace(self.seen, version=changed, memory=plan.memory)
+        return plan
+
+
+def said(plan: modelversion.Plan, kind: str = "Verified") -> tuple[str, str]:
+    condition = fact.find(plan.status.conditions, kind)
+    assert condition is not None
+    return condition.status, condition.reason
+
+
+def test_the_store_is_asked_before_anything_is_said() -> None:
+    plan = modelversion.decide(world(), NOW)
+
+    assert plan.ask
+    assert plan.status.phase == VersionPhase.VERIFYING
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "reason"),
+    [
+        pytest.param({"model": None}, VersionPhase.PENDING, Reason.MODEL_MISSING, id="a missing Model is waited for"),
+        pytest.param(
+            {"version": version(artifact={"uri": "s3://models/fraud-evil/1/", "digest": DIGEST, "format": "onnx"})},
+            VersionPhase.FAILED,
+            Reason.PATH_NOT_ALLOWED,
+            id="a neighbour whose name begins alike is not below",
+        ),
+        pytest.param(
+            {"version": version(evidence=[{"name": "e", "type": "Other", "uri": "s3://models/else/e.pdf", "sha256": DIGEST}])},
+            VersionPhase.FAILED,
+            Reason.PATH_NOT_ALLOWED,
+            id="evidence must be below too",
+        ),
+        pytest.param(
+            {"model": model(endpoint="http://169.254.169.254")},
+            VersionPhase.FAILED,
+            Reason.ENDPOINT_NOT_ALLOWED,
+            id="an endpoint that is not allowed is never asked",
+        ),
+    ],
+)
+def test_what_is_held_before_the_store_is_asked(changes: dict[str, Any], phase: VersionPhase, reason: Reason) -> None:
+    plan = modelversion.decide(world(**changes), NOW)
+
+    assert not plan.ask
+    assert (plan.status.phase, said(plan)[1]) == (phase, reason)
+
+
+def test_an_upload_in_progress_is_pending_and_looked_at_less_and_less_often() -> None:
+    life = Life()
+
+    waits = [life.look(MISSING).again for _ in range(6)]
+
+    assert life.seen.version.status.phase == VersionPhase.PENDING
+    assert waits == sorted(waits, key=lambda wait: wait or datetime.timedelta())
+    assert waits[0] == datetime.timedelta(seconds=5)
+    assert waits[-1] == datetime.timedelta(minutes=1)
+
+
+def test_patience_counts_from_the_last_change_of_what_is_there() -> None:
+    life = Life()
+    life.look(MISSING)
+    life.look(DIFFERS, "3h")
+    assert life.look(DIFFERS, "9m").status.phase == VersionPhase.PENDING
+    life.look(inspection.Differs("sha256:" + "d" * 64, "still uploading"), "5m")
+
+    assert life.look(inspection.Differs("sha256:" + "d" * 64, "still uploading"), "9m").status.phase == VersionPhase.PENDING
+    failed = life.look(inspection.Differs("sha256:" + "d" * 64, "still uploading"), "1m")
+    assert (failed.status.phase, said(failed)) == (VersionPhase.FAILED, ("False", Reason.DIGEST_MISMATCH))
+    assert life.look(FOUND, "1m").status.phase == VersionPhase.READY
+
+
+def test_once_verified_other_bytes_mean_quarantine_at_once_and_the_right_ones_recovery() -> None:
+    life = Life()
+    life.look(FOUND)
+
+    quarantined = life.look(DIFFERS, "1h")
+    assert (quarantined.status.phase, said(quarantined)) == (VersionPhase.QUARANTINED, ("False", Reason.CHANGED))
+    assert [event.warning for event in quarantined.events] == [True]
+    assert quarantined.status.artifact is not None
+    recovered = life.look(FOUND, "1h")
+    assert recovered.status.phase == VersionPhase.READY
+    assert recovered.events[0].fact.message.startswith("recovered: ")
+
+
+def test_a_store_that_does_not_answer_is_unknown_and_never_failed_nor_forgotten() -> None:
+    life = Life()
+    life.look(FOUND)
+
+    plan = life.look(fact.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
+
+    assert (plan.status.phase, said(plan), said(plan, "Ready")) == (
+        VersionPhase.READY,
+        ("Unknown", Reason.STORE_UNREACHABLE),
+        ("Unknown", Reason.STORE_UNREACHABLE),
+    )
+    assert life.look(FOUND, "1m").status.phase == VersionPhase.READY
+
+
+def test_a_recheck_that_finds_nothing_new_writes_nothing_but_once_a_day() -> None:
+    life = Life()
+    first = life.look(FOUND).status
+
+    assert life.look(FOUND, "1h").status == first
+    daily = life.look(FOUND, "24h").status
+    assert daily.artifact is not None
+    assert first.artifact is not None
+    assert daily.artifact.checked_at > first.artifact.checked_at
+    assert daily.artifact.verified_at == first.artifact.verified_at
+
+
+def test_nothing_is_asked_before_it_is_due_and_a_new_generation_is_due() -> None:
+    life = Life()
+    life.look(FOUND)
+
+    assert modelversion.decide(life.seen, NOW + datetime.timedelta(minutes=59)).ask is False
+    assert modelversion.decide(life.seen, NOW + datetime.timedelta(minutes=60)).ask is True
+    about = life.seen.version.metadata.model_copy(update={"generation": 2})
+    changed = dataclasses.replace(life.seen, version=life.seen.version.model_copy(update={"metadata": about}))
+    assert modelversion.decide(changed, NOW).ask is True
+
+
+def test_lifecycle_shows_over_readiness_but_not_over_quarantine() -> None:
+    deprecated, retired = Life(lifecycle="Deprecated"), Life(lifecycle="Retired")
+
+    assert deprecated.look(FOUND).status.phase == VersionPhase.DEPRECATED
+    assert deprecated.look(DIFFERS, "1h").status.phase == VersionPhase.QUARANTINED
+    assert retired.look(FOUND).status.phase == VersionPhase.RETIRED
+    assert retired.look(DIFFERS, "1h").status.phase == VersionPhase.RETIRED
+
+
+def test_evidence_is_verified_document_by_document() -> None:
+    life = Life(evidence=[{"name": "report", "type": "ValidationReport", "uri": "s3://models/fraud/e.pdf", "sha256": DIGEST}])
+
+    life.seen = dataclasses.replace(life.seen, evidence={"report": MISSING})
+    assert said(life.look(FOUND), "EvidenceVerified") == ("False", Reason.EVIDENCE_INCOMPLETE)
+    life.seen = dataclasses.replace(life.seen, evidence={"report": inspection.Proven(DIGEST, 5)})
+    assert said(life.look(FOUND, "1h"), "EvidenceVerified") == ("True", Reason.VERIFIED)
+
+
+def test_the_spec_digest_is_of_what_cannot_change() -> None:
+    before, described = version(), version(description="new words", metrics={"auc": 0.9}, lifecycle="Deprecated")
+
+    assert modelversion.spec_digest(before) == modelversion.spec_digest(described)
+    assert modelversion.spec_digest(before) != modelversion.spec_digest(version(training={"seed": 7}))
