@@ -75,7 +75,7 @@ class Demo:
         for one in trained:
             told = "  ".join(f"{name} {value}" for name, value in one.metrics.items())
             voice.good(f"{one.artifact.relative_to(BUILD.parents[1])}: ONNX, from {one.patients} patients; held out: {told}")
-            voice.seen(f"its validation report: {one.report}")
+            voice.seen(f"its validation report: {one.report.relative_to(BUILD.parents[1])}")
         return trained[0], trained[1]
 
     def declare(self) -> None:
@@ -220,16 +220,18 @@ class Demo:
 
     def leave(self, trained: train.Trained) -> None:
         """What to try next."""
-        voice.chapter("It is all still there: try")
+        voice.chapter("It is all still there")
+        registry.table(NAMESPACE, self.environment())
+        voice.say("Try:")
         for command in (
             f"export KUBECONFIG={self.cluster.kubeconfig}",
             f"kubectl get mdl,mv,promo --namespace {NAMESPACE}",
             f"kubectl describe modelversion {MODEL}-{trained.version} --namespace {NAMESPACE}",
-            f"modelyard list --namespace {NAMESPACE}",
-            f"modelyard show {MODEL} --namespace {NAMESPACE}",
+            f".venv/bin/modelyard list --namespace {NAMESPACE} --where 'metrics.auc>0.99'",
+            f".venv/bin/modelyard show {MODEL} {trained.version} --namespace {NAMESPACE}",
             f"kubectl port-forward service/{MODEL}-production {PORT} --namespace {NAMESPACE}   # then: curl localhost:{PORT}",
             f"kubectl edit model {MODEL} --namespace {NAMESPACE}   # change replicas, or break the template",
-            f"xdg-open {trained.report}",
+            f"xdg-open {trained.report.relative_to(BUILD.parents[1])}",
             "make cluster-down",
         ):
             voice.seen(command)

@@ -62,7 +62,8 @@ def _install(cluster: access.Cluster, identity: str) -> None:
         cwd=layout.REPOSITORY, env=environment(cluster), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise story.Trouble(f"helm: {done.stderr.strip()}")
+        hint = "; was an installation stopped halfway? `make cluster-down` clears it" if "another operation" in done.stderr else ""
+        raise story.Trouble(f"helm: {done.stderr.strip()}{hint}")
     voice.good(f"deployment/{RELEASE} in {NAMESPACE} is ready after {time.monotonic() - began:.0f} s")
 
 

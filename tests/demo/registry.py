@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 import sys
 from collections.abc import Mapping
 
+from tests.cluster.node import layout
 from tests.demo import story, train, voice
 
 
@@ -15,7 +17,7 @@ def push(trained: train.Trained, *, model: str, namespace: str, parent: str | No
     Raises:
         story.Trouble: it failed; its own words are above.
     """
-    arguments = ["push", str(trained.artifact), "--model", model, "--version", trained.version, "--namespace", namespace]
+    arguments = ["push", _short(trained.artifact), "--model", model, "--version", trained.version, "--namespace", namespace]
     arguments += ["--format", "onnx"]
     for name, value in trained.metrics.items():
         arguments += ["--metric", f"{name}={value}"]
@@ -24,18 +26,29 @@ def push(trained: train.Trained, *, model: str, namespace: str, parent: str | No
     for name, (role, digest) in trained.datasets.items():
         arguments += ["--dataset", f"name={name},role={role},digest={digest}"]
     arguments += ["--framework", trained.framework, "--seed", str(train.SEED)]
-    arguments += ["--signature", str(trained.signature), "--card", str(trained.card)]
+    arguments += ["--signature", _short(trained.signature), "--card", _short(trained.card)]
     if parent:
         arguments += ["--parent", f"{parent}=RetrainedFrom"]
-    arguments += ["--evidence", f"type=ValidationReport,file={trained.report}", "--apply"]
+    arguments += ["--evidence", f"type=ValidationReport,file={_short(trained.report)}", "--apply"]
     _run(arguments, environment)
+
+
+def table(namespace: str, environment: Mapping[str, str]) -> None:
+    """`modelyard list`: the versions that there are."""
+    _run(["list", "--namespace", namespace], environment)
+
+
+def _short(path: pathlib.Path) -> str:
+    return str(path.relative_to(layout.REPOSITORY))
 
 
 def _run(arguments: list[str], environment: Mapping[str, str]) -> None:
     voice.typed("modelyard", *arguments)
     command = [sys.executable, "-m", "modelyard", *arguments]
-    out = subprocess.PIPE
-    done = subprocess.run(command, env={**environment}, stdout=out, stderr=subprocess.STDOUT, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        command, cwd=layout.REPOSITORY, env={**environment, "COLUMNS": "140"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False, timeout=300,
+    )  # fmt: skip
     voice.seen(done.stdout)
     if done.returncode:
         raise story.Trouble(f"modelyard {arguments[0]} ended with {done.returncode}; what it said is above")

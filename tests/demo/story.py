@@ -110,9 +110,9 @@ def message(one: Mapping[str, Any]) -> str:
     return str(_ready(one).get("message") or "")
 
 
-def _order(one: Mapping[str, Any]) -> tuple[str, bool, str]:
-    """As it happened: by when it changed, to the second; within one, what ended comes before what begins."""
-    return str(_ready(one).get("lastTransitionTime") or ""), phase(one) not in {"Ready", "Succeeded", "Superseded"}, one["metadata"]["name"]
+def _order(one: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """Of what is seen at one moment, what ended comes before what began by that; a version before its promotions."""
+    return phase(one) not in {"Ready", "Succeeded", "Superseded"}, one["kind"], one["metadata"]["name"]
 
 
 def _ready(one: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import textwrap
 import time
@@ -27,13 +28,20 @@ def say(text: str) -> None:
 
 
 def typed(*command: str) -> None:
-    """What was just run, as a person would type it; long ones over several lines."""
-    lines = [""]
-    for word in (part if part and all(c.isalnum() or c in "-_=./:,@%+" for c in part) else f"'{part}'" for part in command):
-        if len(lines[-1]) + len(word) > _WIDTH - 8 and lines[-1].strip():
-            lines.append("   ")
-        lines[-1] += f" {word}"
-    _print(_paint("2", "  $" + " \\\n   ".join(lines)))
+    """What was just run, as a person would type it; long ones over several lines, an option and its value together."""
+    parts: list[str] = []
+    for word in (shlex.quote(each) for each in command):
+        if word.startswith("--") or not parts:
+            parts.append(word)
+        else:
+            parts[-1] += f" {word}"
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) > _WIDTH - 8:
+            lines.append(f"    {part}")
+        else:
+            lines[-1] += f" {part}"
+    _print(_paint("2", "  $ " + " \\\n  ".join(lines)))
 
 
 def seen(text: str) -> None:

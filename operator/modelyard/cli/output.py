@@ -99,11 +99,12 @@ def painted(part: str, *, colour: bool) -> str:
 
 
 def _cells(text: str) -> int:
-    if text.isascii():
-        return len(text)
+    shown = safe(text)
+    if shown.isascii():
+        return len(shown)
     from rich import cells  # noqa: PLC0415
 
-    return cells.cell_len(safe(text))
+    return cells.cell_len(shown)
 
 
 def size(count: int) -> str:
