@@ -58,7 +58,7 @@ verify: generate ## Fail when a generated file is not current
 lock: $(STAMP) ## Choose dependency versions anew
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 pyproject.toml -o operator/requirements.lock
 	@$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev --group demo -o tests/requirements.lock
-	@cd tests/demo/server && ../../../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.lock
+	@cd tests/demo/server && ../../../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform x86_64-unknown-linux-gnu requirements.in -o requirements.lock
 
 .PHONY: cluster-up
 cluster-up: ## Start a real Kubernetes node with an object store (CLUSTER=kind where Docker answers)

@@ -224,7 +224,7 @@ class Demo:
         registry.table(NAMESPACE, self.environment())
         voice.say("Try:")
         for command in (
-            f"export KUBECONFIG={self.cluster.kubeconfig}",
+            f"export KUBECONFIG={self.cluster.kubeconfig} PATH={self.cluster.program.parent}:$PATH",
             f"kubectl get mdl,mv,promo --namespace {NAMESPACE}",
             f"kubectl describe modelversion {MODEL}-{trained.version} --namespace {NAMESPACE}",
             f".venv/bin/modelyard list --namespace {NAMESPACE} --where 'metrics.auc>0.99'",

@@ -29,9 +29,15 @@ Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FORM", help="How to print: see above.")]
 Endpoint = Annotated[
     str | None,
-    typer.Option("--endpoint", metavar="URL", help="How this machine reaches the store, such as a port-forward; else AWS_ENDPOINT_URL, else the Model's."),
+    typer.Option(
+        "--endpoint",
+        metavar="URL",
+        help="How this machine reaches the store, such as a port-forward; else AWS_ENDPOINT_URL, else the Model's.",
+    ),
 ]
-CaFile = Annotated[pathlib.Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for the store; else AWS_CA_BUNDLE.")]
+CaFile = Annotated[
+    pathlib.Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for the store; else AWS_CA_BUNDLE.")
+]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long --wait waits.")]
 Many = list[str]
 
@@ -49,17 +55,24 @@ def push(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="F", help="onnx, safetensors, gguf, torchscript, savedmodel, pickle, sklearn, mlflow or other; else told from the files' names."
+            "--format",
+            metavar="F",
+            help="onnx, safetensors, gguf, torchscript, savedmodel, pickle, sklearn, mlflow or other; else told from the files' names.",
         ),
     ] = None,
     metric: Annotated[Many, typer.Option("--metric", metavar="K=V", help="A result, such as auc=0.934; repeat it.")] = [],  # noqa: B006
     param: Annotated[Many, typer.Option("--param", metavar="K=V", help="A hyperparameter; repeat it.")] = [],  # noqa: B006
     dataset: Annotated[
-        Many, typer.Option("--dataset", metavar="K=V,…", help="name=…,role=Training|Validation|Test|Reference[,uri=…][,digest=sha256:…]; repeat it.")
+        Many,
+        typer.Option(
+            "--dataset", metavar="K=V,…", help="name=…,role=Training|Validation|Test|Reference[,uri=…][,digest=sha256:…]; repeat it."
+        ),
     ] = [],  # noqa: B006
     parent: Annotated[
         Many,
-        typer.Option("--parent", metavar="V=REL", help="1.0.0=RetrainedFrom, or FineTunedFrom, DistilledFrom, QuantizedFrom, MergedFrom; repeat it."),
+        typer.Option(
+            "--parent", metavar="V=REL", help="1.0.0=RetrainedFrom, or FineTunedFrom, DistilledFrom, QuantizedFrom, MergedFrom; repeat it."
+        ),
     ] = [],  # noqa: B006
     evidence: Annotated[
         Many,
@@ -77,7 +90,8 @@ def push(
     image: Annotated[str | None, typer.Option("--image", metavar="IMAGE", help="The container image that trained it.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="The seed of the random numbers.")] = None,
     card: Annotated[
-        pathlib.Path | None, typer.Option("--card", metavar="FILE", help="YAML or JSON with limitations, trainingDataSummary, …: spec.card.")
+        pathlib.Path | None,
+        typer.Option("--card", metavar="FILE", help="YAML or JSON with limitations, trainingDataSummary, …: spec.card."),
     ] = None,
     signature: Annotated[
         pathlib.Path | None, typer.Option("--signature", metavar="FILE", help="YAML or JSON with inputs and outputs: spec.signature.")
@@ -114,9 +128,10 @@ def push(
 
 @app.command("list")
 def list_(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Of one model; else of every one.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model; else of every one.")] = None,
     where: Annotated[
-        str | None, typer.Option("--where", metavar="EXPR", help="Such as 'metrics.auc>0.9 and phase=Ready': FIELD OP VALUE, joined by `and`.")
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Such as 'metrics.auc>0.9 and phase=Ready': FIELD OP VALUE, joined by `and`."),
     ] = None,
     stage: Annotated[str | None, typer.Option("--stage", metavar="S", help="Only what runs in, or stands for, this stage.")] = None,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of every namespace.")] = False,
@@ -138,12 +153,12 @@ def list_(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="MODEL|NAME", help="A Model, or the name of a ModelVersion.")],
-    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="A version of the model.")] = None,
+    version: Annotated[str | None, typer.Argument(metavar="VERSION", help="A version of the model.")] = None,
     namespace: Namespace = None,
     context: Context = None,
     output: Output = None,
 ) -> None:
-    """Print everything known about one version, or one model.
+    """Print everything known about a version or a model.
 
     Forms: table (for people, the default), json, yaml, name.
     """
@@ -155,21 +170,23 @@ def show(
 
 @app.command()
 def promote(
-    model: Annotated[str, typer.Argument(metavar="MODEL")],
-    version: Annotated[str, typer.Argument(metavar="VERSION")],
-    stage: Annotated[str, typer.Argument(metavar="STAGE")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="One of its versions.")],
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="One of its stages.")],
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, with a ticket's number at best.")] = None,
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to a version that has succeeded in the stage before.")] = False,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of the Promotion; else MODEL-VERSION-STAGE. A name runs once.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Of the Promotion; else MODEL-VERSION-STAGE. A name runs once.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 0 only if it succeeded.")] = False,
     timeout: Timeout = 3600,
     namespace: Namespace = None,
     context: Context = None,
     output: Output = None,
 ) -> None:
-    """Ask for a version to be brought to a stage: create a Promotion.
+    """Ask for a version to be brought to a stage.
 
-    Forms: table (what happens, told on standard error, the default), json, yaml, name.
+    Creates a Promotion. Forms: table (what happens, told on standard error, the default), json, yaml, name.
     """
     from modelyard.cli import promote as verb  # noqa: PLC0415
     from modelyard.cli import registry  # noqa: PLC0415
@@ -180,15 +197,17 @@ def promote(
 
 @app.command()
 def verify(
-    what: Annotated[str, typer.Argument(metavar="DIR|FILE|URI", help="A folder or file here, or s3://bucket/folder/ or s3://bucket/object.")],
+    what: Annotated[
+        str, typer.Argument(metavar="DIR|FILE|URI", help="A folder or file here, or s3://bucket/folder/ or s3://bucket/object.")
+    ],
     digest: Annotated[str | None, typer.Option("--digest", metavar="sha256:…", help="What it should be; exit 3 if it is not.")] = None,
     endpoint: Endpoint = None,
     ca_file: CaFile = None,
     output: Output = None,
 ) -> None:
-    """Read every byte of an artifact and print its digest; no cluster is needed.
+    """Read every byte of an artifact, print its digest.
 
-    Forms: table (the digest, the default), sums (the SHA256SUMS text whose sha256 is the digest), json, yaml.
+    No cluster is needed. Forms: table (the digest, the default), sums (the SHA256SUMS text whose sha256 is the digest), json, yaml.
     """
     from modelyard.cli import verify as verb  # noqa: PLC0415
 
@@ -197,7 +216,10 @@ def verify(
 
 @app.command()
 def operator() -> None:
-    """Run the operator; its settings come from the environment (MODELYARD_…)."""
+    """Run the operator.
+
+    Its settings come from the environment (MODELYARD_…).
+    """
     from modelyard.cli import operate  # noqa: PLC0415  loads the informer, which no other verb needs
 
     raise typer.Exit(operate.operate())
@@ -205,7 +227,10 @@ def operator() -> None:
 
 @app.command()
 def fetch() -> None:
-    """In a pod: download a version's artifact, verify every byte, fail closed; its settings come from the environment."""
+    """In a pod: download an artifact, verify every byte.
+
+    Fails closed. Its settings come from the environment (MODELYARD_…).
+    """
     from modelyard.cli import fetch as verb  # noqa: PLC0415
 
     raise typer.Exit(verb.main())

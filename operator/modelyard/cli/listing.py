@@ -14,7 +14,14 @@ Json = dict[str, Any]
 
 
 def show(
-    server: registry.Registry, model: str | None, expression: str | None, stage: str | None, asked: str | None, now: datetime.datetime, *, everywhere: bool
+    server: registry.Registry,
+    model: str | None,
+    expression: str | None,
+    stage: str | None,
+    asked: str | None,
+    now: datetime.datetime,
+    *,
+    everywhere: bool,
 ) -> None:
     """Print the versions of a model, or of all, that an expression chooses and a stage stands for.
 
@@ -27,7 +34,9 @@ def show(
     found = server.all(cluster.MODEL_VERSION, everywhere=everywhere, **query)
     if model and not found and not everywhere:
         server.get(cluster.MODEL, model, "check its name and --namespace, or leave the name out to see every model's versions")
-    versions = ordered(one for one in found if all(each.holds(one) for each in chosen) and (stage is None or stage in where.values(one, "stage")))
+    versions = ordered(
+        one for one in found if all(each.holds(one) for each in chosen) and (stage is None or stage in where.values(one, "stage"))
+    )
     if form is output.Form.NAME:
         output.write("".join(f"modelversion.modelyard.dev/{one['metadata']['name']}\n" for one in versions))
     elif form is not output.Form.TABLE:
@@ -56,7 +65,7 @@ def table(versions: Sequence[Json], now: datetime.datetime, *, namespaces: bool)
             spec["model"],
             spec["version"],
             status.get("phase") or "-",
-            ",".join(where.values(one, "stage")) or "-",
+            ",".join(sorted(where.values(one, "stage"))) or "-",
             metrics(spec.get("metrics") or {}, 3),
             spec["artifact"]["format"],
             output.size(artifact["bytes"]) if artifact else "-",

@@ -215,7 +215,9 @@ def _fields(option: str, typed: str, needed: Sequence[str], others: Sequence[str
     for part in parts:
         key, sign, value = part.partition("=")
         if not sign or key not in known:
-            raise outcome.usage(f"{option} {typed}: {key!r} is not known; it takes {', '.join(f'{name}=…' for name in known)}, with commas between")
+            raise outcome.usage(
+                f"{option} {typed}: {key!r} is not known; it takes {', '.join(f'{name}=…' for name in known)}, with commas between"
+            )
         if key in found or not value:
             raise outcome.usage(f"{option} {typed}: {key} is {'given twice' if key in found else 'empty'}")
         found[key] = value

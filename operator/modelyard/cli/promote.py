@@ -33,7 +33,11 @@ def promote(
         outcome.Stop: what it names is missing, it was refused, a Promotion of that name exists, or with `wait` it did not succeed.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
-    for kind, value, what in ((meta.ModelName, model, "the model"), (meta.VersionName, version, "the version"), (meta.StageName, stage, "the stage")):
+    for kind, value, what in (
+        (meta.ModelName, model, "the model"),
+        (meta.VersionName, version, "the version"),
+        (meta.StageName, stage, "the stage"),
+    ):
         strict.one(kind, value, what)
     _there(server, model, version, stage)
     wanted = _promotion(server.namespace, model, version, stage, reason, rollback=rollback, name=name)
@@ -62,7 +66,9 @@ def succeeded(promotion: Json) -> bool:
     """Whether the stage stands for its version, or did until a later promotion."""
     status = promotion.get("status") or {}
     conditions = {one["type"]: one["status"] for one in status.get("conditions") or []}
-    return status.get("phase") == api.Phase.SUCCEEDED or (status.get("phase") == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True")
+    return status.get("phase") == api.Phase.SUCCEEDED or (
+        status.get("phase") == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True"
+    )
 
 
 def _promotion(namespace: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool, name: str | None) -> Json:

@@ -84,7 +84,9 @@ def _consistent(way: Way) -> None:
     if way.wait and not way.apply:
         raise outcome.usage("--wait needs --apply: only an applied version becomes Ready")
     if way.model_file and (way.apply or way.credentials_from_cluster):
-        raise outcome.usage("--model-file is for machines without a cluster: leave out --apply and --credentials-from-cluster, or --model-file")
+        raise outcome.usage(
+            "--model-file is for machines without a cluster: leave out --apply and --credentials-from-cluster, or --model-file"
+        )
     if way.write and not way.write.absolute().parent.is_dir():
         raise outcome.usage(f"--write {way.write}: there is no folder {way.write.parent}; make it")
 
@@ -180,7 +182,9 @@ def _hand_over(made: Json, way: Way, form: output.Form, server: registry.Registr
         try:
             way.write.write_text(output.document(made, asked), encoding="utf-8")
         except OSError as error:
-            raise outcome.usage(f"--write {way.write}: {error.strerror or type(error).__name__}; the upload is done, push again to write it") from error
+            raise outcome.usage(
+                f"--write {way.write}: {error.strerror or type(error).__name__}; the upload is done, push again to write it"
+            ) from error
         output.say(f"manifest written to {way.write}")
     if way.apply:
         shown = server.apply(made)

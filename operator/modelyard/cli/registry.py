@@ -108,7 +108,9 @@ class Registry:
                     return found
                 if time.monotonic() > until:
                     late = f"{kind.name} {name} has not ended after {seconds:g} s: it is {told or 'not known'}"
-                    raise outcome.Stop(outcome.Code.TIMED_OUT, f"{late}\nit goes on by itself; look again with `modelyard show`, or give --timeout")
+                    raise outcome.Stop(
+                        outcome.Code.TIMED_OUT, f"{late}\nit goes on by itself; look again with `modelyard show`, or give --timeout"
+                    )
                 await asyncio.sleep(_EVERY)
 
         return self._ask(ask)

@@ -49,7 +49,9 @@ class Shelf:
             if each.size or not each.key.endswith("/"):
                 found.append(each)
             if len(found) > digest.MAX_FILES:
-                raise outcome.Stop(outcome.Code.NO, f"s3://{self._bucket}/{prefix} has more than {digest.MAX_FILES:,} objects: name a folder below it")
+                raise outcome.Stop(
+                    outcome.Code.NO, f"s3://{self._bucket}/{prefix} has more than {digest.MAX_FILES:,} objects: name a folder below it"
+                )
         return found
 
     def head(self, key: str) -> store.Object | None:
@@ -95,7 +97,9 @@ class Shelf:
         except OSError as error:
             raise folder.unreadable(error, item.file.source) from error
         if hashlib.sha256(data).hexdigest() != item.sha256:
-            raise outcome.Stop(outcome.Code.NO, f"{item.file.source} changed while it was being pushed: wait until it is finished, then push again")
+            raise outcome.Stop(
+                outcome.Code.NO, f"{item.file.source} changed while it was being pushed: wait until it is finished, then push again"
+            )
         if not self._store.create(self._bucket, item.key, data):
             if now := self.head(item.key):
                 self._same(item, now)

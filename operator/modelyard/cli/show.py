@@ -115,14 +115,15 @@ def conditions(status: Json) -> Rows:
 
 def _artifact(declared: Json, verified: Json, now: datetime.datetime) -> Rows:
     size = f"{output.many(verified['files'], 'file')}, {output.size(verified['bytes'])}" if verified else None
-    digest = verified.get("digest")
+    promised, digest = declared.get("digest"), verified.get("digest")
     return _rows(
         URI=declared["uri"],
         Format=declared["format"],
-        Digest=digest if digest == declared.get("digest") else f"{declared.get('digest') or 'pinned when first read'} (declared)",
-        Verified_digest=digest if digest != declared.get("digest") else None,
+        Digest=digest if digest and promised in {None, digest} else f"{promised or 'pinned when first read'} (declared)",
+        Verified_digest=digest if promised not in {None, digest} else None,
         Size=size,
-        Verified=verified and f"{_ago(verified['verifiedAt'], now)}, every byte in {verified['seconds']:.2f} s; checked {_ago(verified['checkedAt'], now)}",
+        Verified=verified
+        and f"{_ago(verified['verifiedAt'], now)}, every byte in {verified['seconds']:.2f} s; checked {_ago(verified['checkedAt'], now)}",
     )
 
 
@@ -170,7 +171,9 @@ def _lineage(lineage: Json) -> Rows:
 
 
 def _evidence(evidence: Sequence[Json]) -> Rows:
-    return [(one["name"], "\n".join([", ".join(_given(one, "type", "title", "author")), *_given(one, "uri", "sha256")])) for one in evidence]
+    return [
+        (one["name"], "\n".join([", ".join(_given(one, "type", "title", "author")), *_given(one, "uri", "sha256")])) for one in evidence
+    ]
 
 
 def _given(obj: Mapping[str, Any], *names: str) -> list[str]:

@@ -57,7 +57,9 @@ def whole(resource: type[meta.Resource], obj: Json, where: str) -> None:
 
 def part(model: type[pydantic.BaseModel], value: object, where: str) -> None:
     """Hold a part of an object, such as a card, to its schema."""
-    found = [f"{path.lstrip('.') or 'it'}: {problem}" for path, problem in problems(value, crd.structural(model.model_json_schema(), where), "")]
+    found = [
+        f"{path.lstrip('.') or 'it'}: {problem}" for path, problem in problems(value, crd.structural(model.model_json_schema(), where), "")
+    ]
     if found:
         raise outcome.usage(f"{where}:\n" + "\n".join(f"  {line}" for line in found[:20]))
 

@@ -29,8 +29,8 @@ from modelyard import edge
 from modelyard.edge import trouble
 from modelyard.plan import inspection
 
-CHUNK: Final = 1 << 18
-"""Bytes read at a time: small enough to stay in a core's cache between the read and the hash."""
+CHUNK: Final = 1 << 20
+"""Bytes read at a time: a quarter of it costs 15 % more processor time, as measured with `tests/bench/verify.py`."""
 _PART: Final = 1 << 24
 """Smallest part of a multipart upload, bytes."""
 _CONNECT_SECONDS: Final = 5.0

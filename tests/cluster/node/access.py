@@ -13,6 +13,7 @@ import secrets
 import select
 import string
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -60,11 +61,17 @@ class Cluster:
 
     @contextlib.contextmanager
     def port_forward(self, target: str, port: int, namespace: str = layout.NAMESPACE) -> Iterator[int]:
-        """A port of 127.0.0.1 that leads to a pod or `svc/NAME` while the context lasts."""
+        """A port of 127.0.0.1 that leads to a pod or `svc/NAME` while the context lasts.
+
+        It leads to one pod, and for good to nothing once that pod refuses a connection: wait until it is Ready.
+        """
         command = self._command(layout.ADMIN, "port-forward", "--namespace", namespace, target, f":{port}")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=process.quiet()) as forwarding:
             try:
-                yield _announced(forwarding, target)
+                port_here = _announced(forwarding, target)
+                # It tells of each connection, and would stop when nobody reads.
+                threading.Thread(target=forwarding.stdout.read if forwarding.stdout else None, daemon=True).start()
+                yield port_here
             finally:
                 forwarding.terminate()
 

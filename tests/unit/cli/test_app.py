@@ -23,7 +23,9 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("words", [["--help"], ["push", "--help"], ["verify"]])
 def test_help_and_usage_load_nothing_heavy(words: list[str]) -> None:
-    done = python(f"import atexit, sys; atexit.register(lambda: print(sorted(sys.modules)))\nfrom modelyard.cli import app\napp.run({words})")
+    done = python(
+        f"import atexit, sys; atexit.register(lambda: print(sorted(sys.modules)))\nfrom modelyard.cli import app\napp.run({words})"
+    )
 
     loaded = set(done.stdout.splitlines()[-1].replace("'", "").strip("[]").split(", "))
     assert "modelyard.cli.app" in loaded
@@ -59,3 +61,27 @@ def test_a_table_shows_what_a_terminal_would_obey() -> None:
 )
 def test_sizes(count: int, text: str) -> None:
     assert output.size(count) == text
+
+
+def test_ctrl_c_ends_work_in_several_threads_at_once(tmp_path: pathlib.Path) -> None:
+    """Files without an end: only who is told to stop ever stops."""
+    code = (
+        "import itertools, os, signal, threading\n"
+        "from modelyard.cli import outcome, work\n"
+        "bar = work.Work(lambda _: None)\n"
+        "begun = threading.Barrier(3)\n"
+        "def endless(number):\n"
+        "    begun.wait()\n"
+        "    for _ in itertools.count():\n"
+        "        bar.advance(1)\n"
+        "def press():\n"
+        "    begun.wait()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=press).start()\n"
+        "try:\n"
+        "    bar.each(endless, [1, 2])\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped')\n"
+    )
+
+    assert python(code).stdout == "stopped\n"

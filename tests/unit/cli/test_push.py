@@ -229,7 +229,9 @@ def test_a_push_at_the_same_moment_is_noticed(pusher: Pusher, s3: pretend.S3) ->
         (("-o", "xml"), "this verb prints yaml, json"),
     ],
 )
-def test_what_is_typed_wrongly_is_said_before_anything_is_uploaded(pusher: Pusher, s3: pretend.S3, words: tuple[str, ...], said: str) -> None:
+def test_what_is_typed_wrongly_is_said_before_anything_is_uploaded(
+    pusher: Pusher, s3: pretend.S3, words: tuple[str, ...], said: str
+) -> None:
     ended = pusher.push(*words)
 
     assert ended.code in {2, 4}

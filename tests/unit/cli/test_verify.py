@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import socket
@@ -18,7 +19,7 @@ ODD = {"model.onnx": b"weights" * 1000, "--tag": b"1", "a b/ü 日本.json": b"{
 
 def test_a_folder_has_the_digest_that_coreutils_compute(person: typed.Person, tmp_path: pathlib.Path) -> None:
     folder = typed.folder(tmp_path / "artifact", ODD)
-    recipe = subprocess.run(RECIPE, shell=True, cwd=folder, check=True, capture_output=True, text=True).stdout.split()[0]
+    recipe = subprocess.run(["bash", "-c", RECIPE], cwd=folder, check=True, capture_output=True, text=True).stdout.split()[0]
 
     ended = person.types("verify", folder, "--digest", f"sha256:{recipe}")
 
@@ -65,8 +66,6 @@ def test_another_digest_is_a_no(person: typed.Person, tmp_path: pathlib.Path) ->
 
 
 def test_json_has_every_file(person: typed.Person, tmp_path: pathlib.Path) -> None:
-    import json
-
     folder = typed.folder(tmp_path / "artifact", ODD)
 
     told = json.loads(person.types("verify", folder, "-o", "json").out)
@@ -84,12 +83,17 @@ def test_a_symbolic_link_is_refused(person: typed.Person, tmp_path: pathlib.Path
     assert "link: is a symbolic link" in ended.said
 
 
+def _pipe(root: pathlib.Path) -> pathlib.Path:
+    os.mkfifo(root / "pipe")
+    return root
+
+
 @pytest.mark.parametrize(
     ("make", "code", "said"),
     [
         pytest.param(lambda root: root / "missing", 4, "no such file or folder", id="nothing there"),
         pytest.param(lambda root: root, 2, "has no files", id="an empty folder"),
-        pytest.param(lambda root: _pipe(root), 2, "neither a file nor a folder", id="a pipe in it"),
+        pytest.param(_pipe, 2, "neither a file nor a folder", id="a pipe in it"),
         pytest.param(lambda root: typed.folder(root, {"a\\b": b""}), 2, "backslashes", id="a backslash in a name"),
         pytest.param(lambda root: typed.folder(root, {"a\nb": b""}), 2, "control characters", id="a line break in a name"),
     ],
@@ -99,11 +103,6 @@ def test_what_is_no_artifact_is_refused(person: typed.Person, tmp_path: pathlib.
 
     assert ended.code == code
     assert said in ended.said
-
-
-def _pipe(root: pathlib.Path) -> pathlib.Path:
-    os.mkfifo(root / "pipe")
-    return root
 
 
 @pytest.mark.parametrize(
