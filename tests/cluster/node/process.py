@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from tests.cluster.node import layout
 
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
-# The pid is on record before the program begins: a crash between the two leaves nothing unknown behind. A process id is
-# used again after its process ended, so what is kept is /proc's line with the start time, and this boot's name.
 # Detached by a shell that ends at once: a child of init, not of this process.
 _DETACH = 'setsid "$@" &'
+# The pid is on record before the program begins: a crash between the two leaves nothing unknown behind. A process id is
+# used again after its process ended, so what is kept is /proc's line with the start time, and this boot's name.
 _RECORD = 'cat "/proc/$$/stat" /proc/sys/kernel/random/boot_id > "$0.new" && mv "$0.new" "$0" && exec "$@"'
 
 
