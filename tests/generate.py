@@ -104,7 +104,10 @@ def command_line(text: str) -> str:
     """The README with what every verb says of itself."""
     group = typer.main.get_command(app.app)
     assert isinstance(group, typer.core.TyperGroup)
-    pages = [("modelyard", group), *((f"modelyard {name}", verb) for name, verb in group.commands.items() if name not in {"operator", "fetch"})]
+    pages = [
+        ("modelyard", group),
+        *((f"modelyard {name}", verb) for name, verb in group.commands.items() if name not in {"operator", "fetch"}),
+    ]
 
     def page(match: re.Match[str]) -> str:
         helps = (verb.get_help(verb.context_class(verb, info_name=name, terminal_width=100, max_content_width=100)) for name, verb in pages)

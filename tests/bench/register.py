@@ -33,7 +33,11 @@ class Yard:
         self.cluster, self.reach = cluster, reach
         self.store = store.Store(inspection.Address(cluster.store.endpoint, None, keys))
         address = cluster.kubectl(
-            "get", "service", "modelyard-metrics", f"--namespace={layout.NAMESPACE}", "--output=jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"
+            "get",
+            "service",
+            "modelyard-metrics",
+            f"--namespace={layout.NAMESPACE}",
+            "--output=jsonpath={.spec.clusterIP}:{.spec.ports[0].port}",
         )
         self._metrics = f"http://{address}/metrics"
 

@@ -26,7 +26,10 @@ VERIFIED_BYTES = prometheus_client.Counter("modelyard_verified_bytes_total", "Ar
 EVENTS = prometheus_client.Counter("modelyard_events_total", "What happened, by kind and reason.", ["kind", "reason"], registry=REGISTRY)
 EVENTS_LOST = prometheus_client.Counter("modelyard_events_lost_total", "Events that could not be posted.", registry=REGISTRY)
 API_CALLS = prometheus_client.Counter(
-    "modelyard_api_requests_total", "Requests to the API server, the informer's watches not among them.", ["method", "status"], registry=REGISTRY
+    "modelyard_api_requests_total",
+    "Requests to the API server, the informer's watches not among them.",
+    ["method", "status"],
+    registry=REGISTRY,
 )
 LAST_NEWS = prometheus_client.Gauge(
     "modelyard_last_watch_activity_timestamp_seconds", "When the informer last heard anything.", registry=REGISTRY
