@@ -40,8 +40,8 @@ class Work:
         if len(those) < 2:
             return [do(one) for one in those]
         with futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            begun = [pool.submit(do, one) for one in those]
             try:
+                begun = [pool.submit(do, one) for one in those]
                 done, _ = futures.wait(begun, return_when=futures.FIRST_EXCEPTION)
                 for one in done:
                     one.result()

@@ -71,7 +71,12 @@ def test_a_version_is_told_in_sections() -> None:
     text = show.text(show.modelversion(full, [promotion], NOW), colour=False)
 
     assert text.startswith(SHOWN)
-    for expected in ("Run        7f3a90c2", "RetrainedFrom  1.4.0", "vr-17  ValidationReport, Independent validation", "float32 [any, 24]"):
+    for expected in (
+        "Run         7f3a90c2",
+        "RetrainedFrom  1.4.0",
+        "vr-17  ValidationReport, Independent validation",
+        "float32 [any, 24]",
+    ):
         assert expected in text
 
 
