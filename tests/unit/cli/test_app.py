@@ -67,6 +67,7 @@ def test_ctrl_c_ends_work_in_several_threads_at_once(tmp_path: pathlib.Path) -> 
     """Files without an end: only who is told to stop ever stops."""
     code = (
         "import itertools, os, signal, threading\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it, and so would its children
         "from modelyard.cli import outcome, work\n"
         "bar = work.Work(lambda _: None)\n"
         "begun = threading.Barrier(3)\n"
