@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-import typer
 import yaml
 
 from modelyard.api import crd, reason, schema
@@ -102,18 +101,7 @@ def manual(kind: crd.Kind, text: str) -> str:
 
 def command_line(text: str) -> str:
     """The README with what every verb says of itself."""
-    group = typer.main.get_command(app.app)
-    assert isinstance(group, typer.core.TyperGroup)
-    pages = [
-        ("modelyard", group),
-        *((f"modelyard {name}", verb) for name, verb in group.commands.items() if name not in {"operator", "fetch"}),
-    ]
-
-    def page(match: re.Match[str]) -> str:
-        helps = (verb.get_help(verb.context_class(verb, info_name=name, terminal_width=100, max_content_width=100)) for name, verb in pages)
-        return f"{match['begin']}\n```text\n{(chr(10) * 2).join(helps)}\n```\n{match['end']}"
-
-    return MARKED.sub(page, text)
+    return MARKED.sub(lambda match: f"{match['begin']}\n```text\n{app.manual()}\n```\n{match['end']}", text)
 
 
 def untold(manuals: Iterable[str]) -> set[str]:

@@ -69,7 +69,7 @@ class Registry:
 
     def create(self, obj: Json) -> Json:
         """Create an object that is not there yet."""
-        return self._ask(lambda server: server.create(obj))
+        return self._ask(lambda server: server.create(obj, manager=MANAGER))
 
     def secret(self, name: str) -> Mapping[str, str]:
         """What a Secret holds."""

@@ -16,6 +16,8 @@ R = TypeVar("R")
 
 AT_ONCE: Final = 4
 """Enough to keep a store or a few cores busy."""
+_LOOK_SECONDS: Final = 0.2
+"""Longest time until Ctrl-C is noticed."""
 
 
 class Stopped(Exception):
@@ -42,9 +44,12 @@ class Work:
         with futures.ThreadPoolExecutor(AT_ONCE) as pool:
             try:
                 begun = [pool.submit(do, one) for one in those]
-                done, _ = futures.wait(begun, return_when=futures.FIRST_EXCEPTION)
-                for one in done:
-                    one.result()
+                left = set(begun)
+                while left:
+                    # With an end: a Ctrl-C that another thread received does not wake one that waits for ever.
+                    done, left = futures.wait(left, _LOOK_SECONDS, futures.FIRST_EXCEPTION)
+                    for one in done:
+                        one.result()
                 return [one.result() for one in begun]
             except BaseException:
                 self._stop.set()

@@ -146,14 +146,14 @@ class Cluster:
                 return
             query = {**{k: v for k, v in query.items() if k != "resourceVersion"}, "continue": more}
 
-    async def create(self, obj: Json) -> Json:
+    async def create(self, obj: Json, *, manager: str = "modelyard") -> Json:
         """Create an object.
 
         Raises:
             Conflict: one of that name exists.
         """
         kind, about = KINDS[obj["kind"]], obj["metadata"]
-        return await self._call("POST", kind.path(about["namespace"]), obj, query={"fieldManager": "modelyard"})
+        return await self._call("POST", kind.path(about["namespace"]), obj, query={"fieldManager": manager})
 
     async def apply(self, obj: Json, *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> Json:
         """Server-side apply: make these fields so and own them."""
