@@ -68,11 +68,6 @@ class Queue(Generic[K]):
         heapq.heappush(self._heap, (due, next(self._count), key))
         self._wake.set()
 
-    def forget(self, key: K) -> None:
-        """Nothing is to be done about this key any more."""
-        self._due.pop(key, None)
-        self._failures.pop(key, None)
-
     async def run(self) -> None:
         """Work until cancelled; what is being worked on then is finished first."""
         async with asyncio.TaskGroup() as group:

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import blobs, listing, store, trouble
+from modelyard.edge import blobs, listing, metrics, store, trouble
 from modelyard.plan import digest, inspection
 
 T = TypeVar("T")
@@ -250,6 +250,7 @@ def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.
         sha256 = hashlib.sha256()
         for chunk in stream:
             sha256.update(chunk)
+            metrics.VERIFIED_BYTES.inc(len(chunk))
             if stop.is_set():
                 raise _Stopped
     return stream.object, sha256.hexdigest()

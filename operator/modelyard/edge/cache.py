@@ -212,7 +212,6 @@ def _deployment(raw: Mapping[str, Any]) -> Seen:
     about, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     found = world.Deployment(
         name=about["name"],
-        uid=about.get("uid", ""),
         template=(about.get("annotations") or {}).get(serving.TEMPLATE),
         settled=status.get("observedGeneration", 0) >= about.get("generation", 0),
         desired=spec.get("replicas", 1),

@@ -15,7 +15,6 @@ class Deployment:
     """What a stage's Deployment says of itself."""
 
     name: str
-    uid: str
     template: str | None
     """The rendered document it was last given, as `sha256:…`."""
     settled: bool

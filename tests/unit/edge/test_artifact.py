@@ -12,7 +12,7 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import artifact, blobs, store
+from modelyard.edge import artifact, blobs, metrics, store
 from modelyard.plan import digest, inspection
 from tests.unit.edge import pretend
 
@@ -61,6 +61,16 @@ async def test_every_byte_is_read_and_the_manifest_kept(s3: pretend.S3, prover: 
     assert (_digest(FILES), 3, 5005) == (found.digest, found.files, found.bytes)
     assert s3.objects[f"modelyard/blobs/sha256/{found.manifest.removeprefix('sha256:')}"] == [digest.write_manifest(manifest)]
     assert [(file.path, file.size, file.version_id) for file in manifest.files] == [("a", 5, "1"), ("b/c", 5000, "1"), ("empty", 0, "1")]
+
+
+async def test_the_bytes_that_were_read_are_counted(s3: pretend.S3, prover: artifact.Prover) -> None:
+    files = {"a": b"12345", "b": b"678"}
+    _store(s3, files)
+    before = metrics.REGISTRY.get_sample_value("modelyard_verified_bytes_total") or 0
+
+    await _found(prover, _request(s3, expected=_digest(files)))
+
+    assert metrics.REGISTRY.get_sample_value("modelyard_verified_bytes_total") == before + 8
 
 
 async def test_a_single_object_is_one_file_named_by_its_last_segment(s3: pretend.S3, prover: artifact.Prover) -> None:
