@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
 
 from modelyard import api
@@ -56,6 +57,21 @@ class DryRun:
     source: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Served:
+    """How long a version has been among those that serve a stage, as the ledger recorded it."""
+
+    seconds: float = 0.0
+    """Of the spans that have ended."""
+    since: datetime.datetime | None = None
+    """When the span began that has not ended."""
+
+    def total(self, now: datetime.datetime) -> datetime.timedelta:
+        """All of it until now."""
+        running = now - self.since if self.since else datetime.timedelta()
+        return datetime.timedelta(seconds=self.seconds) + max(running, datetime.timedelta())
+
+
 Question = Render | DryRun
 Answer = str | fact.Fact | None
 
@@ -76,6 +92,16 @@ class World:
     answers: Mapping[Question, Answer] = dataclasses.field(default_factory=dict)
     refused: Mapping[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
     """What the API server would not take when it was last applied."""
+    served: Mapping[tuple[str, str], Served] = dataclasses.field(default_factory=dict)
+    """By stage and version."""
+    registrants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """By version: who registered it, as far as that is known."""
+    withheld: fact.Held | None = None
+    """Why nothing may be decided now but what makes things safer: the ledger does not answer, was tampered with, or is ahead of the cluster."""
+    unguarded: fact.Held | None = None
+    """Why nothing that needs an approval may be granted now: the policies are not effective."""
+    doubted: frozenset[tuple[str, str, str]] = frozenset()
+    """Approvals that do not count, as the policies were not proven effective when they appeared: (Promotion's uid, user, gate)."""
 
     def stages(self) -> tuple[model_api.Stage, ...]:
         """The declared stages, or the three that every model has without declaring any."""

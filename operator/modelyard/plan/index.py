@@ -1,0 +1,280 @@
+"""The index of a chain: all that is asked of the past again and again, folded from the records; never more than they say.
+
+It is kept content-addressed beside the chain from time to time (`ledger.Pointer`), so that reading it back means one snapshot and the
+few records that came after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import rfc8785
+
+from modelyard.plan import ledger
+from modelyard.plan.ledger import Action
+
+RECENT: Final = 512
+"""Ids of facts that are remembered: far more than can be under way when an operator dies."""
+
+
+@dataclasses.dataclass(slots=True)
+class Version:
+    """What the ledger knows of one name of a version."""
+
+    uid: str
+    registered: int
+    """Number of the record that says so."""
+    registrant: str = ""
+    spec: str = ""
+    """Snapshot of the whole spec as it was last."""
+    spec_digest: str = ""
+    """Of the part that never changes."""
+    digest: str | None = None
+    """Of the bytes, once they were verified: from then on the name can never mean other bytes or other metadata."""
+    manifest: str | None = None
+    verified: int | None = None
+    deleted: bool = False
+    lifecycle: str = "Active"
+    facts: list[int] = dataclasses.field(default_factory=list)
+    """Numbers of the records that tell of it, rising."""
+
+
+@dataclasses.dataclass(slots=True)
+class Promotion:
+    """What the ledger knows of one name of a Promotion, which runs once for ever."""
+
+    uid: str
+    version: str
+    stage: str
+    requester: str = ""
+    rollback: bool = False
+    spec: str = ""
+    granted: int | None = None
+    phase: str | None = None
+    """How it ended; None while it has not."""
+    reason: str = ""
+    message: str = ""
+    ended: str | None = None
+    deleted: bool = False
+    approvals: list[list[Any]] = dataclasses.field(default_factory=list)
+    """[user, gate, decision, subject, counts], the last word of each user and gate."""
+    facts: list[int] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(slots=True)
+class Span:
+    """How long a version has served in a stage: seconds of the spans that ended, and when the one began that has not."""
+
+    seconds: float = 0.0
+    since: str | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Index:
+    """All records of a chain up to `sequence`, folded."""
+
+    sequence: int = 0
+    uid: str | None = None
+    """Of the Model."""
+    spec: str | None = None
+    """Snapshot of the Model's spec as it was last."""
+    deleted: bool = False
+    retired: bool = False
+    versions: dict[str, Version] = dataclasses.field(default_factory=dict)
+    promotions: dict[str, Promotion] = dataclasses.field(default_factory=dict)
+    """By name."""
+    served: dict[str, dict[str, Span]] = dataclasses.field(default_factory=dict)
+    """By stage, by version."""
+    succeeded: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """By stage: the versions that Succeeded there, in order; a rollback takes away what it undid."""
+    recent: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, record: ledger.Record) -> None:
+        """Fold the next record in."""
+        self.sequence = record.sequence
+        for one in record.facts:
+            _FOLDS.get(one.action, _ignore)(self, record, one)
+            self.recent.append(one.id)
+        del self.recent[:-RECENT]
+        self._serve(record)
+
+    def _serve(self, record: ledger.Record) -> None:
+        """Spans begin and end as the records' states say."""
+        now = {state.name: {share.version: share.since for share in state.serves} for state in record.state}
+        for stage, spans in self.served.items():
+            for version, span in spans.items():
+                if span.since and version not in now.get(stage, {}):
+                    span.seconds += max(0.0, (record.time - ledger.read_time(span.since)).total_seconds())
+                    span.since = None
+        for stage, serving in now.items():
+            for version, since in serving.items():
+                span = self.served.setdefault(stage, {}).setdefault(version, Span())
+                span.since = span.since or ledger.write_time(since)
+
+    def dump(self) -> bytes:
+        """Canonical JSON."""
+        return rfc8785.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, data: bytes) -> Index:
+        """What `dump` made.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            raw = json.loads(data)
+            served = {stage: {version: Span(**span) for version, span in spans.items()} for stage, spans in raw.pop("served").items()}
+            versions = {name: Version(**one) for name, one in raw.pop("versions").items()}
+            promotions = {name: Promotion(**one) for name, one in raw.pop("promotions").items()}
+            return cls(served=served, versions=versions, promotions=promotions, **raw)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no index: {error}") from None
+
+
+def _ignore(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    """Nothing is asked about it again."""
+
+
+def _model(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    del record
+    index.uid, index.spec = one.subject.uid, one.digest
+    index.deleted = index.retired = False
+
+
+def _rules(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    del record
+    index.spec = one.digest
+
+
+def _registered(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    name = one.detail["version"]
+    was = index.versions.get(name)
+    if was and was.digest:  # once Ready: another object of that name changes nothing of what the name means
+        was.uid, was.deleted = one.subject.uid, False
+        was.facts.append(record.sequence)
+        return
+    index.versions[name] = Version(
+        one.subject.uid,
+        record.sequence,
+        registrant=one.actor.name,
+        spec=one.digest or "",
+        spec_digest=one.detail["specDigest"],
+        facts=[record.sequence],
+    )
+
+
+def _version(index: Index, record: ledger.Record, one: ledger.Fact) -> Version | None:
+    """The version that a fact is about, which now has one more record."""
+    known = index.versions.get(str(one.detail.get("version") or ""))
+    if known and (not known.facts or known.facts[-1] != record.sequence):
+        known.facts.append(record.sequence)
+    return known
+
+
+def _changed(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _version(index, record, one):
+        known.spec = one.digest or known.spec
+        known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
+
+
+def _retired(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if one.detail.get("version"):
+        _changed(index, record, one)
+    else:
+        index.retired, index.spec = True, one.digest or index.spec
+
+
+def _verified(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _version(index, record, one):
+        known.digest = known.digest or one.digest
+        known.manifest = one.detail.get("manifest") or known.manifest
+        known.verified = known.verified or record.sequence
+
+
+def _told_of_version(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _version(index, record, one)
+
+
+def _deleted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if one.subject.kind == "Model":
+        index.deleted = True
+    elif one.subject.kind == "ModelVersion":
+        if (known := _version(index, record, one)) and known.uid == one.subject.uid:
+            known.deleted = True
+    elif asked := index.promotions.get(one.subject.name):
+        asked.deleted = True
+        asked.facts.append(record.sequence)
+
+
+def _requested(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    was = index.promotions.get(one.subject.name)
+    if was and was.phase:  # it ran: its name shows what became of it, for ever
+        return
+    index.promotions[one.subject.name] = Promotion(
+        one.subject.uid,
+        one.detail["version"],
+        one.detail["stage"],
+        requester=one.actor.name,
+        rollback=bool(one.detail.get("rollback")),
+        spec=one.digest or "",
+        facts=[record.sequence],
+    )
+
+
+def _approval(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if (known := index.promotions.get(one.subject.name)) is None:
+        return
+    known.facts.append(record.sequence)
+    user, gate = one.actor.name, one.detail["gate"]
+    known.approvals = [said for said in known.approvals if said[:2] != [user, gate]]
+    known.approvals.append([user, gate, str(one.action), one.digest, bool(one.detail.get("counts", True))])
+
+
+def _granted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _version(index, record, one)
+    if known := index.promotions.get(one.subject.name):
+        known.granted = record.sequence
+        known.facts.append(record.sequence)
+
+
+def _ended(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _version(index, record, one)
+    detail = one.detail
+    if known := index.promotions.get(one.subject.name):
+        known.phase, known.reason, known.message = detail["phase"], detail["reason"], detail["message"]
+        known.ended = ledger.write_time(record.time)
+        known.facts.append(record.sequence)
+    if detail["phase"] == "Succeeded":
+        here = index.succeeded.setdefault(detail["stage"], [])
+        if known and known.rollback and here and here[-1] != detail["version"]:
+            here.pop()
+        here.append(detail["version"])
+
+
+_LIFECYCLE: Final = {Action.DEPRECATED: "Deprecated", Action.REACTIVATED: "Active", Action.RETIRED: "Retired"}
+_FOLDS: Final[Mapping[Action, Any]] = {
+    Action.MODEL_CREATED: _model,
+    Action.RULES_CHANGED: _rules,
+    Action.REGISTERED: _registered,
+    Action.ATTESTED: _changed,
+    Action.DESCRIBED: _changed,
+    Action.DEPRECATED: _changed,
+    Action.REACTIVATED: _changed,
+    Action.RETIRED: _retired,
+    Action.DELETED: _deleted,
+    Action.REQUESTED: _requested,
+    Action.APPROVED: _approval,
+    Action.REJECTED: _approval,
+    Action.WITHDRAWN: _approval,
+    Action.VERIFIED: _verified,
+    Action.EVIDENCE_VERIFIED: _told_of_version,
+    Action.QUARANTINED: _told_of_version,
+    Action.RECOVERED: _told_of_version,
+    Action.GRANTED: _granted,
+    Action.ENDED: _ended,
+}
+"""What each action means for the index; the others mean nothing for it."""

@@ -1,0 +1,329 @@
+"""The ledger's records: what they say, how each holds the one before, and how they are read back. Pure.
+
+A chain is one model's records, numbered from 1. A record is canonical JSON (RFC 8785) and carries the sha256 of the object before it, so
+that nobody can change, drop, swap or insert one without all that follow being wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+import rfc8785
+
+FORMAT: Final = "modelyard.dev/ledger/v1"
+OPERATOR: Final = "_operator"
+"""The chain of an installation: terms of leadership, takeovers. It has no namespace: `_` stands there."""
+_DIGITS: Final = 10
+
+
+class Action(enum.StrEnum):
+    """What a fact tells; the text says what its `digest` and `detail` hold."""
+
+    # what people ask for; digest: the snapshot of the whole spec (canonical JSON) in `blobs/`
+    MODEL_CREATED = "ModelCreated", "A Model was first seen. digest: spec."
+    RULES_CHANGED = (
+        "RulesChanged",
+        "A Model's spec changed. digest: spec; detail: before (digest), changed (paths such as stages/production/gates).",
+    )
+    ALIAS_CHANGED = "AliasChanged", "An alias points elsewhere. detail: alias, before, after (versions, or null)."
+    REGISTERED = (
+        "Registered",
+        "A version was first seen. digest: spec; detail: version, specDigest, declared (the artifact's digest, or null).",
+    )
+    ATTESTED = "Attested", "Metrics or evidence were added. digest: spec; detail: version, metrics, evidence (what was added)."
+    DESCRIBED = "Described", "A version's description, tags or lifecycleReason changed. digest: spec; detail: version, changed (fields)."
+    DEPRECATED = "Deprecated", "A version was deprecated. digest: spec; detail: version, reason."
+    REACTIVATED = "Reactivated", "A version is Active again. digest: spec; detail: version, reason."
+    RETIRED = "Retired", "A version or a Model was retired. digest: spec; detail: version (null: the Model), reason."
+    DELETED = "Deleted", "An object is gone. detail: noticed (live | later)."
+    REQUESTED = "Requested", "A Promotion was first seen. digest: spec; detail: version, stage, reason, rollback, requestedByMachine."
+    APPROVED = "Approved", "Someone approved. digest: the subject; detail: gate, comment, counts, why (when it does not count)."
+    REJECTED = "Rejected", "Someone rejected. digest: the subject; detail: gate, comment."
+    WITHDRAWN = "Withdrawn", "Someone took an approval or rejection back. digest: the subject; detail: gate, comment."
+    STEERED = "Steered", "paused or abort changed. digest: spec; detail: paused, abort."
+    # what the operator found
+    VERIFIED = "Verified", "Every byte was read. digest: the artifact's; detail: version, files, bytes, manifest, seconds."
+    EVIDENCE_VERIFIED = "EvidenceVerified", "Every document was read. detail: version, evidence (name -> sha256)."
+    QUARANTINED = "Quarantined", "Verified bytes are different or gone. digest: the artifact's; detail: version, message."
+    RECOVERED = "Recovered", "The right bytes are back. digest: the artifact's; detail: version."
+    REUSED = "Reused", "A name that meant something else once. detail: version, was (digest, specDigest), is (digest, specDigest)."
+    # what the operator decided
+    GRANTED = (
+        "Granted",
+        (
+            "A promotion was granted its stage. digest: the artifact's; detail: version, stage, rollback, gates (rows of status.gates),"
+            " policy (snapshot of the stage's spec), template (rendered, or null), approvals (who, for which gate)."
+        ),
+    )
+    ENDED = "Ended", "A promotion ended. detail: version, stage, phase, reason, message."
+    ROLLOUT = "Rollout", "A template changed without a promotion, or was put back. detail: version, stage, template, why."
+    SERVING = "Serving", "The versions that may get traffic changed: see the record's state. detail: stage, serves."
+    COLLECTED = "Collected", "Bytes of retired versions were deleted. detail: version, objects (key, versionId)."
+    # the chain itself
+    ACCEPTED = "Accepted", "A person accepted a chain that was found tampered with or behind. detail: flaws, reason."
+    RESTORED = "Restored", "Objects were brought back from the ledger. detail: kinds and names."
+    TERM_BEGAN = (
+        "TermBegan",
+        "An operator leads. detail: holder, number, unobservedSince (until when the one before is known to have watched, or null).",
+    )
+    TERM_ENDED = "TermEnded", "It stopped as it was asked to. detail: holder, number."
+    TAKEN_OVER = "TakenOver", "The registry belongs to another cluster now. detail: before, after, epoch."
+
+    text: str
+
+    def __new__(cls, value: str, text: str = "") -> Self:
+        """A word with the sentence that the manual prints beside it."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        return member
+
+
+class Known(enum.StrEnum):
+    """How it is known who did something."""
+
+    AUTHENTICATED = "Authenticated"
+    """The API server stamped the name that it authenticated."""
+    DECLARED = "Declared"
+    """The writer's client said so, and a policy compared it with the authenticated name."""
+    OPERATOR = "Operator"
+    UNKNOWN = "Unknown"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it."""
+
+    name: str
+    known: Known
+
+
+BY_OPERATOR: Final = Actor("modelyard", Known.OPERATOR)
+NOBODY_KNOWS: Final = Actor("", Known.UNKNOWN)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """The object that a fact is about."""
+
+    kind: str
+    name: str
+    uid: str
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that happened."""
+
+    id: str
+    action: Action
+    actor: Actor
+    subject: Subject
+    digest: str | None = None
+    detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def fact(
+    action: Action,
+    actor: Actor,
+    subject: Subject,
+    step: str | int | None = None,
+    digest: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> Fact:
+    """A fact with its id: the sha256 of action, uid, and generation or `step`, never of a time, so that told twice it is the same fact."""
+    told = subject.generation if step is None else step
+    name = hashlib.sha256(rfc8785.dumps([str(action), subject.uid, told])).hexdigest()
+    return Fact(name, action, actor, subject, digest, detail or {})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """One version that may get a stage's traffic, and how much of it in percent."""
+
+    version: str
+    digest: str | None
+    weight: int
+    since: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StageState:
+    """What a stage stands for, and what serves it."""
+
+    name: str
+    current: str | None = None
+    digest: str | None = None
+    since: datetime.datetime | None = None
+    serves: tuple[Share, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pointer:
+    """The last snapshot of the index, content-addressed in `blobs/`: it counts every record up to `sequence`."""
+
+    sequence: int
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chain:
+    """Whose records these are."""
+
+    registry: str
+    namespace: str
+    model: str
+
+    @property
+    def prefix(self) -> str:
+        """Below the operator's own prefix, ending in `/`."""
+        return f"ledger/{self.registry}/{self.namespace}/{self.model}/"
+
+    def key(self, sequence: int) -> str:
+        """Where a record is."""
+        return f"{self.prefix}{sequence:0{_DIGITS}}.json"
+
+    def sequence(self, key: str) -> int | None:
+        """The number of the record that is there; None when it is none of this chain's."""
+        name = key.removeprefix(self.prefix).removesuffix(".json")
+        return int(name) if self.key(int(name) if name.isascii() and name.isdigit() else 0) == key else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """One object of a chain."""
+
+    chain: Chain
+    sequence: int
+    prev: str | None
+    """sha256 of the object before; None for the first."""
+    time: datetime.datetime
+    """Never before its predecessor's."""
+    term: int
+    """The leadership under which it was written."""
+    facts: tuple[Fact, ...]
+    state: tuple[StageState, ...]
+    """What each stage serves after these facts, by name."""
+    index: Pointer | None
+
+
+def follow(
+    chain: Chain,
+    before: Record | None,
+    prev: str | None,
+    facts: Sequence[Fact],
+    state: Sequence[StageState],
+    *,
+    now: datetime.datetime,
+    term: int,
+    index: Pointer | None,
+) -> Record:
+    """The record that comes after `before`, whose object's digest is `prev`."""
+    time = max(now, before.time) if before else now
+    return Record(chain, before.sequence + 1 if before else 1, prev, time, term, tuple(facts), tuple(state), index)
+
+
+def write(record: Record) -> bytes:
+    """A record as it is stored: canonical JSON (RFC 8785)."""
+    return rfc8785.dumps(
+        {
+            "format": FORMAT,
+            "registry": record.chain.registry,
+            "namespace": record.chain.namespace,
+            "model": record.chain.model,
+            "sequence": record.sequence,
+            "prev": record.prev,
+            "time": write_time(record.time),
+            "term": record.term,
+            "facts": [dump_fact(one) for one in record.facts],
+            "state": [_dump_state(one) for one in record.state],
+            "index": {"sequence": record.index.sequence, "digest": record.index.digest} if record.index else None,
+        }
+    )
+
+
+def read(data: bytes) -> Record:
+    """What `write` wrote.
+
+    Raises:
+        ValueError: it is something else, not canonical, or of a format that this release does not know; says what.
+    """
+    try:
+        raw = json.loads(data)
+        if raw["format"] != FORMAT:
+            raise ValueError(f"its format is {raw['format']!r}, not {FORMAT}")
+        pointer = raw["index"]
+        record = Record(
+            chain=Chain(raw["registry"], raw["namespace"], raw["model"]),
+            sequence=raw["sequence"],
+            prev=raw["prev"],
+            time=read_time(raw["time"]),
+            term=raw["term"],
+            facts=tuple(load_fact(one) for one in raw["facts"]),
+            state=tuple(_load_state(one) for one in raw["state"]),
+            index=Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
+        )
+        canonical = write(record)
+    except (KeyError, TypeError, AttributeError, UnicodeError, RecursionError, rfc8785.CanonicalizationError) as error:
+        raise ValueError(f"it is no record: {type(error).__name__} {error}") from None
+    if canonical != data:
+        raise ValueError("it is not canonical JSON, or has fields that no record has")
+    return record
+
+
+def named(data: bytes) -> str:
+    """What the next record calls this one: `sha256:<hex>`."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def write_time(moment: datetime.datetime) -> str:
+    """UTC with microseconds, always as long: `2026-10-03T14:00:02.000000Z`; sorts as text."""
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def read_time(text: str) -> datetime.datetime:
+    """What `write_time` wrote; raises ValueError for anything else."""
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.UTC)
+
+
+def dump_fact(one: Fact) -> dict[str, Any]:
+    """A fact as JSON."""
+    return {
+        "id": one.id,
+        "action": str(one.action),
+        "actor": {"name": one.actor.name, "known": str(one.actor.known)},
+        "subject": {"kind": one.subject.kind, "name": one.subject.name, "uid": one.subject.uid, "generation": one.subject.generation},
+        "digest": one.digest,
+        "detail": dict(one.detail),
+    }
+
+
+def load_fact(raw: Mapping[str, Any]) -> Fact:
+    """What `dump_fact` made."""
+    actor, subject = raw["actor"], raw["subject"]
+    return Fact(
+        raw["id"],
+        Action(raw["action"]),
+        Actor(actor["name"], Known(actor["known"])),
+        Subject(subject["kind"], subject["name"], subject["uid"], subject["generation"]),
+        raw["digest"],
+        raw["detail"],
+    )
+
+
+def _dump_state(one: StageState) -> dict[str, Any]:
+    serves = [{"version": s.version, "digest": s.digest, "weight": s.weight, "since": write_time(s.since)} for s in one.serves]
+    since = write_time(one.since) if one.since else None
+    return {"name": one.name, "current": one.current, "digest": one.digest, "since": since, "serves": serves}
+
+
+def _load_state(raw: Mapping[str, Any]) -> StageState:
+    serves = tuple(Share(s["version"], s["digest"], s["weight"], read_time(s["since"])) for s in raw["serves"])
+    return StageState(raw["name"], raw["current"], raw["digest"], read_time(raw["since"]) if raw["since"] else None, serves)
