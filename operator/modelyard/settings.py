@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 import pydantic_settings
@@ -20,6 +20,20 @@ class Bucket(pydantic.BaseModel):
     access_key: pydantic.SecretStr | None = None
     secret_key: pydantic.SecretStr | None = None
     ca_file: str | None = None
+
+
+class Ledger(pydantic.BaseModel):
+    """The record of everything, in the operator's own bucket."""
+
+    registry: str = pydantic.Field(default="main", pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
+    """Several installations may share a bucket, each with a registry of its own."""
+    key_file: str | None = None
+    """PEM of the Ed25519 private key that signs checkpoints; None: there are none."""
+    checkpoints: meta.Duration = datetime.timedelta(minutes=10)
+    """A model's head that moved is signed at most so often."""
+    retention: meta.Duration | None = None
+    """For how long Object Lock keeps each record; the bucket must have it."""
+    retention_mode: Literal["GOVERNANCE", "COMPLIANCE"] = "GOVERNANCE"
 
 
 class Verification(pydantic.BaseModel):
@@ -40,7 +54,10 @@ class Settings(pydantic_settings.BaseSettings):
     namespaces: Annotated[list[str], pydantic_settings.NoDecode] = []
     """Namespaces to watch, separated by commas; none: all of them."""
     operator_namespace: str = "modelyard-system"
+    lease: str = pydantic.Field(default="modelyard", min_length=1)
+    """The Lease in that namespace that says which replica leads: one for all replicas of an installation."""
     bucket: Bucket = Bucket()
+    ledger: Ledger = Ledger()
     verification: Verification = Verification()
     endpoints: Annotated[list[str], pydantic_settings.NoDecode] = []
     """Object store endpoints that Models may name, separated by commas; `*` is any, AWS S3 needs no entry."""

@@ -1,12 +1,12 @@
-"""The informer: the only module that knows kopf. Handlers only fill the cache and enqueue; also the relist, the probes, the Events."""
+"""The informer: the only module that knows kopf. Handlers only fill the cache and enqueue; also the relist, the probes, and who leads."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import datetime
-import hashlib
 import logging
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -16,39 +16,52 @@ import aiohttp
 import kopf
 from aiohttp import web
 
-from modelyard import edge, loop, reconcile, settings
-from modelyard.edge import artifact, blobs, cache, cluster, metrics, store
-from modelyard.plan import fact, inspection
+from modelyard import edge, leading, loop, reconcile, settings
+from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, probe, store
+from modelyard.plan import inspection, term
 
 log = logging.getLogger(__name__)
 
 MODEL_WORKERS: Final = 8
 SILENCE: Final = 600.0
 """Seconds without any news, relists included, after which the liveness probe fails."""
-EVENTS_KEPT: Final = 1000
-"""Events that wait to be posted; more are counted as lost rather than hold anything up."""
-# Together about ten minutes: an API server that restarts must not end the operator.
+FINISH: Final = 5.0
+"""Seconds for which what is being worked on may be finished when told to stop."""
+SETTLED: Final = 5.0
+"""Seconds between two looks at whether every model was looked at."""
+AGAIN: Final = 1.0
+"""Seconds after which an API server that does not answer is asked again by who has just come to lead."""
+# Together about ten minutes: an API server that restarts must not end who stands by.
 _ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)
 
 
 class Operator:
-    """One running operator: cache, queues, informer and probes."""
+    """One running operator: cache, queues, informer, probes; while it does not lead, it only keeps the cache."""
 
-    def __init__(self, reach: cluster.Cluster, config: settings.Settings) -> None:
+    def __init__(self, reach: cluster.Cluster, config: settings.Settings, elector: leader.Elector) -> None:
         self._reach = reach
         self._config = config
+        self._elector = elector
         self._cache = cache.Cache()
-        self._events: asyncio.Queue[fact.Event] = asyncio.Queue(EVENTS_KEPT)
+        self._recorder = events.Recorder(reach)
         bucket = config.bucket
         place = inspection.place(bucket.uri)
         if place is None:
             raise ValueError(f"MODELYARD_BUCKET__URI is {bucket.uri!r}: write it like s3://modelyard/")
+        own = store.Store(_own(bucket))
+        kept = blobs.Blobs(own, place)
+        self._book = ledger.of(config.ledger, own, place, _now, kept=kept, fence=elector.check)
+        watched = config.namespaces[0] if config.namespaces else config.operator_namespace
+        self._guard = leading.Guard(lambda: probe.probe(reach, watched), lambda: self.enqueue(self._cache.keys("model")))
+        self._leading = leading.Leading(reach, self._book, config, self._guard, self.enqueue)
         prover = artifact.Prover(
-            blobs.Blobs(store.Store(_own(bucket)), place),
+            kept,
             versions_at_once=config.verification.versions_at_once,
             objects_at_once=config.verification.objects_at_once,
         )
-        self._reconcile = reconcile.Reconciler(reach, self._cache, prover, config, self, self.enqueue)
+        self._reconcile = reconcile.Reconciler(
+            reach, self._cache, prover, self._book, config, self._recorder, self.enqueue, self._guard, fence=elector.check
+        )
         self._queues: Mapping[cache.Sort, loop.Queue[cache.Key]] = {
             "version": loop.Queue(self._reconcile, config.verification.versions_at_once),
             "model": loop.Queue(self._reconcile, MODEL_WORKERS),
@@ -57,40 +70,97 @@ class Operator:
         self._news = time.monotonic()
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT; what is being worked on is finished first.
+        """Run until SIGTERM or SIGINT; what is being worked on is finished first, and then another may lead.
 
         Raises:
             edge.Unavailable: the API server cannot be read at all.
         """
         stop = asyncio.Event()
-        running = asyncio.get_running_loop()
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            running.add_signal_handler(sign, stop.set)
-        metrics.REGISTRY.register(metrics.Phases(self._cache.counts, lambda: {sort: len(queue) for sort, queue in self._queues.items()}))
+        _heed_signals(stop)
+        metrics.REGISTRY.register(metrics.Phases(self._phases, lambda: {sort: len(queue) for sort, queue in self._queues.items()}))
         async with self._probes():
             await self._relist(version="0")
             self._synced = True
             log.info("knows what there is: %d keys", len(self._cache.keys()))
-            tasks = [asyncio.ensure_future(work) for work in (self._informer(stop), self._relists(), self._poster())]
-            workers = [asyncio.ensure_future(queue.run()) for queue in self._queues.values()]
+            tasks = [asyncio.ensure_future(work) for work in (self._informer(stop), self._relists(), self._recorder.run(), self._lead())]
             stopping = asyncio.ensure_future(stop.wait())
-            done, _ = await asyncio.wait([*tasks, *workers, stopping], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             stop.set()
-            await self._finish([*tasks[1:], *workers, tasks[0], stopping])
+            await self._finish([*tasks[1:], tasks[0], stopping])
             for task in done:
                 task.result()  # what ended the operator, if it was not asked to
+
+    # --- who decides
+
+    async def _lead(self) -> None:
+        """Stand by until this replica leads, then work until cancelled; finish what is worked on, and let another lead."""
+        finished = True
+        holding: asyncio.Future[None] | None = None
+        try:
+            began = await self._elector.acquire()
+            holding = asyncio.ensure_future(self._hold(began))
+            await self._catch_up()
+            await self._leading.begin(began)
+            self._reconcile.unsettled_since = began.unsettled_since
+            workers = [
+                asyncio.ensure_future(work)
+                for work in (*(queue.run() for queue in self._queues.values()), *self._leading.works(), self._settle())
+            ]
+            try:
+                done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+                done.pop().result()
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                _, unfinished = await asyncio.wait(workers, timeout=FINISH)
+                finished = not unfinished
+                if finished:
+                    await self._leading.end(began)
+        finally:
+            if holding:
+                holding.cancel()
+            if finished:  # else a write may still be on its way: the others wait until the Lease expires
+                await self._elector.release()
+
+    async def _settle(self) -> None:
+        """Once every model was looked at, what an older backup would have lost is known and dealt with."""
+        settled = False
+        while True:
+            await asyncio.sleep(SETTLED)
+            if settled or len(self._queues["model"]):
+                continue
+            try:
+                await self._elector.settle()
+                settled = True
+            except edge.Unavailable as trouble:
+                log.warning("%s", trouble.message)
+
+    async def _hold(self, began: term.Term) -> None:
+        """Keep the Lease; end at once when it is lost, so that nothing half done goes on beside another leader."""
+        watched = began.previous_renewal.isoformat(timespec="milliseconds") if began.previous_renewal else "nobody knows when"
+        log.info("%s leads, term %d; before: %s, until %s", began.identity, began.number, began.took_over_from or "nobody", watched)
+        metrics.LEADING.set(1)
+        why = await self._elector.hold()
+        log.critical("leads no longer, and ends: %s", why)
+        os._exit(1)
+
+    async def _catch_up(self) -> None:
+        """See all that the leader before wrote: a watch may have been deaf without knowing it. What is known already costs little."""
+        while True:
+            try:
+                return await self._relist(version=None)
+            except edge.Unavailable as trouble:
+                log.warning("leads, and cannot list what there is: %s", trouble.message)
+                await asyncio.sleep(AGAIN)
+
+    def _phases(self) -> Mapping[str, Mapping[str, int]]:
+        """Told by who leads alone, or sums over the replicas would count twice."""
+        return self._cache.counts() if self._elector.leads() else {}
 
     def enqueue(self, keys: Iterable[cache.Key]) -> None:
         """These are to be looked at."""
         for key in keys:
             self._queues[key.sort].add(key)
-
-    def post(self, event: fact.Event) -> None:
-        """Post an Event when there is time for it."""
-        try:
-            self._events.put_nowait(event)
-        except asyncio.QueueFull:
-            metrics.EVENTS_LOST.inc()
 
     async def _finish(self, tasks: list[asyncio.Task[Any] | asyncio.Future[Any]]) -> None:
         for task in tasks:
@@ -129,7 +199,15 @@ class Operator:
         # Peering is off, but kopf would look up its user's name for an identity, and a container's user has none.
         unused: Any = "modelyard"
         scope: dict[str, Any] = {"namespaces": self._config.namespaces} if self._config.namespaces else {"clusterwide": True}
-        await kopf.operator(registry=registry, settings=_kopf(), stop_flag=stop, identity=unused, **scope)
+        # Not `kopf.operator`: at its end it cancels every task there is, those that finish what is worked on among them.
+        tasks = await kopf.spawn_tasks(registry=registry, settings=_kopf(), stop_flag=stop, identity=unused, **scope)
+        _heed_signals(stop)  # kopf has put its own handlers there, which would end its watches first
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await self._finish(list(tasks))
 
     async def _relists(self) -> None:
         """The whole truth from time to time: what the informer missed is made good, ghosts are evicted."""
@@ -143,11 +221,12 @@ class Operator:
             self._reconcile.resync()
             self.enqueue(self._cache.keys())
 
-    async def _relist(self, version: str) -> None:
+    async def _relist(self, version: str | None) -> None:
+        """List everything: "0" is what the API server has at hand, None is what is true now."""
         scopes: list[str | None] = [*self._config.namespaces] or [None]
         for namespace in scopes:
             for kind in cache.WATCHED:
-                query = {"resourceVersion": version}
+                query = {"resourceVersion": version} if version else {}
                 if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD}:
                     query["labelSelector"] = cache.OURS
                 listed = [item async for item in self._reach.list(kind, namespace, **query)]
@@ -156,15 +235,6 @@ class Operator:
         self.enqueue(self._cache.keys())
 
     # --- what we tell
-
-    async def _poster(self) -> None:
-        while True:
-            event = await self._events.get()
-            try:
-                await self._reach.create(_event(event))
-            except (edge.Unavailable, cluster.Refused, cluster.Conflict) as trouble:
-                metrics.EVENTS_LOST.inc()
-                log.warning("an Event could not be posted: %s", trouble, extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
     @contextlib.asynccontextmanager
     async def _probes(self) -> AsyncIterator[None]:
@@ -186,11 +256,27 @@ class Operator:
         return web.Response(text=f"last news {silent:.0f} s ago\n", status=200 if silent < allowed else 503)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return web.Response(text="synced\n" if self._synced else "listing\n", status=200 if self._synced else 503)
+        if not self._synced:
+            return web.Response(text="listing\n", status=503)
+        if self._elector.leads():
+            return web.Response(text="leads\n")
+        if self._elector.trouble:
+            return web.Response(text=f"stands by: {self._elector.trouble}\n", status=503)
+        return web.Response(text=f"stands by: {self._elector.holder or 'nobody yet'} leads\n")
+
+
+def _heed_signals(stop: asyncio.Event) -> None:
+    running = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(sign, stop.set)
 
 
 async def _metrics(_: web.Request) -> web.Response:
     return web.Response(body=metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _own(bucket: settings.Bucket) -> inspection.Address:
@@ -228,36 +314,10 @@ def _kopf() -> kopf.OperatorSettings:
     return wanted
 
 
-def _event(event: fact.Event) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC)
-    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    unique = hashlib.sha256(f"{event}{now.timestamp()}".encode()).hexdigest()[:16]
-    about = {
-        "apiVersion": cluster.KINDS[event.kind].api_version,
-        "kind": event.kind,
-        "namespace": event.namespace,
-        "name": event.name,
-        "uid": event.uid,
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": f"{event.name[:200]}.{unique}", "namespace": event.namespace},
-        "involvedObject": about,
-        "type": "Warning" if event.warning else "Normal",
-        "reason": str(event.fact.reason),
-        "message": event.fact.message[:1024],
-        "source": {"component": "modelyard"},
-        "reportingComponent": "modelyard",
-        "reportingInstance": "modelyard",
-        "firstTimestamp": moment,
-        "lastTimestamp": moment,
-        "count": 1,
-    }
-
-
 async def operate(config: settings.Settings) -> None:
     """Run the operator with these settings until it is told to stop."""
-    async with cluster.Cluster.connect() as reach:
+    # The elector's renewals never wait behind the work for a connection.
+    async with cluster.Cluster.connect() as reach, cluster.Cluster.connect() as apart:
         log.info("connected to Kubernetes %s", await reach.version())
-        await Operator(reach, config).run()
+        elector = leader.Elector(apart, config.operator_namespace, config.lease, leader.identity())
+        await Operator(reach, config, elector).run()

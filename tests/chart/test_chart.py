@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +10,11 @@ import yaml
 from kubernetes.aio.client import models
 
 from modelyard import settings
-from tests.cluster.node import binaries
+from tests.chart.rendering import CHART, NAMESPACE, Render, of_kind
 
-CHART = pathlib.Path(__file__).parents[2] / "charts" / "modelyard"
-NAMESPACE = "modelyard-system"
 KINDS = ("models.modelyard.dev", "modelversions.modelyard.dev", "promotions.modelyard.dev")
 FULL = {
+    "replicas": 2,
     "image": {"repository": "registry.example.com/modelyard", "tag": "1.2.3", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "pull"}],
     "bucket": {
@@ -28,6 +24,7 @@ FULL = {
         "existingSecret": "bucket",
         "caConfigMap": "corp-ca",
     },
+    "ledger": {"registry": "west", "keySecret": "ledger", "checkpoints": "1m", "retention": "8760h", "retentionMode": "COMPLIANCE"},
     "endpoints": ["https://objects.example.com", "http://store.modelyard-system.svc:7070"],
     "verification": {"patience": "5m", "recheck": "15s", "rehash": "24h", "objectsAtOnce": 8, "versionsAtOnce": 2},
     "resync": "1m",
@@ -43,55 +40,27 @@ FULL = {
 }
 NAMESPACED = {"watchNamespaces": ["risk", "marketing"]}
 ALLOWED = {
-    ("modelyard.dev", "models"): "list watch",
-    ("modelyard.dev", "modelversions"): "list watch",
+    ("modelyard.dev", "models"): "create list promote watch",
+    ("modelyard.dev", "modelversions"): "create list watch",
     ("modelyard.dev", "promotions"): "create list watch",
     ("modelyard.dev", "models/status"): "patch",
     ("modelyard.dev", "modelversions/status"): "patch",
     ("modelyard.dev", "promotions/status"): "patch",
     ("apps", "deployments"): "create delete get list patch watch",
     ("", "services"): "create delete get list patch watch",
-    ("", "configmaps"): "create get patch",
+    ("", "configmaps"): "create delete get list patch",
     ("", "pods"): "list watch",
     ("", "secrets"): "get",
     ("", "events"): "create",
+    ("", "namespaces"): "get",
 }
 """Exactly what the operator may do where it watches; a verb more or less is a decision to be made here first."""
-
-
-@pytest.fixture(scope="session")
-def helm() -> pathlib.Path:
-    """The pinned Helm, built into the cache the first time."""
-    return binaries.find(["helm"])["helm"]
-
-
-@pytest.fixture
-def render(helm: pathlib.Path) -> Render:
-    """`helm template` of the chart."""
-    return Render(helm)
-
-
-class Render:
-    """Renders the chart with some values."""
-
-    def __init__(self, helm: pathlib.Path) -> None:
-        self.helm = helm
-
-    def __call__(self, values: Mapping[str, Any] | None = None, release: str = "modelyard") -> list[dict[str, Any]]:
-        """Every object of the release, in order."""
-        done = self.run("template", release, str(CHART), "--namespace", NAMESPACE, "--values", "-", values=values)
-        assert done.returncode == 0, done.stderr
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-    def run(self, *arguments: str, values: Mapping[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-        """One Helm command that reads its values from standard input."""
-        text = json.dumps(values or {})
-        return subprocess.run([self.helm, *arguments], input=text, capture_output=True, text=True, check=False, timeout=60)
-
-
-def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
-    """The objects of some kinds."""
-    return [one for one in objects if one["kind"] in kinds]
+LEADER = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["modelyard"], "verbs": ["get", "update"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch"]},
+]
+"""And what it may do in the release's namespace."""
 
 
 def deployment(objects: list[dict[str, Any]]) -> dict[str, Any]:
@@ -142,27 +111,37 @@ def test_the_operator_runs_hardened(render: Render) -> None:
     assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
 
 
-def test_one_operator_runs_at_a_time_and_is_probed(render: Render) -> None:
+def test_the_next_operator_stands_by_before_the_last_one_goes_and_both_are_probed(render: Render) -> None:
     (one,) = of_kind(render(), "Deployment")
     (container,) = one["spec"]["template"]["spec"]["containers"]
 
     assert one["spec"]["replicas"] == 1
-    assert one["spec"]["strategy"] == {"type": "Recreate"}
+    assert one["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     assert container["args"] == ["operator"]
     assert container["ports"] == [{"name": "http", "containerPort": settings.Settings.model_fields["listen"].default, "protocol": "TCP"}]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
 
 
+def test_several_replicas_are_not_all_evicted_at_once(render: Render) -> None:
+    objects = render({"replicas": 3})
+    (one,) = of_kind(objects, "Deployment")
+    (budget,) = of_kind(objects, "PodDisruptionBudget")
+
+    assert one["spec"]["replicas"] == 3
+    assert budget["spec"] == {"maxUnavailable": 1, "selector": one["spec"]["selector"]}
+    assert of_kind(render(), "PodDisruptionBudget") == []  # it would keep a node with the only replica from being drained
+
+
 @pytest.mark.parametrize("values", [{}, FULL], ids=["nothing set", "everything set"])
 def test_rbac_is_exactly_what_the_code_calls(render: Render, values: Mapping[str, Any]) -> None:
     objects = render(values)
-    (role,) = of_kind(objects, "ClusterRole")
-    (binding,) = of_kind(objects, "ClusterRoleBinding")
+    (role,) = (one for one in of_kind(objects, "ClusterRole") if one["metadata"]["name"] == "modelyard")
+    (binding,) = (one for one in of_kind(objects, "ClusterRoleBinding") if one["metadata"]["name"] == "modelyard")
     (account,) = of_kind(objects, "ServiceAccount")
 
     assert granted(role) == ALLOWED
-    assert of_kind(objects, "Role", "RoleBinding") == []
+    assert [one["metadata"]["namespace"] for one in of_kind(objects, "Role", "RoleBinding")] == [NAMESPACE, NAMESPACE]
     assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]}
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": NAMESPACE}]
     assert deployment(objects)["serviceAccountName"] == account["metadata"]["name"]
@@ -170,15 +149,37 @@ def test_rbac_is_exactly_what_the_code_calls(render: Render, values: Mapping[str
 
 def test_with_namespaces_it_may_do_the_same_there_and_nothing_anywhere_else(render: Render) -> None:
     objects = render(NAMESPACED)
-    roles = of_kind(objects, "Role")
+    roles, bindings = (
+        [one for one in of_kind(objects, kind) if one["metadata"]["name"] == "modelyard"] for kind in ("Role", "RoleBinding")
+    )
 
-    assert of_kind(objects, "ClusterRole", "ClusterRoleBinding") == []
+    assert [one["metadata"]["name"] for one in of_kind(objects, "ClusterRoleBinding")] == ["modelyard-identity"]
+    assert "modelyard" not in {role["metadata"]["name"] for role in of_kind(objects, "ClusterRole")}
     assert [role["metadata"]["namespace"] for role in roles] == ["risk", "marketing"]
     assert [granted(role) for role in roles] == [ALLOWED, ALLOWED]
-    for role, binding in zip(roles, of_kind(objects, "RoleBinding"), strict=True):
+    for role, binding in zip(roles, bindings, strict=True):
         assert binding["metadata"]["namespace"] == role["metadata"]["namespace"]
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]}
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "modelyard", "namespace": NAMESPACE}]
+
+
+@pytest.mark.parametrize("values", [{}, NAMESPACED], ids=["every namespace", "some namespaces"])
+def test_of_the_whole_cluster_it_may_know_which_one_it_is(render: Render, values: Mapping[str, Any]) -> None:
+    (role,) = (one for one in of_kind(render(values), "ClusterRole") if one["metadata"]["name"] == "modelyard-identity")
+
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}]
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": [NAMESPACE]}], ids=["every namespace", "its own namespace"])
+def test_in_its_own_namespace_it_may_keep_the_one_lease_that_it_is_told_to_use(render: Render, values: Mapping[str, Any]) -> None:
+    objects = render(values)
+    role, binding = (one for one in of_kind(objects, "Role", "RoleBinding") if one["metadata"]["name"] == "modelyard-leader")
+    (container,) = deployment(objects)["containers"]
+
+    assert role["rules"] == LEADER
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "modelyard-leader"}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "modelyard", "namespace": NAMESPACE}]
+    assert {"name": "MODELYARD_LEASE", "value": "modelyard"} in container["env"]
 
 
 def granted(role: Mapping[str, Any]) -> dict[tuple[str, str], str]:
@@ -246,6 +247,7 @@ def test_values_become_the_settings_of_the_operator(render: Render, environment:
     assert seen.model_dump(mode="json") == {
         "namespaces": ["risk", "marketing"],
         "operator_namespace": "from-elsewhere",
+        "lease": "modelyard",
         "bucket": {
             "uri": "s3://records/modelyard/",
             "endpoint": "https://objects.example.com",
@@ -253,6 +255,13 @@ def test_values_become_the_settings_of_the_operator(render: Render, environment:
             "access_key": "**********",
             "secret_key": "**********",
             "ca_file": "/etc/modelyard-bucket-ca/ca.crt",
+        },
+        "ledger": {
+            "registry": "west",
+            "key_file": "/etc/modelyard-ledger/ledger.pem",
+            "checkpoints": "1m",
+            "retention": "8760h",
+            "retention_mode": "COMPLIANCE",
         },
         "verification": {"patience": "5m", "recheck": "15s", "rehash": "24h", "objects_at_once": 8, "versions_at_once": 2},
         "endpoints": ["https://objects.example.com", "http://store.modelyard-system.svc:7070"],
@@ -275,6 +284,7 @@ def test_every_variable_is_one_that_the_operator_reads(render: Render) -> None:
     (container,) = deployment(render({**FULL, **NAMESPACED}))["containers"]
     known = {f"MODELYARD_{field.upper()}" for field in settings.Settings.model_fields}
     known |= {f"MODELYARD_BUCKET__{field.upper()}" for field in settings.Bucket.model_fields}
+    known |= {f"MODELYARD_LEDGER__{field.upper()}" for field in settings.Ledger.model_fields}
     known |= {f"MODELYARD_VERIFICATION__{field.upper()}" for field in settings.Verification.model_fields}
 
     assert {variable["name"] for variable in container["env"]} - known == set()
@@ -286,11 +296,26 @@ def test_every_variable_is_one_that_the_operator_reads(render: Render) -> None:
         ({"bucket": {"url": "s3://x/"}}, "url"),
         ({"bucket": {"uri": "s3://modelyard"}}, "/bucket/uri"),
         ({"verification": {"recheck": "15 seconds"}}, "/verification/recheck"),
+        ({"ledger": {"retentionMode": "FOREVER"}}, "/ledger/retentionMode"),
         ({"endpoints": ["store:7070"]}, "/endpoints/0"),
         ({"watchNamespaces": "risk"}, "/watchNamespaces"),
         ({"logLevel": "chatty"}, "/logLevel"),
+        ({"replicas": "two"}, "/replicas"),
+        ({"policies": {"actions": ["Deny", "Warn"]}}, "/policies/actions"),
+        ({"policies": {"servingGuard": {"allow": ["it's me"]}}}, "/policies/servingGuard/allow/0"),
     ],
-    ids=["a misspelt value", "a bucket without its slash", "no duration", "no URL", "no list", "no level"],
+    ids=[
+        "a misspelt value",
+        "a bucket without its slash",
+        "no duration",
+        "no mode",
+        "no URL",
+        "no list",
+        "no level",
+        "no number",
+        "two ways to say no",
+        "no username",
+    ],
 )
 def test_a_wrong_value_is_refused_and_named(render: Render, values: Mapping[str, Any], named: str) -> None:
     done = render.run("template", "modelyard", str(CHART), "--values", "-", values=values)

@@ -17,6 +17,7 @@ import yaml
 from hypothesis import strategies as st
 
 from modelyard.api import crd
+from tests.cluster.access import aside
 from tests.unit.api import objects
 
 ROOT: Final = pathlib.Path(__file__).resolve().parents[2]
@@ -131,12 +132,14 @@ class Api:
 
 
 @pytest.fixture(scope="module")
-def installed(cluster: Cluster) -> Cluster:
-    """The cluster with this tree's CRDs."""
+def installed(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with this tree's CRDs, and without policies (test_access is about those) or an operator, which would restore what is deleted here."""
     files = [argument for kind in crd.KINDS for argument in ("-f", str(ROOT / "crds" / f"{kind.singular}.yaml"))]
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", *files)
+    # In Helm's name: the chart has the same kinds, and its next upgrade would find somebody else's fields.
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=helm", *files)
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
-    return cluster
+    with aside.resting(cluster), aside.aside(cluster):
+        yield cluster
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ import yaml
 
 from modelyard.edge import store
 from modelyard.plan import digest, inspection
+from tests.cluster.access import aside
+from tests.cluster.node import access
 
 PORT = 8080
 
@@ -72,7 +74,9 @@ class Team:
         return found
 
     def phase(self, kind: str, name: str) -> str | None:
-        status: dict[str, Any] = self.get(kind, name).get("status", {})
+        """What the object's status says; None while there is no such object yet: autoPromote makes Promotions a moment later."""
+        found = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
+        status: dict[str, Any] = json.loads(found or "{}").get("status", {})
         return status.get("phase")
 
     def wait_phase(self, kind: str, name: str, phase: str, seconds: float = 120) -> dict[str, Any]:
@@ -136,7 +140,9 @@ def test_from_bytes_to_a_served_answer_and_tampering_changes_nothing(team: Team)
     deployment = team.get("deploy", "fraud-production")
     assert "ownerReferences" not in deployment["metadata"]
     assert "finalizers" not in version["metadata"]
-    assert set(version["metadata"].get("annotations", {})) == {"kubectl.kubernetes.io/last-applied-configuration"}
+    notes = version["metadata"]["annotations"]  # kubectl's own, and what the API server stamps; the operator writes none
+    assert set(notes) == {"kubectl.kubernetes.io/last-applied-configuration", "modelyard.dev/changes"}
+    assert notes["modelyard.dev/changes"] == "1 admin"
 
     team.upload("1.0.0", "evil")
     team.wait_phase("mv", "fraud-1.0.0", "Quarantined")
@@ -188,13 +194,16 @@ def test_what_does_not_become_available_is_put_back(team: Team) -> None:
     team.wait(lambda: not team.get("mv", "fraud-2")["status"].get("stages"), "version 2 to be released")
 
 
-def test_deleted_and_edited_serving_objects_are_put_back_and_scaling_is_left_alone(team: Team) -> None:
+def test_serving_objects_are_guarded_put_back_where_that_fails_and_scaling_is_left_alone(team: Team) -> None:
     team.model(stage("production", replicas=None, autoPromote=True))
     team.register("1", team.upload("1", "one"))
     team.wait_phase("promo", "fraud-1-production", "Succeeded")
 
     team.kubectl("scale", "deploy", "fraud-production", "--replicas=2")
-    team.kubectl("set", "env", "deploy/fraud-production", "MODELYARD_VERSION=lie")
+    lie = ("set", "env", "deploy/fraud-production", "MODELYARD_VERSION=lie")
+    with pytest.raises(access.KubectlError, match="change serving of the stage in the Model"):
+        team.kubectl(*lie)
+    team.kubectl(*lie, "--as=system:serviceaccount:modelyard-system:modelyard")  # impersonation passes, by design
 
     def environment() -> str | None:
         containers = team.get("deploy", "fraud-production")["spec"]["template"]["spec"]["containers"]
@@ -288,15 +297,21 @@ def test_killing_the_operator_in_the_middle_of_a_rollout_loses_nothing(team: Tea
     assert team.served("production") == "one"
 
 
-def test_deleting_the_registrys_kinds_would_not_stop_what_serves(team: Team) -> None:
+def test_losing_the_registrys_objects_does_not_stop_what_serves_and_they_come_back(team: Team) -> None:
     team.model(stage("production", autoPromote=True))
     team.register("1", team.upload("1", "one"))
     team.wait_phase("promo", "fraud-1-production", "Succeeded")
+    uid = "--output=jsonpath={.metadata.uid}"
+    model, deployment = team.kubectl("get", "mdl", "fraud", uid), team.kubectl("get", "deploy", "fraud-production", uid)
+    pods = team.kubectl("get", "pods", "-o", "name")
 
-    team.kubectl("delete", "promo,mv,mdl", "--all")
+    with aside.aside(team.cluster):  # as when etcd loses them: nobody asks the policies
+        team.kubectl("delete", "promo,mv,mdl", "--all")
+        team.wait(lambda: team.kubectl("get", "mdl", "fraud", uid, "--ignore-not-found") not in {"", model}, "the Model to come back")
 
-    team.wait(lambda: "fraud" not in team.kubectl("get", "mdl", "-o", "name"), "the Model to be gone")
     assert team.served("production") == "one"
+    assert team.kubectl("get", "deploy", "fraud-production", uid) == deployment
+    assert team.kubectl("get", "pods", "-o", "name") == pods
 
 
 def test_a_changed_secret_is_picked_up_and_no_credential_is_ever_shown(team: Team) -> None:

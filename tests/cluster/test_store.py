@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import pathlib
 import time
@@ -157,6 +158,64 @@ def test_what_was_deleted_can_be_kept_again(client: store.Store) -> None:
     assert again.get(name) is None
     assert again.keep(b"kept") == name
     assert blobs.Blobs(client, inspection.Place("modelyard", "")).get(name) == b"kept"
+
+
+def test_every_version_is_listed(client: store.Store) -> None:
+    """Also once there are delete markers, of odd names, and page by page; in a bucket without versions each object is its own."""
+    keys = [f"listed/{name}" for name in ("a", "b c+ü", "d%20e", "f/g")]
+    for key in keys:
+        client.put("models", key, b"1")
+        client.put("models", key, b"22")
+        client.delete("models", key)
+    client.put("plain", "listed/a", b"x")
+    for number in range(1_100):
+        client.put("models", "many/a", str(number).encode())
+
+    found = list(client.versions("models", "listed/"))
+    assert sorted({one.key for one in found}) == sorted(keys)
+    for key in keys:
+        mine = [one for one in found if one.key == key]
+        assert [(one.deleted, one.latest, one.size) for one in mine] == [(True, True, 0), (False, False, 2), (False, False, 1)]
+        assert len({one.version_id for one in mine}) == 3
+    (one,) = client.versions("plain", "listed/")
+    assert (one.key, one.version_id, one.latest, one.deleted) == ("listed/a", None, True, False)
+    assert len({one.version_id for one in client.versions("models", "many/")}) == 1_100
+
+
+def test_a_legal_hold(client: store.Store) -> None:
+    client.put("modelyard", "held", b"x")
+    found = client.head("modelyard", "held")
+    assert found is not None
+    assert not client.held("modelyard", "held", found.version_id)
+    client.hold("modelyard", "held", found.version_id, on=True)
+    assert client.held("modelyard", "held", found.version_id)
+    with pytest.raises(edge.Unavailable):
+        client.delete("modelyard", "held", found.version_id)
+    client.hold("modelyard", "held", found.version_id, on=False)
+    assert not client.held("modelyard", "held", found.version_id)
+    client.delete("modelyard", "held", found.version_id)
+    assert client.head("modelyard", "held", found.version_id) is None
+
+
+def test_a_legal_hold_where_there_is_none(client: store.Store) -> None:
+    client.put("plain", "held", b"x")
+
+    assert not client.held("plain", "held", None)
+    with pytest.raises(edge.Unavailable) as caught:
+        client.hold("plain", "held", None, on=True)
+    assert caught.value.reason == Reason.STORE_FAILED
+
+
+def test_what_is_created_with_retention_stays(client: store.Store) -> None:
+    until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=5)
+    assert client.create("modelyard", "retained", b"x", store.Retention("COMPLIANCE", until))
+    assert not client.create("modelyard", "retained", b"y", store.Retention("COMPLIANCE", until))
+    found = client.head("modelyard", "retained")
+    assert found is not None
+    with pytest.raises(edge.Unavailable):
+        client.delete("modelyard", "retained", found.version_id)
+
+    assert client.get("modelyard", "retained") == b"x"
 
 
 def test_a_large_upload_goes_in_parts(client: store.Store, tmp_path: pathlib.Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import pathlib
 import subprocess
 import tarfile
 import time
 from typing import Final
+
+import minio
 
 from tests.cluster.node import access, binaries, image, kind, layout, node, process
 from tests.demo import story, voice
@@ -48,6 +51,35 @@ def prepare() -> access.Cluster:
     voice.chapter("The operator, installed with Helm")
     _install(cluster, identities[0])
     return cluster
+
+
+_OURS: Final = "modelyard.dev/demo"
+"""The label on the namespaces of all runs."""
+
+
+def fresh(client: minio.Minio) -> str:
+    """A namespace that no ledger has a chain of yet: `demo`, `demo-2`, …"""
+    used = {
+        each.object_name.rstrip("/").rpartition("/")[2] for each in client.list_objects("modelyard", "ledger/main/") if each.object_name
+    }
+    return next(name for name in ("demo", *(f"demo-{number}" for number in itertools.count(2))) if name not in used)
+
+
+def newest(cluster: access.Cluster) -> str:
+    """The namespace of the run that is under way."""
+    names = cluster.kubectl("get", "namespaces", f"--selector={_OURS}", "--output=jsonpath={.items[*].metadata.name}").split()
+    return names[-1] if names else "demo"
+
+
+def clear(cluster: access.Cluster) -> None:
+    """Remove the namespaces of earlier runs, with everything in them."""
+    cluster.kubectl("delete", "namespaces", f"--selector={_OURS}", "--wait", "--timeout=180s")
+
+
+def make(cluster: access.Cluster, name: str) -> None:
+    """A namespace in which nothing may have a privilege."""
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("label", "namespace", name, f"{_OURS}=true", "pod-security.kubernetes.io/enforce=restricted")
 
 
 def _install(cluster: access.Cluster, identity: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.cluster.node import layout
 from tests.demo import story, train, voice
@@ -33,6 +33,20 @@ def push(trained: train.Trained, *, model: str, namespace: str, parent: str | No
     _run(arguments, environment)
 
 
+def ask(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """A verb that must succeed; what it printed."""
+    return _run(list(arguments), environment)
+
+
+def refused(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """A verb that must be refused (exit code 3); what it said.
+
+    Raises:
+        story.Trouble: it was not.
+    """
+    return _run(list(arguments), environment, expected=3)
+
+
 def table(namespace: str, environment: Mapping[str, str]) -> None:
     """`modelyard list`: the versions that there are."""
     _run(["list", "--namespace", namespace], environment)
@@ -42,7 +56,7 @@ def _short(path: pathlib.Path) -> str:
     return str(path.relative_to(layout.REPOSITORY))
 
 
-def _run(arguments: list[str], environment: Mapping[str, str]) -> None:
+def _run(arguments: list[str], environment: Mapping[str, str], expected: int = 0) -> str:
     voice.typed("modelyard", *arguments)
     command = [sys.executable, "-m", "modelyard", *arguments]
     done = subprocess.run(
@@ -50,5 +64,6 @@ def _run(arguments: list[str], environment: Mapping[str, str]) -> None:
         text=True, check=False, timeout=300,
     )  # fmt: skip
     voice.seen(done.stdout)
-    if done.returncode:
-        raise story.Trouble(f"modelyard {arguments[0]} ended with {done.returncode}; what it said is above")
+    if done.returncode != expected:
+        raise story.Trouble(f"modelyard {arguments[0]} ended with {done.returncode}, not {expected}; what it said is above")
+    return done.stdout

@@ -11,7 +11,7 @@ PROMOTION = {
     "Pending": ({"False", "Unknown"}, "Reconciling"),
     "Blocked": ({"False"}, "Stalled"),
     "AwaitingApproval": ({"False"}, None),
-    "RollingOut": ({"False"}, "Reconciling"),
+    "RollingOut": ({"False", "Unknown"}, "Reconciling"),
     "Succeeded": ({"True"}, "Succeeded"),
     "Superseded": ({"True"}, None),
     "RolledBack": ({"False"}, "Stalled"),
@@ -25,8 +25,9 @@ VERSION = {
     "Ready": ({"True", "Unknown"}, None),
     "Failed": ({"False", "Unknown"}, None),
     "Quarantined": ({"False", "Unknown"}, None),
-    "Deprecated": ({"True"}, None),
+    "Deprecated": ({"True", "False"}, None),  # False while it waits to be Retired
     "Retired": ({"True"}, None),
+    "Reused": ({"False"}, "Stalled"),
 }
 
 
@@ -45,9 +46,32 @@ def check(obj: dict[str, Any]) -> None:
         assert one["observedGeneration"] == obj["metadata"]["generation"], f"{name}: {kind} is of another generation"
     for kind in ("Reconciling", "Stalled"):
         assert conditions.get(kind, {"status": "True"})["status"] == "True", f"{name}: {kind} is there and not True"
+    if obj["kind"] == "Promotion":
+        _check_gates(obj, conditions)
     assert not {"Reconciling", "Stalled"} <= set(conditions), f"{name} is both Reconciling and Stalled"
     table = {"Promotion": PROMOTION, "ModelVersion": VERSION}.get(obj["kind"])
     if table:
         ready, beside = table[status["phase"]]
         assert conditions["Ready"]["status"] in ready, f"{name} is {status['phase']} and Ready={conditions['Ready']['status']}"
+        waits = status["phase"] == "Deprecated" and conditions["Ready"]["status"] == "False"
+        assert not waits or "Reconciling" in conditions, f"{name} waits to be Retired without Reconciling"
         assert beside is None or beside in conditions, f"{name} is {status['phase']} without {beside}"
+
+
+def _check_gates(obj: dict[str, Any], conditions: dict[str, Any]) -> None:
+    """A promotion's rows say the same as its phase and its conditions."""
+    name, status = obj["metadata"]["name"], obj["status"]
+    rows = {row["name"]: row for row in status.get("gates") or []}
+    assert all(row["message"] for row in rows.values()), f"{name}: a gate says nothing"
+    asked = {kind: row["passed"] for kind, row in rows.items() if kind.startswith("approvals/")}
+    others = {kind: row["passed"] for kind, row in rows.items() if kind not in asked}
+    if "GatesPassed" in conditions:
+        assert (conditions["GatesPassed"]["status"] == "True") == all(others.values()), f"{name}: GatesPassed is not what the rows say"
+    assert ("Approved" in conditions) == bool(asked), f"{name}: Approved is there where nobody is asked, or not where people are"
+    assert not asked or (conditions["Approved"]["status"] == "True") == all(asked.values()), f"{name}: Approved is not what the rows say"
+    if status["phase"] == "AwaitingApproval":
+        assert all(others.values()), f"{name} asks people while another gate does not hold"
+        assert not all(asked.values()), f"{name} asks people who have agreed"
+        assert status["subject"], f"{name} asks people about nothing"
+    if status["phase"] in {"RollingOut", "Succeeded"}:
+        assert all(row["passed"] for row in rows.values()), f"{name} was granted while a gate did not hold"

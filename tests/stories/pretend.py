@@ -14,7 +14,8 @@ from typing import Any
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import digest, inspection, serving
+from modelyard.plan import digest, fact, hold, inspection, ledger, serving
+from tests.stories import bucket
 
 START = datetime.datetime(2026, 10, 1, 9, 0, tzinfo=datetime.UTC)
 Place = tuple[str, str, str]
@@ -63,17 +64,42 @@ class World:
             {"availableReplicas": wanted} if available else {"replicas": wanted + 1, "availableReplicas": wanted}
         )
         self._touch(cluster.DEPLOYMENT, deployment)
+        self._run(name, deployment["spec"]["template"]["metadata"]["labels"], wanted, ready=available)
+
+    def _run(self, name: str, labels: dict[str, str], wanted: int, *, ready: bool) -> None:
+        """Pods of the newest template; the older ones go once these are ready."""
+        newest = f"{name}-{labels[serving.VERSION]}"
+        for kind, _, pod in list(self.objects):
+            if kind == "Pod" and pod.startswith(f"{name}-") and (pod.rpartition("-")[0] == newest or ready):
+                self.remove(cluster.POD, pod)
+        status = {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
+        for number in range(wanted):
+            about = {"name": f"{newest}-{number}", "namespace": self.namespace, "labels": dict(labels)}
+            self._save(cluster.POD, {"kind": "Pod", "metadata": about, "spec": {}, "status": status}, keep_status=False)
 
     # --- cluster.Cluster
 
     async def get(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, Any] | None:
         self.calls += 1
+        if kind is cluster.NAMESPACE:
+            return {"metadata": {"name": name}}
         return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
 
-    async def list(self, kind: cluster.Kind, namespace: str | None = None, **_: str) -> AsyncIterator[dict[str, Any]]:
+    async def list(
+        self,
+        kind: cluster.Kind,
+        namespace: str | None = None,
+        labelSelector: str = "",  # noqa: N803  the API's word
+        **_: str,
+    ) -> AsyncIterator[dict[str, Any]]:
+        self.calls += 1
+        wanted = dict(term.split("=") for term in labelSelector.split(",") if term)
         for (name, _ns, _), obj in sorted(self.objects.items()):
-            if name == kind.name and (namespace in {None, _ns}):
+            if name == kind.name and namespace in {None, _ns} and wanted.items() <= (obj["metadata"].get("labels") or {}).items():
                 yield copy.deepcopy(obj)
+
+    async def whoami(self) -> str:
+        return "system:serviceaccount:modelyard-system:modelyard"
 
     async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
         self.calls += 1
@@ -142,7 +168,26 @@ class Store:
         self.bytes: dict[str, str] = {}
         """URI -> what its only file holds."""
         self.down: str | None = None
+        self.bucket_down: str | None = None
+        """The operator's own bucket."""
+        self.locks: str | None = None
+        """Whether objects can be held: None, the bucket has no Object Lock; `yes`; or why not."""
+        self.holds: set[str] = set()
+        """URIs under legal hold."""
         self._blobs: dict[str, bytes] = {}
+
+    async def hold(self, request: hold.Request) -> fact.Fact | None:
+        self._answer()
+        uri = request.objects.uri
+        if self.locks is None:
+            return fact.Fact(Reason.HOLD_UNSUPPORTED, "not held: the bucket models has no Object Lock")
+        if self.locks != "yes":
+            return fact.Fact(Reason.HOLD_REFUSED, self.locks)
+        if request.step == hold.Step.SET:
+            self.holds.add(uri)
+        if request.step == hold.Step.LIFT:
+            self.holds -= {uri} - {one.uri for one in request.others}
+        return None
 
     async def inspect(self, request: inspection.Request) -> inspection.Result:
         self._answer()
@@ -165,11 +210,11 @@ class Store:
         return inspection.Proven(found, len(held))
 
     async def blob(self, name: str) -> bytes:
-        self._answer()
+        self._bucket()
         return self._blobs[name]
 
     async def keep_blob(self, data: bytes) -> str:
-        self._answer()
+        self._bucket()
         name = digest.named(data)
         self._blobs[name] = data
         return name
@@ -178,10 +223,45 @@ class Store:
         if self.down:
             raise edge.Unavailable(Reason.STORE_UNREACHABLE, self.down)
 
+    def _bucket(self) -> None:
+        if self.bucket_down:
+            raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, self.bucket_down)
+
+
+def records(kept: bucket.Bucket) -> Iterator[ledger.Record]:
+    """Every record of every model's chain."""
+    for each in kept.list("", "ledger/"):
+        if each.key.endswith(".json") and each.key.count("/") == 4:
+            yield ledger.read(kept.get("", each.key) or b"")
+
+
+class Guard:
+    """Policies that are effective, until a story says otherwise."""
+
+    held: fact.Held | None = None
+
+    async def prove(self) -> fact.Held | None:
+        return self.held
+
 
 def digest_of(text: str) -> str:
     """The digest of an artifact whose only file, model.bin, holds this text."""
     return digest.of({"model.bin": digest.named(text.encode()).removeprefix("sha256:")})
+
+
+def recorded(kept: bucket.Bucket, since: int) -> list[str]:
+    """The facts that the ledger has after its first `since`, a line each."""
+    return [f"  = {_told(one)}" for one in [one for record in records(kept) for one in record.facts][since:]]
+
+
+def _told(one: ledger.Fact) -> str:
+    detail = {key: one.detail[key] for key in ("gate", "phase", "serves", "changed", "why") if key in one.detail}
+    if one.action == ledger.Action.DECOMMISSIONED:
+        detail["stage"] = one.detail["stage"]
+    if serves := detail.pop("serves", None):
+        detail["serves"] = [share["version"] for share in serves]
+    who = f" by {one.actor.name}" if one.actor.known in {ledger.Known.AUTHENTICATED, ledger.Known.DECLARED} else ""
+    return f"{one.action} {one.subject.kind} {one.subject.name}{who}" + (f" {detail}" if detail else "")
 
 
 def shown(world: World) -> Iterator[tuple[str, str]]:
@@ -196,7 +276,9 @@ def shown(world: World) -> Iterator[tuple[str, str]]:
             yield f"{kind} {name}", f"[{stages}]" + (f" rolling {rolling}" if rolling else "") + f" {said}"
         elif kind == "ModelVersion":
             claims = ", ".join(f"{one['name']}:{one['state']}" for one in status.get("stages") or [])
-            yield f"{kind} {name}", f"{status.get('phase', '-')} [{claims}] {said}"
+            artifact = status.get("artifact") or {}
+            held = " held" if artifact.get("held") else ""
+            yield f"{kind} {name}", f"{status.get('phase', '-')} [{claims}]{held} {said}"
         elif kind == "Promotion":
             yield f"{kind} {name}", f"{status.get('phase', '-')} {said}"
         elif kind == "Deployment" and serving.TEMPLATE in (obj["metadata"].get("annotations") or {}):

@@ -19,6 +19,7 @@ STAGES = [
     },
     {"name": "guarded", "gates": {"after": ["development"], "approvals": [{"name": "risk"}]}},
 ]
+SERVING = {"ConfigMap", "Deployment", "Service"}
 MODEL = {
     "kind": "Model",
     "metadata": {"name": "fraud"},
@@ -36,7 +37,11 @@ def version(number: str) -> dict[str, Any]:
 
 
 def promotion(number: str, stage: str) -> dict[str, Any]:
-    return {"kind": "Promotion", "metadata": {"name": f"to-{stage}"}, "spec": {"model": "fraud", "version": number, "stage": stage}}
+    return {
+        "kind": "Promotion",
+        "metadata": {"name": f"to-{stage}"},
+        "spec": {"model": "fraud", "version": number, "stage": stage, "requestedBy": "alice"},
+    }
 
 
 STEPS: list[dict[str, Any]] = [
@@ -67,7 +72,24 @@ async def test_any_order_of_events_ends_in_the_same_place(steps: list[dict[str, 
 
     assert outcome(teller) == expected
     assert "Deployment fraud-production" in expected
-    assert expected["Promotion to-guarded"].startswith("Blocked Ready=False GateNotSupported")
+    assert expected["Promotion to-guarded"].startswith("AwaitingApproval Ready=False AwaitingApproval: risk: 0 of 1 approved")
+
+
+WORDS = [("alice", "Approved"), ("bob", "Approved"), ("bob", "Withdrawn"), ("carol", "Rejected"), ("system:bot", "Approved")]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.sampled_from(WORDS), max_size=4), st.booleans())
+async def test_the_guarded_stage_is_granted_when_the_first_other_person_agrees_unless_one_said_no(
+    words: list[tuple[str, str]], restart: bool
+) -> None:
+    teller = await play(STEPS, restart=restart)
+    expected = next((said for who, said in words if (who, said) in {("bob", "Approved"), ("carol", "Rejected")}), None)
+
+    await teller.tell([{"approve": {"promotion": "to-guarded", "user": who, "gate": "risk", "decision": said}} for who, said in words])
+
+    phase = outcome(teller)["Promotion to-guarded"].split()[0]
+    assert phase == {None: "AwaitingApproval", "Approved": "Succeeded", "Rejected": "Rejected"}[expected]
 
 
 @settings(deadline=None, max_examples=15)
@@ -81,3 +103,25 @@ async def test_at_rest_nothing_is_called_and_nothing_is_said(steps: list[dict[st
 
     assert teller.world.calls == calls
     assert len(teller.lines) == lines
+
+
+def told(teller: test_stories.Teller) -> dict[pretend.Place, Any]:
+    """What only the operator writes: statuses, and what serves."""
+    return {place: obj.get("status", "applied") for place, obj in teller.world.objects.items() if "status" in obj or place[0] in SERVING}
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.permutations(STEPS), st.integers(0, len(STEPS)))
+async def test_who_does_not_lead_writes_nothing_and_who_follows_ends_in_the_same_place(steps: list[dict[str, Any]], at: int) -> None:
+    expected = outcome(await play(STEPS))
+    teller = test_stories.Teller(restart=False)
+    await teller.tell(yaml.safe_load(yaml.safe_dump(steps[:at])))
+    before = told(teller)
+    teller.fenced = True
+
+    await teller.tell(yaml.safe_load(yaml.safe_dump(steps[at:])))
+
+    assert told(teller) == before
+    teller.fenced = False
+    await teller.tell([{"after": "5m"}])
+    assert outcome(teller) == expected

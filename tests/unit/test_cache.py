@@ -10,8 +10,8 @@ def raw(kind: str, name: str, seen: int, **spec: Any) -> dict[str, Any]:
     return {"kind": kind, "metadata": about, "spec": spec}
 
 
-def model(version: int, uri: str = "s3://models/fraud/") -> dict[str, Any]:
-    return raw("Model", "fraud", version, owner={"team": "t"}, storage={"uri": uri})
+def model(version: int, uri: str = "s3://models/fraud/", **spec: Any) -> dict[str, Any]:
+    return raw("Model", "fraud", version, owner={"team": "t"}, storage={"uri": uri}, **spec)
 
 
 def registered(number: str, version: int) -> dict[str, Any]:
@@ -39,13 +39,14 @@ def test_older_news_than_what_is_known_is_ignored() -> None:
     assert found.spec.storage.uri == "s3://models/new/"
 
 
-def test_a_model_whose_storage_moved_concerns_all_its_versions_and_one_whose_text_changed_does_not() -> None:
+def test_a_model_whose_storage_or_documentation_changed_concerns_all_its_versions_and_another_change_does_not() -> None:
     known = cache.Cache()
     known.put(cluster.MODEL, model(1))
     known.put(cluster.MODEL_VERSION, registered("1", 2))
 
-    assert known.put(cluster.MODEL, model(3)) == {cache.Key("model", "risk", "fraud")}
+    assert known.put(cluster.MODEL, model(3, tags={"a": "b"})) == {cache.Key("model", "risk", "fraud")}
     assert cache.Key("version", "risk", "fraud-1") in known.put(cluster.MODEL, model(4, "s3://models/other/"))
+    assert cache.Key("version", "risk", "fraud-1") in known.put(cluster.MODEL, model(5, "s3://models/other/", riskTier="High"))
 
 
 def test_a_relist_evicts_ghosts_of_its_scope_only() -> None:
@@ -81,3 +82,18 @@ def test_a_pod_says_what_keeps_it_from_serving() -> None:
 
     [seen] = known.world("risk", "fraud").pods
     assert (seen.stage, seen.version, seen.trouble) == ("staging", "1", "container modelyard-fetch exited with 1: the digest differs")
+
+
+def test_what_serves_without_a_model_is_counted_as_orphaned() -> None:
+    labels = {"app.kubernetes.io/managed-by": "modelyard", "modelyard.dev/model": "fraud", "modelyard.dev/stage": "production"}
+    known = cache.Cache()
+    for kind, version in ((cluster.DEPLOYMENT, 5), (cluster.SERVICE, 6)):
+        obj = raw(kind.name, "fraud-production", version)
+        obj["metadata"]["labels"] = labels
+        known.put(kind, obj)
+
+    assert known.counts()["Deployment"] == {"Orphaned": 1}
+    seen = known.world("risk", "fraud")
+    assert (set(seen.deployments), seen.services) == ({"production"}, {"production"})
+    known.put(cluster.MODEL, model(7))
+    assert "Deployment" not in known.counts()

@@ -24,16 +24,26 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.serviceAccount.name | default (include "modelyard.fullname" .) -}}
 {{- end -}}
 
+{{- /* The operator as the API server knows it: what policies let write status and what serves. */ -}}
+{{- define "modelyard.user" -}}
+{{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "modelyard.serviceAccount" .) -}}
+{{- end -}}
+
 {{- define "modelyard.image" -}}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 
 {{- /* What the operator may do where it watches: exactly what its code calls. tests/chart holds the same as a table. */ -}}
 {{- define "modelyard.rules" -}}
+# `create` brings back from the ledger what was lost, and is what the probe tries every minute as a dry run, which the policies must
+# refuse. `promote` for a stage's `autoPromote`.
 - apiGroups: [modelyard.dev]
-  resources: [models, modelversions]
-  verbs: [list, watch]
-# Also what a stage's `autoPromote` asks for.
+  resources: [models]
+  verbs: [list, watch, create, promote]
+- apiGroups: [modelyard.dev]
+  resources: [modelversions]
+  verbs: [list, watch, create]
+# What a stage's `autoPromote` asks for.
 - apiGroups: [modelyard.dev]
   resources: [promotions]
   verbs: [list, watch, create]
@@ -47,10 +57,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
-# What the init container of a serving pod fetches, and a Model's `storage.caBundle`.
+# What the init container of a serving pod fetches, deleted when no rollout needs it; and a Model's `storage.caBundle`.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, patch]
+  verbs: [get, list, create, patch, delete]
 # Why a rollout does not come up.
 - apiGroups: [""]
   resources: [pods]
@@ -62,4 +72,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+# Whether what is gone was lost, or went with its namespace.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 {{- end -}}

@@ -11,6 +11,7 @@ import pydantic
 from pydantic import alias_generators
 
 from modelyard.api import schema
+from modelyard.api.schema import Says
 
 GROUP: Final = "modelyard.dev"
 VERSION: Final = "v1alpha1"
@@ -69,12 +70,12 @@ Duration = Annotated[
     pydantic.BeforeValidator(_read_duration),
     pydantic.PlainSerializer(write_duration, return_type=str),
     schema.matching(_DURATION, "write a duration like 90s, 10m or 1h30m", most=32),
-    schema.Says(format=None),
+    Says(format=None),
 ]
 Timestamp = Annotated[
     pydantic.AwareDatetime,
     pydantic.PlainSerializer(_write_time, return_type=str),
-    schema.Says(format="date-time", pattern=_TIME, maxLength=35),
+    Says(format="date-time", pattern=_TIME, maxLength=35),
 ]
 
 _NO_DOTS: Final = schema.Rule(
@@ -203,22 +204,35 @@ class ConditionStatus(enum.StrEnum):
 class Condition(Object):
     """One aspect of an object's state, as the Kubernetes API conventions define it."""
 
-    type: Annotated[str, schema.Says("What is told about, such as Ready.")]
-    status: Annotated[ConditionStatus, schema.Says("Whether it is so; Unknown while a dependency of ours does not answer.")]
-    reason: Annotated[str, schema.Says("One word for programs, from a closed list; the manual explains each.")]
-    message: Annotated[str, schema.Says("For a person: what is wrong, and who can put it right.")] = ""
-    observed_generation: Annotated[int, schema.Says("The metadata.generation that this was judged on.", format="int64")] = 0
-    last_transition_time: Annotated[Timestamp, schema.Says("When status last changed.")]
+    type: Annotated[str, Says("What is told about, such as Ready.")]
+    status: Annotated[ConditionStatus, Says("Whether it is so; Unknown while a dependency of ours does not answer.")]
+    reason: Annotated[str, Says("One word for programs, from a closed list; the manual explains each.")]
+    message: Annotated[str, Says("For a person: what is wrong, and who can put it right.")] = ""
+    observed_generation: Annotated[int, Says("The metadata.generation that this was judged on.", format="int64")] = 0
+    last_transition_time: Annotated[Timestamp, Says("When status last changed.")]
 
 
 ObservedGeneration = Annotated[
-    int, schema.Says("The metadata.generation that this status is about; -1 until the operator has seen the object.", format="int64")
+    int, Says("The metadata.generation that this status is about; -1 until the operator has seen the object.", format="int64")
 ]
-Conditions = Annotated[list[Condition], schema.Says("The state of the object in aspects.", **schema.listed_by("type", most=16))]
+Conditions = Annotated[list[Condition], Says("The state of the object in aspects.", **schema.listed_by("type", most=16))]
 Tags = Annotated[
-    dict[str, Annotated[str, schema.Says(maxLength=256)]],
-    schema.Says("Free text by key, at most 64 keys of at most 64 characters.", maxProperties=64),
+    dict[str, Annotated[str, Says(maxLength=256)]],
+    Says("Free text by key, at most 64 keys of at most 64 characters.", maxProperties=64),
 ]
+
+
+class Recorded(Object):
+    """The newest spec that the ledger has."""
+
+    generation: Annotated[int, Says("Its metadata.generation.", format="int64")]
+    spec: Annotated[str, Says("sha256 of the whole spec as canonical JSON, content-addressed in the operator's bucket.")]
+
+
+UNRECORDED: Final = Says(
+    "What was done for safety while the ledger did not answer; recorded as soon as it does.", **{schema.LIST_TYPE: "atomic"}
+)
+RECORDED: Final = Says("The newest spec that the ledger has, with who wrote it.")
 
 
 class Resource(Object):

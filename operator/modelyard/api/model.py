@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import pydantic
 
 from modelyard.api import meta, schema
-from modelyard.api.schema import HOLDS, LATER, Rule, Says
+from modelyard.api.schema import LATER, Rule, Says
 
 
 class RiskTier(enum.StrEnum):
@@ -197,24 +197,22 @@ class Gates(meta.Object):
     ] = None
     served_for: Annotated[
         meta.Duration | None,
-        Says("How long the version must have served in every stage of after; where that does not serve: since it Succeeded there." + HOLDS),
+        Says("How long the version must have served in every stage of after; where that does not serve: since it Succeeded there."),
     ] = None
     metrics: Annotated[
         list[MetricGate] | None,
-        Says("Numbers of the version's spec.metrics that must be good enough." + HOLDS, **schema.listed_by("name", most=32, least=1)),
+        Says("Numbers of the version's spec.metrics that must be good enough.", **schema.listed_by("name", most=32, least=1)),
     ] = None
     evidence: Annotated[
         list[EvidenceType] | None,
         Says(
-            "Types of which the version must have evidence whose bytes are verified." + HOLDS,
+            "Types of which the version must have evidence whose bytes are verified.",
             **{schema.LIST_TYPE: "set", "minItems": 1, "maxItems": 6},
         ),
     ] = None
-    documentation: Annotated[
-        bool | None, Says("Whether the documentation that riskTier demands must be complete; absent: false." + HOLDS)
-    ] = None
+    documentation: Annotated[bool | None, Says("Whether the documentation that riskTier demands must be complete; absent: false.")] = None
     approvals: Annotated[
-        list[ApprovalGate] | None, Says("Groups of people who must agree." + HOLDS, **schema.listed_by("name", most=8, least=1))
+        list[ApprovalGate] | None, Says("Groups of people who must agree.", **schema.listed_by("name", most=8, least=1))
     ] = None
 
 
@@ -363,6 +361,7 @@ class ModelSpec(meta.Object):
     lifecycle: Annotated[
         ModelLifecycle | None, Says("Retired, which is final, decommissions everything that the model serves; absent: Active.")
     ] = None
+    lifecycle_reason: Annotated[str | None, Says("Why lifecycle is as it is. May change.", maxLength=1024)] = None
     storage: Annotated[Storage, Says("Where the model's artifacts and evidence live.")]
     aliases: Annotated[
         dict[str, meta.VersionName] | None,
@@ -461,9 +460,7 @@ class LedgerStatus(meta.Object):
 
     sequence: Annotated[int, Says("Number of the last record.", format="int64")] = 0
     head: Annotated[str | None, Says("Digest of the last record.")] = None
-    unrecorded: Annotated[
-        list[str] | None, Says("What was done for safety and is not in the ledger yet.", **{schema.LIST_TYPE: "atomic"})
-    ] = None
+    unrecorded: Annotated[list[str] | None, meta.UNRECORDED] = None
 
 
 class ModelStatus(meta.Object):
@@ -473,7 +470,8 @@ class ModelStatus(meta.Object):
     conditions: meta.Conditions = []
     versions: Annotated[VersionCounts | None, Says("How many versions there are.")] = None
     stages: Annotated[list[StageStatus] | None, Says("The stages as they are.", **schema.listed_by("name", most=64))] = None
-    ledger: Annotated[LedgerStatus | None, Says("How far the model's history is recorded." + LATER)] = None
+    ledger: Annotated[LedgerStatus | None, Says("How far the model's history is recorded.")] = None
+    recorded: Annotated[meta.Recorded | None, meta.RECORDED] = None
 
 
 class Model(meta.Resource):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import operator
 from typing import Annotated, Any, Final
 
 import pydantic
@@ -297,6 +298,13 @@ class ArtifactStatus(meta.Object):
     verified_at: Annotated[meta.Timestamp, Says("When every byte was last read.")]
     checked_at: Annotated[meta.Timestamp, Says("When the store was last asked whether anything changed.")]
     seconds: Annotated[float, Says("How long reading took.")]
+    held: Annotated[
+        str | None,
+        Says(
+            "The manifest whose object versions are under legal hold, while a stage runs this version and where the bucket has Object Lock."
+        ),
+    ] = None
+    hold_message: Annotated[str | None, Says("Why they are not held, or not let go.")] = None
 
 
 class ModelVersionStatus(meta.Object):
@@ -308,6 +316,8 @@ class ModelVersionStatus(meta.Object):
     artifact: Annotated[ArtifactStatus | None, Says("The bytes, once they were verified.")] = None
     spec_digest: Annotated[str | None, Says("sha256 of the immutable part of the spec, as canonical JSON.")] = None
     stages: Annotated[list[StageClaim] | None, Says("The stages that run this version.", **schema.listed_by("name", most=64))] = None
+    recorded: Annotated[meta.Recorded | None, meta.RECORDED] = None
+    unrecorded: Annotated[list[str] | None, meta.UNRECORDED] = None
 
 
 class ModelVersion(meta.Resource):
@@ -327,6 +337,13 @@ class ModelVersion(meta.Resource):
     status: ModelVersionStatus = ModelVersionStatus()
 
     def immutable(self) -> dict[str, Any]:
-        """The part of the spec that can never change; `status.specDigest` is the sha256 of its canonical JSON."""
+        """The part of the spec that can never change; `status.specDigest` is the sha256 of its canonical JSON.
+
+        Lists whose entries are told apart by a name are sorted by it: whoever applies may reorder them.
+        """
         free = {"metrics", "evidence", "lifecycle", "lifecycleReason", "description", "tags"}
-        return {field: value for field, value in self.spec.dump().items() if field not in free}
+        fixed = {field: value for field, value in self.spec.dump().items() if field not in free}
+        if lineage := fixed.get("lineage"):
+            keys = {"datasets": ("name", "role"), "parents": ("version",)}
+            fixed["lineage"] = {field: sorted(rows, key=operator.itemgetter(*keys[field])) for field, rows in lineage.items()}
+        return fixed

@@ -8,7 +8,7 @@ from typing import Annotated
 import pydantic
 
 from modelyard.api import meta, schema
-from modelyard.api.schema import LATER, Rule, Says
+from modelyard.api.schema import Rule, Says
 
 
 class Decision(enum.StrEnum):
@@ -56,19 +56,17 @@ class PromotionSpec(meta.Object):
         bool | None,
         Says(
             "Back to a version that has Succeeded in this stage before: skips gates, approvals and freezes, never RBAC, never Verified or Retired."
-            " Absent: false. Immutable." + LATER
+            " Absent: false. Immutable."
         ),
     ] = None
     requested_by: Annotated[
         str | None,
-        Says(
-            "Who asks, as the API server authenticated them: it fills this in, leave it out. Immutable." + LATER, minLength=1, maxLength=256
-        ),
+        Says("Who asks, as the API server authenticated them: it fills this in, leave it out. Immutable.", minLength=1, maxLength=256),
     ] = None
     approvals: Annotated[
         list[Approval] | None,
         Says(
-            "What people say to the stage's gates.approvals; each writes the entry in their own name, and entries stay." + LATER,
+            "What people say to the stage's gates.approvals; each writes the entry in their own name, and entries stay.",
             Rule(
                 "oldSelf.all(o, self.exists(s, s.user == o.user && s.gate == o.gate))",
                 "approvals stay: put the entry back; to take yours back set its decision to Withdrawn",
@@ -103,7 +101,7 @@ class GateStatus(meta.Object):
 
     name: Annotated[str, Says("Which gate, such as metrics/auc.")]
     passed: Annotated[bool, Says("Whether it holds.")]
-    message: Annotated[str, Says("What was found, and what would make it hold.")]
+    message: Annotated[str, Says("What was compared and who declared it, or what would make it hold and who can do that.")]
 
 
 class Measurement(meta.Object):
@@ -113,6 +111,20 @@ class Measurement(meta.Object):
     value: Annotated[float | None, Says("The number; absent: no data.")] = None
     passed: Annotated[bool, Says("Whether it is good enough.")]
     at: Annotated[meta.Timestamp, Says("When it was measured.")]
+
+
+class ApprovalStatus(meta.Object):
+    """What one of the stage's approval gates asks for, and who has said yes."""
+
+    gate: Annotated[str, Says("Name of the gate, as in the Model's gates.approvals; an approval names it.")]
+    required: Annotated[int, Says("How many distinct people must approve.", format="int32")] = 1
+    approved_by: Annotated[
+        list[str] | None, Says("Whose approvals count: for the current subject, not the requester's.", **{schema.LIST_TYPE: "atomic"})
+    ] = None
+    allow_service_accounts: Annotated[
+        bool | None,
+        Says("Whether users whose name begins with `system:` may approve; the API server judges approvals by it; absent: false."),
+    ] = None
 
 
 class RolloutStatus(meta.Object):
@@ -133,14 +145,25 @@ class PromotionStatus(meta.Object):
     phase: Annotated[Phase | None, Says("The state in one word.")] = None
     conditions: meta.Conditions = []
     subject: Annotated[
-        str | None, Says("What is asked to be approved: digest of the artifact, the metadata and the stage's gates, strategy and template.")
+        str | None,
+        Says(
+            "What is asked to be approved: digest of the stage, the artifact, all that is declared of it, and the stage's gates, strategy and template; kept current until the stage is granted."
+        ),
     ] = None
     gates: Annotated[
         list[GateStatus] | None, Says("The stage's gates, each as it was last judged.", **schema.listed_by("name", most=128))
     ] = None
+    approvals: Annotated[
+        list[ApprovalStatus] | None,
+        Says(
+            "The stage's approval gates, each with who has approved; while AwaitingApproval, only these are taken.",
+            **schema.listed_by("gate", most=8),
+        ),
+    ] = None
     rollout: Annotated[RolloutStatus | None, Says("How far the rollout is.")] = None
     started_at: Annotated[meta.Timestamp | None, Says("When the stage was granted.")] = None
     finished_at: Annotated[meta.Timestamp | None, Says("When it ended.")] = None
+    recorded: Annotated[meta.Recorded | None, meta.RECORDED] = None
 
 
 class Promotion(meta.Resource):

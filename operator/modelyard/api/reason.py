@@ -39,7 +39,18 @@ class Reason(enum.StrEnum):
     STORE_FAILED = "StoreFailed", "The store answered with an error; the message has it."
     CREDENTIALS_MISSING = "CredentialsMissing", "The Secret or ConfigMap that the Model names does not exist or lacks a key."
     CLUSTER_UNAVAILABLE = "ClusterUnavailable", "The API server does not answer, or refused the operator."
+    RESTORED = "Restored", "Objects that were lost without having been retired were brought back from the ledger."
+    BEHIND = "Behind", "The ledger is ahead of the cluster: an older backup was restored. Apply the newer spec, or run `modelyard restore`."
     LEDGER_UNAVAILABLE = "LedgerUnavailable", "The operator's own bucket does not answer: decisions wait."
+    LEDGER_TAMPERED = (
+        "LedgerTampered",
+        "The ledger is not what it was: look at it with `modelyard ledger verify`, accept it with `modelyard ledger accept`.",
+    )
+    NOT_LEADING = "NotLeading", "Another operator leads now; this one stops."
+    REGISTRY_TAKEN = (
+        "RegistryTaken",
+        "The registry in the bucket belongs to another cluster: `modelyard restore --take-over` takes it over.",
+    )
     # objects
     READY = "Ready", "As it is asked to be."
     INVALID = "Invalid", "The object cannot be read; the message names the field."
@@ -48,6 +59,17 @@ class Reason(enum.StrEnum):
     VERSION_NOT_READY = "VersionNotReady", "The ModelVersion is not Ready."
     VERSION_RETIRED = "VersionRetired", "The ModelVersion is Deprecated or Retired: nothing new is promoted."
     MODEL_RETIRED = "ModelRetired", "The Model is Retired: nothing is promoted."
+    DEPRECATED = "Deprecated", "The version is Deprecated: nothing new is promoted; where it serves, it serves on."
+    RETIRED = "Retired", "As it is asked to be: it serves nowhere, and is not looked at any more."
+    STILL_SERVING = "StillServing", "The version is to be Retired and still runs: promote another version there, or retire the Model."
+    SERVES_DEPRECATED = "ServesDeprecated", "A stage stands for a version that is Deprecated or to be Retired: promote another one there."
+    DECOMMISSIONED = "Decommissioned", "A stage was taken down: its Model was retired, or the stage removed."
+    HOLD_REFUSED = (
+        "HoldRefused",
+        "Legal hold could not be set on, or lifted from, the objects of what runs; tried again at the next recheck.",
+    )
+    HOLD_UNSUPPORTED = "HoldUnsupported", "The bucket has no Object Lock, so nothing in it can be held."
+    ORPHANED = "Orphaned", "It serves and belongs to no Model: it is reported, and never deleted by the operator."
     STAGE_MISSING = "StageMissing", "The Model has no stage of that name."
     QUARANTINED = "Quarantined", "The version's bytes changed; it is not promoted anywhere until they are back."
     TEMPLATE_INVALID = "TemplateInvalid", "The API server refuses what a stage's template renders to."
@@ -57,6 +79,23 @@ class Reason(enum.StrEnum):
     WAITING_FOR_STAGE = "WaitingForStage", "Waits for a stage of `after`."
     WAITING_FOR_PROMOTION = "WaitingForPromotion", "Another promotion holds the stage."
     FROZEN = "Frozen", "The stage is frozen."
+    SERVED_TOO_SHORT = "ServedTooShort", "The version has not served long enough in a stage of `after`."
+    METRIC_MISSING = "MetricMissing", "A metric that a gate compares is not there: it can be added."
+    METRIC_INVALID = "MetricInvalid", "A metric that a gate compares is no finite number."
+    METRIC_FAILED = "MetricFailed", "A metric is not as good as the stage demands."
+    EVIDENCE_MISSING = "EvidenceMissing", "The version has no evidence of a type that the stage demands: it can be added."
+    EVIDENCE_NOT_VERIFIED = "EvidenceNotVerified", "The bytes of the version's evidence are not verified, so it does not count."
+    REQUESTER_UNKNOWN = (
+        "RequesterUnknown",
+        "Nobody knows who asked, so nobody's approval can be told from theirs: create the Promotion anew.",
+    )
+    AWAITING_APPROVAL = "AwaitingApproval", "Every other gate holds; people are asked."
+    APPROVED = "Approved", "Enough people agree."
+    REQUESTED_BY_MACHINE = (
+        "RequestedByMachine",
+        "A service account asked: whose work this is, is known to what told it to, such as a Git host.",
+    )
+    POLICIES_MISSING = "PoliciesMissing", "The admission policies are not effective: nothing that needs an approval is granted."
     GATE_NOT_SUPPORTED = "GateNotSupported", "The stage declares a gate that this release cannot judge, so it holds."
     STRATEGY_NOT_SUPPORTED = "StrategyNotSupported", "The stage declares a rollout strategy that this release does not have, so it holds."
     GATES_PASSED = "GatesPassed", "Every gate of the stage holds."

@@ -19,7 +19,6 @@ LIST_KEYS: Final = "x-kubernetes-list-map-keys"
 PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 
 LATER: Final = " Validated, not yet acted on."
-HOLDS: Final = " Not yet judged: until it is, a stage that declares it holds its promotions (Blocked, GateNotSupported)."
 
 
 @dataclasses.dataclass(frozen=True)

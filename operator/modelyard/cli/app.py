@@ -8,12 +8,13 @@ import io
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from modelyard.cli import outcome
+from modelyard.cli import asks, outcome
+from modelyard.cli.options import CaFile, Context, Endpoint, Many, Namespace, Output, Timeout
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,23 +24,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     help=f"A model registry that Kubernetes enforces.\n\n{outcome.EXPLAINED}",
 )
-
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", metavar="NS", help="Namespace; else that of the kubeconfig's context.")]
-Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; else the current one.")]
-Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FORM", help="How to print: see above.")]
-Endpoint = Annotated[
-    str | None,
-    typer.Option(
-        "--endpoint",
-        metavar="URL",
-        help="How this machine reaches the store, such as a port-forward; else AWS_ENDPOINT_URL, else the Model's.",
-    ),
-]
-CaFile = Annotated[
-    pathlib.Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for the store; else AWS_CA_BUNDLE.")
-]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long --wait waits.")]
-Many = list[str]
 
 
 @app.command()
@@ -195,6 +179,158 @@ def promote(
     verb.promote(server, model, version, stage, reason=reason, rollback=rollback, name=name, wait=wait, timeout=timeout, asked=output)
 
 
+Asked = Annotated[str, typer.Argument(metavar="PROMOTION", help="Name of the Promotion.")]
+Gate = Annotated[
+    str | None, typer.Option("--gate", metavar="G", help="One of the stage's gates.approvals; may be left out if there is only one.")
+]
+Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why.")]
+Subject = Annotated[
+    str | None,
+    typer.Option("--subject", metavar="sha256:…", help="What was looked at, as printed before: refused if something else is asked now."),
+]
+
+
+@app.command()
+def approve(
+    promotion: Asked,
+    gate: Gate = None,
+    comment: Comment = None,
+    subject: Subject = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Say yes to what a promotion asks, in one's own name.
+
+    Counts while bytes, metadata, gates and template stay as they are. Forms: table (what was written, told on standard error, the default), json,
+    yaml, name.
+    """
+    _decide("Approved", promotion, gate, comment, subject, namespace, context, output)
+
+
+@app.command()
+def reject(
+    promotion: Asked,
+    gate: Gate = None,
+    comment: Comment = None,
+    subject: Subject = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Say no to what a promotion asks: it ends as Rejected.
+
+    Forms: as approve.
+    """
+    _decide("Rejected", promotion, gate, comment, subject, namespace, context, output)
+
+
+@app.command()
+def withdraw(
+    promotion: Asked,
+    gate: Gate = None,
+    comment: Comment = None,
+    subject: Subject = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Take one's own approval back, before the stage is granted.
+
+    Forms: as approve.
+    """
+    _decide("Withdrawn", promotion, gate, comment, subject, namespace, context, output)
+
+
+def _decide(
+    decision: str,
+    promotion: str,
+    gate: str | None,
+    comment: str | None,
+    subject: str | None,
+    namespace: str | None,
+    context: str | None,
+    output: str | None,
+) -> None:
+    from modelyard.api.promotion import Decision  # noqa: PLC0415
+    from modelyard.cli import approve as verb  # noqa: PLC0415
+    from modelyard.cli import registry  # noqa: PLC0415
+
+    server = registry.Registry(context, namespace)
+    verb.decide(server, promotion, Decision(decision), gate=gate, comment=comment, subject=subject, asked=output)
+
+
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why: spec.lifecycleReason, and in the ledger.")]
+
+
+@app.command()
+def deprecate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="One of its versions.")],
+    reason: Reason = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Make it Active again.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Promote nothing new of a version.
+
+    What serves, serves on, under a warning. Forms: table (the default), json, yaml, name.
+    """
+    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.cli import retire as verb  # noqa: PLC0415
+
+    verb.deprecate(registry.Registry(context, namespace), model, version, reason=reason, undo=undo, asked=output)
+
+
+@app.command()
+def retire(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")],
+    version: Annotated[
+        str | None, typer.Argument(metavar="VERSION", help="One of its versions; else the Model with all it serves.")
+    ] = None,
+    reason: Reason = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, what it would do is only said.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Retire a version, or a model and all it serves.
+
+    Retired is final. A version that is in use is not retired: promote another one in its place first. Forms: table (the default), json, yaml, name.
+    """
+    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.cli import retire as verb  # noqa: PLC0415
+
+    verb.retire(registry.Registry(context, namespace), model, version, reason=reason, yes=yes, asked=output)
+
+
+@app.command()
+def gc(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model; else of every one of the namespace.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Record and delete what is free; without, it is only listed.")] = False,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    credentials_from_cluster: Annotated[
+        bool, typer.Option("--credentials-from-cluster", help="Use the Model's Secret instead of the environment's credentials.")
+    ] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """List, or delete, what only Retired versions hold.
+
+    Object versions that no other version refers to, below the Model's storage.uri. What Object Lock or a legal hold keeps is listed and left alone.
+    Needs the operator's bucket as the operator has it: MODELYARD_BUCKET__URI, __ENDPOINT, __ACCESS_KEY, __SECRET_KEY, and MODELYARD_LEDGER__REGISTRY; and
+    for the Model's store AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Forms: table (the default), json, yaml.
+    """
+    from modelyard.cli import bucket, registry  # noqa: PLC0415
+    from modelyard.cli import gc as verb  # noqa: PLC0415
+
+    way = verb.Way(delete, endpoint, ca_file, credentials_from_cluster, output)
+    verb.gc(registry.Registry(context, namespace), bucket.Bucket.open(), model, way)
+
+
 @app.command()
 def verify(
     what: Annotated[
@@ -236,17 +372,28 @@ def fetch() -> None:
     raise typer.Exit(verb.main())
 
 
+app.add_typer(asks.app)
+app.add_typer(asks.ledger, name="ledger")
+
+
 def manual() -> str:
     """The help of every verb, as `modelyard --help` and `modelyard VERB --help` print it on a terminal 120 columns wide."""
     command = typer.main.get_group(app)
     pages = []
-    for verb in ((), *((name,) for name in command.commands)):
+    for verb in _verbs(command):
         arguments = [*verb, "--help"]
         page = io.StringIO()
         with contextlib.redirect_stdout(page):
             command.main(arguments, prog_name="modelyard", standalone_mode=False, terminal_width=120)
         pages.append(f"$ {' '.join(['modelyard', *arguments])}\n{page.getvalue().strip()}\n")
     return "\n".join(pages)
+
+
+def _verbs(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """A group of commands, and each of them, as they are typed."""
+    yield above
+    for name, command in getattr(group, "commands", {}).items():
+        yield from _verbs(command, (*above, name))
 
 
 def run(typed: Sequence[str] | None = None) -> NoReturn:

@@ -6,7 +6,7 @@ import enum
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from modelyard.cli import outcome
@@ -20,6 +20,7 @@ class Form(enum.StrEnum):
     YAML = "yaml"
     NAME = "name"
     SUMS = "sums"
+    HTML = "html"
 
 
 COLOURS: Final[Mapping[str, str]] = {
@@ -89,6 +90,25 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool
     for row in table:
         parts = [safe(cell) + " " * (width - _cells(cell)) for cell, width in zip(row, widths, strict=True)]
         lines.append("   ".join(painted(part, colour=colour) for part in parts).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def text(sections: Iterable[tuple[str, Sequence[tuple[str, str]] | str]], *, colour: bool | None = None) -> str:
+    """Sections under their titles: lines of `name  value`, or a table as it is; empty ones are left out."""
+    colour = coloured(sys.stdout) if colour is None else colour
+    lines = []
+    for title, rows in sections:
+        if not rows:
+            continue
+        lines.append(f"\x1b[1m{title}\x1b[0m" if colour else title)
+        if isinstance(rows, str):
+            lines += [f"  {line}" for line in rows.splitlines()]
+            continue
+        width = max(len(safe(name)) for name, _ in rows)
+        for name, value in rows:
+            first, *more = value.split("\n")
+            lines.append(f"  {safe(name):{width}}  {painted(safe(first), colour=colour)}".rstrip())
+            lines += [f"  {'':{width}}  {safe(line)}".rstrip() for line in more]
     return "\n".join(lines) + "\n"
 
 

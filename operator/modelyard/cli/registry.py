@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
+from modelyard.api import access
+from modelyard.api.access import changes
 from modelyard.cli import outcome, output, strict
 from modelyard.edge import Unavailable, cluster
 
@@ -64,12 +66,67 @@ class Registry:
         return self._ask(ask)
 
     def apply(self, obj: Json, *, dry_run: bool = False) -> Json:
-        """Make an object so, as the user; nothing that another manager owns is taken away from it."""
-        return self._ask(lambda server: server.apply(obj, manager=MANAGER, force=False, dry_run=dry_run))
+        """Make an object so, as the user; nothing that another manager owns is taken away from it. A new one of ours is signed."""
+
+        async def ask(server: cluster.Cluster) -> Json:
+            about = obj["metadata"]
+            new = await server.get(cluster.KINDS[obj["kind"]], about["namespace"], about["name"]) is None
+            wanted = changes.signed(obj, await server.whoami()) if new else obj
+            return await server.apply(wanted, manager=MANAGER, force=False, dry_run=dry_run)
+
+        return self._ask(ask)
 
     def create(self, obj: Json) -> Json:
-        """Create an object that is not there yet."""
-        return self._ask(lambda server: server.create(obj, manager=MANAGER))
+        """Create an object of ours that is not there yet, signed: before Kubernetes 1.36 the API server does not sign by itself."""
+
+        async def ask(server: cluster.Cluster) -> Json:
+            return await server.create(changes.signed(obj, await server.whoami()), manager=MANAGER)
+
+        return self._ask(ask)
+
+    def patch(self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]]) -> Json:
+        """Change an object by the JSON patch that `steps` makes of what is there now and of the user's name; the steps test what they assume.
+
+        Raises:
+            outcome.Stop: also what `steps` raises.
+        """
+        namespace = self.namespace
+
+        async def ask(server: cluster.Cluster) -> Json:
+            me, seen = await server.whoami(), ""
+            while True:
+                found = await server.get(kind, namespace, name)
+                if found is None:
+                    raise outcome.Stop(outcome.Code.NOT_FOUND, f"there is no {kind.name} {name} in namespace {namespace}")
+                try:
+                    return await server.patch(kind, namespace, name, steps(found, me), manager=MANAGER)
+                except (cluster.Refused, cluster.Conflict):
+                    if found["metadata"]["resourceVersion"] == seen:
+                        raise  # refused twice on what has not changed since: no race
+                    seen = found["metadata"]["resourceVersion"]
+
+        return self._ask(ask)
+
+    def merge(self, kind: cluster.Kind, name: str, patch: Json) -> Json:
+        """Merge fields into an object, as the user."""
+        namespace = self.namespace
+        return self._ask(lambda server: server.merge(kind, namespace, name, patch, manager=MANAGER))
+
+    def replace(self, obj: Json) -> Json:
+        """Write an object over the version of it that was looked at; signed, as `create`."""
+
+        async def ask(server: cluster.Cluster) -> Json:
+            me, about = await server.whoami(), obj["metadata"]
+            recorded = ((obj.get("status") or {}).get("recorded") or {}).get("generation", 0)
+            notes = about.get("annotations") or {}
+            line = changes.added(notes.get(access.CHANGES, ""), about["generation"], recorded, me)
+            return await server.replace({**obj, "metadata": {**about, "annotations": {**notes, access.CHANGES: line}}}, manager=MANAGER)
+
+        return self._ask(ask)
+
+    def whoami(self) -> str:
+        """The name under which the API server knows the user."""
+        return self._ask(lambda server: server.whoami())
 
     def secret(self, name: str) -> Mapping[str, str]:
         """What a Secret holds."""

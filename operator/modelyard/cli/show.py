@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,29 +31,10 @@ def show(server: registry.Registry, name: str, version: str | None, asked: str |
     elif form is not output.Form.TABLE:
         output.write(output.document(found, form))
     elif kind is cluster.MODEL:
-        output.write(text(model(found, server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
+        output.write(output.text(model(found, server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
     else:
         selector = f"spec.model={found['spec']['model']},spec.version={found['spec']['version']}"
-        output.write(text(modelversion(found, server.all(cluster.PROMOTION, fieldSelector=selector), now)))
-
-
-def text(sections: Iterable[tuple[str, Rows | str]], *, colour: bool | None = None) -> str:
-    """Sections under their titles: lines of `name  value`, or a table as it is; empty ones are left out."""
-    colour = output.coloured(sys.stdout) if colour is None else colour
-    lines = []
-    for title, rows in sections:
-        if not rows:
-            continue
-        lines.append(f"\x1b[1m{title}\x1b[0m" if colour else title)
-        if isinstance(rows, str):
-            lines += [f"  {line}" for line in rows.splitlines()]
-            continue
-        width = max(len(output.safe(name)) for name, _ in rows)
-        for name, value in rows:
-            first, *more = value.split("\n")
-            lines.append(f"  {output.safe(name):{width}}  {output.painted(output.safe(first), colour=colour)}".rstrip())
-            lines += [f"  {'':{width}}  {output.safe(line)}".rstrip() for line in more]
-    return "\n".join(lines) + "\n"
+        output.write(output.text(modelversion(found, server.all(cluster.PROMOTION, fieldSelector=selector), now)))
 
 
 def modelversion(version: Json, promotions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Rows | str]]:

@@ -20,8 +20,9 @@ from typing import Final, TypeVar
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import blobs, listing, metrics, store, trouble
-from modelyard.plan import digest, inspection
+from modelyard.edge import blobs, hold, listing, metrics, store, trouble
+from modelyard.plan import digest, fact, inspection
+from modelyard.plan import hold as hold_plan
 
 T = TypeVar("T")
 
@@ -105,6 +106,11 @@ class Prover:
     async def keep_blob(self, data: bytes) -> str:
         """Keeps bytes in the operator's bucket; their name, `sha256:<hex>`."""
         return await self._in_thread(lambda _: self._blobs.keep(data))
+
+    async def hold(self, request: hold_plan.Request) -> fact.Fact | None:
+        """Does one step of a legal hold; why it could not be done, if it could not."""
+        source = self._client(request.address)
+        return await self._in_thread(lambda _: hold.carry_out(source, self._blobs, request, self._readers.map))
 
     def close(self) -> None:
         """Stops what runs; nothing may be asked afterwards."""

@@ -23,7 +23,7 @@ _KNOWN: Final = 65_536
 class Blobs:
     """The operator's bucket as a set of bytes by name. Synchronous and thread-safe; trouble is Unavailable(LedgerUnavailable)."""
 
-    def __init__(self, bucket: store.Store, where: inspection.Place) -> None:
+    def __init__(self, bucket: store.Objects, where: inspection.Place) -> None:
         self._store = bucket
         self._where = where
         self._lock = threading.Lock()

@@ -42,6 +42,7 @@ class Seen:
     generation: int = 0
     deployment: world.Deployment | None = None
     pod: world.Pod | None = None
+    uid: str | None = None
     owns_replicas: bool = False
     """Modelyard is the field manager of spec.replicas."""
 
@@ -155,6 +156,9 @@ class Cache:
             versions=dict(family.versions),
             promotions=tuple(family.promotions.values()),
             deployments={one.name.removeprefix(f"{name}-"): one.deployment for one in seen if one.deployment},
+            services=frozenset(
+                one.name.removeprefix(f"{name}-") for (kind, _), one in family.objects.items() if kind == cluster.SERVICE.name
+            ),
             pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
         )
 
@@ -163,9 +167,11 @@ class Cache:
         family = self._families.get((namespace, model))
         return family.objects.get((kind.name, name)) if family else None
 
-    def keys(self) -> set[Key]:
-        """Everything there is to reconcile."""
+    def keys(self, sort: Sort | None = None) -> set[Key]:
+        """Everything there is to reconcile, of one sort or of both."""
         models = {Key("model", *place) for place in self._families}
+        if sort == "model":
+            return models
         return models | {
             Key("version", ns, one.metadata.name) for (ns, _), held in self._families.items() for one in held.versions.values()
         }
@@ -178,6 +184,9 @@ class Cache:
                 for one in members.values():
                     phase = str(one.status.phase or "Pending")
                     counted[kind][phase] = counted[kind].get(phase, 0) + 1
+            if family.model is None and (orphans := sum(1 for one in family.objects.values() if one.deployment)):
+                of = counted.setdefault("Deployment", {})
+                of["Orphaned"] = of.get("Orphaned", 0) + orphans
         return counted
 
     def _store(self, kind: cluster.Kind, raw: Mapping[str, Any], namespace: str) -> tuple[Name, set[Key]]:
@@ -191,7 +200,7 @@ class Cache:
         if isinstance(read, api.Model):
             place = read.key
             family = self._families.setdefault(place, _Family())
-            fresh = family.model is None or family.model.spec.storage != read.spec.storage
+            fresh = family.model is None or _matters_to_versions(family.model) != _matters_to_versions(read)
             family.model = read
             inspected = {Key("version", namespace, one.metadata.name) for one in family.versions.values()} if fresh else set()
             return place, {Key("model", *place), *inspected}
@@ -202,6 +211,12 @@ class Cache:
             return place, {Key("version", *read.key), Key("model", *place)}
         family.promotions[read.metadata.name] = read
         return place, {Key("model", *place)}
+
+
+def _matters_to_versions(model: api.Model) -> tuple[object, ...]:
+    """What of a Model its versions' own status depends on: where their bytes are, and which documentation must be complete."""
+    spec = model.spec
+    return spec.storage, spec.risk_tier, spec.owner, spec.description, spec.intended_use
 
 
 def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
@@ -231,18 +246,21 @@ def _deployment(raw: Mapping[str, Any]) -> Seen:
         int(about["resourceVersion"]),
         about.get("generation", 0),
         found,
+        uid=about.get("uid"),
         owns_replicas=owns,
     )
 
 
 def _service(raw: Mapping[str, Any]) -> Seen:
     about = raw["metadata"]
-    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), int(about["resourceVersion"]))
+    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), int(about["resourceVersion"]), uid=about.get("uid"))
 
 
 def _pod(raw: Mapping[str, Any]) -> Seen:
     about, labels = raw["metadata"], _labels(raw)
-    pod = world.Pod(labels.get(serving.STAGE, ""), labels.get(serving.VERSION, ""), _trouble(raw.get("status") or {}))
+    status = raw.get("status") or {}
+    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or [])
+    pod = world.Pod(labels.get(serving.STAGE, ""), labels.get(serving.VERSION, ""), _trouble(status), ready=ready)
     return Seen(about["name"], labels.get(serving.MODEL, ""), int(about["resourceVersion"]), pod=pod)
 
 

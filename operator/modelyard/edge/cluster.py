@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Self
 from urllib import parse
 
@@ -58,9 +58,11 @@ SERVICE: Final = Kind("Service", "services")
 CONFIG_MAP: Final = Kind("ConfigMap", "configmaps")
 SECRET: Final = Kind("Secret", "secrets")
 POD: Final = Kind("Pod", "pods")
+NAMESPACE: Final = Kind("Namespace", "namespaces")
 EVENT: Final = Kind("Event", "events")
+LEASE: Final = Kind("Lease", "leases", "coordination.k8s.io")
 KINDS: Final[Mapping[str, Kind]] = {
-    kind.name: kind for kind in (MODEL, MODEL_VERSION, PROMOTION, DEPLOYMENT, SERVICE, CONFIG_MAP, SECRET, POD, EVENT)
+    kind.name: kind for kind in (MODEL, MODEL_VERSION, PROMOTION, DEPLOYMENT, SERVICE, CONFIG_MAP, SECRET, POD, EVENT, NAMESPACE, LEASE)
 }
 
 
@@ -146,14 +148,29 @@ class Cluster:
                 return
             query = {**{k: v for k, v in query.items() if k != "resourceVersion"}, "continue": more}
 
-    async def create(self, obj: Json, *, manager: str = "modelyard") -> Json:
+    async def create(self, obj: Json, *, manager: str = "modelyard", dry_run: bool = False) -> Json:
         """Create an object.
 
         Raises:
             Conflict: one of that name exists.
         """
         kind, about = KINDS[obj["kind"]], obj["metadata"]
-        return await self._call("POST", kind.path(about["namespace"]), obj, query={"fieldManager": manager})
+        query = {"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {})
+        return await self._call("POST", kind.path(about["namespace"]), obj, query=query)
+
+    async def patch(self, kind: Kind, namespace: str, name: str, steps: Sequence[Json], *, manager: str = "modelyard") -> Json:
+        """Change an object by a JSON patch: all of its steps, or none."""
+        path = kind.path(namespace, name)
+        return await self._call("PATCH", path, [*steps], query={"fieldManager": manager}, content="application/json-patch+json")
+
+    async def replace(self, obj: Json, *, manager: str = "modelyard") -> Json:
+        """Replace an object, if it is still the one of its `metadata.resourceVersion`.
+
+        Raises:
+            Conflict: it is not.
+        """
+        kind, about = KINDS[obj["kind"]], obj["metadata"]
+        return await self._call("PUT", kind.path(about["namespace"], about["name"]), obj, query={"fieldManager": manager})
 
     async def apply(self, obj: Json, *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> Json:
         """Server-side apply: make these fields so and own them."""
@@ -162,7 +179,18 @@ class Cluster:
         path = kind.path(about["namespace"], about["name"])
         return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
 
-    async def write_status(self, kind: Kind, namespace: str, name: str, resource_version: str, status: Json) -> Json:
+    async def merge(self, kind: Kind, namespace: str, name: str, patch: Json, *, manager: str = "modelyard") -> Json:
+        """Merge fields into an object; with a `metadata.resourceVersion` in the patch, only into that version of it.
+
+        Raises:
+            Conflict: it is another version now.
+        """
+        path, query = kind.path(namespace, name), {"fieldManager": manager}
+        return await self._call("PATCH", path, patch, query=query, content="application/merge-patch+json")
+
+    async def write_status(
+        self, kind: Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool = False
+    ) -> Json:
         """Replace the status, if the object is still the one it was decided on.
 
         Raises:
@@ -173,7 +201,10 @@ class Cluster:
             {"op": "add", "path": "/status", "value": status},
         ]
         try:
-            return await self._call("PATCH", kind.path(namespace, name, "status"), patch, content="application/json-patch+json")
+            query = {"dryRun": "All"} if dry_run else {}
+            return await self._call(
+                "PATCH", kind.path(namespace, name, "status"), patch, query=query, content="application/json-patch+json"
+            )
         except Refused as refused:
             if refused.status == 404:
                 raise Conflict(refused.message) from refused
@@ -188,6 +219,12 @@ class Cluster:
             except Refused as refused:
                 if refused.status != 404:
                     raise
+
+    async def whoami(self) -> str:
+        """The username that the API server knows this client by."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = await self._call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
+        return str(answer["status"]["userInfo"]["username"])
 
     async def version(self) -> str:
         """The API server's own version; also the proof that it answers."""

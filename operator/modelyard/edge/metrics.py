@@ -34,6 +34,12 @@ API_CALLS = prometheus_client.Counter(
 LAST_NEWS = prometheus_client.Gauge(
     "modelyard_last_watch_activity_timestamp_seconds", "When the informer last heard anything.", registry=REGISTRY
 )
+LEADING = prometheus_client.Gauge("modelyard_leading", "1 in the replica that leads, 0 in those that stand by.", registry=REGISTRY)
+
+
+POLICIES_MISSING = prometheus_client.Gauge(
+    "modelyard_policies_missing", "Admission policies that let a forbidden write pass when they were last tried.", registry=REGISTRY
+)
 
 
 class Phases(registry.Collector):

@@ -14,19 +14,21 @@ import datetime
 import hashlib
 import pathlib
 import ssl
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol, Self
+from urllib import parse
 from xml.etree import ElementTree
 
 import certifi
 import minio
 import urllib3
-from minio import commonconfig, versioningconfig
+from minio import commonconfig, signer, versioningconfig
 from minio import error as minio_error
+from minio.credentials import credentials
 from urllib3 import exceptions as http_error
 
 from modelyard import edge
-from modelyard.edge import trouble
+from modelyard.edge import trouble, versions
 from modelyard.plan import inspection
 
 CHUNK: Final = 1 << 20
@@ -54,6 +56,7 @@ _ONCE: Final = urllib3.Retry(total=1, connect=1, read=0, status=0, other=0, redi
 """For create-only writes: the second try of one that arrived would call itself the loser."""
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"})
 """The last is a delete marker's. A bare 404 is not enough: versitygw also answers so to users that it does not know."""
+_UNLOCKED: Final = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
 _LIBRARY: Final = (minio_error.MinioException, http_error.HTTPError, ElementTree.ParseError, ValueError, OSError)
 
 
@@ -65,6 +68,37 @@ class Object:
     size: int
     etag: str
     version_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retention:
+    """Object Lock: nobody deletes this version of the object before `until`; in GOVERNANCE mode those with a special right may."""
+
+    mode: str
+    """GOVERNANCE or COMPLIANCE."""
+    until: datetime.datetime
+
+
+class Objects(Protocol):
+    """What the ledger and the blobs need of a store; a `Store` is one, and so is a pretended one in memory."""
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        """A small object's bytes; None when it is not there."""
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Writes a small object, over one that may be there."""
+
+    def create(self, bucket: str, key: str, data: bytes, retain: Retention | None = None) -> bool:
+        """Writes a small object only if there is none; False when there is (or, at some stores, was) one."""
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
+        """Every object whose key begins with the prefix, in order."""
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """What is directly below a prefix and has something below it, each ending in `/`."""
+
+    def locks(self, bucket: str) -> bool:
+        """Whether the bucket has Object Lock, so that `retain` keeps what it says."""
 
 
 class Stream:
@@ -136,6 +170,13 @@ class Store:
             for found in self._client.list_objects(bucket, prefix, recursive=True):
                 yield Object(str(found.object_name), found.size or 0, found.etag or "")
 
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """The prefixes directly below a prefix, each ending in `/`; what is below them is not walked through."""
+        with self._troubles(bucket):
+            for found in self._client.list_objects(bucket, prefix, recursive=False):
+                if found.is_dir:
+                    yield str(found.object_name)
+
     def head(self, bucket: str, key: str, version_id: str | None = None) -> Object | None:
         """What is stored of an object, or of one version of it; None when it is not there.
 
@@ -186,28 +227,126 @@ class Store:
         """Writes a small object, over one that may be there."""
         self._write(bucket, key, data, {})
 
-    def create(self, bucket: str, key: str, data: bytes) -> bool:
-        """Writes a small object only if there is none; False when there is (or, at some stores, was) one."""
-        return self._write(bucket, key, data, {"If-None-Match": "*"})
+    def create(self, bucket: str, key: str, data: bytes, retain: Retention | None = None) -> bool:
+        """Writes a small object only if there is none, and keeps it if the bucket has Object Lock; False when there is (or was) one."""
+        lock = {}
+        if retain:
+            until = retain.until.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            lock = {"x-amz-object-lock-mode": retain.mode, "x-amz-object-lock-retain-until-date": until}
+        return self._write(bucket, key, data, {"If-None-Match": "*"} | lock)
+
+    def locks(self, bucket: str) -> bool:
+        """Whether the bucket has Object Lock. Ask before `create` with `retain`: versitygw writes first, and then says that it cannot keep."""
+        with self._troubles(bucket):
+            try:
+                # The SDK's own question fails at what versitygw answers.
+                answer = self._ask("GET", bucket, query={"object-lock": ""})
+            except minio_error.S3Error as error:
+                if error.code in _UNLOCKED:
+                    return False
+                raise
+        return b"<ObjectLockEnabled>Enabled<" in answer.data
+
+    def versions(self, bucket: str, prefix: str = "") -> Iterator[versions.Version]:
+        """Every version and delete marker of the objects whose keys begin with the prefix; of a bucket without versions, the objects."""
+        query = {"versions": "", "prefix": prefix, "encoding-type": "url", "max-keys": "1000"}
+        marker: Mapping[str, str] | None = {}
+        while marker is not None:
+            with self._troubles(bucket):
+                # The SDK's own listing fails at the times that versitygw writes.
+                response = self._ask("GET", bucket, query=query | dict(marker))
+                found, marker = versions.read(response.data)
+            yield from found
+
+    def hold(self, bucket: str, key: str, version_id: str | None, on: bool) -> None:
+        """Sets or lifts the legal hold of one version; Unavailable when the bucket has no Object Lock."""
+        query = {"legal-hold": ""} | ({"versionId": version_id} if version_id else {})
+        body = f"<LegalHold><Status>{'ON' if on else 'OFF'}</Status></LegalHold>".encode()
+        with self._troubles(bucket, key):
+            self._ask("PUT", bucket, key, query=query, body=body)
+
+    def held(self, bucket: str, key: str, version_id: str | None) -> bool:
+        """Whether one version is under legal hold; False also when the bucket has no Object Lock."""
+        query = {"legal-hold": ""} | ({"versionId": version_id} if version_id else {})
+        with self._troubles(bucket, key):
+            try:
+                answer = self._ask("GET", bucket, key, query=query)
+            except minio_error.S3Error as error:
+                if error.code in _UNLOCKED:
+                    return False
+                raise
+        return b"<Status>ON</Status>" in answer.data
+
+    def retention(self, bucket: str, key: str, version_id: str | None) -> Retention | None:
+        """Until when Object Lock keeps one version, if it does; None also when the bucket has none."""
+        query = {"retention": ""} | ({"versionId": version_id} if version_id else {})
+        with self._troubles(bucket, key):
+            try:
+                answer = self._ask("GET", bucket, key, query=query)
+            except minio_error.S3Error as error:
+                if error.code in _UNLOCKED:
+                    return None
+                raise
+            told = versions.read_retention(answer.data)
+        return Retention(*told) if told else None
 
     def _write(self, bucket: str, key: str, data: bytes, condition: dict[str, str]) -> bool:
-        # The SDK turns headers it does not know into user metadata; a presigned URL leaves the request to us.
-        checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-        headers = condition | {"Content-Type": "application/octet-stream", "Content-MD5": checksum}
+        # The SDK's put_object turns headers that it does not know into user metadata.
+        headers = condition | {"Content-Type": "application/octet-stream"}
         with self._troubles(bucket, key):
-            for _ in range(3):
-                url = self._client.get_presigned_url("PUT", bucket, key, expires=datetime.timedelta(minutes=5))
-                response = self._http.request(
-                    "PUT", url, body=data, headers=headers, redirect=False, retries=_ONCE if condition else _RETRY
-                )
-                if response.status in {200, 201, 204}:
+            for left in (2, 1, 0):
+                try:
+                    self._ask("PUT", bucket, key, headers=headers, body=data, retries=_ONCE if condition else _RETRY)
+                except minio_error.S3Error as error:
+                    if error.response.status == 412:
+                        return False
+                    # AWS: two writers at the same moment, and neither has won yet.
+                    if error.response.status != 409 or not left:
+                        raise
+                except minio_error.ServerError as error:
+                    if error.status_code == 412:
+                        return False
+                    raise
+                else:
                     return True
-                if response.status == 412:
-                    return False
-                if response.status != 409:
-                    break
-                # AWS: two writers at the same moment, and neither has won yet.
-            raise minio_error.S3Error.fromxml(response) if response.data else minio_error.ServerError("", response.status)
+        raise AssertionError
+
+    def _ask(
+        self,
+        method: str,
+        bucket: str,
+        key: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        retries: urllib3.Retry = _RETRY,
+    ) -> urllib3.BaseHTTPResponse:
+        """A signed request, for what the SDK has no words for; an answer that is no success is raised."""
+        region = self.address.region or "us-east-1"
+        url = self._client._base_url.build(  # noqa: SLF001 - knows which stores have the bucket in the host's name
+            method=method, region=region, bucket_name=bucket, object_name=key, query_params=dict(query or {})
+        )
+        checksum = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        said: dict[str, Any] = {**(headers or {}), "Host": url.netloc} | ({"Content-MD5": checksum} if method == "PUT" else {})
+        if keys := self.address.credentials:
+            now, sha256 = datetime.datetime.now(datetime.UTC), hashlib.sha256(body).hexdigest()
+            said |= {"x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": sha256}
+            if keys.session_token:
+                said["X-Amz-Security-Token"] = keys.session_token
+            said = signer.sign_v4_s3(
+                method=method,
+                url=url,
+                region=region,
+                headers=said,
+                credentials=credentials.Credentials(keys.access_key, keys.secret_key, keys.session_token),
+                content_sha256=sha256,
+                date=now,
+            )
+        response = self._http.request(method, parse.urlunsplit(url), body=body or None, headers=said, redirect=False, retries=retries)
+        if response.status in {200, 201, 204}:
+            return response
+        raise minio_error.S3Error.fromxml(response) if response.data else minio_error.ServerError("", response.status)
 
     def upload(self, bucket: str, key: str, path: pathlib.Path, progress: Callable[[int], object] | None = None) -> None:
         """Uploads a file of any size, in parts when it is large; `progress` is given the number of bytes read since it was last called."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
+
+import rfc8785
 
 from modelyard.api.reason import Reason
 
@@ -21,6 +24,8 @@ MAX_SEGMENT: Final = 255
 """Bytes of one path segment, as file systems have it."""
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
+_EXACT: Final = 2**53 - 1
+"""RFC 8785 has no integers beyond: not every reader of JSON holds them exactly."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
 
@@ -83,6 +88,30 @@ def of(hashes: Mapping[str, str]) -> str:
 def named(data: bytes) -> str:
     """What content-addressed bytes are called: `sha256:<hex>`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def canonical(value: object) -> bytes:
+    """A value's canonical JSON (RFC 8785), in which numbers that it cannot hold are strings."""
+    return rfc8785.dumps(_exact(value))
+
+
+def of_json(value: object) -> str:
+    """The digest, `sha256:<hex>`, of a value's canonical JSON."""
+    return named(canonical(value))
+
+
+def _exact(value: object) -> Any:
+    match value:
+        case dict():
+            return {key: _exact(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_exact(one) for one in value]
+        case int() if abs(value) > _EXACT:
+            return str(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case _:
+            return value
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

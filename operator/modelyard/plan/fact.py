@@ -27,6 +27,8 @@ class Waits(enum.StrEnum):
 
     BY_ITSELF = "by itself"
     FOR_A_PERSON = "for a person"
+    FOR_APPROVAL = "for approval"
+    """People are asked: everything else holds, or comes before."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

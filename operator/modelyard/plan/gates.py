@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import itertools
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from modelyard import api
+from modelyard.api import meta, promotion
 from modelyard.api import model as model_api
-from modelyard.api import modelversion, promotion
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, world
+from modelyard.plan import approvals, documentation, fact, metric, prerequisite, success, world
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Case:
-    """One version that wants one stage."""
-
-    world: world.World
-    stage: str
-    version: str
-    rollback: bool = False
-
-    @property
-    def subject(self) -> api.ModelVersion | None:
-        """The version that is to be promoted."""
-        return self.world.versions.get(self.version)
-
-    @property
-    def demands(self) -> model_api.Gates:
-        """The gates of the stage."""
-        declared = self.world.stage(self.stage)
-        return (declared.gates if declared else None) or model_api.Gates()
+_APPROVALS: Final = "approvals/"
+MESSAGE: Final = 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,163 +26,160 @@ class Verdict:
     held: fact.Held | None
     message: str
 
+    @property
+    def asks_people(self) -> bool:
+        """Whether it is about approvals."""
+        return self.name.startswith(_APPROVALS)
+
     def row(self) -> promotion.GateStatus:
         """As `status.gates` shows it."""
-        return promotion.GateStatus(name=self.name, passed=self.held is None, message=self.held.message if self.held else self.message)
+        message = self.held.message if self.held else self.message
+        return promotion.GateStatus(name=self.name, passed=self.held is None, message=message[:MESSAGE])
 
 
-def model_is_active(case: Case, now: datetime.datetime) -> fact.Held | None:
+def has_succeeded_in_the_stages_before(case: prerequisite.Case, now: datetime.datetime) -> prerequisite.Found:
     del now
-    model = case.world.model
-    if model is None:
-        return fact.Held(Reason.MODEL_MISSING, f"the Model {case.world.name} does not exist yet; apply it, and this goes on")
-    if model.spec.lifecycle == model_api.ModelLifecycle.RETIRED:
-        return _person(Reason.MODEL_RETIRED, f"the Model {case.world.name} is Retired: nothing is promoted any more")
-    return None
-
-
-def stage_is_declared(case: Case, now: datetime.datetime) -> fact.Held | None:
-    del now
-    if case.world.model is None or case.world.stage(case.stage):
-        return None
-    names = ", ".join(stage.name for stage in case.world.stages())
-    return _person(Reason.STAGE_MISSING, f"the Model {case.world.name} has no stage {case.stage}; it has {names}")
-
-
-def strategy_is_supported(case: Case, now: datetime.datetime) -> fact.Held | None:
-    del now
-    declared = case.world.stage(case.stage)
-    serving = declared.serving if declared else None
-    if serving is None:
-        return None
-    if serving.strategy in {model_api.Strategy.CANARY, model_api.Strategy.BLUE_GREEN}:
-        message = f"the stage {case.stage} asks for the strategy {serving.strategy}, which this release does not have: use RollingUpdate or Recreate"
-        return _person(Reason.STRATEGY_NOT_SUPPORTED, message)
-    if serving.analysis:
-        message = f"the stage {case.stage} declares an analysis, which this release cannot judge: remove it, or keep the stage waiting"
-        return _person(Reason.GATE_NOT_SUPPORTED, message)
-    return None
-
-
-def version_is_ready(case: Case, now: datetime.datetime) -> fact.Held | None:
-    del now
-    subject = case.subject
-    called = f"{case.world.name}-{case.version}"
-    if subject is None:
-        return fact.Held(Reason.VERSION_MISSING, f"the ModelVersion {called} does not exist yet; apply it, and this goes on")
-    phase = subject.status.phase
-    if subject.spec.lifecycle == modelversion.VersionLifecycle.RETIRED or phase == api.VersionPhase.REUSED:
-        return _person(Reason.VERSION_RETIRED, f"the ModelVersion {called} is {phase or subject.spec.lifecycle}: nothing promotes it")
-    if subject.spec.lifecycle == modelversion.VersionLifecycle.DEPRECATED and not case.rollback:
-        return _person(Reason.VERSION_RETIRED, f"the ModelVersion {called} is Deprecated: set spec.lifecycle to Active to promote it")
-    verified = fact.find(subject.status.conditions, "Verified")
-    if phase == api.VersionPhase.QUARANTINED:
-        return _person(
-            Reason.QUARANTINED, f"the ModelVersion {called} is Quarantined: {verified.message if verified else 'its bytes changed'}"
-        )
-    if phase == api.VersionPhase.FAILED:
-        return _person(
-            Reason.VERSION_NOT_READY, f"the ModelVersion {called} is Failed: {verified.message if verified else ''}".rstrip(": ")
-        )
-    if verified and verified.status == api.ConditionStatus.TRUE and subject.status.artifact:
-        return None
-    return fact.Held(
-        Reason.VERSION_NOT_READY,
-        f"the ModelVersion {called} is {phase or 'Pending'}: {verified.message if verified else 'not verified yet'}",
-    )
-
-
-def succeeded_in_the_stages_before(case: Case, now: datetime.datetime) -> fact.Held | None:
-    del now
-    missing = [stage for stage in case.demands.after or [] if not has_succeeded(case.world, stage, case.version)]
+    after = case.demands.after or []
+    missing = [stage for stage in after if case.version not in success.standing(case.world, stage)]
     if not missing:
-        return None
+        return f"{case.version} has Succeeded in {', '.join(after)}, and was not undone since"
     return fact.Held(Reason.WAITING_FOR_STAGE, f"{case.version} has not Succeeded in {', '.join(missing)} yet; it waits for that")
 
 
-def stage_is_not_frozen(case: Case, now: datetime.datetime) -> fact.Held | None:
+def has_served_long_enough(case: prerequisite.Case, now: datetime.datetime) -> prerequisite.Found:
+    """In every stage of `after`: since when it serves is the ledger's word; where nothing serves, since when it has Succeeded there."""
+    asked = case.demands.served_for or datetime.timedelta()
+    waits = [held for stage in case.demands.after or [] if (held := _served_too_short(case, stage, asked, now))]
+    if not waits:
+        return f"{case.version} has served {meta.write_duration(asked)} in {', '.join(case.demands.after or [])}"
+    gone = next((held for held in waits if held.waits == fact.Waits.FOR_A_PERSON), None)
+    return gone or max(waits, key=lambda held: held.until or datetime.datetime.max.replace(tzinfo=datetime.UTC))
+
+
+def _served_too_short(case: prerequisite.Case, stage: str, asked: datetime.timedelta, now: datetime.datetime) -> fact.Held | None:
+    declared, stands = case.world.stage(stage), case.world.stands(stage)
+    if declared is not None and declared.serving is not None:
+        served = case.world.served.get((stage, case.version), world.Served())
+        if served.total(now) >= asked:
+            return None
+        until = served.since + asked - datetime.timedelta(seconds=served.seconds) if served.since else None
+    else:
+        since = success.standing(case.world, stage).get(case.version)
+        if since and now >= since + asked:
+            return None
+        until = since + asked if since else None
+    wish = f"{case.version} must have served {meta.write_duration(asked)} in {stage}"
+    if until:
+        return fact.Held(Reason.SERVED_TOO_SHORT, f"{wish}: it has from {_moment(until)} on, if it stays there", until=until)
+    if case.version == stands.current or case.version not in success.standing(case.world, stage):
+        return fact.Held(Reason.SERVED_TOO_SHORT, f"{wish}, and does not serve there yet: it waits for that")
+    return prerequisite.person(Reason.SERVED_TOO_SHORT, f"{wish}, and serves there no more: promote it there again")
+
+
+def metric_is_good_enough(case: prerequisite.Case, now: datetime.datetime, gate: model_api.MetricGate) -> prerequisite.Found:
+    del now
+    return metric.judge(case.world, case.stage, case.version, gate)
+
+
+def evidence_is_there(case: prerequisite.Case, now: datetime.datetime, kind: model_api.EvidenceType) -> prerequisite.Found:
+    """The type is present, and the bytes of all evidence are verified as it is declared now."""
+    del now
+    wanted = case.wanted
+    if wanted is None:
+        return fact.Held(Reason.VERSION_MISSING, f"the evidence is looked at once the ModelVersion {case.world.name}-{case.version} exists")
+    there = [one.name for one in wanted.spec.evidence or [] if one.type == kind]
+    if not there:
+        message = f"the ModelVersion {case.world.name}-{case.version} has no {kind}: who may attest adds one to spec.evidence"
+        return prerequisite.person(Reason.EVIDENCE_MISSING, message)
+    named = f"the {kind} {', '.join(there)}"
+    if documentation.evidence_is_verified(wanted):
+        by = case.world.registrants.get(case.version)
+        return f"{named}" + (f", declared by {by}," if by else "") + " is there, and its bytes are verified"
+    found = fact.find(wanted.status.conditions, "EvidenceVerified")
+    if found and found.status == api.ConditionStatus.FALSE and found.observed_generation == wanted.metadata.generation:
+        message = f"{named} does not count while the version's evidence is not verified: {found.message}; upload the right bytes"
+        return prerequisite.person(Reason.EVIDENCE_NOT_VERIFIED, message)
+    return fact.Held(Reason.EVIDENCE_NOT_VERIFIED, f"{named} is there, and its bytes are not verified yet; it waits for that")
+
+
+def documentation_is_complete(case: prerequisite.Case, now: datetime.datetime) -> prerequisite.Found:
+    del now
+    model, wanted = case.world.model, case.wanted
+    if model is None or wanted is None:
+        return fact.Held(Reason.VERSION_MISSING, "the documentation is looked at once the Model and the ModelVersion exist")
+    tier = documentation.tier(model)
+    missing = documentation.missing(documentation.File(model, wanted, verified=documentation.evidence_is_verified(wanted)))
+    if not missing:
+        return f"everything that the tier {tier} demands is there"
+    return prerequisite.person(
+        Reason.DOCUMENTATION_INCOMPLETE,
+        f"the tier {tier} demands what is missing: {'; '.join(missing)}; what can never be added needs another version",
+    )
+
+
+def stage_is_not_frozen(case: prerequisite.Case, now: datetime.datetime) -> prerequisite.Found:
     declared = case.world.stage(case.stage)
     frozen = declared.frozen if declared else None
     if frozen is None or (frozen.until and frozen.until <= now):
-        return None
-    until = f" until {frozen.until.isoformat()}" if frozen.until else "; it ends when spec.stages[].frozen is removed"
+        return "the stage is not frozen"
+    until = f" until {_moment(frozen.until)}" if frozen.until else "; it ends when spec.stages[].frozen is removed"
     return fact.Held(Reason.FROZEN, f"the stage {case.stage} is frozen ({frozen.reason}){until}", until=frozen.until)
 
 
-def no_gate_is_declared_that_cannot_be_judged(case: Case, now: datetime.datetime) -> fact.Held | None:
-    del now
-    demands = case.demands
-    declared = {
-        "servedFor": demands.served_for,
-        "metrics": demands.metrics,
-        "evidence": demands.evidence,
-        "documentation": demands.documentation,
-        "approvals": demands.approvals,
-    }
-    unknown = [gate for gate, value in declared.items() if value]
-    if not unknown:
-        return None
-    message = f"the stage {case.stage} declares {', '.join(unknown)}, which this release cannot judge: it holds rather than pass unchecked"
-    return _person(Reason.GATE_NOT_SUPPORTED, message)
+def enough_people_approved(case: prerequisite.Case) -> Iterator[Verdict]:
+    """A row for each approval gate; they are judged together, as a person counts for one only."""
+    gates = case.demands.approvals or []
+    if case.promotion is None:
+        unasked = fact.Held(Reason.AWAITING_APPROVAL, "people are asked once there is a Promotion", fact.Waits.FOR_APPROVAL)
+        yield from (Verdict(f"{_APPROVALS}{gate.name}", unasked, "") for gate in gates)
+        return
+    for one in approvals.count(case.world, case.promotion, gates, case.subject):
+        agree = f"{len(one.people)} of {one.required} approved" + (f" ({', '.join(one.people)})" if one.people else "")
+        notes = "".join(f"; {words}" for words in one.others)
+        held: fact.Held | None = None
+        if not case.promotion.spec.requested_by:
+            message = f"{one.gate}: nobody knows who asked, as spec.requestedBy is absent: create the Promotion anew, and the API server fills it in"
+            held = prerequisite.person(Reason.REQUESTER_UNKNOWN, message)
+        elif not one.holds:
+            more = f"{max(one.lacks, 0)} more needed of those who may approve models/{case.stage}/{one.gate}"
+            message = f"{one.gate}: {agree}, {more}{notes}"
+            held = fact.Held(Reason.AWAITING_APPROVAL, message, fact.Waits.FOR_APPROVAL)
+        yield Verdict(f"{_APPROVALS}{one.gate}", held, f"{agree}{notes}")
 
 
-def has_succeeded_here_before(case: Case, now: datetime.datetime) -> fact.Held | None:
-    del now
-    if any(done.spec.version == case.version for done in successes(case.world, case.stage)):
-        return None
-    message = f"{case.version} never Succeeded in {case.stage}: a rollback goes back to a version that has; promote it instead"
-    return _person(Reason.WAITING_FOR_STAGE, message)
+def _demanded(case: prerequisite.Case) -> Iterator[tuple[str, prerequisite.Gate]]:
+    """What the stage declares, approvals aside."""
+    demands, declared = case.demands, case.world.stage(case.stage)
+    if demands.after:
+        yield "after", has_succeeded_in_the_stages_before
+    if demands.served_for:
+        yield "servedFor", has_served_long_enough
+    for gate in demands.metrics or []:
+        yield f"metrics/{gate.name}", functools.partial(metric_is_good_enough, gate=gate)
+    for kind in demands.evidence or []:
+        yield f"evidence/{kind}", functools.partial(evidence_is_there, kind=kind)
+    if demands.documentation:
+        yield "documentation", documentation_is_complete
+    if declared and declared.frozen:
+        yield "frozen", stage_is_not_frozen
 
 
-_ALWAYS: Sequence[tuple[str, fact.Check[Case], str]] = (
-    ("model", model_is_active, "the Model is Active"),
-    ("stage", stage_is_declared, "the stage is declared"),
-    ("version", version_is_ready, "the version is Ready: every byte is verified"),
-    ("strategy", strategy_is_supported, "the stage's strategy is one of this release"),
-)
-_FORWARD: Sequence[tuple[str, fact.Check[Case], str]] = (
-    ("after", succeeded_in_the_stages_before, "the version has Succeeded in the stages before"),
-    ("frozen", stage_is_not_frozen, "the stage is not frozen"),
-    ("supported", no_gate_is_declared_that_cannot_be_judged, "every declared gate can be judged"),
-)
-_BACKWARD: Sequence[tuple[str, fact.Check[Case], str]] = (("rollback", has_succeeded_here_before, "the version has Succeeded here before"),)
-
-
-def judge(case: Case, now: datetime.datetime) -> tuple[Verdict, ...]:
+def judge(case: prerequisite.Case, now: datetime.datetime) -> tuple[Verdict, ...]:
     """Every gate of the stage for this version, in the order in which they are shown."""
-    checks = [*_ALWAYS, *(_BACKWARD if case.rollback else _FORWARD)]
-    return tuple(Verdict(name, check(case, now), sentence) for name, check, sentence in checks)
+    asked = [*prerequisite.ALWAYS, *([("rollback", prerequisite.has_succeeded_here_before)] if case.rollback else _demanded(case))]
+    found = ((name, gate(case, now)) for name, gate in asked)
+    verdicts = [Verdict(name, one, "") if isinstance(one, fact.Held) else Verdict(name, None, one) for name, one in found]
+    return (*verdicts, *(() if case.rollback else enough_people_approved(case)))
 
 
-def worst(verdicts: Sequence[Verdict]) -> fact.Held | None:
-    """What holds it: something only a person can mend comes before what heals by itself."""
+_WORST: Final = (fact.Waits.FOR_A_PERSON, fact.Waits.BY_ITSELF, fact.Waits.FOR_APPROVAL)
+
+
+def worst(verdicts: Iterable[Verdict]) -> fact.Held | None:
+    """What holds it: what only a person can mend comes first, then what heals by itself; people are asked when nothing else is left."""
     held = [verdict.held for verdict in verdicts if verdict.held]
-    return next((one for one in held if one.waits == fact.Waits.FOR_A_PERSON), held[0] if held else None)
+    return min(held, key=lambda one: _WORST.index(one.waits), default=None)
 
 
-def successes(seen: world.World, stage: str) -> list[api.Promotion]:
-    """The promotions that Succeeded in a stage, the latest last; Superseded ones among them, since those had succeeded."""
-    done = [
-        one
-        for one in seen.promotions
-        if one.spec.stage == stage and (found := fact.find(one.status.conditions, "Succeeded")) and found.status == api.ConditionStatus.TRUE
-    ]
-    return sorted(done, key=lambda one: (one.status.finished_at or one.status.started_at or now_unknown(), world.order(one)))
-
-
-def has_succeeded(seen: world.World, stage: str, version: str) -> bool:
-    """Whether a version has Succeeded in a stage and was not undone there since."""
-    if seen.stands(stage).current == version:
-        return True
-    done = successes(seen, stage)
-    undone = {one.metadata.uid for one, after in itertools.pairwise(done) if after.spec.rollback and after.spec.version != one.spec.version}
-    return any(one.spec.version == version and one.metadata.uid not in undone for one in done)
-
-
-def now_unknown() -> datetime.datetime:
-    """A time before all others, for what was never dated."""
-    return datetime.datetime.min.replace(tzinfo=datetime.UTC)
-
-
-def _person(reason: Reason, message: str) -> fact.Held:
-    return fact.Held(reason, message, fact.Waits.FOR_A_PERSON)
+def _moment(time: datetime.datetime) -> str:
+    return time.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

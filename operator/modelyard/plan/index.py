@@ -7,15 +7,14 @@ few records that came after.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import rfc8785
-
-from modelyard.plan import ledger
+from modelyard.plan import canonical, ledger
 from modelyard.plan.ledger import Action
 
+FORMAT: Final = "modelyard.dev/index/v1"
+"""Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 RECENT: Final = 512
 """Ids of facts that are remembered: far more than can be under way when an operator dies."""
 
@@ -37,6 +36,8 @@ class Version:
     manifest: str | None = None
     verified: int | None = None
     deleted: bool = False
+    other: str = ""
+    """uid of an object that has the name now and means something else: Reused. It changes nothing of what the name means."""
     lifecycle: str = "Active"
     facts: list[int] = dataclasses.field(default_factory=list)
     """Numbers of the records that tell of it, rising."""
@@ -81,6 +82,8 @@ class Index:
     """Of the Model."""
     spec: str | None = None
     """Snapshot of the Model's spec as it was last."""
+    generation: int = 0
+    """The Model's metadata.generation that had it."""
     deleted: bool = False
     retired: bool = False
     versions: dict[str, Version] = dataclasses.field(default_factory=dict)
@@ -89,11 +92,13 @@ class Index:
     served: dict[str, dict[str, Span]] = dataclasses.field(default_factory=dict)
     """By stage, by version."""
     succeeded: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """By stage: the versions that Succeeded there, in order; a rollback takes away what it undid."""
+    """By stage: the versions that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
+    accepted: list[list[Any]] = dataclasses.field(default_factory=list)
+    """[kind, sequence, head] of the flaws that people accepted."""
     recent: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, record: ledger.Record) -> None:
-        """Fold the next record in."""
+        """Fold the next record in; nothing that `ledger.read` takes can be too odd for it."""
         self.sequence = record.sequence
         for one in record.facts:
             _FOLDS.get(one.action, _ignore)(self, record, one)
@@ -116,23 +121,35 @@ class Index:
 
     def dump(self) -> bytes:
         """Canonical JSON."""
-        return rfc8785.dumps(dataclasses.asdict(self))
+        return canonical.dumps({"format": FORMAT} | dataclasses.asdict(self))
 
     @classmethod
     def load(cls, data: bytes) -> Index:
         """What `dump` made.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: it is something else, or of another release that folds differently.
         """
         try:
-            raw = json.loads(data)
+            raw = canonical.loads(data)
+            if raw.pop("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT}")
             served = {stage: {version: Span(**span) for version, span in spans.items()} for stage, spans in raw.pop("served").items()}
             versions = {name: Version(**one) for name, one in raw.pop("versions").items()}
             promotions = {name: Promotion(**one) for name, one in raw.pop("promotions").items()}
-            return cls(served=served, versions=versions, promotions=promotions, **raw)
-        except (KeyError, TypeError, AttributeError) as error:
+            found = cls(served=served, versions=versions, promotions=promotions, **raw)
+            again = found.dump()
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no index: {error}") from None
+        if again != data:
+            raise ValueError("no index: not canonical")
+        return found
+
+
+def _text(one: ledger.Fact, name: str) -> str:
+    """A text of a fact's detail; empty when there is none."""
+    value = one.detail.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _ignore(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -141,42 +158,46 @@ def _ignore(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
 
 def _model(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     del record
-    index.uid, index.spec = one.subject.uid, one.digest
+    index.uid, index.spec, index.generation = one.subject.uid, one.digest, one.subject.generation
     index.deleted = index.retired = False
 
 
 def _rules(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     del record
-    index.spec = one.digest
+    index.spec, index.generation = one.digest, one.subject.generation
 
 
 def _registered(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
-    name = one.detail["version"]
+    name = _text(one, "version")
     was = index.versions.get(name)
-    if was and was.digest:  # once Ready: another object of that name changes nothing of what the name means
-        was.uid, was.deleted = one.subject.uid, False
-        was.facts.append(record.sequence)
+    if was and was.digest:  # once Ready, a name means the same for ever
+        _version(index, record, one)
+        if was.spec_digest != _text(one, "specDigest"):
+            was.other = one.subject.uid
+            return
+        was.uid, was.registrant, was.spec = one.subject.uid, one.actor.name, one.digest or was.spec
+        was.deleted, was.other, was.lifecycle = False, "", "Active"  # another lifecycle is a fact of its own
         return
     index.versions[name] = Version(
         one.subject.uid,
         record.sequence,
         registrant=one.actor.name,
         spec=one.digest or "",
-        spec_digest=one.detail["specDigest"],
+        spec_digest=_text(one, "specDigest"),
         facts=[record.sequence],
     )
 
 
 def _version(index: Index, record: ledger.Record, one: ledger.Fact) -> Version | None:
     """The version that a fact is about, which now has one more record."""
-    known = index.versions.get(str(one.detail.get("version") or ""))
+    known = index.versions.get(_text(one, "version"))
     if known and (not known.facts or known.facts[-1] != record.sequence):
         known.facts.append(record.sequence)
     return known
 
 
 def _changed(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
-    if known := _version(index, record, one):
+    if (known := _version(index, record, one)) and known.uid == one.subject.uid:
         known.spec = one.digest or known.spec
         known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
 
@@ -191,7 +212,7 @@ def _retired(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
 def _verified(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _version(index, record, one):
         known.digest = known.digest or one.digest
-        known.manifest = one.detail.get("manifest") or known.manifest
+        known.manifest = _text(one, "manifest") or known.manifest
         known.verified = known.verified or record.sequence
 
 
@@ -203,8 +224,11 @@ def _deleted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     if one.subject.kind == "Model":
         index.deleted = True
     elif one.subject.kind == "ModelVersion":
-        if (known := _version(index, record, one)) and known.uid == one.subject.uid:
+        known = _version(index, record, one)
+        if known and known.uid == one.subject.uid:
             known.deleted = True
+        elif known and known.other == one.subject.uid:
+            known.other = ""
     elif asked := index.promotions.get(one.subject.name):
         asked.deleted = True
         asked.facts.append(record.sequence)
@@ -216,8 +240,8 @@ def _requested(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
         return
     index.promotions[one.subject.name] = Promotion(
         one.subject.uid,
-        one.detail["version"],
-        one.detail["stage"],
+        _text(one, "version"),
+        _text(one, "stage"),
         requester=one.actor.name,
         rollback=bool(one.detail.get("rollback")),
         spec=one.digest or "",
@@ -229,7 +253,7 @@ def _approval(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     if (known := index.promotions.get(one.subject.name)) is None:
         return
     known.facts.append(record.sequence)
-    user, gate = one.actor.name, one.detail["gate"]
+    user, gate = one.actor.name, _text(one, "gate")
     known.approvals = [said for said in known.approvals if said[:2] != [user, gate]]
     known.approvals.append([user, gate, str(one.action), one.digest, bool(one.detail.get("counts", True))])
 
@@ -243,16 +267,23 @@ def _granted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
 
 def _ended(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     _version(index, record, one)
-    detail = one.detail
+    phase, stage, version = (_text(one, name) for name in ("phase", "stage", "version"))
     if known := index.promotions.get(one.subject.name):
-        known.phase, known.reason, known.message = detail["phase"], detail["reason"], detail["message"]
+        known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
         known.ended = ledger.write_time(record.time)
         known.facts.append(record.sequence)
-    if detail["phase"] == "Succeeded":
-        here = index.succeeded.setdefault(detail["stage"], [])
-        if known and known.rollback and here and here[-1] != detail["version"]:
-            here.pop()
-        here.append(detail["version"])
+    if phase == "Succeeded":
+        here = index.succeeded.get(stage, [])
+        undone = here[-1] if known and known.rollback and here and here[-1] != version else None
+        index.succeeded[stage] = [*(one for one in here if one not in {undone, version}), version]
+
+
+def _accepted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    del record
+    flaws = one.detail.get("flaws")
+    for flaw in flaws if isinstance(flaws, list) else ():
+        if isinstance(flaw, dict):
+            index.accepted.append([flaw.get("kind"), flaw.get("sequence"), flaw.get("head")])
 
 
 _LIFECYCLE: Final = {Action.DEPRECATED: "Deprecated", Action.REACTIVATED: "Active", Action.RETIRED: "Retired"}
@@ -276,5 +307,6 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.RECOVERED: _told_of_version,
     Action.GRANTED: _granted,
     Action.ENDED: _ended,
+    Action.ACCEPTED: _accepted,
 }
 """What each action means for the index; the others mean nothing for it."""

@@ -10,11 +10,13 @@ import dataclasses
 import datetime
 import enum
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 import rfc8785
+
+from modelyard.plan import canonical
+from modelyard.plan import digest as digests
 
 FORMAT: Final = "modelyard.dev/ledger/v1"
 OPERATOR: Final = "_operator"
@@ -64,6 +66,10 @@ class Action(enum.StrEnum):
     ENDED = "Ended", "A promotion ended. detail: version, stage, phase, reason, message."
     ROLLOUT = "Rollout", "A template changed without a promotion, or was put back. detail: version, stage, template, why."
     SERVING = "Serving", "The versions that may get traffic changed: see the record's state. detail: stage, serves."
+    DECOMMISSIONED = (
+        "Decommissioned",
+        "A stage stands for nothing any more: its Model was retired, or it was removed. detail: stage, version, why.",
+    )
     COLLECTED = "Collected", "Bytes of retired versions were deleted. detail: version, objects (key, versionId)."
     # the chain itself
     ACCEPTED = "Accepted", "A person accepted a chain that was found tampered with or behind. detail: flaws, reason."
@@ -138,10 +144,13 @@ def fact(
     digest: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> Fact:
-    """A fact with its id: the sha256 of action, uid, and generation or `step`, never of a time, so that told twice it is the same fact."""
+    """A fact with its id: the sha256 of action, uid, and generation or `step`, never of a time, so that told twice it is the same fact.
+
+    What JSON cannot hold exactly is made `canonical.plain`: nothing that happened is beyond recording.
+    """
     told = subject.generation if step is None else step
     name = hashlib.sha256(rfc8785.dumps([str(action), subject.uid, told])).hexdigest()
-    return Fact(name, action, actor, subject, digest, detail or {})
+    return Fact(name, action, dataclasses.replace(actor, name=canonical.plain(actor.name)), subject, digest, canonical.plain(detail or {}))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,6 +172,11 @@ class StageState:
     digest: str | None = None
     since: datetime.datetime | None = None
     serves: tuple[Share, ...] = ()
+    previous: str | None = None
+    template: str | None = None
+    """What it serves, rendered, as `blobs/` has it."""
+    source: str | None = None
+    """sha256 of the stage's `serving` that it was rendered from."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -193,7 +207,8 @@ class Chain:
     def sequence(self, key: str) -> int | None:
         """The number of the record that is there; None when it is none of this chain's."""
         name = key.removeprefix(self.prefix).removesuffix(".json")
-        return int(name) if self.key(int(name) if name.isascii() and name.isdigit() else 0) == key else None
+        number = int(name) if len(name) == _DIGITS and name.isascii() and name.isdigit() else 0
+        return number if number and self.key(number) == key else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -256,7 +271,7 @@ def read(data: bytes) -> Record:
         ValueError: it is something else, not canonical, or of a format that this release does not know; says what.
     """
     try:
-        raw = json.loads(data)
+        raw = canonical.loads(data)
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']!r}, not {FORMAT}")
         pointer = raw["index"]
@@ -270,10 +285,12 @@ def read(data: bytes) -> Record:
             state=tuple(_load_state(one) for one in raw["state"]),
             index=Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
         )
-        canonical = write(record)
+        again = write(record)
     except (KeyError, TypeError, AttributeError, UnicodeError, RecursionError, rfc8785.CanonicalizationError) as error:
         raise ValueError(f"it is no record: {type(error).__name__} {error}") from None
-    if canonical != data:
+    if what := _unsound(record):
+        raise ValueError(f"it is no record: {what} is not what it should be")
+    if again != data:
         raise ValueError("it is not canonical JSON, or has fields that no record has")
     return record
 
@@ -285,12 +302,15 @@ def named(data: bytes) -> str:
 
 def write_time(moment: datetime.datetime) -> str:
     """UTC with microseconds, always as long: `2026-10-03T14:00:02.000000Z`; sorts as text."""
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(datetime.UTC).isoformat(timespec='microseconds').removesuffix('+00:00')}Z"
 
 
 def read_time(text: str) -> datetime.datetime:
     """What `write_time` wrote; raises ValueError for anything else."""
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.UTC)
+    found = datetime.datetime.fromisoformat(text) if text.endswith("Z") else None
+    if found is None or write_time(found) != text:
+        raise ValueError(f"{text!a} is no time as 2026-10-03T14:00:02.000000Z")
+    return found
 
 
 def dump_fact(one: Fact) -> dict[str, Any]:
@@ -319,11 +339,57 @@ def load_fact(raw: Mapping[str, Any]) -> Fact:
 
 
 def _dump_state(one: StageState) -> dict[str, Any]:
-    serves = [{"version": s.version, "digest": s.digest, "weight": s.weight, "since": write_time(s.since)} for s in one.serves]
-    since = write_time(one.since) if one.since else None
-    return {"name": one.name, "current": one.current, "digest": one.digest, "since": since, "serves": serves}
+    return {
+        "name": one.name,
+        "current": one.current,
+        "digest": one.digest,
+        "since": write_time(one.since) if one.since else None,
+        "previous": one.previous,
+        "template": one.template,
+        "source": one.source,
+        "serves": [{"version": s.version, "digest": s.digest, "weight": s.weight, "since": write_time(s.since)} for s in one.serves],
+    }
 
 
 def _load_state(raw: Mapping[str, Any]) -> StageState:
-    serves = tuple(Share(s["version"], s["digest"], s["weight"], read_time(s["since"])) for s in raw["serves"])
-    return StageState(raw["name"], raw["current"], raw["digest"], read_time(raw["since"]) if raw["since"] else None, serves)
+    return StageState(
+        name=raw["name"],
+        current=raw["current"],
+        digest=raw["digest"],
+        since=read_time(raw["since"]) if raw["since"] else None,
+        previous=raw["previous"],
+        template=raw["template"],
+        source=raw["source"],
+        serves=tuple(Share(s["version"], s["digest"], s["weight"], read_time(s["since"])) for s in raw["serves"]),
+    )
+
+
+def _unsound(record: Record) -> str | None:
+    """Which field holds something of another type: canonical JSON alone would let `"sequence": true` pass."""
+    texts = [record.chain.registry, record.chain.namespace, record.chain.model]
+    numbers = [record.sequence, record.term]
+    digested = [record.prev]
+    if record.index:
+        numbers.append(record.index.sequence)
+        digested.append(record.index.digest)
+    for one in record.facts:
+        texts += [one.id, one.actor.name, one.subject.kind, one.subject.name, one.subject.uid]
+        texts += [] if one.digest is None else [one.digest]
+        numbers.append(one.subject.generation)
+    for state in record.state:
+        texts += [
+            state.name,
+            *(value for value in (state.current, state.digest, state.previous, state.template, state.source) if value is not None),
+        ]
+        for share in state.serves:
+            texts += [share.version, *([] if share.digest is None else [share.digest])]
+            numbers.append(share.weight)
+    if not all(isinstance(value, str) for value in texts):
+        return "a name"
+    if not all(type(value) is int and value >= 0 for value in numbers) or record.sequence < 1:
+        return "a number"
+    if not all(value is None or (isinstance(value, str) and digests.DIGEST.fullmatch(value)) for value in digested):
+        return "prev or index"
+    if not all(isinstance(one.detail, dict) for one in record.facts):
+        return "a detail"
+    return None

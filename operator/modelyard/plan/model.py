@@ -11,7 +11,7 @@ from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, precedence, promotion, serving, stage
+from modelyard.plan import fact, precedence, promotion, restoring, retirement, serving, specs, stage
 from modelyard.plan import world as seen
 
 
@@ -30,6 +30,8 @@ class Plan:
     """All wishes, not only new ones: applying the same again costs nothing and puts back what was changed by hand."""
     remove: tuple[str, ...] = ()
     """Stages whose serving objects are to go."""
+    restore: tuple[restoring.Lost, ...] = ()
+    """What the cluster lost and the ledger still has."""
     create: tuple[tuple[str, str], ...] = ()
     """(stage, version) that autoPromote asks for."""
     events: tuple[fact.Event, ...] = ()
@@ -38,20 +40,24 @@ class Plan:
 
 def decide(world: seen.World, now: datetime.datetime) -> Plan:
     """What this model should do next."""
-    turns = [stage.take(world, name, now) for name in _names(world)]
-    questions = (*dry_runs(world), *(question for turn in turns for question in turn.ask))
+    asked, before = world.promotions, world.model
+    if held := restoring.behind(world):
+        world = dataclasses.replace(world, withheld=world.withheld or held)
+    world = restoring.with_ledgers_stages(world)
+    gone = () if world.withheld else restoring.lost(world)
+    world = dataclasses.replace(world, promotions=tuple(promotion.as_recorded(one, world.past, now) for one in asked))
+    names = _names(world)
+    turns = retirement.turns(world, names) if retirement.asked(world) else [stage.take(world, name, now) for name in names]
+    questions = (*dry_runs(world), *_snapshots(world), *(question for turn in turns for question in turn.ask))
     if open_questions := tuple(question for question in dict.fromkeys(questions) if question not in world.answers):
         return Plan(ask=open_questions)
-    told = [one for turn in turns for one in turn.told]
-    promotions = {one.promotion.metadata.name: promotion.status(one, now) for one in told}
-    changed = {one.promotion.metadata.name for one in told if promotions[one.promotion.metadata.name] != one.promotion.status}
-    events = tuple(event for one in told if one.promotion.metadata.name in changed for event in promotion.events(one))
+    told = {one.promotion.metadata.name: one for turn in turns for one in turn.told}
+    promotions = {one.metadata.name: _told(world, one, told.get(one.metadata.name), now) for one in world.promotions}
+    changed = {one.metadata.name: promotions[one.metadata.name] for one in asked if promotions[one.metadata.name] != one.status}
+    events = tuple(event for name, one in told.items() if name in changed for event in promotion.events(one))
     times = [turn.again for turn in turns if turn.again is not None]
-    plan = Plan(
-        promotions={name: status for name, status in promotions.items() if name in changed},
-        events=events,
-        again=max(min(times), datetime.timedelta(seconds=1)) if times else None,
-    )
+    events = (*events, *restoring.happened(world, gone))
+    plan = Plan(promotions=changed, restore=gone, events=events, again=max(min(times), datetime.timedelta(seconds=1)) if times else None)
     if world.model is None:
         return plan
     stages = [turn.status for turn in turns if world.stage(turn.status.name)]
@@ -60,11 +66,47 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
     return dataclasses.replace(
         plan,
         claims=dict(_claims(world, stages, now)),
-        status=status if status != world.model.status else None,
+        status=status if before is None or status != before.status else None,
         serve=wishes,
-        remove=tuple(sorted(set(world.deployments) - {wish.stage for wish in wishes})),
+        remove=tuple(sorted({*world.deployments, *world.services} - {wish.stage for wish in wishes})),
         create=tuple((turn.status.name, turn.auto) for turn in turns if turn.auto),
         events=(*events, *_model_events(world.model, status)),
+    )
+
+
+def _told(world: seen.World, one: api.Promotion, told: promotion.Told | None, now: datetime.datetime) -> promotion_api.PromotionStatus:
+    """The whole status of one promotion, whether or not anything is said to it."""
+    status = promotion.status(told, now) if told else one.status
+    return status if world.withheld else status.model_copy(update={"recorded": specs.recorded(one)})
+
+
+def _snapshots(world: seen.World) -> list[seen.Snapshot]:
+    """What the ledger has of the specs that have changed since."""
+    if world.withheld:
+        return []
+    kept = [one.status.recorded for one in (world.model, *world.promotions) if one and one.status.recorded and _is_newer(one)]
+    return [seen.Snapshot(one.spec) for one in kept if one]
+
+
+def _is_newer(one: api.Model | api.Promotion) -> bool:
+    return one.status.recorded is not None and one.status.recorded.generation < one.metadata.generation
+
+
+def ended(world: seen.World, plan: Plan) -> bool:
+    """Whether this decision ends a rollout, or what a stage serves: something may be left over."""
+    if world.model is None:
+        return False
+    moving = {one.name for one in (plan.status or world.model.status).stages or [] if one.rollout}
+    return bool(plan.remove) or any(one.rollout and one.name not in moving for one in world.model.status.stages or [])
+
+
+def at_rest(world: seen.World, plan: Plan) -> bool:
+    """Whether every stage runs what it stands for, and nothing else is on its way."""
+    if world.model is None or plan.remove:
+        return False
+    found = [(wish, world.deployments.get(wish.stage)) for wish in plan.serve]
+    return all(one and one.complete and one.template == wish.template for wish, one in found) and not any(
+        one.rollout for one in (plan.status or world.model.status).stages or []
     )
 
 
@@ -77,6 +119,8 @@ def _names(world: seen.World) -> list[str]:
 
 def dry_runs(world: seen.World) -> list[seen.DryRun]:
     """What the API server is asked about each template that is declared now."""
+    if retirement.asked(world):
+        return []
     return [
         seen.DryRun(declared.name, serving.source(declared.serving))
         for declared in world.stages()
@@ -110,7 +154,7 @@ def _claims(
     """A version is claimed before its first pod and released after its last."""
     wanted: dict[str, dict[str, modelversion.StageState]] = {}
     for pod in world.pods:
-        wanted.setdefault(pod.version, {})[pod.stage] = modelversion.StageState.SERVING
+        wanted.setdefault(pod.version, {})[pod.stage] = modelversion.StageState.ROLLING
     for stands in stages:
         declared = world.stage(stands.name)
         serves = declared is not None and declared.serving is not None
@@ -124,7 +168,6 @@ def _claims(
         after = []
         for name, state in sorted(wanted.get(version, {}).items()):
             was = before.get(name)
-            # A pod alone keeps a claim as it was; only the stage's own word changes it.
             after.append(
                 was if was and was.state == state else modelversion.StageClaim(name=name, state=state, since=now.replace(microsecond=0))
             )
@@ -140,14 +183,22 @@ def _status(
     generation = world.model.metadata.generation
     return model_api.ModelStatus(
         observed_generation=generation,
-        conditions=fact.settle(was.conditions, _conditions(world, turns, stages), generation, now),
+        conditions=fact.settle(was.conditions, _conditions(world, turns, stages) | _policies(world), generation, now),
         versions=_counts(world),
         stages=[_with_serving(world, stands) for stands in stages],
         ledger=was.ledger,
+        recorded=was.recorded if world.withheld else specs.recorded(world.model),
     )
 
 
 def _conditions(world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[model_api.StageStatus]) -> dict[str, fact.State]:
+    if world.withheld:
+        said = fact.Fact(world.withheld.reason, world.withheld.message)
+        if world.withheld.waits == fact.Waits.BY_ITSELF:
+            return {"Ready": fact.State.unknown(said)}
+        return {"Ready": fact.State.false(said), "Stalled": fact.State.true(said.reason, said.message)}
+    if retirement.asked(world):
+        return retirement.conditions(world, stages)
     broken = [answer for question, answer in world.answers.items() if isinstance(question, seen.DryRun) and isinstance(answer, fact.Fact)]
     live = set(_wishes(world, stages))
     broken += [why for wish, why in world.refused.items() if wish in live]
@@ -159,7 +210,18 @@ def _conditions(world: seen.World, turns: Sequence[stage.Turn], stages: Sequence
         message = f"the changed template of {', '.join(one.name for one in moving)} is being rolled out"
         said = fact.Fact(Reason.ROLLING_OUT, message)
         return {"Ready": fact.State.false(said), "Reconciling": fact.State.true(said.reason, said.message)}
-    return {"Ready": fact.State.true(Reason.READY, "every stage is as it is asked to be")}
+    fine = "every stage is as it is asked to be"
+    if old := retirement.outdated(world.versions, stages):
+        return {"Ready": fact.State.true(Reason.SERVES_DEPRECATED, f"{fine}; {old}: promote another version there")}
+    return {"Ready": fact.State.true(Reason.READY, fine)}
+
+
+def _policies(world: seen.World) -> dict[str, fact.State]:
+    """Told of a Model that asks people: while the policies are not effective, nobody knows who said what."""
+    asks = any(one.gates and one.gates.approvals for one in world.stages())
+    if world.unguarded is None or world.unguarded.reason != Reason.POLICIES_MISSING or not asks:
+        return {}
+    return {"PoliciesMissing": fact.State.true(world.unguarded.reason, world.unguarded.message)}
 
 
 def _counts(world: seen.World) -> model_api.VersionCounts:
@@ -182,11 +244,21 @@ def _with_serving(world: seen.World, stands: model_api.StageStatus) -> model_api
 
 def _model_events(model: api.Model, status: model_api.ModelStatus) -> Iterator[fact.Event]:
     was, now = fact.find(model.status.conditions, "Ready"), fact.find(status.conditions, "Ready")
-    if now and (was is None or (was.status, was.reason) != (now.status, now.reason)) and (was or now.status != api.ConditionStatus.TRUE):
-        yield fact.happened(model, Reason(now.reason), now.message, warning=fact.find(status.conditions, "Stalled") is not None)
+    warns = now is not None and now.reason == Reason.SERVES_DEPRECATED
+    news = now and (was is None or (was.status, was.reason) != (now.status, now.reason) or (warns and was.message != now.message))
+    if now and news and (was or warns or now.status != api.ConditionStatus.TRUE):
+        stalled = fact.find(status.conditions, "Stalled") is not None
+        yield fact.happened(model, Reason(now.reason), now.message, warning=stalled or warns)
+    missing = fact.find(status.conditions, "PoliciesMissing")
+    if missing and fact.find(model.status.conditions, "PoliciesMissing") is None:
+        yield fact.happened(model, Reason(missing.reason), missing.message, warning=True)
     before = {one.name: one for one in model.status.stages or []}
     for stands in status.stages or []:
         old = before.get(stands.name)
         if stands.current and (old is None or old.current != stands.current):
             came = f" (was {old.current})" if old and old.current else ""
             yield fact.happened(model, Reason.SUCCEEDED, f"{stands.name} stands for {stands.current}{came}")
+    standing = {stands.name for stands in status.stages or [] if stands.current}
+    for name, old in before.items():
+        if old.current and name not in standing:
+            yield fact.happened(model, Reason.DECOMMISSIONED, f"{name} is taken down; it stood for {old.current}")

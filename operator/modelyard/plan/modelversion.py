@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 from collections.abc import Mapping
 from typing import Final
-
-import rfc8785
 
 from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import modelversion
-from modelyard.api.modelversion import VersionLifecycle, VersionPhase
+from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, inspection
+from modelyard.plan import digest, documentation, fact, index, inspection, lifecycle, specs
 
 CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
 """`checkedAt` is written at least this often while nothing changes; each recheck would be a write for nothing."""
@@ -61,6 +58,8 @@ class World:
     """The answer to the plan's question; a Fact: the world did not answer."""
     evidence: Mapping[str, inspection.EvidenceResult | fact.Fact] | None = None
     """By name; None: not asked for yet."""
+    past: index.Version | None = None
+    """What the ledger knows of this name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,13 +102,29 @@ def endpoint_is_allowed(world: World, now: datetime.datetime) -> fact.Held | Non
     return fact.Held(Reason.ENDPOINT_NOT_ALLOWED, message, fact.Waits.FOR_A_PERSON)
 
 
-CHECKS: Final = (model_exists, uri_is_below_the_models_storage, endpoint_is_allowed)
+def name_means_what_it_meant(world: World, now: datetime.datetime) -> fact.Held | None:
+    del now
+    past = world.past
+    if past is None or past.digest is None or past.spec_digest == spec_digest(world.version):
+        return None
+    message = (
+        f"{world.version.metadata.name} was verified before with other immutable fields, so its name can never mean this: "
+        "register these under another version"
+    )
+    return fact.Held(Reason.REUSED, message, fact.Waits.FOR_A_PERSON)
+
+
+CHECKS: Final = (name_means_what_it_meant, model_exists, uri_is_below_the_models_storage, endpoint_is_allowed)
 
 
 def decide(world: World, now: datetime.datetime) -> Plan:
     """What this version should do next."""
-    if held := fact.first(CHECKS, world, now):
+    held = fact.first(CHECKS, world, now)
+    if lifecycle.at_rest(world.version):
+        return _rest(world, now, held)
+    if held:
         phase = VersionPhase.FAILED if held.waits == fact.Waits.FOR_A_PERSON else VersionPhase.PENDING
+        phase = VersionPhase.REUSED if held.reason == Reason.REUSED else phase
         return _tell(world, now, phase, fact.State.false(held), memory=Memory())
     if world.proof is None:
         due = _due(world)
@@ -117,6 +132,18 @@ def decide(world: World, now: datetime.datetime) -> Plan:
             return _unchanged(world, now, due - now)
         return dataclasses.replace(_show_verifying(world, now), ask=True, full=_full(world, now))
     return _judge(world, now, world.proof)
+
+
+def _rest(world: World, now: datetime.datetime, held: fact.Held | None) -> Plan:
+    """A Retired version keeps what was last known of its bytes; nobody looks at them again."""
+    before = fact.find(world.version.status.conditions, "Verified")
+    if held and held.reason == Reason.REUSED:
+        verified = fact.State.false(held)
+    elif before and before.status != api.ConditionStatus.UNKNOWN:
+        verified = fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
+    else:
+        verified = fact.State.unknown(fact.Fact(Reason.RETIRED, "it was Retired before this was known, and is not looked at any more"))
+    return _tell(world, now, VersionPhase.RETIRED, verified, memory=Memory())
 
 
 def request(world: World, *, full: bool) -> inspection.Request:
@@ -128,7 +155,7 @@ def request(world: World, *, full: bool) -> inspection.Request:
         address=world.address,
         uri=artifact.uri,
         below=_storage(world).uri,
-        expected=artifact.digest or (was.digest if was else None),
+        expected=artifact.digest or (was.digest if was else None) or (world.past.digest if world.past else None),
         previous=was.manifest if was else None,
         full=full,
         pinned=bool(world.version.status.stages),
@@ -146,7 +173,7 @@ def evidence_requests(world: World) -> dict[str, inspection.EvidenceRequest]:
 
 def spec_digest(version: api.ModelVersion) -> str:
     """sha256 of the canonical JSON (RFC 8785) of the part of the spec that can never change."""
-    return f"sha256:{hashlib.sha256(rfc8785.dumps(version.immutable())).hexdigest()}"
+    return digest.of_json(version.immutable())
 
 
 def _storage(world: World) -> model_api.Storage:
@@ -177,9 +204,11 @@ def _judge(world: World, now: datetime.datetime, proof: inspection.Result | fact
         kept = VersionPhase.PENDING if phase == VersionPhase.VERIFYING else phase
         return _tell(world, now, kept, fact.State.unknown(proof), memory=world.memory)
     if isinstance(proof, inspection.Found):
-        return _found(world, now, proof, dataclasses.replace(memory, looks=0, differs=None, differs_since=None))
+        # Evidence that is not there yet is an upload in progress as well: a stage may be waiting for it.
+        looks = 0 if _all_proven(world) else memory.looks + 1
+        return _found(world, now, proof, dataclasses.replace(memory, looks=looks, differs=None, differs_since=None))
     message = proof.message
-    if was:
+    if was or (world.past and world.past.digest):
         changed = fact.Fact(Reason.CHANGED, f"{message}; it was verified before, so it is quarantined until the right bytes are back")
         return _tell(
             world, now, VersionPhase.QUARANTINED, fact.State.false(changed), memory=dataclasses.replace(memory, looks=memory.looks + 1)
@@ -211,6 +240,8 @@ def _found(world: World, now: datetime.datetime, found: inspection.Found, memory
         verified_at=moment if read_now or was is None else was.verified_at,
         checked_at=moment if read_now or stale or was is None else was.checked_at,
         seconds=round(found.seconds, 3) if read_now or was is None else was.seconds,
+        held=was.held if was else None,
+        hold_message=was.hold_message if was else None,
     )
     message = f"{found.files} file{'s' if found.files != 1 else ''}, {_size(found.bytes)}, every byte read: {found.digest}"
     return _tell(world, now, VersionPhase.READY, fact.State.true(Reason.VERIFIED, message), memory=memory, artifact=artifact)
@@ -227,44 +258,57 @@ def _tell(
 ) -> Plan:
     """The status that says so, the Event if it is news, and when to look again."""
     was = world.version.status
-    shown = _by_lifecycle(world.version.spec.lifecycle, phase)
+    shown = lifecycle.shown(world.version, phase)
+    wanted = lifecycle.conditions(world.version, shown, _conditions(world, shown, verified))
     generation = world.version.metadata.generation
     status = modelversion.ModelVersionStatus(
         observed_generation=generation,
         phase=shown,
-        conditions=fact.settle(was.conditions, _conditions(world, shown, verified), generation, now),
+        conditions=fact.settle(was.conditions, wanted, generation, now),
         artifact=artifact or was.artifact,
         spec_digest=was.spec_digest or (spec_digest(world.version) if artifact else None),
         stages=was.stages,
+        recorded=specs.recorded(world.version),
+        unrecorded=was.unrecorded,
     )
     again = max(_due(dataclasses.replace(world, memory=memory)) - now, datetime.timedelta(seconds=1)) if memory.checked else None
     return Plan(status=status, memory=memory, events=_events(world, status), again=again)
 
 
-def _by_lifecycle(lifecycle: VersionLifecycle | None, phase: VersionPhase) -> VersionPhase:
-    """When several hold: Retired before Quarantined before Deprecated."""
-    if lifecycle == VersionLifecycle.RETIRED:
-        return VersionPhase.RETIRED
-    return VersionPhase.DEPRECATED if lifecycle == VersionLifecycle.DEPRECATED and phase == VersionPhase.READY else phase
+def withheld(world: World, trouble: fact.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
+    """What to say instead while the ledger does not answer: nothing is known to have changed."""
+    was = world.version.status
+    before = {one.type: fact.State(one.status, fact.Fact(Reason(one.reason), one.message)) for one in was.conditions}
+    kept = {kind: state for kind, state in before.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
+    wanted = {"Ready": fact.State.unknown(trouble), "Verified": fact.State.unknown(trouble), **kept}
+    generation = world.version.metadata.generation
+    return was.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": was.phase or VersionPhase.PENDING,
+            "conditions": fact.settle(was.conditions, wanted, generation, now),
+        }
+    )
 
 
 def _conditions(world: World, phase: VersionPhase, verified: fact.State) -> dict[str, fact.State]:
     wanted = {"Ready": _ready(phase, verified), "Verified": verified}
-    if evidence := _evidence(world, verified):
+    evidence = _evidence(world, verified)
+    if evidence:
         wanted["EvidenceVerified"] = evidence
+    if world.model:
+        wanted["DocumentationComplete"] = _documentation(world.model, world.version, evidence)
     if verified.status == api.ConditionStatus.UNKNOWN:
         return wanted
     if phase in {VersionPhase.PENDING, VersionPhase.VERIFYING}:
         wanted["Reconciling"] = fact.State.true(verified.fact.reason, verified.fact.message)
-    if phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED}:
+    if phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED, VersionPhase.REUSED}:
         wanted["Stalled"] = fact.State.true(verified.fact.reason, verified.fact.message)
     return wanted
 
 
 def _ready(phase: VersionPhase, verified: fact.State) -> fact.State:
-    if phase in {VersionPhase.DEPRECATED, VersionPhase.RETIRED}:
-        return fact.State.true(Reason.READY, f"{phase}, as it is asked to be")
-    if phase == VersionPhase.READY:
+    if phase in {VersionPhase.READY, VersionPhase.DEPRECATED}:
         return (
             fact.State.true(Reason.READY, "verified: every byte was read and hashed")
             if verified.status == api.ConditionStatus.TRUE
@@ -295,6 +339,23 @@ def _evidence(world: World, verified: fact.State) -> fact.State | None:
     return fact.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
 
 
+def _all_proven(world: World) -> bool:
+    proven = world.evidence or {}
+    return all(isinstance(proven.get(one.name), inspection.Proven) for one in world.version.spec.evidence or [])
+
+
+def _documentation(model: api.Model, version: api.ModelVersion, evidence: fact.State | None) -> fact.State:
+    """Whether everything that the Model's tier demands is there; evidence counts once it is verified."""
+    proven = evidence is not None and evidence.status == api.ConditionStatus.TRUE
+    tier = documentation.tier(model)
+    missing = documentation.missing(documentation.File(model, version, verified=proven))
+    if missing:
+        return fact.State.false(
+            fact.Fact(Reason.DOCUMENTATION_INCOMPLETE, f"the tier {tier} demands what is missing: {'; '.join(missing)}")
+        )
+    return fact.State.true(Reason.DOCUMENTATION_COMPLETE, f"everything that the tier {tier} demands is there")
+
+
 def _show_verifying(world: World, now: datetime.datetime) -> Plan:
     """What to show when looking takes long: a first look is Verifying; a later one changes nothing."""
     if world.version.status.artifact:
@@ -313,23 +374,24 @@ def _unchanged(world: World, now: datetime.datetime, again: datetime.timedelta) 
         return Plan(status=was, memory=world.memory, again=again)
     verified = fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
     phase = was.phase or VersionPhase.PENDING
-    if phase in {VersionPhase.DEPRECATED, VersionPhase.RETIRED}:
-        phase = VersionPhase.READY if before.status == api.ConditionStatus.TRUE else VersionPhase.QUARANTINED
+    if phase == VersionPhase.DEPRECATED:  # only what is Ready shows as Deprecated
+        phase = VersionPhase.READY
     return dataclasses.replace(_tell(world, now, phase, verified, memory=world.memory), again=again)
 
 
 def _events(world: World, status: modelversion.ModelVersionStatus) -> tuple[fact.Event, ...]:
     """An Event when the phase or what is known of the bytes changed."""
-    was = world.version.status
+    was, told = world.version.status, lifecycle.events(world.version, status)
     before, after = fact.find(was.conditions, "Verified"), fact.find(status.conditions, "Verified")
-    if after is None or (before and (before.reason, before.status) == (after.reason, after.status) and was.phase == status.phase):
-        return ()
+    same = before and after and (before.reason, before.status) == (after.reason, after.status)
+    if after is None or (same and (told or was.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
+        return told
     if before is None and status.phase == VersionPhase.PENDING:
-        return ()  # everything starts by waiting; that is no news
+        return told  # everything starts by waiting; that is no news
     warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
     recovered = was.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
     message = f"recovered: {after.message}" if recovered else after.message
-    return (fact.happened(world.version, Reason(after.reason), message, warning=warning),)
+    return (fact.happened(world.version, Reason(after.reason), message, warning=warning), *told)
 
 
 def _size(count: int) -> str:

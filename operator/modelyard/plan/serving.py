@@ -11,8 +11,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import rfc8785
-
 from modelyard import api
 from modelyard.api import meta
 from modelyard.api import model as model_api
@@ -57,7 +55,7 @@ class Blueprint:
 
 def source(serving: model_api.Serving) -> str:
     """sha256 of what the user wrote and the pods run: two equal ones need no rollout."""
-    return _sha256(rfc8785.dumps({"template": serving.template, "port": serving.port}))
+    return _sha256(digest.canonical({"template": serving.template, "port": serving.port}))
 
 
 def files(manifest: bytes) -> bytes:
@@ -94,12 +92,22 @@ def render(blueprint: Blueprint) -> bytes:
         "template": _template(blueprint, config),
         "version": blueprint.version,
     }
-    return rfc8785.dumps(document)
+    return digest.canonical(document)
 
 
 def name(rendered: bytes) -> str:
     """`sha256:…` of a rendered document."""
     return _sha256(rendered)
+
+
+def config(rendered: bytes) -> str:
+    """The name of the ConfigMap that a rendered document's pods fetch by."""
+    return str(json.loads(rendered)["config"])
+
+
+def config_maps(pod: Mapping[str, Any]) -> set[str]:
+    """The ConfigMaps that a pod's spec mounts."""
+    return {volume["configMap"]["name"] for volume in _list(pod, "volumes") if volume.get("configMap")}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

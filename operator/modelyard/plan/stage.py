@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
-from typing import Final
 
 from modelyard import api
-from modelyard.api import meta
 from modelyard.api import model as model_api
-from modelyard.api import promotion as promotion_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, gates, precedence, promotion, serving
+from modelyard.plan import fact, grant, promotion, rollout, serving, success
 from modelyard.plan import world as seen
-
-RETRY = datetime.timedelta(seconds=15)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,20 +27,13 @@ class Turn:
     again: datetime.timedelta | None = None
 
 
-NOTHING: Final = fact.Fact(Reason.PROGRESSING, "")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Progress:
-    done: bool = False
-    expired: bool = False
-    said: fact.Fact = NOTHING
-    again: datetime.timedelta | None = None
-
-
 def take(world: seen.World, name: str, now: datetime.datetime) -> Turn:
     """What this stage should do next."""
-    was = world.stands(name)
+    turn = _take(world, world.stands(name), now)
+    return dataclasses.replace(turn, told=(*turn.told, *_over(world, turn)))
+
+
+def _take(world: seen.World, was: model_api.StageStatus, now: datetime.datetime) -> Turn:
     if was.promotion:
         turn = _go_on(world, was, was.promotion, now)
     elif was.rollout:
@@ -76,7 +63,9 @@ def _go_on(world: seen.World, was: model_api.StageStatus, holds: model_api.Stage
     if holder.spec.abort:
         back = f"; {was.current} serves on" if was.current else ""
         return _ended(was, holder, Phase.ABORTED, fact.Fact(Reason.ABORTED, f"spec.abort was set{back}"))
-    progress = _judge(world, was, now, paused=bool(holder.spec.paused))
+    progress = rollout.judge(world, was, now, paused=bool(holder.spec.paused))
+    if progress.done and world.withheld and not holder.spec.rollback:
+        return _cannot_succeed_now(world, was, holder, world.withheld, now)
     if progress.done:
         finished = _finished(world, was, holder, now)
         said = fact.Fact(Reason.SUCCEEDED, f"{was.name} stands for {version}")
@@ -95,6 +84,17 @@ def _go_on(world: seen.World, was: model_api.StageStatus, holds: model_api.Stage
     return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, progress.said),), again=progress.again)
 
 
+def _cannot_succeed_now(
+    world: seen.World, was: model_api.StageStatus, holder: api.Promotion, why: fact.Held, now: datetime.datetime
+) -> Turn:
+    """Its pods are there, but that the stage stands for it cannot be recorded; a rollback does not wait for that."""
+    if grant.rollback_is_due(world, was, now):
+        said = fact.Fact(Reason.SUPERSEDED, f"a rollback was asked for before {was.name} stood for {holder.spec.version}")
+        return Turn(_released(was), (promotion.Told(holder, Phase.SUPERSEDED, said),))
+    said = fact.Fact(Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {was.name} stands for it waits to be recorded")
+    return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, said, trouble=why),), again=rollout.RETRY)
+
+
 def _ended(was: model_api.StageStatus, holder: api.Promotion, phase: Phase, said: fact.Fact) -> Turn:
     return Turn(_released(was), (promotion.Told(holder, phase, said),))
 
@@ -102,7 +102,7 @@ def _ended(was: model_api.StageStatus, holder: api.Promotion, phase: Phase, said
 def _supersede(world: seen.World, name: str, holder: api.Promotion) -> tuple[promotion.Told, ...]:
     """What the stage stood for before, it does no more."""
     said = fact.Fact(Reason.SUPERSEDED, f"{holder.spec.version} was granted {name} later")
-    older = [one for one in gates.successes(world, name) if one.status.phase == Phase.SUCCEEDED and one.metadata.uid != holder.metadata.uid]
+    older = [one for one in success.of(world, name) if one.status.phase == Phase.SUCCEEDED and one.metadata.uid != holder.metadata.uid]
     return tuple(promotion.Told(one, Phase.SUPERSEDED, said) for one in older)
 
 
@@ -133,92 +133,40 @@ def _stood_for(world: seen.World, was: model_api.StageStatus) -> model_api.Servi
     return model_api.ServingStatus(deployment=f"{world.name}-{was.name}", template=was.rollout.template, source=was.rollout.source)
 
 
-def _judge(world: seen.World, was: model_api.StageStatus, now: datetime.datetime, *, paused: bool) -> _Progress:
-    """How far the stage's Deployment is with what is being rolled out."""
-    rollout = was.rollout
-    declared = world.stage(was.name)
-    if declared is None:
-        return _Progress(expired=True, said=fact.Fact(Reason.STAGE_MISSING, f"the stage {was.name} was removed from the Model"))
-    if rollout is None or rollout.template is None or declared.serving is None:
-        return _Progress(done=True)
-    deployment = world.deployments.get(was.name)
-    if deployment and deployment.template == rollout.template and deployment.complete:
-        return _Progress(done=True)
-    for wish, why in world.refused.items():
-        if wish.template == rollout.template:
-            return _Progress(expired=True, said=why)
-    if paused:
-        return _Progress(said=fact.Fact(Reason.PAUSED, "spec.paused is set: set it to false to go on, or spec.abort to go back"))
-    deadline = declared.serving.progress_deadline or model_api.DEFAULT_PROGRESS_DEADLINE
-    trouble = next((pod.trouble for pod in world.pods if pod.stage == was.name and pod.version == rollout.version and pod.trouble), None)
-    because = f": {trouble}" if trouble else ""
-    if now >= rollout.since + deadline:
-        written = f"not available within {_spoken(deadline)}{because}"
-        return _Progress(expired=True, said=fact.Fact(Reason.DEADLINE_EXCEEDED, written))
-    begun = deployment is not None and deployment.template == rollout.template and deployment.settled
-    counted = (
-        f"{deployment.updated} of {deployment.desired} pods started, {deployment.available} available"
-        if deployment and begun
-        else "starting"
-    )
-    return _Progress(said=fact.Fact(Reason.ROLLING_OUT, f"{rollout.version}: {counted}{because}"), again=rollout.since + deadline - now)
+def _over(world: seen.World, turn: Turn) -> list[promotion.Told]:
+    """Those whose end was told, and whose spec changed since: it is told again, of the generation that is now."""
+    spoken_to = _spoken_to(turn)
+    return [
+        promotion.Told(one, one.status.phase, fact.Fact(Reason(ready.reason), ready.message))
+        for one in world.promotions
+        if one.spec.stage == turn.status.name and one.status.phase and one.status.phase.is_terminal
+        if one.metadata.uid not in spoken_to and one.status.observed_generation != one.metadata.generation
+        if (ready := fact.find(one.status.conditions, "Ready"))
+    ]
 
 
 # --- those who want it
 
 
 def _others_wait(world: seen.World, turn: Turn, now: datetime.datetime) -> Turn:
-    """Who holds the stage is not disturbed; the others are judged, and wait."""
     holds = turn.status.promotion
     by = f"{holds.name} ({holds.version})" if holds else "a changed template"
-    wait = fact.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {turn.status.name}; this goes on after it")
-    told = []
-    for one in _unfinished(world, turn):
-        verdicts = gates.judge(_case(world, one), now)
-        told.append(_aborted(one) or promotion.held(one, verdicts, gates.worst(verdicts) or wait))
-    return dataclasses.replace(turn, told=(*turn.told, *told))
+    return dataclasses.replace(turn, told=(*turn.told, *grant.wait(world, turn.status, _spoken_to(turn), by, now)))
 
 
 def _grant(world: seen.World, turn: Turn, now: datetime.datetime) -> Turn:
-    """The latest promotion whose gates all hold is granted the stage; those before it are superseded, the others wait."""
-    told: list[promotion.Told] = []
-    granted: api.Promotion | None = None
-    for one in sorted(_unfinished(world, turn), key=seen.order, reverse=True):
-        if aborted := _aborted(one):
-            told.append(aborted)
-            continue
-        if granted:
-            told.append(
-                promotion.Told(
-                    one, Phase.SUPERSEDED, fact.Fact(Reason.SUPERSEDED, f"{granted.spec.version} was granted {turn.status.name} later")
-                )
-            )
-            continue
-        verdicts = gates.judge(_case(world, one), now)
-        why = gates.worst(verdicts) or _paused(one) or _template_invalid(world, turn.status.name)
-        if why:
-            told.append(promotion.held(one, verdicts, why))
-            continue
-        begun = _begin(world, turn.status, one.spec.version, now)
-        if isinstance(begun, seen.Question):
-            return dataclasses.replace(turn, ask=(*turn.ask, begun))
-        if isinstance(begun, fact.Fact):
-            waiting = fact.Fact(begun.reason, begun.message)
-            told.append(promotion.Told(one, Phase.PENDING, waiting, verdicts, trouble=begun))
-            turn = dataclasses.replace(turn, again=RETRY)
-            continue
-        granted = one
-        told.append(_granted(one, verdicts, begun))
-        turn = dataclasses.replace(turn, status=_held_by(turn.status, one, begun))
-    auto = None if granted or told else _automatic(world, turn.status, now)
-    again = min((held.until - now for one in told if (held := gates.worst(one.verdicts)) and held.until), default=turn.again)
-    return dataclasses.replace(turn, told=(*turn.told, *told), auto=auto, again=again)
+    choice = grant.choose(world, turn.status, _spoken_to(turn), now)
+    if choice.ask:
+        return dataclasses.replace(turn, ask=(*turn.ask, choice.ask))
+    told = (*turn.told, *choice.told)
+    if choice.granted and choice.begun:
+        return dataclasses.replace(turn, status=_held_by(turn.status, choice.granted, choice.begun), told=told, again=choice.again)
+    auto, again = (None, choice.again) if choice.told else grant.automatic(world, turn.status, now)
+    return dataclasses.replace(turn, told=told, auto=auto, again=again)
 
 
-def _granted(one: api.Promotion, verdicts: Sequence[gates.Verdict], begun: model_api.StageRollout) -> promotion.Told:
-    rollout = promotion_api.RolloutStatus(since=begun.since, template=begun.template)
-    said = fact.Fact(Reason.ROLLING_OUT, f"{begun.version} was granted {one.spec.stage}")
-    return promotion.Told(one, Phase.ROLLING_OUT, said, verdicts, rollout)
+def _spoken_to(turn: Turn) -> set[str]:
+    return {one.promotion.metadata.uid for one in turn.told}
 
 
 def _held_by(was: model_api.StageStatus, one: api.Promotion, begun: model_api.StageRollout) -> model_api.StageStatus:
@@ -229,72 +177,6 @@ def _held_by(was: model_api.StageStatus, one: api.Promotion, begun: model_api.St
 
 AUTOMATIC = f"{api.GROUP}/automatic"
 """The label on promotions that autoPromote made."""
-
-
-def _begin(
-    world: seen.World, was: model_api.StageStatus, version: str, now: datetime.datetime
-) -> model_api.StageRollout | seen.Question | fact.Fact:
-    """The rollout of a version in a stage, once it is known what that renders to."""
-    declared = world.stage(was.name)
-    since = now.replace(microsecond=0)
-    if declared is None or declared.serving is None:
-        return model_api.StageRollout(version=version, since=since)
-    source = serving.source(declared.serving)
-    question = seen.Render(was.name, version, source)
-    if question not in world.answers:
-        return question
-    answer = world.answers[question]
-    if not isinstance(answer, str):
-        return answer or fact.Fact(Reason.TEMPLATE_INVALID, "the template renders to nothing")
-    return model_api.StageRollout(version=version, template=answer, source=source, since=since)
-
-
-def _automatic(world: seen.World, was: model_api.StageStatus, now: datetime.datetime) -> str | None:
-    """The highest version that is above the current one, passes the gates, and was never asked for in this stage."""
-    declared = world.stage(was.name)
-    if declared is None or not declared.auto_promote or was.hold:
-        return None
-    asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name}
-    above = precedence.rank(was.current) if was.current else precedence.rank("")
-    for version in sorted(world.versions, key=precedence.rank, reverse=True):
-        if precedence.rank(version) <= above:
-            return None
-        if version not in asked and not gates.worst(gates.judge(gates.Case(world, was.name, version), now)):
-            return version
-    return None
-
-
-def _unfinished(world: seen.World, turn: Turn) -> list[api.Promotion]:
-    """The promotions of a stage that want it and do not hold it."""
-    spoken_to = {one.promotion.metadata.uid for one in turn.told}
-    holds = turn.status.promotion.uid if turn.status.promotion else None
-    return [
-        one
-        for one in world.promotions
-        if one.spec.stage == turn.status.name
-        and not (one.status.phase and one.status.phase.is_terminal)
-        and one.metadata.uid not in spoken_to
-        and one.metadata.uid != holds
-        and not one.metadata.deletion_timestamp
-    ]
-
-
-def _case(world: seen.World, one: api.Promotion) -> gates.Case:
-    return gates.Case(world, one.spec.stage, one.spec.version, rollback=bool(one.spec.rollback))
-
-
-def _aborted(one: api.Promotion) -> promotion.Told | None:
-    return (
-        promotion.Told(one, Phase.ABORTED, fact.Fact(Reason.ABORTED, "spec.abort was set before anything changed"))
-        if one.spec.abort
-        else None
-    )
-
-
-def _paused(one: api.Promotion) -> fact.Held | None:
-    if not one.spec.paused:
-        return None
-    return fact.Held(Reason.PAUSED, "spec.paused is set: set it to false to go on", fact.Waits.FOR_A_PERSON)
 
 
 # --- a template that changed without a promotion
@@ -310,37 +192,32 @@ def _change_template(world: seen.World, turn: Turn, now: datetime.datetime) -> T
     if stands and source in {stands.source, stands.refused}:
         message = f"stage {was.name}: the changed template did not become available and was put back; change it again"
         return dataclasses.replace(turn, trouble=fact.Fact(Reason.DEADLINE_EXCEEDED, message)) if source == stands.refused else turn
-    if _template_invalid(world, was.name):
+    if _template_invalid(world, was.name) or world.withheld:
         return turn
-    begun = _begin(world, was, was.current, now)
+    begun = rollout.begin(world, was, was.current, now)
     if isinstance(begun, seen.Question):
         return dataclasses.replace(turn, ask=(begun,))
     if isinstance(begun, fact.Fact):
-        return dataclasses.replace(turn, again=RETRY, trouble=begun)
-    return dataclasses.replace(turn, status=was.model_copy(update={"rollout": begun}), again=RETRY)
+        return dataclasses.replace(turn, again=rollout.RETRY, trouble=begun)
+    return dataclasses.replace(turn, status=was.model_copy(update={"rollout": begun}), again=rollout.RETRY)
 
 
-def _go_on_with_template(world: seen.World, was: model_api.StageStatus, rollout: model_api.StageRollout, now: datetime.datetime) -> Turn:
-    progress = _judge(world, was, now, paused=False)
+def _go_on_with_template(world: seen.World, was: model_api.StageStatus, changed: model_api.StageRollout, now: datetime.datetime) -> Turn:
+    progress = rollout.judge(world, was, now, paused=False)
     if progress.done:
         return Turn(was.model_copy(update={"rollout": None, "serving": _stood_for(world, was)}))
     if progress.expired:
         stands = was.serving or model_api.ServingStatus(deployment=f"{world.name}-{was.name}")
         return Turn(
-            was.model_copy(update={"rollout": None, "serving": stands.model_copy(update={"refused": rollout.source})}),
+            was.model_copy(update={"rollout": None, "serving": stands.model_copy(update={"refused": changed.source})}),
             trouble=progress.said,
         )
     return Turn(was, again=progress.again)
 
 
-def _template_invalid(world: seen.World, name: str) -> fact.Held | None:
-    """What the API server said when it was asked whether it would take the stage's template."""
+def _template_invalid(world: seen.World, name: str) -> bool:
+    """Whether the API server would not take what the stage's template renders to; what it said is told elsewhere."""
     declared = world.stage(name)
     if declared is None or declared.serving is None:
-        return None
-    answer = world.answers.get(seen.DryRun(name, serving.source(declared.serving)))
-    return fact.Held(answer.reason, answer.message, fact.Waits.FOR_A_PERSON) if isinstance(answer, fact.Fact) else None
-
-
-def _spoken(duration: datetime.timedelta) -> str:
-    return meta.write_duration(duration)
+        return False
+    return isinstance(world.answers.get(seen.DryRun(name, serving.source(declared.serving))), fact.Fact)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping
+from typing import Any
 
 from modelyard import api
 from modelyard.api import model as model_api
-from modelyard.plan import fact, precedence, serving
+from modelyard.plan import fact, index, ledger, precedence, serving
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Pod:
     stage: str
     version: str
     trouble: str | None = None
+    ready: bool = False
+    """It may get traffic."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +50,13 @@ class Render:
     stage: str
     version: str
     source: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The question what a spec was when the ledger last recorded it; answered with it."""
+
+    digest: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,8 +82,8 @@ class Served:
         return datetime.timedelta(seconds=self.seconds) + max(running, datetime.timedelta())
 
 
-Question = Render | DryRun
-Answer = str | fact.Fact | None
+Question = Render | DryRun | Snapshot
+Answer = str | fact.Fact | Mapping[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,10 +98,24 @@ class World:
     promotions: tuple[api.Promotion, ...]
     deployments: Mapping[str, Deployment]
     """By stage."""
+    services: frozenset[str] = frozenset()
+    """Stages that have a Service."""
     pods: tuple[Pod, ...] = ()
     answers: Mapping[Question, Answer] = dataclasses.field(default_factory=dict)
     refused: Mapping[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
     """What the API server would not take when it was last applied."""
+    past: index.Index | None = None
+    """What the ledger has of this model; None while it does not answer."""
+    first: bool = False
+    """This operator looks at the model for the first time: what happened before, it did not see happen."""
+    older: bool = False
+    """The status in the cluster is older than the ledger: an older backup was restored."""
+    terminating: bool = False
+    """The namespace is being deleted, or gone: nothing can be brought back into it."""
+    sequence: int = 0
+    """Number of the newest record when all this was seen: `past` may know more by now."""
+    state: tuple[ledger.StageState, ...] = ()
+    """What the ledger says that each stage serves."""
     served: Mapping[tuple[str, str], Served] = dataclasses.field(default_factory=dict)
     """By stage and version."""
     registrants: Mapping[str, str] = dataclasses.field(default_factory=dict)

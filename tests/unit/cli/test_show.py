@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from modelyard.cli import listing, promote, show
+from modelyard.cli import listing, output, promote, show
 
 NOW = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
 SAMPLE = pathlib.Path(__file__).parents[3] / "crds" / "samples" / "modelversion-full.yaml"
@@ -68,7 +68,7 @@ def test_a_version_is_told_in_sections() -> None:
         "status": {"phase": "Blocked", "conditions": [{"type": "Ready", "status": "False", "message": "auc is too low"}]},
     }
 
-    text = show.text(show.modelversion(full, [promotion], NOW), colour=False)
+    text = output.text(show.modelversion(full, [promotion], NOW), colour=False)
 
     assert text.startswith(SHOWN)
     for expected in (
@@ -84,7 +84,7 @@ def test_a_version_that_nobody_looked_at_yet_is_told_too() -> None:
     minimal = version()
     minimal["spec"] = {"model": "credit", "version": "2", "artifact": {"uri": "s3://models/credit/2/x", "format": "other"}}
 
-    text = show.text(show.modelversion(minimal, [], NOW), colour=False)
+    text = output.text(show.modelversion(minimal, [], NOW), colour=False)
 
     assert "not looked at yet" in text
     assert "pinned when first read (declared)" in text

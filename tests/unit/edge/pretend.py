@@ -94,6 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if asked.startswith("LIST"):
             self._list(name, query)
+        elif "versions" in query:
+            self._versions(name.strip("/"), query["prefix"])
         elif self.command == "PUT":
             self._put(name, body)
         else:
@@ -113,6 +115,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         )
         document = f"<ListBucketResult><Name>{bucket}</Name><EncodingType>url</EncodingType>{rows}{more}</ListBucketResult>"
         self.answer(200, document.encode())
+
+    def _versions(self, bucket: str, prefix: str) -> None:
+        rows = "".join(
+            f"<Version><Key>{urllib.parse.quote(name.removeprefix(f'{bucket}/'))}</Key><VersionId>{number}</VersionId><Size>{len(data)}</Size></Version>"
+            for name, kept in sorted(self.s3.objects.items())
+            if name.startswith(f"{bucket}/{prefix}")
+            for number, data in enumerate(kept, 1)
+        )
+        self.answer(200, f"<ListVersionsResult><EncodingType>url</EncodingType>{rows}</ListVersionsResult>".encode())
 
     def _put(self, name: str, body: bytes) -> None:
         if self.headers.get("If-None-Match") == "*" and name in self.s3.objects:

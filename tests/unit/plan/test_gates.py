@@ -7,47 +7,29 @@ from typing import Any
 
 import pytest
 
-from modelyard import api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, gates, world
-
-NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
-STAMP = "2026-10-01T00:00:00Z"
-
-
-def model(**stage: Any) -> api.Model:
-    stages = [{"name": "staging"}, {"name": "production", "gates": {"after": ["staging"]}, **stage}]
-    spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "stages": stages}
-    return api.Model.model_validate({"metadata": {"name": "fraud"}, "spec": spec})
-
-
-def version(name: str = "1", *, phase: str = "Ready", verified: str = "True", lifecycle: str | None = None) -> api.ModelVersion:
-    condition = {"type": "Verified", "status": verified, "reason": "Verified", "message": "why", "lastTransitionTime": STAMP}
-    proven = {"digest": "sha256:0", "files": 1, "bytes": 1, "manifest": "sha256:1", "verifiedAt": STAMP, "checkedAt": STAMP, "seconds": 1}
-    spec = {"model": "fraud", "version": name, "artifact": {"uri": "s3://models/fraud/1/", "format": "onnx"}, "lifecycle": lifecycle}
-    status = {"phase": phase, "conditions": [condition], "artifact": proven}
-    return api.ModelVersion.model_validate({"metadata": {"name": f"fraud-{name}"}, "spec": spec, "status": status})
-
-
-def promotion(name: str, stage: str, of: str = "1", *, finished: str | None = None, rollback: bool = False) -> api.Promotion:
-    status: dict[str, Any] = {}
-    if finished:
-        done = {"type": "Succeeded", "status": "True", "reason": "Succeeded", "lastTransitionTime": finished}
-        status = {"phase": "Succeeded", "conditions": [done], "finishedAt": finished}
-    spec = {"model": "fraud", "version": of, "stage": stage, "rollback": rollback}
-    return api.Promotion.model_validate(
-        {"metadata": {"name": name, "uid": name, "creationTimestamp": STAMP}, "spec": spec, "status": status}
-    )
-
-
-def seen(*promotions: api.Promotion, of: api.Model | None = None, versions: tuple[api.ModelVersion, ...] = (version(),)) -> world.World:
-    return world.World("risk", "fraud", of or model(), {one.spec.version: one for one in versions}, promotions, {})
-
+from modelyard.plan import fact, gates, prerequisite, world
+from tests.unit.plan.objects import NOW, evidence, model, promotion, seen, version
 
 IN_STAGING = promotion("a", "staging", finished="2026-10-02T00:00:00Z")
+PERSON, ITSELF = fact.Waits.FOR_A_PERSON, fact.Waits.BY_ITSELF
+SERVES = {"serving": {"port": 1, "template": {"spec": {"containers": [{"name": "s"}]}}}}
+DAY = {"gates": {"after": ["staging"], "servedFor": "24h"}}
+STANDS = {"stages": [{"name": "staging", "current": "1", "since": "2026-10-02T15:00:00Z"}]}
+
+
+def served(seconds: float = 0, since: str | None = None, version: str = "1") -> dict[str, Any]:
+    began = datetime.datetime.fromisoformat(since) if since else None
+    return {"served": {("staging", version): world.Served(seconds, began)}}
+
+
+def production(**gates: Any) -> dict[str, Any]:
+    return {"of": model(gates=gates)}
+
 
 TABLE: dict[str, tuple[world.World, Reason | None]] = {
     "all holds once it has succeeded in staging": (seen(IN_STAGING), None),
+    "it waits for the Model": (world.World("risk", "fraud", None, {"1": version()}, (), {}), Reason.MODEL_MISSING),
     "it waits for the stage before": (seen(), Reason.WAITING_FOR_STAGE),
     "it waits for the version": (seen(versions=()), Reason.VERSION_MISSING),
     "it waits for verification": (seen(IN_STAGING, versions=(version(phase="Pending", verified="False"),)), Reason.VERSION_NOT_READY),
@@ -62,16 +44,9 @@ TABLE: dict[str, tuple[world.World, Reason | None]] = {
     "a deprecated version goes nowhere new": (seen(IN_STAGING, versions=(version(lifecycle="Deprecated"),)), Reason.VERSION_RETIRED),
     "a retired version goes nowhere": (seen(IN_STAGING, versions=(version(phase="Retired", lifecycle="Retired"),)), Reason.VERSION_RETIRED),
     "a failed version needs a person": (seen(IN_STAGING, versions=(version(phase="Failed", verified="False"),)), Reason.VERSION_NOT_READY),
+    "a retired model promotes nothing": (seen(IN_STAGING, of=model(spec={"lifecycle": "Retired"})), Reason.MODEL_RETIRED),
     "a frozen stage waits": (seen(IN_STAGING, of=model(frozen={"reason": "year-end"})), Reason.FROZEN),
     "a freeze that is over does not": (seen(IN_STAGING, of=model(frozen={"reason": "x", "until": "2026-10-03T14:00:00Z"})), None),
-    "metrics cannot be judged yet": (
-        seen(IN_STAGING, of=model(gates={"after": ["staging"], "metrics": [{"name": "auc", "atLeast": 0.9}]})),
-        Reason.GATE_NOT_SUPPORTED,
-    ),
-    "approvals cannot be judged yet": (seen(IN_STAGING, of=model(gates={"approvals": [{"name": "risk"}]})), Reason.GATE_NOT_SUPPORTED),
-    "servedFor cannot be judged yet": (seen(IN_STAGING, of=model(gates={"servedFor": "24h"})), Reason.GATE_NOT_SUPPORTED),
-    "evidence cannot be judged yet": (seen(IN_STAGING, of=model(gates={"evidence": ["ModelCard"]})), Reason.GATE_NOT_SUPPORTED),
-    "documentation cannot be judged yet": (seen(IN_STAGING, of=model(gates={"documentation": True})), Reason.GATE_NOT_SUPPORTED),
     "canary is not there yet": (
         seen(IN_STAGING, of=model(serving={"port": 1, "template": {}, "strategy": "Canary"})),
         Reason.STRATEGY_NOT_SUPPORTED,
@@ -84,41 +59,183 @@ TABLE: dict[str, tuple[world.World, Reason | None]] = {
         ),
         Reason.WAITING_FOR_STAGE,
     ),
+    "a success that a rollback brought back and another took away does not count": (
+        seen(
+            promotion("y", "staging", "0", finished="2026-10-01T00:00:00Z"),
+            promotion("z", "staging", finished="2026-10-01T01:00:00Z"),
+            promotion("c", "staging", "2", finished="2026-10-01T02:00:00Z"),
+            promotion("d", "staging", finished="2026-10-01T03:00:00Z", rollback=True),
+            promotion("e", "staging", "0", finished="2026-10-01T04:00:00Z", rollback=True),
+        ),
+        Reason.WAITING_FOR_STAGE,
+    ),
     "a success before a later version counts": (seen(IN_STAGING, promotion("b", "staging", "2", finished="2026-10-03T00:00:00Z")), None),
-}
+    "a success whose rollback was deleted does not count": (
+        seen(IN_STAGING, of=model(status={"stages": [{"name": "staging", "current": "0"}]})),
+        Reason.WAITING_FOR_STAGE,
+    ),
+    "what the stage stands for has succeeded there": (seen(of=model(status=STANDS)), None),
+    "it has stood in staging for a day, which serves nothing": (
+        seen(promotion("a", "staging", finished="2026-10-02T14:03:00Z"), of=model(**DAY)),
+        None,
+    ),
+    "it has not stood in staging for a day": (
+        seen(promotion("a", "staging", finished="2026-10-02T14:03:01Z"), of=model(**DAY)),
+        Reason.SERVED_TOO_SHORT,
+    ),
+    "the stage itself knows since when, where the promotion is gone": (seen(of=model(status=STANDS, **DAY)), Reason.SERVED_TOO_SHORT),
+    "where staging serves, the ledger says how long": (
+        seen(IN_STAGING, of=model(staging=SERVES, **DAY), **served(since="2026-10-02T14:03:00+00:00")),
+        None,
+    ),
+    "where staging serves, having Succeeded long ago is not enough": (
+        seen(IN_STAGING, of=model(staging=SERVES, **DAY)),
+        Reason.SERVED_TOO_SHORT,
+    ),
+    "spans add up": (seen(IN_STAGING, of=model(staging=SERVES, **DAY), **served(82_800, "2026-10-03T13:03:00+00:00")), None),
+    "another version's time does not count": (
+        seen(IN_STAGING, of=model(staging=SERVES, **DAY), **served(1e6, version="2")),
+        Reason.SERVED_TOO_SHORT,
+    ),
+    "evidence of another type is none": (
+        seen(IN_STAGING, versions=(version(evidence=evidence("Other"), evidence_verified="True"),), **production(evidence=["ModelCard"])),
+        Reason.EVIDENCE_MISSING,
+    ),
+    "evidence that is there and verified passes": (
+        seen(versions=(version(evidence=evidence("ModelCard"), evidence_verified="True"),), **production(evidence=["ModelCard"])),
+        None,
+    ),
+    "evidence that was never looked at does not count": (
+        seen(versions=(version(evidence=evidence("ModelCard")),), **production(evidence=["ModelCard"])),
+        Reason.EVIDENCE_NOT_VERIFIED,
+    ),
+    "evidence that was added since the last look does not count": (
+        seen(
+            versions=(version(evidence=evidence("ModelCard"), evidence_verified="True", looked_at=0),), **production(evidence=["ModelCard"])
+        ),
+        Reason.EVIDENCE_NOT_VERIFIED,
+    ),
+    "evidence whose store does not answer does not count": (
+        seen(versions=(version(evidence=evidence("ModelCard"), evidence_verified="Unknown"),), **production(evidence=["ModelCard"])),
+        Reason.EVIDENCE_NOT_VERIFIED,
+    ),
+    "evidence beside another that differs does not count": (
+        seen(versions=(version(evidence=evidence("ModelCard", "Other"), evidence_verified="False"),), **production(evidence=["ModelCard"])),
+        Reason.EVIDENCE_NOT_VERIFIED,
+    ),
+    "the lowest tier wants a description": (seen(**production(documentation=True)), Reason.DOCUMENTATION_INCOMPLETE),
+    "the lowest tier wants no more": (seen(of=model(spec={"description": "d"}, gates={"documentation": True})), None),
+    "a metric that is missing": (seen(**production(metrics=[{"name": "auc", "atLeast": 0.9}])), Reason.METRIC_MISSING),
+    "a metric that is good enough": (seen(versions=(version(metrics={"auc": 0.9}),), **production(metrics=[{"name": "auc", "atLeast": 0.9}])), None),
+    "approvals that nobody asked for yet": (seen(**production(approvals=[{"name": "risk"}])), Reason.AWAITING_APPROVAL),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("sentence", TABLE)
 def test_promoting_to_production(sentence: str) -> None:
     before, expected = TABLE[sentence]
 
-    held = gates.worst(gates.judge(gates.Case(before, "production", "1"), NOW))
+    held = gates.worst(gates.judge(prerequisite.Case(before, "production", "1"), NOW))
 
     assert (held and held.reason) == expected
 
 
-def test_a_rollback_skips_freezes_and_gates_but_not_verification() -> None:
-    frozen = model(frozen={"reason": "year-end"}, gates={"approvals": [{"name": "risk"}]})
-    before = promotion("a", "production", finished=STAMP)
+WAITS: dict[str, tuple[world.World, fact.Waits, datetime.datetime | None]] = {
+    "a freeze ends by itself": (
+        seen(IN_STAGING, of=model(frozen={"reason": "x", "until": "2026-10-05T00:00:00Z"})),
+        ITSELF,
+        datetime.datetime(2026, 10, 5, tzinfo=datetime.UTC),
+    ),
+    "what serves now has served long enough at a known time": (
+        seen(IN_STAGING, of=model(staging=SERVES, **DAY), **served(3600, "2026-10-03T14:00:00+00:00")),
+        ITSELF,
+        datetime.datetime(2026, 10, 4, 13, tzinfo=datetime.UTC),
+    ),
+    "what stands there is waited for until it is seen to serve": (
+        seen(IN_STAGING, of=model(staging=SERVES, status=STANDS, **DAY)),
+        ITSELF,
+        None,
+    ),
+    "what serves there no more gets no older": (
+        seen(
+            IN_STAGING,
+            promotion("b", "staging", "2", finished="2026-10-02T20:00:00Z"),
+            of=model(staging=SERVES, status={"stages": [{"name": "staging", "current": "2"}]}, **DAY),
+            **served(72_000),
+        ),
+        PERSON,
+        None,
+    ),
+    "evidence that differs needs a person": (
+        seen(versions=(version(evidence=evidence("ModelCard"), evidence_verified="False"),), **production(evidence=["ModelCard"])),
+        PERSON,
+        None,
+    ),
+    "evidence that is being read does not": (
+        seen(versions=(version(evidence=evidence("ModelCard")),), **production(evidence=["ModelCard"])),
+        ITSELF,
+        None,
+    ),
+    "what a person must mend comes before what heals by itself": (
+        seen(**production(after=["staging"], evidence=["ModelCard"])),
+        PERSON,
+        None,
+    ),
+    "what heals by itself comes before asking people": (seen(**production(after=["staging"], approvals=[{"name": "risk"}])), ITSELF, None),
+    "metrics are not missed before the version exists": (
+        seen(IN_STAGING, versions=(), **production(metrics=[{"name": "auc", "atLeast": 0.9}], evidence=["Other"], documentation=True)),
+        ITSELF,
+        None,
+    ),
+}
 
-    assert gates.worst(gates.judge(gates.Case(seen(before, of=frozen), "production", "1", rollback=True), NOW)) is None
-    bad = seen(before, of=frozen, versions=(version(phase="Quarantined", verified="False"),))
-    held = gates.worst(gates.judge(gates.Case(bad, "production", "1", rollback=True), NOW))
+
+@pytest.mark.parametrize("sentence", WAITS)
+def test_what_is_waited_for(sentence: str) -> None:
+    before, waits, until = WAITS[sentence]
+
+    held = gates.worst(gates.judge(prerequisite.Case(before, "production", "1"), NOW))
+
     assert held is not None
-    assert held.reason == Reason.QUARANTINED
+    assert (held.waits, held.until) == (waits, until)
+
+
+def test_each_gate_has_a_row_of_its_own() -> None:
+    metrics = [{"name": "auc", "atLeast": 0.9}, {"name": "latency", "atMost": 40}]
+    asked = {"after": ["staging"], "servedFor": "1h", "metrics": metrics, "evidence": ["ModelCard"], "documentation": True}
+    asked["approvals"] = [{"name": "risk"}, {"name": "business"}]
+    before = seen(IN_STAGING, of=model(gates=asked, frozen={"reason": "year-end"}), registrants={"1": "ci@example.com"},
+                  versions=(version(metrics={"auc": 0.934}),))  # fmt: skip
+
+    rows = {one.name: one for one in (verdict.row() for verdict in gates.judge(prerequisite.Case(before, "production", "1"), NOW))}
+
+    assert list(rows)[5:] == [
+        *("after", "servedFor", "metrics/auc", "metrics/latency", "evidence/ModelCard", "documentation", "frozen"),
+        *("approvals/risk", "approvals/business"),
+    ]
+    assert rows["metrics/auc"].message == "auc 0.934, declared by ci@example.com, is at least 0.9"
+    assert [name for name, row in rows.items() if row.passed][4:] == ["template", "after", "servedFor", "metrics/auc"]
+    assert all(row.message for row in rows.values())
+
+
+def test_a_rollback_skips_freezes_gates_and_approvals_but_not_verification_or_retirement() -> None:
+    frozen = model(frozen={"reason": "year-end"}, gates={"approvals": [{"name": "risk"}], "metrics": [{"name": "auc", "atLeast": 1}]})
+    before = promotion("a", finished="2026-10-01T00:00:00Z")
+
+    def judged(one: Any) -> Reason | None:
+        case = prerequisite.Case.of(seen(before, of=frozen, versions=(one,)), promotion("r", rollback=True))
+        held = gates.worst(gates.judge(case, NOW))
+        return held and held.reason
+
+    assert judged(version()) is None
+    assert judged(version(lifecycle="Deprecated", phase="Deprecated")) is None
+    assert judged(version(phase="Quarantined", verified="False")) == Reason.QUARANTINED
+    assert judged(version(lifecycle="Retired", phase="Retired")) == Reason.VERSION_RETIRED
+    assert judged(version(phase="Reused")) == Reason.VERSION_RETIRED
 
 
 def test_a_rollback_goes_only_to_what_was_there() -> None:
-    held = gates.worst(gates.judge(gates.Case(seen(), "production", "1", rollback=True), NOW))
+    held = gates.worst(gates.judge(prerequisite.Case(seen(), "production", "1", rollback=True), NOW))
 
     assert held is not None
     assert (held.reason, held.waits) == (Reason.WAITING_FOR_STAGE, fact.Waits.FOR_A_PERSON)
-
-
-def test_what_a_person_must_mend_is_named_before_what_heals_by_itself() -> None:
-    before = seen(of=model(gates={"after": ["staging"], "approvals": [{"name": "risk"}]}))
-
-    held = gates.worst(gates.judge(gates.Case(before, "production", "1"), NOW))
-
-    assert held is not None
-    assert held.reason == Reason.GATE_NOT_SUPPORTED

@@ -10,9 +10,9 @@ import pytest
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.api.modelversion import VersionPhase
+from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, inspection, modelversion
+from modelyard.plan import fact, index, inspection, modelversion
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -183,7 +183,57 @@ def test_lifecycle_shows_over_readiness_but_not_over_quarantine() -> None:
     assert deprecated.look(FOUND).status.phase == VersionPhase.DEPRECATED
     assert deprecated.look(DIFFERS, "1h").status.phase == VersionPhase.QUARANTINED
     assert retired.look(FOUND).status.phase == VersionPhase.RETIRED
-    assert retired.look(DIFFERS, "1h").status.phase == VersionPhase.RETIRED
+
+
+def test_a_retired_version_is_never_looked_at_again_and_keeps_what_was_known() -> None:
+    life = Life()
+    life.look(FOUND)
+    spec = life.seen.version.spec.model_copy(update={"lifecycle": VersionLifecycle.RETIRED})
+    life.seen = dataclasses.replace(life.seen, version=life.seen.version.model_copy(update={"spec": spec}))
+
+    plan = modelversion.decide(life.seen, NOW + datetime.timedelta(days=30))
+
+    assert (plan.ask, plan.again) == (False, None)
+    assert (plan.status.phase, said(plan), said(plan, "Ready")) == (
+        VersionPhase.RETIRED,
+        ("True", Reason.VERIFIED),
+        ("True", Reason.RETIRED),
+    )
+    assert modelversion.decide(world(version=version(lifecycle="Retired"), model=None), NOW).status.phase == VersionPhase.RETIRED
+
+
+def test_a_store_that_does_not_answer_does_not_quarantine_what_is_deprecated() -> None:
+    life = Life(lifecycle="Deprecated")
+    life.look(FOUND)
+    life.look(fact.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
+
+    assert modelversion.decide(life.seen, life.now - datetime.timedelta(minutes=30)).status.phase == VersionPhase.DEPRECATED
+
+
+@pytest.mark.parametrize(
+    ("past", "phase"),
+    [
+        pytest.param({"digest": DIGEST, "spec_digest": "sha256:else"}, VersionPhase.REUSED, id="it meant something else"),
+        pytest.param({"digest": None, "spec_digest": "sha256:else"}, VersionPhase.READY, id="it never was Ready"),
+        pytest.param({"digest": DIGEST}, VersionPhase.READY, id="it meant the same"),
+    ],
+)
+def test_a_name_means_what_it_meant(past: dict[str, Any], phase: VersionPhase) -> None:
+    known = index.Version("u0", 1, **{"spec_digest": modelversion.spec_digest(version()), **past})
+    life = Life()
+    life.seen = dataclasses.replace(life.seen, past=known)
+
+    assert life.look(FOUND).status.phase == phase
+
+
+def test_a_name_without_a_digest_is_pinned_to_what_it_was() -> None:
+    artifact = {"uri": "s3://models/fraud/1.onnx", "format": "onnx"}
+    bare = version(artifact=artifact)
+    known = index.Version("u0", 1, digest=OTHER, spec_digest=modelversion.spec_digest(bare))
+    asked = world(version=bare, past=known, address=inspection.Address())
+
+    assert modelversion.request(asked, full=False).expected == OTHER
+    assert modelversion.decide(dataclasses.replace(asked, proof=DIFFERS), NOW).status.phase == VersionPhase.QUARANTINED
 
 
 def test_evidence_is_verified_document_by_document() -> None:
@@ -200,3 +250,30 @@ def test_the_spec_digest_is_of_what_cannot_change() -> None:
 
     assert modelversion.spec_digest(before) == modelversion.spec_digest(described)
     assert modelversion.spec_digest(before) != modelversion.spec_digest(version(training={"seed": 7}))
+
+
+def test_documentation_is_complete_or_what_is_missing_is_named() -> None:
+    life = Life()
+
+    assert said(life.look(FOUND), "DocumentationComplete") == ("False", Reason.DOCUMENTATION_INCOMPLETE)
+    described = model().model_copy(update={"spec": model().spec.model_copy(update={"description": "words"})})
+    life.seen = dataclasses.replace(life.seen, model=described)
+    assert said(life.look(FOUND, "1h"), "DocumentationComplete") == ("True", Reason.DOCUMENTATION_COMPLETE)
+
+
+def test_evidence_that_is_not_there_is_looked_for_again_soon() -> None:
+    life = Life(evidence=[{"name": "report", "type": "ValidationReport", "uri": "s3://models/fraud/e.pdf", "sha256": DIGEST}])
+
+    life.seen = dataclasses.replace(life.seen, evidence={"report": MISSING})
+    assert life.look(FOUND).again == datetime.timedelta(seconds=5)
+    life.seen = dataclasses.replace(life.seen, evidence={"report": inspection.Proven(DIGEST, 5)})
+    assert life.look(FOUND).again == LIMITS.recheck
+
+
+def test_the_spec_digest_knows_no_order_of_named_entries_and_every_integer() -> None:
+    data = [{"name": "a", "role": "Test"}, {"name": "b", "role": "Training"}]
+
+    assert modelversion.spec_digest(version(lineage={"datasets": data})) == modelversion.spec_digest(
+        version(lineage={"datasets": data[::-1]})
+    )
+    assert modelversion.spec_digest(version(training={"seed": 2**62})) != modelversion.spec_digest(version(training={"seed": 2**62 + 1}))

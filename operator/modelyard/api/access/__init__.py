@@ -1,0 +1,12 @@
+"""Who may do what, as the API server judges it: DESIGN 2.5 in CEL, a module for each kind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modelyard.api.access import cel, changes, model, modelversion, promotion, serving
+
+POLICIES: Final = (model.POLICY, modelversion.POLICY, promotion.POLICY, serving.STATUS, serving.SERVING, changes.POLICY)
+STAMPS: Final = (promotion.STAMP, changes.STAMP)
+CHANGES: Final = cel.CHANGES
+PROBE: Final = cel.PROBE

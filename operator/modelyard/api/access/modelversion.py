@@ -1,0 +1,55 @@
+"""ModelVersions: registering, attesting, lifecycle, deletion."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modelyard.api.access import cel
+from modelyard.api.policy import Check, Policy, Rule
+
+POLICY: Final = Policy(
+    "versions",
+    "ModelVersions: creating takes register, new metrics or evidence attest, lifecycle and deletion retire.",
+    (Rule(["modelversions"], ("CREATE", "UPDATE", "DELETE")),),
+    {
+        "model": "request.operation == 'CREATE' ? object.spec.model : oldObject.spec.model",
+        "ending": cel.ENDING,
+        "untried": "!has(oldObject.status) || (!has(oldObject.status.artifact) && !has(oldObject.status.specDigest))",
+        "retired": f"{cel.of('lifecycle', repr('Active'), 'oldObject')} == 'Retired' && size(oldObject.?status.?stages.orValue([])) == 0",
+        "register": cel.may("register"),
+        "retire": cel.may("retire"),
+    },
+    (
+        Check(
+            "request.operation != 'CREATE' || variables.register",
+            cel.lacks("'register versions of ' + variables.model", "register", "'models'", "publisher"),
+            cel.plain("register", "creating a ModelVersion"),
+        ),
+        Check(
+            f"request.operation != 'UPDATE' || !({cel.differs('metrics', '{}')} || {cel.differs('evidence', '[]')}) || ({cel.may('attest')})",
+            cel.lacks("'add metrics or evidence to versions of ' + variables.model", "attest", "'models'", "publisher"),
+            cel.plain("attest", "adding metrics or evidence"),
+        ),
+        Check(
+            f"request.operation != 'UPDATE' || !({cel.differs('lifecycle', repr('Active'))}) || variables.retire",
+            cel.lacks("'change the lifecycle of versions of ' + variables.model", "retire", "'models'", "owner"),
+            cel.plain("retire", "changing lifecycle"),
+        ),
+        Check(
+            "request.operation != 'DELETE' || variables.ending || variables.untried || variables.retired",
+            "'the ModelVersion ' + oldObject.metadata.name + ' was Ready once and cannot be deleted yet: set spec.lifecycle to Retired, "
+            "and wait until no stage runs it'",
+            "a version that was Ready once can be deleted only when Retired and serving nothing",
+        ),
+        Check(
+            "request.operation != 'DELETE' || variables.ending || (variables.untried && variables.register) || (variables.retired && variables.retire)",
+            cel.lacks(
+                "'delete versions of ' + variables.model",
+                "retire (or, for one that never was Ready, the verb register)",
+                "'models'",
+                "owner",
+            ),
+            cel.plain("retire", "deleting a ModelVersion"),
+        ),
+    ),
+)

@@ -1,0 +1,54 @@
+"""Writes that the policies must refuse even the operator: one for each, judged by nothing but that one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+from modelyard.api import meta
+from modelyard.api.access import cel, changes
+
+Object = dict[str, Any]
+
+FUTURE: Final = 1 << 40
+"""A generation that no object ever has: a status that claims to have seen it must be refused."""
+FORGED: Final = "1 system:modelyard-probe"
+"""A line of `modelyard.dev/changes` in a name that nobody has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Forbidden:
+    """A new object that the policy of this name must refuse."""
+
+    policy: str
+    obj: Object
+
+
+def forbidden(namespace: str, user: str) -> tuple[Forbidden, ...]:
+    """What must be refused in any namespace, sent and signed by `user`: nobody has any right to the model that is kept for this."""
+    about = {"name": cel.PROBE, "namespace": namespace, "annotations": {cel.CHANGES: changes.line(1, user)}}
+    storage = {"uri": "s3://modelyard-probe/"}
+    artifact = {"uri": "s3://modelyard-probe/0", "format": "other"}
+    labels = {cel.MODEL_LABEL: cel.PROBE, cel.STAGE_LABEL: "probe"}
+    return (
+        Forbidden("models", _ours("Model", about, {"owner": {"team": "probe"}, "storage": storage, "stages": [{"name": "probe"}]})),
+        Forbidden(
+            "versions",
+            _ours("ModelVersion", {**about, "name": f"{cel.PROBE}-0"}, {"model": cel.PROBE, "version": "0", "artifact": artifact}),
+        ),
+        Forbidden("promotions", _ours("Promotion", about, {"model": cel.PROBE, "version": "0", "stage": "probe", "requestedBy": user})),
+        Forbidden(
+            "serving",
+            {"apiVersion": "v1", "kind": "Service", "metadata": {**about, "labels": labels}, "spec": {"ports": [{"port": 80}]}},
+        ),
+    )
+
+
+def forgery(namespace: str, user: str) -> Object:
+    """A Promotion that the operator may make, signed by somebody else: it must be refused, or come back signed by the operator."""
+    about = {"name": f"{cel.PROBE}-signed", "namespace": namespace, "annotations": {cel.CHANGES: FORGED}}
+    return _ours("Promotion", about, {"model": f"{cel.PROBE}-signed", "version": "0", "stage": "probe", "requestedBy": user})
+
+
+def _ours(kind: str, about: Object, spec: Object) -> Object:
+    return {"apiVersion": meta.API_VERSION, "kind": kind, "metadata": about, "spec": spec}

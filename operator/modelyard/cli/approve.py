@@ -1,0 +1,128 @@
+"""`modelyard approve`, `reject`, `withdraw`: one person's word on one gate of a promotion, for exactly what was shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard import api
+from modelyard.api import access, meta, promotion
+from modelyard.api.access import changes
+from modelyard.api.promotion import Decision
+from modelyard.cli import outcome, output, registry, strict
+from modelyard.edge import cluster
+
+Json = dict[str, Any]
+
+_VERBS = {Decision.APPROVED: "approve", Decision.REJECTED: "reject", Decision.WITHDRAWN: "withdraw"}
+
+
+def decide(
+    server: registry.Registry,
+    name: str,
+    decision: Decision,
+    *,
+    gate: str | None,
+    comment: str | None,
+    subject: str | None,
+    asked: str | None,
+) -> None:
+    """Write one's own entry of spec.approvals.
+
+    Raises:
+        outcome.Stop: nobody is asked, something else is asked than `subject`, the gate is not known, or the API server refuses.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+    if subject is not None:
+        strict.one(meta.Digest, subject, "--subject")
+    found = server.get(cluster.PROMOTION, name, "see which there are with `kubectl get promotions`")
+    shown = subject or _subject(found)
+    gate = gate or _only_gate(found, _VERBS[decision])
+    strict.one(meta.GateName, gate, "--gate")
+    output.say(_what(found, shown))
+    written = server.patch(cluster.PROMOTION, name, lambda now, me: steps(now, me, decision, gate, comment, shown))
+    output.say(f"{decision}: gate {gate} of {name}")
+    if form is output.Form.NAME:
+        output.write(f"promotion.modelyard.dev/{name}\n")
+    elif form is not output.Form.TABLE:
+        written["metadata"].pop("managedFields", None)
+        output.write(output.document(written, form))
+
+
+def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None, shown: str) -> list[Json]:
+    """The JSON patch that writes the entry, if the Promotion still is what it was.
+
+    A server-side apply would do as well for one person; two people's applies share one field manager, and each takes the other's entry away.
+
+    Raises:
+        outcome.Stop: nobody is asked, or something else is asked than was shown.
+    """
+    _is_asked(now, decision)
+    if (current := _subject(now)) != shown:
+        raise outcome.Stop(
+            outcome.Code.NO, f"what is asked has changed meanwhile: it is {current} now, not {shown}\nlook again, and decide again"
+        )
+    spec, about = now["spec"], now["metadata"]
+    entry = {"user": me, "gate": gate, "decision": str(decision), "subject": shown} | ({"comment": comment} if comment else {})
+    generation = about["generation"]
+    # Every change of the spec makes a new generation, so this one test holds for the list's places and for its absence.
+    patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": generation}]
+    there = spec.get("approvals")
+    mine = next((at for at, one in enumerate(there or ()) if (one["user"], one["gate"]) == (me, gate)), None)
+    if not there:
+        patch.append({"op": "add", "path": "/spec/approvals", "value": [entry]})
+    elif mine is None:
+        patch.append({"op": "add", "path": "/spec/approvals/-", "value": entry})
+    else:
+        patch.append({"op": "replace", "path": f"/spec/approvals/{mine}", "value": entry})
+    notes = about.get("annotations") or {}
+    recorded = ((now.get("status") or {}).get("recorded") or {}).get("generation", 0)
+    signed = changes.added(notes.get(access.CHANGES, ""), generation, recorded, me)
+    if notes:
+        patch.append({"op": "add", "path": f"/metadata/annotations/{access.CHANGES.replace('/', '~1')}", "value": signed})
+    else:
+        patch += [
+            {"op": "test", "path": "/metadata/annotations", "value": about.get("annotations")},
+            {"op": "add", "path": "/metadata/annotations", "value": {access.CHANGES: signed}},
+        ]
+    return patch
+
+
+def _is_asked(found: Json, decision: Decision) -> None:
+    """Approvals are written while people are asked; taking one back, also while the promotion waits for something else."""
+    phase = (found.get("status") or {}).get("phase")
+    allowed = {api.Phase.AWAITING_APPROVAL} | ({api.Phase.PENDING, api.Phase.BLOCKED} if decision is Decision.WITHDRAWN else set())
+    if phase not in allowed:
+        message = f"nobody is asked: Promotion {found['metadata']['name']} is {registry.told_of(found)}"
+        raise outcome.Stop(outcome.Code.NO, f"{message}\napprovals are written while it is AwaitingApproval")
+
+
+def _subject(found: Json) -> str:
+    subject = (found.get("status") or {}).get("subject")
+    if not subject:
+        raise outcome.Stop(outcome.Code.NO, f"nobody is asked: Promotion {found['metadata']['name']} is {registry.told_of(found)}")
+    return str(subject)
+
+
+def _gates(found: Json) -> list[promotion.ApprovalStatus]:
+    return [promotion.ApprovalStatus.model_validate(one) for one in (found.get("status") or {}).get("approvals") or []]
+
+
+def _only_gate(found: Json, verb: str) -> str:
+    gates = [one.gate for one in _gates(found)]
+    if len(gates) != 1:
+        which = f"one of {', '.join(gates)}" if gates else "one of the stage's gates.approvals"
+        raise outcome.usage(f"say which gate you {verb} with --gate: {which}")
+    return gates[0]
+
+
+def _what(found: Json, shown: str) -> str:
+    """What a person puts their name to."""
+    spec = found["spec"]
+    lines = [f"{spec['model']} {spec['version']} for {spec['stage']}, asked for by {spec.get('requestedBy', 'nobody knows whom')}"]
+    lines += [f"reason: {spec['reason']}"] if spec.get("reason") else []
+    lines += [f"subject: {shown} (bytes, metadata, gates, strategy and template)"]
+    lines += [
+        f"gate {one.gate}: {output.many(one.required, 'person').replace('persons', 'people')}, approved by {', '.join(one.approved_by or ()) or 'nobody yet'}"
+        for one in _gates(found)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,214 @@
+"""Where the ledger is that is asked: an exported folder, or the operator's own bucket, as this machine reaches it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
+from typing import Final
+
+from modelyard import edge
+from modelyard.cli import address, outcome
+from modelyard.edge import archive, store
+from modelyard.plan import anchors, inspection, ledger, proof, watched
+from modelyard.plan import book as books
+
+_AT_ONCE: Final = 32
+_SYSTEM: Final = "modelyard-system"
+_ANCHORS: Final = "modelyard-anchors"
+_OPERATOR: Final = "app.kubernetes.io/name=modelyard,app.kubernetes.io/component=operator"
+_VARIABLES: Final = ("MODELYARD_BUCKET__URI", "MODELYARD_BUCKET__ENDPOINT", "MODELYARD_BUCKET__REGION", "MODELYARD_LEDGER__REGISTRY")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed about where the ledger is."""
+
+    namespace: str | None = None
+    context: str | None = None
+    folder: pathlib.Path | None = None
+    bucket: str | None = None
+    registry: str | None = None
+    endpoint: str | None = None
+    ca_file: pathlib.Path | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Archive:
+    """An opened ledger. Every method may raise edge.Unavailable, which `opened` turns into an end of the verb."""
+
+    source: archive.Source
+    registry: str
+    typed: Typed
+    threads: futures.ThreadPoolExecutor
+    place: inspection.Place | None = None
+    store: store.Store | None = None
+    """None: a folder."""
+
+    def chain(self, model: str) -> ledger.Chain:
+        """A model's chain; `_operator` is the installation's own.
+
+        Raises:
+            outcome.Stop: it is not told in which namespace, or there is none.
+        """
+        if model == ledger.OPERATOR:
+            return ledger.Chain(self.registry, "_", ledger.OPERATOR)
+        if self.typed.namespace or self.store:
+            return ledger.Chain(self.registry, self.typed.namespace or _namespace(self.typed), model)
+        found = [ledger.Chain(self.registry, name, model) for name in _namespaces(self.typed, self.registry, model)]
+        if len(found) > 1:
+            raise outcome.usage(f"{model} is in the namespaces {', '.join(one.namespace for one in found)}: give --namespace")
+        if not found:
+            raise self.nothing(model)
+        return found[0]
+
+    def book(self, chain: ledger.Chain, most: int | None = None) -> books.Book:
+        """A chain, read as far as is asked, and as if it had no more than so many records."""
+
+        def fetch(numbers: Sequence[int]) -> list[bytes | None]:
+            keys = [chain.key(number) for number in numbers]
+            if len(keys) == 1 or self.store is None:
+                return [self.source.get(key) for key in keys]
+            return list(self.threads.map(self.source.get, keys))
+
+        def blob(name: str) -> bytes | None:
+            return self.source.get(f"blobs/sha256/{name.removeprefix('sha256:')}")
+
+        found = books.Book(chain, fetch, blob)
+        return found if most is None else books.Book(chain, fetch, blob, min(most, found.last))
+
+    def model(self, name: str) -> books.Book:
+        """A model's chain, which has to have a record."""
+        found = self.book(self.chain(name))
+        if found.data(1) is None and not found.last:
+            raise self.nothing(name, found.chain.namespace)
+        return found
+
+    def operators(self) -> books.Book:
+        """The chain of the installation."""
+        return self.book(self.chain(ledger.OPERATOR))
+
+    def gaps(self) -> list[watched.Gap]:
+        """When nobody watched."""
+        return watched.gaps(self.operators().all())
+
+    def nothing(self, model: str, namespace: str = "") -> outcome.Stop:
+        """The end of a verb that found no record."""
+        where = f" of namespace {namespace}" if namespace else ""
+        hint = "check the name, --namespace and --registry"
+        return outcome.Stop(outcome.Code.NOT_FOUND, f"the ledger {self.registry} has no record of the model {model}{where}\n{hint}")
+
+
+@contextlib.contextmanager
+def opened(typed: Typed) -> Iterator[Archive]:
+    """The ledger that was typed, else that of the environment's or the cluster's operator.
+
+    Raises:
+        outcome.Stop: it cannot be found or reached.
+    """
+    with futures.ThreadPoolExecutor(_AT_ONCE, "ledger") as threads:
+        if typed.folder is not None:
+            yield _folder(typed, threads)
+            return
+        known = _known(typed)
+        uri = typed.bucket or known.get("MODELYARD_BUCKET__URI") or ""
+        place = inspection.place(uri)
+        if place is None or not place.is_prefix:
+            raise outcome.usage(f"{uri or 'the bucket'}: name the operator's own bucket like s3://modelyard/, ending in `/`")
+        asked = address.of(None, typed.endpoint or _endpoint(known), ca_file=typed.ca_file)
+        if asked.region is None and known.get("MODELYARD_BUCKET__REGION"):
+            asked = dataclasses.replace(asked, region=known["MODELYARD_BUCKET__REGION"])
+        client = store.Store(asked)
+        name = typed.registry or known.get("MODELYARD_LEDGER__REGISTRY") or "main"
+        try:
+            yield Archive(archive.Bucket(client, place), name, typed, threads, place, client)
+        except edge.Unavailable as trouble:
+            raise address.explain(trouble, asked) from None
+
+
+def noted(typed: Typed, chains: Sequence[ledger.Chain]) -> dict[ledger.Chain, list[proof.Anchor]]:
+    """What the cluster knows of the chains' ends: the operator's ConfigMap, and each Model's status. Nothing where it cannot be asked."""
+    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.edge import cluster  # noqa: PLC0415  half a second, which an answer about the past need not wait for
+
+    found: dict[ledger.Chain, list[proof.Anchor]] = {}
+    with contextlib.suppress(outcome.Stop, ValueError):
+        data = (registry.Registry(typed.context, _system()).find(cluster.CONFIG_MAP, _ANCHORS) or {}).get("data") or {}
+        for text in data.values():
+            for chain, anchor in anchors.read(str(text), f"the ConfigMap {_ANCHORS}").items():
+                found.setdefault(chain, []).append(anchor)
+    for chain in chains:
+        with contextlib.suppress(outcome.Stop):
+            if chain.model != ledger.OPERATOR and (
+                model := registry.Registry(typed.context, chain.namespace).find(cluster.MODEL, chain.model)
+            ):
+                said = (model.get("status") or {}).get("ledger") or {}
+                if said.get("sequence") and said.get("head"):
+                    found.setdefault(chain, []).append(proof.Anchor(said["sequence"], said["head"], "the Model's status"))
+    return found
+
+
+def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
+    assert typed.folder is not None
+    ledgers = typed.folder / "ledger"
+    if not ledgers.is_dir():
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"{typed.folder} is no exported ledger: it has no folder `ledger`")
+    names = sorted(path.name for path in ledgers.iterdir() if path.is_dir())
+    if typed.registry is None and len(names) != 1:
+        raise outcome.usage(f"{typed.folder} has {len(names)} registries ({', '.join(names) or 'none'}): give --registry")
+    return Archive(archive.Folder(typed.folder), typed.registry or names[0], typed, threads)
+
+
+def _known(typed: Typed) -> Mapping[str, str]:
+    """The operator's settings: of this environment, else of its Deployment, which whoever may read it need not type again."""
+    here = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    if typed.bucket or "MODELYARD_BUCKET__URI" in here:
+        return here
+    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.edge import cluster  # noqa: PLC0415
+
+    try:
+        found = registry.Registry(typed.context, _system()).all(cluster.DEPLOYMENT, labelSelector=_OPERATOR)
+    except outcome.Stop as stop:
+        raise outcome.Stop(stop.code, f"{stop.message}\nor say where the ledger is: --from FOLDER, or --bucket s3://NAME/") from None
+    if len(found) != 1:
+        message = f"{len(found)} operators are in namespace {_system()} (MODELYARD_OPERATOR_NAMESPACE names another)"
+        raise outcome.usage(f"{message}: say where the ledger is with --from FOLDER or --bucket s3://NAME/")
+    containers = found[0]["spec"]["template"]["spec"]["containers"]
+    return {
+        one["name"]: one["value"] for each in containers for one in each.get("env") or [] if one["name"] in _VARIABLES and "value" in one
+    } | here
+
+
+def _endpoint(known: Mapping[str, str]) -> str | None:
+    """The operator's endpoint, unless the environment names one as it is reached from here."""
+    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return None if own else known.get("MODELYARD_BUCKET__ENDPOINT")
+
+
+def _namespace(typed: Typed) -> str:
+    from modelyard.cli import registry  # noqa: PLC0415
+
+    return registry.Registry(typed.context).namespace
+
+
+def _namespaces(typed: Typed, name: str, model: str) -> list[str]:
+    """Where an exported ledger has a chain of this model; a folder need not be read for that."""
+    assert typed.folder is not None
+    return sorted(path.name for path in (typed.folder / "ledger" / name).iterdir() if (path / model).is_dir())
+
+
+def _system() -> str:
+    return os.environ.get("MODELYARD_OPERATOR_NAMESPACE") or _SYSTEM
+
+
+def each(do: Callable[[ledger.Chain], archive.Verdict], chains: Sequence[ledger.Chain]) -> Iterator[archive.Verdict]:
+    """What is found of each chain; text beside a ledger that cannot be read ends the verb."""
+    for chain in chains:
+        try:
+            yield do(chain)
+        except ValueError as error:
+            raise outcome.Stop(outcome.Code.NO, str(error)) from None

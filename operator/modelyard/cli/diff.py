@@ -1,0 +1,108 @@
+"""`modelyard diff`: what differs between two versions of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.cli import archives, outcome, output, registry
+from modelyard.edge import cluster
+from modelyard.plan import account, comparison, digest
+from modelyard.plan import index as folding
+
+Json = dict[str, Any]
+_TITLES = {
+    "parameters": "Parameters",
+    "metrics": "Metrics",
+    "training": "Training",
+    "datasets": "Data",
+    "artifact": "Artifact",
+    "evidence": "Evidence",
+    "files": "Files",
+}
+
+
+def diff(typed: archives.Typed, model: str, before: str, after: str, asked: str | None) -> None:
+    """Print the differences; of files too, where the ledger can be read.
+
+    Raises:
+        outcome.Stop: one of the versions is not known.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
+    try:
+        specs, files = _from_ledger(typed, model, before, after)
+    except outcome.Stop as stop:
+        if typed.folder or typed.bucket or stop.code is outcome.Code.NOT_FOUND:
+            raise
+        specs, files = _from_cluster(typed, model, before, after), (None, None)
+        output.say(f"files are not compared, as the ledger cannot be read: {stop.message.splitlines()[0]}")
+    found = comparison.of(*specs, files)
+    if form is not output.Form.TABLE:
+        output.write(output.document({"model": model, "before": before, "after": after, **found}, form))
+        return
+    sections = [(title, _table(found[name] or [], before, after)) for name, title in _TITLES.items()]
+    output.write(output.text(sections) if any(rows for _, rows in sections) else "")
+    if found["files"] is None:
+        output.say("files are not compared: the list of one of the versions is not known")
+    elif not any(found.values()):
+        output.say(f"{before} and {after} do not differ")
+
+
+def _table(rows: list[Json], before: str, after: str) -> str:
+    if not rows:
+        return ""
+    change = "change" in rows[0]
+    heads = ["NAME", before, after, *(["CHANGE"] if change else [])]
+    return output.columns(
+        heads, [[one["name"], _shown(one["before"]), _shown(one["after"]), *([_change(one)] if change else [])] for one in rows]
+    )
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case {"sha256": sha256, "bytes": size}:
+            return f"{sha256[:12]}…, {output.size(size)}"
+        case bool() | str():
+            return str(value)
+        case int() | float():
+            return output.number(value)
+        case _:
+            return str(value)
+
+
+def _change(one: Json) -> str:
+    return "-" if one["change"] is None else f"{one['change']:+.6g}"
+
+
+def _from_ledger(
+    typed: archives.Typed, model: str, before: str, after: str
+) -> tuple[tuple[Json, Json], tuple[digest.Manifest | None, digest.Manifest | None]]:
+    with archives.opened(typed) as opened:
+        book = opened.model(model)
+        folded = book.index(book.last)
+        known = [_version(folded, model, name) for name in (before, after)]
+        specs = [account.snapshot(book.blob(one.spec)) for one in known]
+        files = [_manifest(book.blob(one.manifest)) for one in known]
+    return (specs[0], specs[1]), (files[0], files[1])
+
+
+def _version(folded: folding.Index, model: str, name: str) -> folding.Version:
+    if name not in folded.versions:
+        there = ", ".join(folded.versions) or "none"
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"the ledger knows no version {name} of {model}; it knows {there}")
+    return folded.versions[name]
+
+
+def _manifest(data: bytes | None) -> digest.Manifest | None:
+    try:
+        return digest.read_manifest(data) if data is not None else None
+    except ValueError:
+        return None
+
+
+def _from_cluster(typed: archives.Typed, model: str, before: str, after: str) -> tuple[Json, Json]:
+    server = registry.Registry(typed.context, typed.namespace)
+    hint = f"see which there are with `modelyard list {model}`"
+    first, second = (server.get(cluster.MODEL_VERSION, f"{model}-{name}", hint)["spec"] for name in (before, after))
+    return first, second

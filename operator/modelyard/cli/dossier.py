@@ -1,0 +1,113 @@
+"""`modelyard dossier`: a version's compliance file, as JSON and as one HTML page; and the proof that such a file says what was recorded."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pathlib
+from typing import Any, Final
+
+from modelyard.cli import archives, outcome, output, page
+from modelyard.plan import attestation, ledger
+from modelyard.plan import dossier as dossiers
+
+Json = dict[str, Any]
+
+_LARGEST: Final = 512 << 20
+"""Bytes of a dossier; one of a chain with 100,000 records has about 10 MiB."""
+
+
+def dossier(typed: archives.Typed, model: str, version: str, folder: pathlib.Path, asked: str | None, now: datetime.datetime) -> None:
+    """Write `<model>-<version>.json` and `.html` into a folder, or print one of them.
+
+    Raises:
+        outcome.Stop: the ledger knows no such version, or a file cannot be written.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.HTML)
+    with archives.opened(typed) as opened:
+        book = opened.model(model)
+        found = dossiers.make(attestation.gather(book, opened.operators(), version), version, ledger.write_time(now))
+    for flaw in book.flaws.values():
+        output.say(f"{flaw}: look with `modelyard ledger verify {model}`")
+    if found is None:
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"the ledger knows no version {version} of {model}")
+    if form is output.Form.JSON:
+        output.write(output.document(found, form))
+    elif form is output.Form.HTML:
+        output.write(page.write(found))
+    else:
+        _write(folder, f"{model}-{version}", found)
+
+
+def verify(file: pathlib.Path, typed: archives.Typed, asked: str | None) -> None:
+    """Check that every field of a dossier, and of its page, follows from the records inside; and, where a ledger is named, that it has them.
+
+    Raises:
+        outcome.Stop: NO, after every difference was told; USAGE when the file is no dossier.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
+    found, shown = _read(file)
+    try:
+        wrong = dossiers.check(found)
+        evidence = attestation.load(found["attestation"])
+    except ValueError as error:
+        raise outcome.Stop(outcome.Code.NO, f"{file}: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise outcome.Stop(outcome.Code.NO, f"{file}: it is no dossier: {type(error).__name__} {error}") from None
+    if shown is not None and not wrong and page.write(found) != shown:
+        wrong.append(
+            "the page shows something else than the dossier inside says (or another release made it): read it with -o json of its release"
+        )
+    compared = bool(typed.folder or typed.bucket)
+    if compared:
+        with archives.opened(typed) as opened:
+            chain = ledger.Chain(opened.registry, evidence.chain.namespace, evidence.chain.model)
+            there = attestation.gather(opened.book(chain, len(evidence.digests)), opened.operators(), str(found["version"]))
+            wrong += attestation.against(evidence, there)
+    proven = (
+        "the ledger has these records, and none of the version besides"
+        if compared
+        else "not compared with a ledger: give --from FOLDER or --bucket"
+    )
+    if form is not output.Form.TABLE:
+        output.write(output.document({"file": str(file), "sound": not wrong, "comparedWithLedger": compared, "problems": wrong}, form))
+    else:
+        output.write("".join(f"{output.safe(one)}\n" for one in wrong))
+    if wrong:
+        raise outcome.Stop(outcome.Code.NO, f"{file} is not what the records say: {output.many(len(wrong), 'difference')}")
+    name = f"{found['model']} {found['version']}"
+    output.say(f"{file}: every field of the dossier of {name} follows from its {output.many(len(evidence.records), 'record')}; {proven}")
+
+
+def _write(folder: pathlib.Path, name: str, found: Json) -> None:
+    files = {f"{name}.json": output.document(found, output.Form.JSON), f"{name}.html": page.write(found)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+            output.write(f"{folder / file}\n")
+    except OSError as error:
+        raise outcome.usage(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+    counts, tier = found["summary"]["counts"], found["summary"]["completeness"]
+    if tier["of"]:
+        output.say(f"{tier['have']} of {tier['of']} of what the risk tier {tier['tier']} demands")
+    for item in tier["items"]:
+        if not item["there"]:
+            output.say(f"missing: {item['what']}")
+    output.say(", ".join(f"{count} {state}" for state, count in counts.items()))
+
+
+def _read(file: pathlib.Path) -> tuple[Json, str | None]:
+    """The dossier in a file, and the page if it is one."""
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise outcome.usage(f"{file}: is larger than {_LARGEST >> 20} MiB; is it the right file?")
+        text = file.read_bytes().decode()
+        found = json.loads(text) if text.lstrip().startswith("{") else page.read(text)
+    except OSError as error:
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"{file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise outcome.usage(f"{file}: is no dossier: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise outcome.usage(f"{file}: is no dossier, neither as JSON nor as a page")
+    return found, None if text.lstrip().startswith("{") else text

@@ -1,0 +1,205 @@
+"""`modelyard gc`: what Retired versions hold and nothing else refers to; deleted only when told, and recorded before.
+
+The record is the command's own, written with the operator's bucket's credentials: records are created, never put, so it goes in behind the
+operator's last one, and the operator goes on behind it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from modelyard import api, edge
+from modelyard.api import modelversion
+from modelyard.cli import address, bucket, outcome, output, registry
+from modelyard.edge import cluster, store
+from modelyard.plan import digest, garbage, index, inspection, ledger
+
+Json = dict[str, Any]
+_AT_ONCE: Final = 500
+"""Objects in one fact."""
+FREE: Final = "free"
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How to get at what is needed, and what to do."""
+
+    delete: bool
+    endpoint: str | None
+    ca_file: pathlib.Path | None
+    credentials_from_cluster: bool
+    asked: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What can go of one model, each with what stands in the way (`free`: nothing)."""
+
+    model: api.Model
+    source: store.Store
+    place: inspection.Place
+    holders: Mapping[str, garbage.Holder]
+    objects: Sequence[tuple[garbage.Object, str]]
+
+
+def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: Way) -> None:
+    """List it, and with `delete` record and delete what is free.
+
+    Raises:
+        outcome.Stop: something does not answer, or is refused; with `delete` also when not everything that is free could be deleted.
+    """
+    form = output.form(way.asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
+    versions = [api.ModelVersion.model_validate(one) for one in _everywhere(server)]
+    names = [model] if model else sorted(one["metadata"]["name"] for one in server.all(cluster.MODEL))
+    found = [_look(server, kept, name, versions, way) for name in names]
+    _tell(found, form)
+    failed = [failure for one in found for failure in _collect(server, kept, one)] if way.delete else []
+    if failed:
+        raise outcome.Stop(outcome.Code.NO, "\n".join(["not everything could be deleted; gc again tries again:", *failed]))
+    free = [one for each in found for one, state in each.objects if state == FREE]
+    if free and not way.delete:
+        output.say("nothing was deleted; add --delete to delete what is free")
+
+
+def _everywhere(server: registry.Registry) -> list[Json]:
+    """Every version that may refer to an object: of all namespaces, if they may be read."""
+    try:
+        return server.all(cluster.MODEL_VERSION, everywhere=True)
+    except outcome.Stop as stop:
+        if stop.code != outcome.Code.NO:
+            raise
+        output.say(f"versions of other namespaces may not be read: what they share with {server.namespace} is not known")
+        return server.all(cluster.MODEL_VERSION)
+
+
+def _look(server: registry.Registry, kept: bucket.Bucket, name: str, versions: Sequence[api.ModelVersion], way: Way) -> Found:
+    past = kept.index(server.namespace, name)
+    model = _model(server, kept, name, past)
+    place = inspection.place(model.spec.storage.uri)
+    if place is None:
+        raise outcome.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {model.spec.storage.uri!r}")
+    here = {one.spec.version: one for one in versions if one.key[0] == server.namespace and one.spec.model == name}
+    holders = [garbage.of_object(one, _files(kept, one.status.artifact.manifest if one.status.artifact else None)) for one in here.values()]
+    holders += list(_recorded(kept, past, here))
+    foreign = [uri for one in versions if (one.key[0], one.spec.model) != (server.namespace, name) for uri in _uris(one)]
+    source = _source(server, model, way)
+    objects = [(one, _state(source, place.bucket, one)) for one in garbage.find(holders, foreign) if one.key.startswith(_root(place))]
+    return Found(model, source, place, {one.version: one for one in holders}, [one for one in objects if one[1] != "gone"])
+
+
+def _model(server: registry.Registry, kept: bucket.Bucket, name: str, past: index.Index) -> api.Model:
+    """The Model, or what it was: one that was retired may have been deleted since."""
+    if found := server.find(cluster.MODEL, name):
+        return api.Model.model_validate(found)
+    spec = kept.json(past.spec) if past.retired and past.deleted and past.spec else None
+    if spec is None:
+        message = f"there is no Model {name} in namespace {server.namespace}, and none was retired and deleted; a lost one is to be restored first"
+        raise outcome.Stop(outcome.Code.NOT_FOUND, message)
+    return api.Model.model_validate({"metadata": {"name": name, "namespace": server.namespace}, "spec": spec})
+
+
+def _recorded(kept: bucket.Bucket, past: index.Index, here: Mapping[str, api.ModelVersion]) -> Iterator[garbage.Holder]:
+    for name, known in past.versions.items():
+        if name in here and here[name].metadata.uid == known.uid:
+            continue
+        if (spec := kept.json(known.spec)) is None:
+            message = f"the operator's bucket no longer has the spec of version {name}, so it is not known what it refers to: restore it"
+            raise outcome.Stop(outcome.Code.NO, message)
+        holder = garbage.of_record(name, known, modelversion.ModelVersionSpec.model_validate(spec), _files(kept, known.manifest))
+        # An object that has its name now may hold the very same objects.
+        yield dataclasses.replace(holder, retired=holder.retired and name not in here)
+
+
+def _files(kept: bucket.Bucket, manifest: str | None) -> tuple[digest.File, ...] | None:
+    data = kept.blob(manifest) if manifest else None
+    return digest.read_manifest(data).files if data else None
+
+
+def _uris(version: api.ModelVersion) -> list[str]:
+    return [version.spec.artifact.uri, *(one.uri for one in version.spec.evidence or [])]
+
+
+def _root(place: inspection.Place) -> str:
+    return place.key if place.is_prefix else f"{place.key}/"
+
+
+def _source(server: registry.Registry, model: api.Model, way: Way) -> store.Store:
+    storage = model.spec.storage
+    secret = None
+    if way.credentials_from_cluster:
+        if storage.credentials is None:
+            raise outcome.usage(f"the Model {model.metadata.name} names no spec.storage.credentials: leave out --credentials-from-cluster")
+        secret = server.secret(storage.credentials.secret_name)
+    bundle = None
+    if storage.ca_bundle and not way.endpoint and not way.ca_file:
+        bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
+    return store.Store(address.of(storage, way.endpoint, secret, way.ca_file, bundle))
+
+
+def _state(source: store.Store, in_bucket: str, one: garbage.Object) -> str:
+    """What stands in the way of deleting it; `gone` when it is not there any more."""
+    try:
+        there = source.head(in_bucket, one.key, one.version_id)
+        if there is None:
+            return "gone"
+        if one.version_id is None:
+            return FREE if there.etag == one.etag else "changed since it was verified"
+        if source.held(in_bucket, one.key, one.version_id):
+            return "legal hold"
+        kept = source.retention(in_bucket, one.key, one.version_id)
+    except edge.Unavailable as trouble:
+        raise address.explain(trouble, source.address) from None
+    return f"locked until {kept.until:%Y-%m-%d}" if kept else FREE
+
+
+def _tell(found: Sequence[Found], form: output.Form) -> None:
+    rows = [(each.model.metadata.name, one, state) for each in found for one, state in each.objects]
+    if form is not output.Form.TABLE:
+        listed = [
+            {"model": name, "versions": list(one.holders), "key": one.key, "versionId": one.version_id, "bytes": one.size, "state": state}
+            for name, one, state in rows
+        ]
+        output.write(output.document({"objects": listed}, form))
+        return
+    if rows:
+        table = [[name, ", ".join(one.holders), one.key, one.version_id or "-", output.size(one.size), state] for name, one, state in rows]
+        output.write(output.columns(("MODEL", "VERSION", "KEY", "VERSION ID", "SIZE", "STATE"), table))
+    free = [one for _, one, state in rows if state == FREE]
+    output.say(
+        f"{output.many(len(free), 'object')} with {output.size(sum(one.size for one in free))} can be deleted; "
+        f"{output.many(len(rows) - len(free), 'other')} cannot be now; evidence, and what is in the operator's own bucket, is kept"
+    )
+
+
+def _collect(server: registry.Registry, kept: bucket.Bucket, found: Found) -> Iterator[str]:
+    """Record, then delete; what could not be deleted, a line each."""
+    free = [one for one, state in found.objects if state == FREE]
+    if not free:
+        return
+    actor = ledger.Actor(server.whoami(), ledger.Known.DECLARED)
+    kept.append(server.namespace, found.model.metadata.name, list(_facts(found, free, actor)))
+    deleted = 0
+    for one in free:
+        try:
+            found.source.delete(found.place.bucket, one.key, one.version_id)
+            deleted += 1
+        except edge.Unavailable as trouble:
+            yield f"{one.key}: {trouble.message}"
+    output.say(f"{found.model.metadata.name}: {output.many(deleted, 'object')} deleted")
+
+
+def _facts(found: Found, free: Iterable[garbage.Object], actor: ledger.Actor) -> Iterator[ledger.Fact]:
+    """Told version by version; the same objects told again are the same fact."""
+    by_version: dict[str, list[garbage.Object]] = {}
+    for one in free:
+        by_version.setdefault(one.holders[0], []).append(one)
+    for version, objects in sorted(by_version.items()):
+        name = f"{found.model.metadata.name}-{version}"
+        about = ledger.Subject("ModelVersion", name, found.holders[version].uid, 0)
+        for first in range(0, len(objects), _AT_ONCE):
+            rows = [[one.key, one.version_id] for one in objects[first : first + _AT_ONCE]]
+            step = digest.named(repr(rows).encode())
+            yield ledger.fact(ledger.Action.COLLECTED, actor, about, step, None, {"version": version, "objects": rows})

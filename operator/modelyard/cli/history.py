@@ -1,0 +1,38 @@
+"""`modelyard history`: what happened to a model, as a person reads it, the newest last."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from modelyard.cli import archives, moments, output
+from modelyard.plan import ledger, timeline, watched
+
+_KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
+
+
+def history(typed: archives.Typed, model: str, since: str | None, until: str | None, asked: str | None, now: datetime.datetime) -> None:
+    """Print every fact between two moments."""
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
+    begin = moments.read(since, "--since", now) if since else None
+    end = moments.read(until, "--until", now) if until else now
+    with archives.opened(typed) as opened:
+        book = opened.model(model)
+        last = book.at(end) if until else book.last
+        first = book.at(begin - datetime.timedelta(microseconds=1)) + 1 if begin else 1
+        found = list(timeline.entries(book.all(first, last)))
+        start = ledger.write_time(begin) if begin else found[0]["time"] if found else ledger.write_time(now)
+        found = timeline.with_gaps(found, opened.gaps(), start, ledger.write_time(end))
+    for flaw in book.flaws.values():
+        output.say(f"{flaw}: look with `modelyard ledger verify {model}`")
+    if form is not output.Form.TABLE:
+        output.write(output.document(found, form))
+    elif found:
+        output.write(output.columns(["TIME", "WHO", "WHAT", "WHY"], [_row(one) for one in found]))
+    else:
+        output.say(f"nothing is recorded of {model} between these moments")
+
+
+def _row(one: dict[str, Any]) -> list[str]:
+    moment = watched.clock(ledger.read_time(one["time"]).replace(microsecond=0))
+    return [moment, f"{one['who'] or ''}{_KNOWN.get(one['known'], '')}" or "-", one["what"], one["why"] or ""]

@@ -1,0 +1,159 @@
+"""`modelyard ledger`: verify it, export it, and accept what was found wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from modelyard.cli import archives, folder, outcome, output, registry
+from modelyard.edge import archive
+from modelyard.edge import ledger as appender
+from modelyard.plan import account, checkpoint, ledger
+from modelyard.plan.ledger import Action
+
+Json = dict[str, Any]
+
+
+def verify(typed: archives.Typed, model: str | None, public_key: pathlib.Path | None, asked: str | None) -> None:
+    """Read every record of a chain, or of all of them, and say what is wrong.
+
+    Raises:
+        outcome.Stop: NO when anything is wrong that no person accepted.
+    """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
+    keys = [_key(public_key)] if public_key else []
+    with archives.opened(typed) as opened:
+        chains = [opened.chain(model)] if model else archive.chains(opened.source, opened.registry)
+        known = {} if typed.folder else archives.noted(typed, chains)
+        found = list(archives.each(lambda chain: archive.verify(opened.source, chain, anchors=known.get(chain, ()), keys=keys), chains))
+        if not any(one.records or one.flaws for one in found):
+            raise opened.nothing(model or "of any name")
+        accepted = [entry for one in found for entry in _accepted(one)]
+    if form is output.Form.TABLE:
+        _tell(found, accepted)
+    else:
+        output.write(output.document({"chains": [_document(one) for one in found], "accepted": accepted}, form))
+    if wrong := [one for one in found if not one.sound]:
+        names = ", ".join(_name(one.chain) for one in wrong)
+        raise outcome.Stop(outcome.Code.NO, f"the ledger is not what it was: {names}")
+
+
+def export(typed: archives.Typed, models: Sequence[str], target: pathlib.Path) -> None:
+    """Copy chains and what they name into a folder that needs no cluster and no network.
+
+    Raises:
+        outcome.Stop: the folder is not empty, or there is no such chain.
+    """
+    with archives.opened(typed) as opened:
+        chains = [*(opened.model(model).chain for model in models), opened.chain(ledger.OPERATOR)]
+        noted = {} if typed.folder else archives.noted(typed, chains)
+        known = {chain: max(anchors, key=lambda one: one.sequence) for chain, anchors in noted.items()}
+        try:
+            count = archive.export(opened.source, target, chains, anchors=known)
+        except (FileExistsError, ValueError) as error:
+            raise outcome.usage(str(error)) from error
+        except OSError as error:
+            raise folder.unreadable(error, target) from error
+    output.write(f"{target}\n")
+    output.say(f"{output.many(count, 'object')}; check it with `modelyard ledger verify --from {target}`")
+
+
+def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetime, *, yes: bool) -> None:
+    """Record that a person knows what is wrong with a chain, so that it goes on.
+
+    Raises:
+        outcome.Stop: a folder was named, nothing is wrong, or it was not confirmed.
+    """
+    if typed.folder:
+        raise outcome.usage("an exported folder is a copy: accept in the bucket itself")
+    with archives.opened(typed) as opened:
+        assert opened.store is not None
+        assert opened.place is not None
+        chain = opened.chain(model)
+        anchors = archives.noted(typed, [chain]).get(chain, [])
+        [found] = archives.each(lambda one: archive.verify(opened.source, one, anchors=anchors), [chain])
+        wrong = [flaw for flaw in found.flaws if not flaw.accepted]
+        if not wrong:
+            raise outcome.Stop(outcome.Code.NO, f"nothing is wrong with the ledger of {_name(chain)} that is not accepted already")
+        for flaw in wrong:
+            output.say(f"{flaw.kind} {flaw.sequence}: {flaw.sentence}")
+        if not yes:
+            more = "keep a copy first (`modelyard ledger export`), then add --yes"
+            raise outcome.Stop(outcome.Code.NO, f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
+        person = ledger.Actor(registry.Registry(typed.context).whoami(), ledger.Known.DECLARED)
+        keeper = appender.Ledger(opened.store, opened.place, opened.registry, lambda: now)
+        try:
+            head = asyncio.run(keeper.accept(chain, person, reason, anchors, wrong))
+        finally:
+            keeper.close()
+    output.say(f"record {head.sequence} of {_name(chain)} says that {person.name} accepts it; the operator goes on when it looks next")
+
+
+def _key(file: pathlib.Path) -> checkpoint.Key:
+    try:
+        return checkpoint.public(file.read_bytes())
+    except OSError as error:
+        raise folder.unreadable(error, file) from error
+    except ValueError as error:
+        raise outcome.usage(f"{file}: {error}") from error
+
+
+def _tell(found: Sequence[archive.Verdict], accepted: Sequence[Json]) -> None:
+    rows = [[_name(one.chain), str(one.records), _proven(one), _word(one)] for one in found]
+    output.write(output.columns(["CHAIN", "RECORDS", "PROVEN BY", "RESULT"], rows, colour=output.coloured()))
+    for one in found:
+        for flaw in one.flaws:
+            known = " (accepted)" if flaw.accepted else ""
+            output.write(output.safe(f"{_name(one.chain)}: {flaw.kind} {flaw.sequence}: {flaw.sentence}{known}") + "\n")
+    for each in accepted:
+        output.write(output.safe(f"{each['chain']}: accepted {each['at']} by {each['by'] or 'nobody knows whom'}: {each['reason']}") + "\n")
+
+
+def _word(one: archive.Verdict) -> str:
+    if one.sound:
+        return "accepted" if one.flaws else "sound"
+    return f"{sum(not flaw.accepted for flaw in one.flaws)} flaws"
+
+
+def _proven(one: archive.Verdict) -> str:
+    """What shows that the end was not cut off."""
+    what = [f"anchor of record {one.proven}"] if one.anchors else []
+    what += [output.many(one.checkpoints, "signed checkpoint" if one.signed else "checkpoint, no key given")] if one.checkpoints else []
+    what += ["object versions"] if one.versioned else []
+    return ", ".join(what) or "its own hashes only"
+
+
+def _document(one: archive.Verdict) -> Json:
+    return {
+        "chain": _name(one.chain),
+        "records": one.records,
+        "head": {"sequence": one.head.sequence, "digest": one.head.head} if one.head else None,
+        "provenTo": one.proven,
+        "checkpoints": one.checkpoints,
+        "signed": one.signed,
+        "versioned": one.versioned,
+        "sound": one.sound,
+        "flaws": [{**flaw.detail, "accepted": flaw.accepted} for flaw in one.flaws],
+    }
+
+
+def _accepted(one: archive.Verdict) -> list[Json]:
+    """Who accepted what, and why."""
+    return [
+        {
+            "chain": _name(one.chain),
+            "record": told.record,
+            "at": ledger.write_time(told.time),
+            "by": told.fact.actor.name,
+            "reason": told.text("reason"),
+        }
+        for told in account.told(one.accepted)
+        if told.fact.action == Action.ACCEPTED
+    ]
+
+
+def _name(chain: ledger.Chain) -> str:
+    return chain.model if chain.model == ledger.OPERATOR else f"{chain.namespace}/{chain.model}"

@@ -1,0 +1,37 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", metavar="NS", help="Namespace; else that of the kubeconfig's context.")]
+Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; else the current one.")]
+Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FORM", help="How to print: see above.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="URL",
+        help="How this machine reaches the store, such as a port-forward; else AWS_ENDPOINT_URL, else the Model's.",
+    ),
+]
+CaFile = Annotated[
+    pathlib.Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for the store; else AWS_CA_BUNDLE.")
+]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long --wait waits.")]
+Many = list[str]
+From = Annotated[
+    pathlib.Path | None, typer.Option("--from", metavar="FOLDER", help="An exported ledger: no cluster and no network is needed.")
+]
+Bucket = Annotated[
+    str | None,
+    typer.Option(
+        "--bucket", metavar="URI", help="The operator's own bucket; else MODELYARD_BUCKET__URI, else what the operator's Deployment says."
+    ),
+]
+RegistryName = Annotated[
+    str | None, typer.Option("--registry", metavar="NAME", help="Of the ledger, where a bucket holds several; else the operator's.")
+]

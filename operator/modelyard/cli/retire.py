@@ -1,0 +1,113 @@
+"""`modelyard retire` and `modelyard deprecate`: say what would come of it, then set spec.lifecycle as the person who typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from modelyard import api
+from modelyard.api import meta
+from modelyard.cli import outcome, output, registry, strict
+from modelyard.edge import cluster
+from modelyard.plan import lifecycle, retirement, world
+
+Json = dict[str, Any]
+
+
+def deprecate(server: registry.Registry, model: str, version: str, *, reason: str | None, undo: bool, asked: str | None) -> None:
+    """Nothing new of the version is promoted; what serves, serves on. With `undo` it is Active again.
+
+    Raises:
+        outcome.Stop: there is no such version, it is Retired, or the API server refuses.
+    """
+    form = output.form(asked, *_FORMS)
+    found = _version(server, model, version)
+    if found["spec"].get("lifecycle") == "Retired":
+        raise outcome.Stop(outcome.Code.NO, f"the ModelVersion {model}-{version} is Retired, which is final")
+    runs = lifecycle.where(api.ModelVersion.model_validate(found))
+    if not undo:
+        output.say(f"nothing new of {model} {version} will be promoted" + (f"; it goes on where it is in use ({runs})" if runs else ""))
+    _write(server, cluster.MODEL_VERSION, found, "Active" if undo else "Deprecated", reason, form)
+
+
+def retire(server: registry.Registry, model: str, version: str | None, *, reason: str | None, yes: bool, asked: str | None) -> None:
+    """Retire a version that nothing runs, or a Model with everything that it serves; only said, not done, without `yes`.
+
+    Raises:
+        outcome.Stop: there is no such object, something still runs the version, `yes` is missing, or the API server refuses.
+    """
+    form = output.form(asked, *_FORMS)
+    if version is None:
+        strict.one(meta.ModelName, model, "the model")
+        kind, found = cluster.MODEL, server.get(cluster.MODEL, model, "check its name and --namespace")
+        says = list(_consequences(server, model, found))
+    else:
+        kind, found = cluster.MODEL_VERSION, _version(server, model, version)
+        _idle(model, version, found)
+        says = [f"nothing will promote {model} {version} again, and its bytes are not looked at any more"]
+        says.append(f"`modelyard gc {model}` then lists what can be deleted")
+    name = found["metadata"]["name"]
+    if found["spec"].get("lifecycle") == "Retired":
+        output.say(f"the {kind.name} {name} is to be Retired already: {registry.told_of(found)}")
+        return
+    for line in says:
+        output.say(line)
+    if not yes:
+        raise outcome.usage(f"nothing was done: Retired is final; to retire the {kind.name} {name}, add --yes")
+    _write(server, kind, found, "Retired", reason, form)
+
+
+_FORMS = (output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+
+
+def _version(server: registry.Registry, model: str, version: str) -> Json:
+    strict.one(meta.ModelName, model, "the model")
+    strict.one(meta.VersionName, version, "the version")
+    return server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+
+
+def _idle(model: str, version: str, found: Json) -> None:
+    """The operator would wait with a version that something runs: say so now, as whoever types can do something about it."""
+    runs = lifecycle.where(api.ModelVersion.model_validate(found))
+    if not runs or found["spec"].get("lifecycle") == "Retired":
+        return
+    stages = ", ".join(claim["name"] for claim in found["status"]["stages"])
+    hint = f"promote another version to {stages} first (`modelyard promote {model} VERSION STAGE`), or retire the whole Model"
+    raise outcome.Stop(outcome.Code.NO, f"the ModelVersion {model}-{version} is in use: {runs}\n{hint} (`modelyard retire {model}`)")
+
+
+def _consequences(server: registry.Registry, model: str, found: Json) -> Iterator[str]:
+    """What retiring a Model does, in the order in which it is done."""
+    subject = api.Model.model_validate(found)
+    promotions = [api.Promotion.model_validate(one) for one in server.all(cluster.PROMOTION, fieldSelector=f"spec.model={model}")]
+    open_ones = sorted(one.metadata.name for one in promotions if not (one.status.phase and one.status.phase.is_terminal))
+    if open_ones:
+        yield f"{output.many(len(open_ones), 'unfinished promotion')} will be Aborted: {', '.join(open_ones)}"
+    for stage in _order(subject):
+        yield f"{stage.name} will be taken down; it stands for {stage.current}" + (
+            f", served by {stage.serving.deployment}" if stage.serving and stage.serving.deployment else ""
+        )
+    yield f"nothing of {model} will be promoted again"
+
+
+def _order(model: api.Model) -> Sequence[Any]:
+    stages = {one.name: one for one in model.status.stages or [] if one.current}
+    seen = world.World(model.metadata.namespace, model.metadata.name, model, {}, (), {})
+    return [stages[name] for name in retirement.order(seen, list(stages))]
+
+
+def _write(server: registry.Registry, kind: cluster.Kind, found: Json, lifecycle_: str, reason: str | None, form: output.Form) -> None:
+    """Set it on the very object that was looked at."""
+    about = found["metadata"]
+    spec: Json = {"lifecycle": lifecycle_}
+    if reason is not None or lifecycle_ == "Active":
+        spec["lifecycleReason"] = reason  # the reason of before is none any more
+    shown = server.merge(kind, about["name"], {"metadata": {"resourceVersion": about["resourceVersion"]}, "spec": spec})
+    output.say(f"{kind.name} {about['name']} in namespace {server.namespace}: lifecycle {lifecycle_}")
+    if form is output.Form.NAME:
+        output.write(f"{kind.name.lower()}.{kind.group}/{about['name']}\n")
+    elif form is not output.Form.TABLE:
+        shown.get("metadata", {}).pop("managedFields", None)
+        output.write(output.document({"apiVersion": kind.api_version, "kind": kind.name, **shown}, form))
+    elif lifecycle_ == "Retired" and kind is cluster.MODEL:
+        output.say(f"follow it with `kubectl get model {about['name']} --namespace {server.namespace} --watch`")

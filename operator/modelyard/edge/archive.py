@@ -1,0 +1,302 @@
+"""The ledger read whole, from the bucket or from an exported folder: verified, and exported. Synchronous; needs no cluster and, for a folder,
+no network.
+"""  # noqa: D205
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
+from typing import Final, Protocol, TypeVar
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import blobs, owner, store, versions
+from modelyard.plan import anchors as texts
+from modelyard.plan import checkpoint, inspection, ledger, proof
+
+T = TypeVar("T")
+
+ANCHORS: Final = "anchors.json"
+PUBLIC: Final = "public.pem"
+_AT_ONCE: Final = 16
+_PAGE: Final = 512
+_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9-]*")
+"""Of a namespace, a model or a registry: none that leads out of a folder."""
+_ACCEPTED: Final = f'"{ledger.Action.ACCEPTED}"'.encode()
+_NAMED: Final = re.compile(rb"sha256:[0-9a-f]{64}")
+
+
+class Versioned(store.Objects, Protocol):
+    """A store that also tells of old versions."""
+
+    def versions(self, bucket: str, prefix: str = "") -> Iterator[versions.Version]:
+        """Every version and delete marker below a prefix."""
+
+
+class Source(Protocol):
+    """Where a ledger is kept: keys begin with `ledger/` or `blobs/`."""
+
+    def found(self, prefix: str) -> Mapping[str, int]:
+        """Every key that begins so, with how many versions and delete markers there are of it."""
+
+    def get(self, key: str) -> bytes | None:
+        """The object; None when there is none."""
+
+    @property
+    def versioned(self) -> bool:
+        """Whether `found` knows of old versions."""
+
+    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
+        """What is noted beside it."""
+
+    def public(self) -> bytes | None:
+        """The public key that is noted beside it, as PEM."""
+
+
+class Bucket:
+    """The operator's own bucket."""
+
+    def __init__(self, bucket: Versioned, where: inspection.Place) -> None:
+        self._store = bucket
+        self._where = where
+        self.versioned = True
+
+    def found(self, prefix: str) -> Mapping[str, int]:
+        """Every key; where old versions may not be listed, those of today, and `versioned` says so."""
+        cut = len(self._where.key)
+        below = self._where.key + prefix
+        try:
+            return collections.Counter(one.key[cut:] for one in self._store.versions(self._where.bucket, below))
+        except edge.Unavailable as error:
+            if error.reason != Reason.STORE_FORBIDDEN:
+                raise blobs.own(error) from None
+        self.versioned = False
+        return {one.key[cut:]: 1 for one in self._store.list(self._where.bucket, below)}
+
+    def get(self, key: str) -> bytes | None:
+        """The object of today."""
+        try:
+            return self._store.get(self._where.bucket, self._where.key + key)
+        except edge.Unavailable as error:
+            raise blobs.own(error) from None
+
+    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
+        """None: what is in the bucket proves nothing about the bucket."""
+        return {}
+
+    def public(self) -> bytes | None:
+        """None, for the same reason."""
+        return None
+
+
+class Folder:
+    """What `export` wrote."""
+
+    versioned = False
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self._root = root
+
+    def found(self, prefix: str) -> Mapping[str, int]:
+        """Every file."""
+        above = self._root / prefix.rpartition("/")[0]
+        keys = (path.relative_to(self._root).as_posix() for path in above.rglob("*") if path.is_file())
+        return {key: 1 for key in sorted(keys) if key.startswith(prefix)}
+
+    def get(self, key: str) -> bytes | None:
+        """The file."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return (self._root / key).read_bytes() if ".." not in key.split("/") else None
+        return None
+
+    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
+        """From `anchors.json`; ValueError when it is something else."""
+        data = self.get(ANCHORS)
+        return texts.read(data.decode("utf-8", "replace"), ANCHORS) if data is not None else {}
+
+    def public(self) -> bytes | None:
+        """From `public.pem`."""
+        return self.get(PUBLIC)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was read of one chain, and what is wrong with it."""
+
+    chain: ledger.Chain
+    records: int
+    head: proof.Anchor | None
+    """Its end as it is now."""
+    anchors: tuple[proof.Anchor, ...]
+    """What its end was compared with."""
+    checkpoints: int
+    signed: bool
+    """Whether the checkpoints' signatures were checked."""
+    versioned: bool
+    """Whether old versions were looked for."""
+    flaws: tuple[proof.Flaw, ...]
+    accepted: tuple[ledger.Record, ...] = ()
+    """Records in which a person accepted flaws: who, why and which are in their `Accepted` facts."""
+
+    @property
+    def sound(self) -> bool:
+        """Nothing is wrong that no person accepted."""
+        return all(flaw.accepted for flaw in self.flaws)
+
+    @property
+    def proven(self) -> int:
+        """Up to this number nothing can have been cut off or written anew without being found."""
+        return max((anchor.sequence for anchor in self.anchors), default=0)
+
+
+def chains(source: Source, registry: str) -> list[ledger.Chain]:
+    """Every chain that has an object, or had one."""
+    found = set()
+    for key in source.found(f"ledger/{registry}/"):
+        parts = key.split("/")
+        if len(parts) > 4 and _NAME.fullmatch(parts[2]) and _NAME.fullmatch(parts[3]):
+            found.add(ledger.Chain(registry, parts[2], parts[3]))
+    return sorted(found, key=lambda chain: chain.prefix)
+
+
+def verify(
+    source: Source,
+    chain: ledger.Chain,
+    *,
+    anchors: Iterable[proof.Anchor] = (),
+    keys: Iterable[checkpoint.Key] = (),
+) -> Verdict:
+    """Reads every record of a chain and says what is wrong with it.
+
+    Args:
+        source: the bucket, or an exported folder.
+        chain: which.
+        anchors: from Model.status, the ConfigMap, or one's own notes, read before this is called; those noted in a folder are added.
+        keys: public keys that checkpoints are trusted from; a folder's own only when none is given.
+
+    Raises:
+        edge.Unavailable: the store does not answer.
+        ValueError: `anchors.json` or `public.pem` cannot be read.
+    """
+    noted = source.public()
+    trusted = list(keys) or ([checkpoint.public(noted)] if noted else [])
+    known = [*anchors, *(one for of, one in source.anchors().items() if of == chain)]
+    # Checkpoints first: the chain may grow meanwhile, and none may be newer than what is read of it.
+    signed = sorted(number for key in source.found(f"{chain.prefix}checkpoints/") if (number := checkpoint.number(chain, key)))
+    counts = {number: count for key, count in source.found(chain.prefix).items() if (number := chain.sequence(key))}
+    last = _Last()
+    with futures.ThreadPoolExecutor(_AT_ONCE, "verify") as threads:
+        points = [(number, data) for number, data in _read(threads, source, signed, chain, checkpoint.key) if data is not None]
+        by_id = {checkpoint.key_id(one): one for one in trusted} if trusted else None
+        flaws = proof.check(
+            chain,
+            last.watch(_read(threads, source, sorted(counts), chain, ledger.Chain.key)),
+            anchors=known,
+            checkpoints=points,
+            keys=by_id,
+            versions=counts if source.versioned else None,
+            blob=lambda name: source.get(f"blobs/sha256/{name.removeprefix('sha256:')}"),
+        )
+    sound = [one for number, data in points if (one := _anchor(number, data, by_id))]
+    return Verdict(
+        chain, last.records, last.head, (*known, *sound), len(points), bool(trusted), source.versioned, flaws, tuple(last.accepted)
+    )
+
+
+def export(
+    source: Source,
+    folder: pathlib.Path,
+    wanted: Iterable[ledger.Chain],
+    *,
+    anchors: Mapping[ledger.Chain, proof.Anchor] | None = None,
+    public: bytes | None = None,
+) -> int:
+    """Copies chains, and the blobs that their records name, into a folder that `verify` reads; the number of objects.
+
+    Raises:
+        edge.Unavailable: the store does not answer.
+        FileExistsError: the folder is not empty.
+        ValueError: a chain's name could lead out of the folder.
+    """
+    wanted = list(wanted)
+    if wrong := [chain for chain in wanted if not all(map(_NAME.fullmatch, (chain.registry, chain.namespace, chain.model)))]:
+        raise ValueError(f"{wrong[0].prefix!a} is no chain: names are lower-case letters, digits and -")
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: export into a new folder")
+    asked: set[str] = set()
+    count = 0
+    with futures.ThreadPoolExecutor(_AT_ONCE, "export") as threads:
+
+        def copy(keys: Iterable[str]) -> Iterator[bytes]:
+            nonlocal count
+            todo = [key for key in dict.fromkeys(keys) if key not in asked]
+            asked.update(todo)
+            for page in _pages(todo):
+                for key, data in zip(page, threads.map(source.get, page), strict=True):
+                    if data is None:
+                        continue
+                    count += 1
+                    target = folder / key
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(data)
+                    yield data
+
+        for chain in wanted:
+            mine = [key for key in source.found(chain.prefix) if chain.sequence(key) or checkpoint.number(chain, key)]
+            for data in copy([owner.key(chain.registry), *sorted(mine)]):
+                named = [name.decode().removeprefix("sha256:") for name in _NAMED.findall(data)]
+                collections.deque(copy(f"blobs/sha256/{name}" for name in named), maxlen=0)
+    known = {**source.anchors(), **(anchors or {})}
+    if noted := {chain: known[chain] for chain in wanted if chain in known}:
+        (folder / ANCHORS).write_text(texts.write(noted), encoding="utf-8")
+    if pem := public or source.public():
+        (folder / PUBLIC).write_bytes(pem)
+    return count
+
+
+class _Last:
+    """Remembers what goes by."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.head: proof.Anchor | None = None
+        self.accepted: list[ledger.Record] = []
+
+    def watch(self, found: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, bytes | None]]:
+        for number, data in found:
+            if data is not None:
+                self.records += 1
+                self.head = proof.Anchor(number, ledger.named(data), "the end")
+                if _ACCEPTED in data:
+                    with contextlib.suppress(ValueError):
+                        record = ledger.read(data)
+                        self.accepted += [record] if any(one.action == ledger.Action.ACCEPTED for one in record.facts) else []
+            yield number, data
+
+
+def _read(
+    threads: futures.Executor, source: Source, numbers: Sequence[int], chain: ledger.Chain, key: Callable[[ledger.Chain, int], str]
+) -> Iterator[tuple[int, bytes | None]]:
+    """The objects of these numbers, in order, several asked for at once."""
+    for page in _pages(numbers):
+        yield from zip(page, threads.map(lambda number: source.get(key(chain, number)), page), strict=True)
+
+
+def _pages(all_of_them: Sequence[T]) -> Iterator[Sequence[T]]:
+    for first in range(0, len(all_of_them), _PAGE):
+        yield all_of_them[first : first + _PAGE]
+
+
+def _anchor(number: int, data: bytes, keys: Mapping[str, checkpoint.Key] | None) -> proof.Anchor | None:
+    """What a checkpoint proves; None when nothing."""
+    try:
+        found = checkpoint.read(data, keys)
+    except ValueError:
+        return None
+    return proof.Anchor(number, found.head, "a signed checkpoint") if keys and found.sequence == number else None

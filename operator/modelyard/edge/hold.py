@@ -1,0 +1,84 @@
+"""Legal holds on the object versions of an artifact. Synchronous, for threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import blobs, store
+from modelyard.plan import digest, fact, hold, inspection
+
+Pinned = tuple[str, str]
+"""Key and version id."""
+
+
+def carry_out(
+    source: store.Store,
+    kept: blobs.Blobs,
+    request: hold.Request,
+    each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
+) -> fact.Fact | None:
+    """Do a step; why it could not be done, if it could not.
+
+    Args:
+        source: the Model's store.
+        kept: where manifests are.
+        request: what to do.
+        each: `map`, perhaps one that works on several at a time.
+    """
+    place = inspection.place(request.objects.uri)
+    if place is None:
+        return fact.Fact(Reason.HOLD_REFUSED, f"{request.objects.uri} is no URI of a folder or an object")
+    bucket = place.bucket
+    try:
+        if request.step == hold.Step.CLAIM and not source.locks(bucket):
+            return fact.Fact(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
+        others = {one for objects in request.others for one in pinned(kept, objects)}
+        mine = pinned(kept, request.objects)
+        if request.step == hold.Step.CLAIM:
+            return _claimed(source, bucket, [one for one in mine if one not in others], each)
+        on = request.step == hold.Step.SET
+        for _ in each(lambda one: _hold(source, bucket, one, on=on), [one for one in mine if on or one not in others]):
+            pass
+    except edge.Unavailable as trouble:
+        if trouble.reason == Reason.STORE_FORBIDDEN:
+            right = "s3:GetBucketObjectLockConfiguration, s3:GetObjectLegalHold and s3:PutObjectLegalHold"
+            return fact.Fact(Reason.HOLD_REFUSED, f"the Model's credentials may not hold its objects: allow {right} in the bucket {bucket}")
+        return fact.Fact(
+            Reason.HOLD_REFUSED, f"no legal hold could be {'lifted' if request.step == hold.Step.LIFT else 'set'}: {trouble.message}"
+        )
+    return None
+
+
+def pinned(kept: blobs.Blobs, objects: hold.Objects) -> list[Pinned]:
+    """The object versions of an artifact; without those that were read before the bucket kept versions.
+
+    Raises:
+        edge.Unavailable: the manifest is gone, or the operator's bucket does not answer.
+    """
+    data, place = kept.get(objects.manifest), inspection.place(objects.uri)
+    if data is None or place is None:
+        raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket no longer has the manifest {objects.manifest}")
+    files = digest.read_manifest(data).files
+    return [(f"{place.key}{file.path}" if place.is_prefix else place.key, file.version_id) for file in files if file.version_id]
+
+
+def _claimed(
+    source: store.Store, bucket: str, mine: list[Pinned], each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
+) -> fact.Fact | None:
+    foreign = sum(each(lambda one: source.held(bucket, *one), mine))
+    if not foreign:
+        return None
+    message = f"{foreign} of {len(mine)} objects are under a legal hold that somebody else set: holds are left to them"
+    return fact.Fact(Reason.HOLD_REFUSED, message)
+
+
+def _hold(source: store.Store, bucket: str, one: Pinned, *, on: bool) -> None:
+    try:
+        source.hold(bucket, *one, on=on)
+    except edge.Unavailable:
+        if source.head(bucket, *one) is not None:
+            raise
+        # What is gone needs no hold; that it is gone is for the next look at the bytes to say.

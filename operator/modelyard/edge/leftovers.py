@@ -1,0 +1,30 @@
+"""Lists of files that pods once fetched by, and none will again: immutable ConfigMaps of rollouts that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from modelyard.edge import cluster
+from modelyard.plan import serving
+
+
+async def collect(reach: cluster.Cluster, fence: Callable[[], None], namespace: str, model: str, needed: Collection[str]) -> bool:
+    """Delete a model's lists that are not needed and that no Deployment and no pod mentions; whether none had to stay.
+
+    Call it when no rollout is under way, and from where rollouts begin: a list is applied before the first pod that mentions it.
+    """
+    ours = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.MODEL}={model}"
+    listed = [one["metadata"] async for one in reach.list(cluster.CONFIG_MAP, namespace, labelSelector=ours)]
+    spare = [about for about in listed if about["name"] not in needed]
+    if not spare:
+        return True
+    mentioned: set[str] = set()
+    async for deployment in reach.list(cluster.DEPLOYMENT, namespace, labelSelector=ours):
+        mentioned |= serving.config_maps(deployment["spec"]["template"]["spec"])
+    async for pod in reach.list(cluster.POD, namespace, labelSelector=ours):
+        mentioned |= serving.config_maps(pod["spec"])
+    for about in spare:
+        if about["name"] not in mentioned:
+            fence()
+            await reach.delete(cluster.CONFIG_MAP, namespace, about["name"], about["uid"])
+    return not any(about["name"] in mentioned for about in spare)

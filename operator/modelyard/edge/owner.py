@@ -1,0 +1,87 @@
+"""Whose registry it is, and whether the store can keep a ledger at all. Synchronous, for threads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import store
+from modelyard.plan import canonical, inspection
+
+FORMAT: Final = "modelyard.dev/registry/v1"
+_PROBE: Final = b'{"format":"modelyard.dev/probe/v1"}'
+
+
+def key(registry: str) -> str:
+    """Where it stands whose registry it is."""
+    return f"ledger/{registry}/registry.json"
+
+
+def prove(bucket: store.Objects, where: inspection.Place, registry: str) -> None:
+    """Two create-only writes of one key, of which the second must be refused; Unavailable when it is not."""
+    probe = f"{where.key}ledger/{registry}/probe.json"
+    bucket.create(where.bucket, probe, _PROBE)
+    if bucket.create(where.bucket, probe, _PROBE):
+        message = (
+            f"the operator's own bucket {where} ignores If-None-Match: two operators could write over each other's ledger, so none leads; "
+            "use a store that refuses the second create-only write (AWS S3, versitygw, MinIO, Ceph from Squid on)"
+        )
+        raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
+
+
+def prove_lock(bucket: store.Objects, where: inspection.Place) -> None:
+    """Whether retention would be kept; Unavailable when the bucket has no Object Lock."""
+    if not bucket.locks(where.bucket):
+        message = (
+            f"the operator's own bucket {where} has no Object Lock, so ledger.retention cannot be kept: make a bucket with Object Lock "
+            "(it cannot be added at most stores), or leave ledger.retention empty"
+        )
+        raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
+
+
+def claim(bucket: store.Objects, where: inspection.Place, registry: str, cluster: str) -> int:
+    """The epoch of a registry that belongs to this cluster, from now on if it belonged to none; Unavailable(RegistryTaken) otherwise."""
+    place = where.key + key(registry)
+    bucket.create(where.bucket, place, _write(registry, cluster, 1))
+    data = bucket.get(where.bucket, place)
+    if data is None:
+        message = (
+            f"s3://{where.bucket}/{place} was deleted: whose registry it is is not known; `modelyard restore --take-over` says it anew"
+        )
+        raise edge.Unavailable(Reason.REGISTRY_TAKEN, message)
+    owner, epoch = _read(data, place)
+    if owner != cluster:
+        message = (
+            f"the registry {registry} in {where} belongs to the cluster {owner}, and this is {cluster}: name another registry, or take it over "
+            "with `modelyard restore --take-over` when the other cluster is gone"
+        )
+        raise edge.Unavailable(Reason.REGISTRY_TAKEN, message)
+    return epoch
+
+
+def take_over(bucket: store.Objects, where: inspection.Place, registry: str, cluster: str) -> tuple[str | None, int]:
+    """Whose it was, and the epoch from now on."""
+    place = where.key + key(registry)
+    data = bucket.get(where.bucket, place)
+    before, epoch = _read(data, place) if data is not None else (None, 0)
+    if before == cluster:
+        return before, epoch
+    bucket.put(where.bucket, place, _write(registry, cluster, epoch + 1))
+    return before, epoch + 1
+
+
+def _write(registry: str, cluster: str, epoch: int) -> bytes:
+    return canonical.dumps({"format": FORMAT, "registry": registry, "cluster": cluster, "epoch": epoch})
+
+
+def _read(data: bytes, place: str) -> tuple[str, int]:
+    try:
+        raw: Any = json.loads(data)
+        if raw["format"] == FORMAT:
+            return str(raw["cluster"]), int(raw["epoch"])
+        why = f"its format is {raw['format']!r}"
+    except (ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__} {error}"
+    raise edge.Unavailable(Reason.REGISTRY_TAKEN, f"{place} cannot be read ({why}): whose registry it is is not known") from None

@@ -1,0 +1,190 @@
+"""The end of a chain: found without listing it, and read from the last snapshot of the index on. What is wrong is told, not raised."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent import futures
+from typing import Final, TypeVar
+
+from modelyard import edge
+from modelyard.edge import blobs, store
+from modelyard.plan import index, inspection, ledger, proof
+
+T = TypeVar("T")
+
+_AT_ONCE: Final = 32
+"""Records that are asked for together."""
+_WALK: Final = 4096
+"""Most records that are read because an anchor is older than the last snapshot."""
+_FROM: Final = proof.Link(-1)
+
+
+class Reach:
+    """The operator's own bucket, as the ledger reads it: threads do the work, or nobody (0), where everything must be the same every time.
+
+    Trouble is edge.Unavailable(LedgerUnavailable).
+    """
+
+    def __init__(self, bucket: store.Objects, where: inspection.Place, kept: blobs.Blobs | None = None, threads: int = 32) -> None:
+        self.store = bucket
+        self.where = where
+        self.blobs = kept or blobs.Blobs(bucket, where)
+        self._threads = futures.ThreadPoolExecutor(threads, "ledger") if threads else None
+
+    def close(self) -> None:
+        """Nothing may be asked afterwards."""
+        if self._threads:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def record(self, key: str) -> bytes | None:
+        """The object of a key below the operator's prefix; None when there is none."""
+        return await self.run(lambda: self.store.get(self.where.bucket, self.where.key + key))
+
+    async def beside(self, prefix: str) -> list[str]:
+        """Keys that begin so."""
+        cut = len(self.where.key)
+        return await self.run(lambda: [one.key[cut:] for one in self.store.list(self.where.bucket, self.where.key + prefix)])
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Work that blocks."""
+        try:
+            if self._threads is None:
+                return work()
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except edge.Unavailable as error:
+            raise (blobs.own(error) if str(error.reason).startswith("Store") else error) from None
+
+
+@dataclasses.dataclass(slots=True)
+class Tail:
+    """A chain as it was read."""
+
+    last: proof.Link
+    record: ledger.Record | None
+    """The last that could be read."""
+    index: index.Index
+    flaws: list[proof.Flaw]
+
+
+async def read(reach: Reach, chain: ledger.Chain, anchors: Iterable[proof.Anchor]) -> Tail:
+    """The head, the index, and whatever is wrong with what was read on the way."""
+    known = [anchor for anchor in anchors if anchor.sequence]
+    return await _Reading(reach, chain, known).read()
+
+
+class _Reading:
+    def __init__(self, reach: Reach, chain: ledger.Chain, anchors: list[proof.Anchor]) -> None:
+        self._reach = reach
+        self._chain = chain
+        self._anchors = anchors
+        self._data: dict[int, bytes | None] = {}
+        self._flaws: list[proof.Flaw] = []
+
+    async def read(self) -> Tail:
+        last = await self._end()
+        folded, start = await self._snapshot(last)
+        oldest = min((anchor.sequence for anchor in self._anchors if anchor.sequence <= last), default=start)
+        begin = min(start, oldest) if start - oldest <= _WALK else start
+        record, link = None, proof.NOTHING
+        kept = {last, *(anchor.sequence for anchor in self._anchors)}
+        for first in range(max(begin, 1), last + 1, _AT_ONCE):
+            numbers = range(first, min(first + _AT_ONCE, last + 1))
+            await self._fetch(numbers)
+            for number in numbers:
+                before = link if number > max(begin, 1) or number == 1 else _FROM
+                link, flaws = proof.join(self._chain, before, number, self._data[number])
+                self._flaws += flaws
+                record = link.record or record
+                if link.record and number > folded.sequence:
+                    folded.add(link.record)
+                if number not in kept:  # 100,000 records need not be held at once
+                    del self._data[number]
+        await self._compare(last)
+        return Tail(link, record, folded, self._flaws)
+
+    async def _end(self) -> int:
+        """The last number that has a record, whatever is missing before it."""
+        low = 0
+        for anchor in self._anchors:
+            if anchor.sequence > low and await self._there(anchor.sequence):
+                low = anchor.sequence
+        while True:
+            low = await self._gallop(low)
+            # A record that is missing looks like the end: what is listed beside it tells.
+            beyond = [await self._listed(number) for number in {low + 1, *(a.sequence for a in self._anchors if a.sequence > low)}]
+            highest = max((number for numbers in beyond for number in numbers), default=0)
+            if highest <= low:
+                return low
+            low = highest
+            # What was not there when it was asked for may have been written since.
+            self._data = {number: data for number, data in self._data.items() if data is not None}
+
+    async def _gallop(self, low: int) -> int:
+        """The end as far as there is no hole: doubling steps, then halving ones."""
+        step = 1
+        while await self._there(low + step):
+            low, step = low + step, step * 2
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if await self._there(middle) else (low, middle)
+        return low
+
+    async def _listed(self, number: int) -> list[int]:
+        """The numbers that the store lists among the hundred around one."""
+        hundred = self._chain.key(number).removesuffix(".json")[:-2]
+        found = (self._chain.sequence(key) for key in await self._reach.beside(hundred))
+        return [one for one in found if one is not None]
+
+    async def _snapshot(self, last: int) -> tuple[index.Index, int]:
+        """The newest snapshot that can be read, and the number from which records have to be read to go on from it."""
+        number = last
+        while number > 0:
+            await self._fetch([number])
+            record = _record(self._data[number])
+            if record is None:  # what is wrong with it is told when it is read in order
+                number -= 1
+                continue
+            if record.index is None or not 0 < record.index.sequence < number:
+                break
+            data = await self._reach.run(functools.partial(self._reach.blobs.get, record.index.digest))
+            try:
+                if data is not None and (found := index.Index.load(data)).sequence == record.index.sequence:
+                    return found, found.sequence
+            except ValueError:
+                pass
+            number = record.index.sequence
+        return index.Index(), 0
+
+    async def _compare(self, last: int) -> None:
+        for anchor in self._anchors:
+            if anchor.sequence <= last:
+                await self._fetch([anchor.sequence])
+            data = self._data.get(anchor.sequence)
+            self._flaws += proof.against(self._chain, anchor, last, ledger.named(data) if data is not None else None)
+
+    async def _there(self, number: int) -> bool:
+        await self._fetch([number])
+        return self._data[number] is not None
+
+    async def _fetch(self, numbers: Iterable[int]) -> None:
+        wanted = [number for number in numbers if number not in self._data]
+        found = await gather(self._reach.record, [self._chain.key(number) for number in wanted])
+        self._data.update(zip(wanted, found, strict=True))
+
+
+async def gather(ask: Callable[[str], Awaitable[bytes | None]], keys: list[str]) -> list[bytes | None]:
+    """All of them at once; the first trouble is everybody's."""
+    if len(keys) == 1:
+        return [await ask(keys[0])]
+    return list(await asyncio.gather(*(ask(key) for key in keys)))
+
+
+def _record(data: bytes | None) -> ledger.Record | None:
+    try:
+        return ledger.read(data) if data is not None else None
+    except ValueError:
+        return None

@@ -1,0 +1,79 @@
+"""Listings of object versions, read leniently: stores differ in how they write times, and some leave elements out."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Final
+from urllib import parse
+from xml.etree import ElementTree
+
+_ROOTS: Final = frozenset({"ListVersionsResult", "ListBucketVersionsResult"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an object, or the marker that it was deleted."""
+
+    key: str
+    version_id: str | None
+    """None where the bucket keeps no versions."""
+    latest: bool
+    deleted: bool
+    size: int = 0
+    etag: str = ""
+
+
+def read(document: bytes) -> tuple[list[Version], Mapping[str, str] | None]:
+    """The versions on one page, and what to ask for the next; None after the last.
+
+    Raises:
+        ValueError, ElementTree.ParseError: it is something else.
+    """
+    root = ElementTree.fromstring(document)  # noqa: S314  as the SDK does; expat has no external entities
+    if _name(root) not in _ROOTS:
+        raise ValueError(f"not a listing of versions: {_name(root)}")
+    coded = _text(root, "EncodingType") == "url"
+    found = [_version(one, coded) for one in root if _name(one) in {"Version", "DeleteMarker"}]
+    if _text(root, "IsTruncated") != "true":
+        return found, None
+    marker = {"key-marker": _key(_text(root, "NextKeyMarker"), coded), "version-id-marker": _text(root, "NextVersionIdMarker")}
+    if not marker["key-marker"]:
+        raise ValueError("a listing that goes on without saying where")
+    return found, {name: value for name, value in marker.items() if value}
+
+
+def read_retention(document: bytes) -> tuple[str, datetime.datetime] | None:
+    """The mode of an object's retention and its end; None when it has none.
+
+    Raises:
+        ValueError, ElementTree.ParseError: it is something else.
+    """
+    root = ElementTree.fromstring(document)  # noqa: S314  as above
+    mode, until = _text(root, "Mode"), _text(root, "RetainUntilDate")
+    return (mode, datetime.datetime.fromisoformat(until)) if mode and until else None
+
+
+def _version(one: ElementTree.Element, coded: bool) -> Version:
+    name = _text(one, "VersionId")
+    return Version(
+        _key(_text(one, "Key"), coded),
+        None if name in {"", "null"} else name,
+        _text(one, "IsLatest") == "true",
+        _name(one) == "DeleteMarker",
+        int(_text(one, "Size") or 0),
+        _text(one, "ETag").strip('"'),
+    )
+
+
+def _key(text: str, coded: bool) -> str:
+    return parse.unquote_plus(text) if coded else text
+
+
+def _name(one: ElementTree.Element) -> str:
+    return one.tag.rpartition("}")[2]
+
+
+def _text(one: ElementTree.Element, name: str) -> str:
+    return next((child.text or "" for child in one if _name(child) == name), "")

@@ -1,0 +1,183 @@
+"""One term of leadership: the ledger is proven and claimed before anything is decided, and anchored and guarded while it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final
+
+from modelyard import api, edge, settings
+from modelyard.api.reason import Reason
+from modelyard.edge import cache, cluster, ledger, metrics
+from modelyard.plan import fact, proof, term
+from modelyard.plan import ledger as ledger_plan
+
+log = logging.getLogger(__name__)
+
+ANCHOR_EVERY: Final = 10.0
+PROBE_EVERY: Final = 60.0
+AGAIN: Final = 5.0
+"""Seconds between two tries of what must succeed before anything is decided."""
+ANCHORS: Final = "modelyard-ledger"
+"""Beginning of the names of the ConfigMaps, one for each namespace, that hold the ends of its chains."""
+_ANCHORED: Final = {f"{api.GROUP}/ledger": "anchors"}
+
+
+class Guard:
+    """Whether the policies are effective: asked every minute, and whenever an approval appears."""
+
+    def __init__(self, probe: Callable[[], Awaitable[list[str]]], changed: Callable[[], None]) -> None:
+        self.held: fact.Held | None = fact.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
+        self._probe = probe
+        self._changed = changed
+        self._asking: asyncio.Future[fact.Held | None] | None = None
+
+    async def prove(self) -> fact.Held | None:
+        """Ask now; those who ask at the same time share one answer that began after they asked."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def run(self) -> None:
+        """Ask every minute until cancelled."""
+        while True:
+            await self.prove()
+            await asyncio.sleep(PROBE_EVERY)
+
+    async def _ask(self) -> fact.Held | None:
+        try:
+            passed = await self._probe()
+        except edge.Unavailable as trouble:
+            held: fact.Held | None = fact.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
+        else:
+            held = _missing(passed) if passed else None
+        metrics.POLICIES_MISSING.set(len(passed) if held and held.reason == Reason.POLICIES_MISSING else 0)
+        if (held is None) != (self.held is None):
+            log.log(logging.WARNING if held else logging.INFO, "%s", held.message if held else "the policies are effective")
+        self.held, was = held, self.held
+        if held != was:
+            self._changed()
+        return held
+
+
+def _missing(passed: list[str]) -> fact.Held:
+    message = (
+        f"these policies are not effective: {', '.join(sorted(passed))}; nothing that needs an approval is granted until the platform team"
+        " installs them again (the chart's policies.install, or crds/policies)"
+    )
+    return fact.Held(Reason.POLICIES_MISSING, message)
+
+
+class Leading:
+    """What a leader does beside its keys.
+
+    Args:
+        reach: the API server.
+        book: the ledger; nothing is appended before `begin`.
+        enqueue: called with the keys of models that only the ledger knows.
+    """
+
+    def __init__(
+        self,
+        reach: cluster.Cluster,
+        book: ledger.Ledger,
+        config: settings.Settings,
+        guard: Guard,
+        enqueue: Callable[[Iterable[cache.Key]], None],
+    ) -> None:
+        self._reach = reach
+        self._book = book
+        self._config = config
+        self._guard = guard
+        self._enqueue = enqueue
+        self._written: dict[str, dict[str, str]] = {}
+
+    async def begin(self, began: term.Term) -> None:
+        """Prove the store, claim the registry, read the anchors, and record that a term begins; tried until it succeeds.
+
+        What is wrong is logged: a store that does not answer, one that cannot keep a ledger, a registry that is another cluster's.
+        """
+        while True:
+            try:
+                await self._begin(began)
+            except edge.Unavailable as trouble:
+                log.warning("does not decide yet: %s", trouble.message, extra={"reason": str(trouble.reason)})
+                await asyncio.sleep(AGAIN)
+            else:
+                return
+
+    async def end(self, began: term.Term) -> None:
+        """Record that the term ends as it should; one that cannot be recorded ends all the same."""
+        try:
+            await asyncio.wait_for(self._book.end(began.identity), 2)
+            await asyncio.wait_for(self.write_anchors(), 2)
+        except (edge.Unavailable, cluster.Refused, cluster.Conflict, TimeoutError) as trouble:
+            log.warning("the end of the term is not recorded: %s", trouble)
+
+    def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """What goes on for as long as this replica leads."""
+        return self._anchor(), self._guard.run(), self._sign()
+
+    async def _begin(self, began: term.Term) -> None:
+        await self._book.prove()
+        await self._book.claim(await self._uid())
+        self._book.remember(await self._anchors())
+        await self._book.begin(began.identity, began.previous_renewal)
+        known = await self._book.chains()
+        self._enqueue(cache.Key("model", chain.namespace, chain.model) for chain in known if chain != self._book.operators)
+
+    async def _uid(self) -> str:
+        """What tells this cluster from every other."""
+        found = await self._reach.get(cluster.NAMESPACE, "", "kube-system")
+        if found is None:
+            raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "the namespace kube-system does not exist: this is no whole cluster")
+        return str(found["metadata"]["uid"])
+
+    async def _anchors(self) -> Mapping[ledger_plan.Chain, proof.Anchor]:
+        found = {}
+        async for kept in self._reach.list(cluster.CONFIG_MAP, self._config.operator_namespace, labelSelector="=".join(*_ANCHORED.items())):
+            data = kept.get("data") or {}
+            self._written[kept["metadata"]["name"]] = data
+            for place, text in data.items():
+                namespace, _, model = place.partition(".")
+                sequence, _, head = str(text).partition(" ")
+                if sequence.isdigit():
+                    found[self._book.chain(namespace, model)] = proof.Anchor(
+                        int(sequence), head, f"the ConfigMap {kept['metadata']['name']}"
+                    )
+        return found
+
+    async def _sign(self) -> None:
+        """Sign the ends that moved, from time to time."""
+        while True:
+            await asyncio.sleep(ANCHOR_EVERY)
+            try:
+                await self._book.sign(self._config.ledger.checkpoints)
+            except edge.Unavailable as trouble:
+                log.warning("the ends of the ledger's chains could not be signed: %s", trouble.message)
+
+    async def _anchor(self) -> None:
+        """Keep the ends of all chains where the bucket's owner cannot reach them, every ten seconds until cancelled."""
+        while True:
+            await asyncio.sleep(ANCHOR_EVERY)
+            try:
+                await self.write_anchors()
+            except (edge.Unavailable, cluster.Refused, cluster.Conflict) as trouble:
+                log.warning("the ends of the ledger's chains could not be kept: %s", trouble)
+
+    async def write_anchors(self) -> None:
+        """One ConfigMap for each namespace, written when it changed."""
+        wanted: dict[str, dict[str, str]] = {}
+        for chain, anchor in self._book.anchors().items():
+            name = ANCHORS if chain.namespace == "_" else f"{ANCHORS}.{chain.namespace}"
+            wanted.setdefault(name, {})[f"{chain.namespace}.{chain.model}"] = f"{anchor.sequence} {anchor.head}"
+        for name, data in wanted.items():
+            if self._written.get(name) != data:
+                await self._reach.apply(_config_map(self._config.operator_namespace, name, data))
+                self._written[name] = data
+
+
+def _config_map(namespace: str, name: str, data: Mapping[str, str]) -> dict[str, Any]:
+    about = {"name": name, "namespace": namespace, "labels": dict(_ANCHORED)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": dict(data)}

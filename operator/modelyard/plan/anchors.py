@@ -1,0 +1,40 @@
+"""What is known of chains outside the bucket, as text: the ConfigMap's and an exported folder's `anchors.json`. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from modelyard.plan import canonical, ledger, proof
+
+FORMAT: Final = "modelyard.dev/anchors/v1"
+
+
+def write(known: Mapping[ledger.Chain, proof.Anchor]) -> str:
+    """Every chain with its number and head, sorted."""
+    rows: list[dict[str, Any]] = [
+        {"registry": chain.registry, "namespace": chain.namespace, "model": chain.model, "sequence": one.sequence, "head": one.head}
+        for chain, one in sorted(known.items(), key=lambda item: item[0].prefix)
+    ]
+    return canonical.dumps({"format": FORMAT, "anchors": rows}).decode()
+
+
+def read(text: str, source: str) -> dict[ledger.Chain, proof.Anchor]:
+    """What `write` wrote; `source` is what flaws call it.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        raw = json.loads(text)
+        if raw["format"] != FORMAT:
+            raise ValueError(f"its format is {raw['format']!r}")
+        return {
+            ledger.Chain(str(row["registry"]), str(row["namespace"]), str(row["model"])): proof.Anchor(
+                int(row["sequence"]), str(row["head"]), source
+            )
+            for row in raw["anchors"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{source} cannot be read: {type(error).__name__} {error}") from None

@@ -1,0 +1,163 @@
+"""A chain read only as far as a question needs: the record of an instant by search, the index from its last snapshot on. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from modelyard.plan import index as folding
+from modelyard.plan import ledger
+
+Fetch = Callable[[Sequence[int]], Sequence[bytes | None]]
+"""The objects of these numbers, None where there is none; all of them may be asked for at once."""
+_POWERS: Final = tuple(4**power for power in range(11))
+"""The first look: one round of reads brackets the end of any chain within a factor of four."""
+_PROBES: Final = 3
+"""Reads of one round of the search: a quarter is left each time."""
+PAGE: Final = 256
+
+
+class Book:
+    """One chain. What was read is kept, and so is what was found wrong with it.
+
+    Args:
+        chain: whose records.
+        fetch: reads objects of the chain.
+        blob: bytes by name (`sha256:<hex>`), or None; whether they are those bytes is checked here.
+        last: the number of the last record, where a listing tells it; None: it is searched for.
+    """
+
+    def __init__(self, chain: ledger.Chain, fetch: Fetch, blob: Callable[[str], bytes | None], last: int | None = None) -> None:
+        self.chain = chain
+        self.flaws: dict[int, str] = {}
+        """What is wrong with a number, in words."""
+        self._fetch = fetch
+        self._ask = blob
+        self._last = last
+        self._data: dict[int, bytes | None] = {}
+        self._read: dict[int, ledger.Record | None] = {}
+
+    def data(self, number: int) -> bytes | None:
+        """A record's bytes."""
+        self._get([number])
+        return self._data[number]
+
+    def record(self, number: int) -> ledger.Record | None:
+        """One record; None when there is none, or something else is there."""
+        return next(iter(self.records([number])), None)
+
+    def records(self, numbers: Sequence[int]) -> list[ledger.Record]:
+        """Those of these numbers that can be read; the others are in `flaws`, unless they lie beyond the end."""
+        wanted = [number for number in numbers if number > 0]
+        self._get(wanted)
+        return [found for number in wanted if (found := self._parsed(number)) is not None]
+
+    def all(self, first: int = 1, last: int | None = None) -> Iterator[ledger.Record]:
+        """Every record from one number to another, by default to the end; several are read at once, none is kept."""
+        end = self.last if last is None else last
+        for begin in range(first, end + 1, PAGE):
+            numbers = range(begin, min(begin + PAGE, end + 1))
+            known = set(self._data)
+            found = self.records(numbers)
+            for number in numbers:
+                if self._data[number] is None:
+                    self.flaws[number] = f"{self.chain.key(number)} is missing"
+            self.forget([number for number in numbers if number not in known])
+            yield from found
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """These are not kept: 100,000 records need not be held at once."""
+        for number in numbers:
+            self._data.pop(number, None)
+            self._read.pop(number, None)
+
+    @property
+    def last(self) -> int:
+        """The number of the last record; 0 when there is none."""
+        if self._last is None:
+            self._last = self._search(lambda _: True)
+        return self._last
+
+    def at(self, moment: datetime.datetime) -> int:
+        """The number of the last record that was written at or before a moment; 0 when there is none. Times of records never go back."""
+        return self._search(lambda record: record is None or record.time <= moment)
+
+    def blob(self, name: str | None) -> bytes | None:
+        """The bytes of a name; None when they are not there, or are others."""
+        data = self._ask(name) if name else None
+        return data if data is not None and ledger.named(data) == name else None
+
+    def index(self, number: int) -> folding.Index:
+        """What the records up to this number fold to."""
+        folded = self._snapshot(number)
+        for record in self.records(range(folded.sequence + 1, number + 1)):
+            folded.add(record)
+        return folded
+
+    def _snapshot(self, number: int) -> folding.Index:
+        """The newest snapshot that can be read and counts nothing beyond this number."""
+        while number > 0:
+            record = self.record(number)
+            pointer = record.index if record else None
+            if record and pointer is None:
+                break
+            if pointer is None or not 0 < pointer.sequence < number:
+                number -= 1
+                continue
+            data = self.blob(pointer.digest)
+            try:
+                if data is not None and (found := folding.Index.load(data)).sequence == pointer.sequence:
+                    return found
+            except ValueError:  # of another release: the one before it, else the records themselves, tell as much
+                pass
+            number = pointer.sequence
+        return folding.Index()
+
+    def _search(self, holds: Callable[[ledger.Record | None], bool]) -> int:
+        """The last number that has an object for which something holds, which holds up to some number and for none after it."""
+
+        def held(numbers: Sequence[int]) -> list[bool]:
+            self._get(numbers)
+            return [self._data[number] is not None and holds(self._parsed(number)) for number in numbers]
+
+        if self._last is None:
+            bracket = list(itertools.takewhile(lambda pair: pair[1], zip(_POWERS, held(_POWERS), strict=True)))
+            low = bracket[-1][0] if bracket else 0
+            high = _POWERS[len(bracket)] if len(bracket) < len(_POWERS) else low * 4
+        else:
+            low, high = 0, self._last + 1
+        while high - low > 1:
+            step = max(1, -(-(high - low) // (_PROBES + 1)))
+            probes = list(range(low + step, high, step))
+            for number, yes in zip(probes, held(probes), strict=True):
+                if not yes:
+                    high = number
+                    break
+                low = number
+        return low
+
+    def _get(self, numbers: Sequence[int]) -> None:
+        wanted = [number for number in dict.fromkeys(numbers) if number not in self._data]
+        if wanted:
+            self._data.update(zip(wanted, self._fetch(wanted), strict=True))
+
+    def _parsed(self, number: int) -> ledger.Record | None:
+        if number not in self._read:
+            self._read[number] = self._parse(number)
+        return self._read[number]
+
+    def _parse(self, number: int) -> ledger.Record | None:
+        if (data := self._data[number]) is None:
+            return None
+        key = self.chain.key(number)
+        try:
+            found = ledger.read(data)
+        except ValueError as error:
+            self.flaws[number] = f"{key} was changed: {error}"
+            return None
+        if (found.chain, found.sequence) != (self.chain, number):
+            self.flaws[number] = f"{key} is the record that belongs at {found.chain.key(found.sequence)}"
+            return None
+        return found

@@ -1,0 +1,57 @@
+"""A version's case: all that the sections of its dossier are made of, read from the evidence. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from modelyard.plan import account, attestation, digest, ledger, watched
+
+Json = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """One version: its account, its spec and the Model's as they were last, and when it served."""
+
+    chain: ledger.Chain
+    its: account.Account
+    spec: Json
+    model: Json
+    rules: tuple[account.Told, ...]
+    spells: tuple[account.Spell, ...]
+    gaps: tuple[watched.Gap, ...]
+    files: digest.Manifest | None
+    records: tuple[ledger.Record, ...]
+
+    @property
+    def said(self) -> int:
+        """Number of the record that holds the spec as it is."""
+        return next((one.record for one in reversed(self.its.facts) if one.fact.digest == self.its.spec), 0)
+
+    @property
+    def ruled(self) -> int:
+        """Number of the record that holds the Model's spec as it is."""
+        return self.rules[-1].record if self.rules else 0
+
+
+def of(evidence: attestation.Evidence, version: str) -> Case:
+    """The case of a version."""
+    records = evidence.read()
+    its, rules = account.of(version, records), account.rules(records)
+    manifest = evidence.blob(its.verified[-1].text("manifest")) if its.verified else None
+    try:
+        files = digest.read_manifest(manifest) if manifest is not None else None
+    except ValueError:
+        files = None
+    return Case(
+        evidence.chain,
+        its,
+        account.snapshot(evidence.blob(its.spec)),
+        account.snapshot(evidence.blob(rules[-1].fact.digest)) if rules else {},
+        rules,
+        tuple(account.spells(records, lambda name: name == version)),
+        tuple(watched.gaps(evidence.terms())),
+        files,
+        tuple(records),
+    )

@@ -1,0 +1,126 @@
+"""Signed checkpoints: what the head of a chain was, in a form that nobody without the key can write. Ed25519; pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cryptography import exceptions
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from modelyard.plan import canonical, ledger
+
+FORMAT: Final = "modelyard.dev/checkpoint/v1"
+Key = ed25519.Ed25519PublicKey
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A chain had this many records, and the last one's object had this digest."""
+
+    chain: ledger.Chain
+    sequence: int
+    head: str
+    time: datetime.datetime
+    key_id: str
+
+
+def key(chain: ledger.Chain, sequence: int) -> str:
+    """Where the checkpoint of a number is."""
+    return f"{chain.prefix}checkpoints/{sequence:010}.json"
+
+
+def number(chain: ledger.Chain, where: str) -> int | None:
+    """The number whose checkpoint is there; None when it is none of this chain's."""
+    name = where.removeprefix(f"{chain.prefix}checkpoints/").removesuffix(".json")
+    found = int(name) if len(name) == 10 and name.isascii() and name.isdigit() else 0
+    return found if found and key(chain, found) == where else None
+
+
+def signer(pem: bytes) -> ed25519.Ed25519PrivateKey:
+    """The private key in a PEM text; raises ValueError when it is no Ed25519 key without a password."""
+    try:
+        found = serialization.load_pem_private_key(pem, None)
+    except (TypeError, exceptions.UnsupportedAlgorithm) as error:
+        raise ValueError(f"the ledger's key cannot be used: {type(error).__name__}") from None
+    if not isinstance(found, ed25519.Ed25519PrivateKey):
+        raise ValueError("the ledger's key is not Ed25519: make one with openssl genpkey -algorithm ed25519")  # noqa: TRY004  callers know one exception
+    return found
+
+
+def public(pem: bytes) -> Key:
+    """The public key in a PEM text, private ones included; raises ValueError."""
+    if b"PRIVATE KEY" in pem:
+        return signer(pem).public_key()
+    try:
+        found = serialization.load_pem_public_key(pem)
+    except exceptions.UnsupportedAlgorithm as error:
+        raise ValueError(f"it is no public key that can be used: {error}") from None
+    if not isinstance(found, ed25519.Ed25519PublicKey):
+        raise ValueError("the public key is not Ed25519")  # noqa: TRY004
+    return found
+
+
+def write_public(one: Key) -> bytes:
+    """A public key as PEM."""
+    return one.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def key_id(one: Key) -> str:
+    """What checkpoints call a key: the first 16 hex digits of the sha256 of its 32 bytes."""
+    raw = one.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def sign(chain: ledger.Chain, sequence: int, head: str, time: datetime.datetime, private: ed25519.Ed25519PrivateKey) -> bytes:
+    """A checkpoint as it is stored: canonical JSON; the signature is over the same JSON without `signature`."""
+    found = Checkpoint(chain, sequence, head, time, key_id(private.public_key()))
+    said = _said(found)
+    signature = base64.b64encode(private.sign(canonical.dumps(said))).decode()
+    return canonical.dumps(said | {"signature": signature})
+
+
+def read(data: bytes, keys: Mapping[str, Key] | None) -> Checkpoint:
+    """What `sign` wrote; with keys, only if one of them signed it.
+
+    Raises:
+        ValueError: it is something else, or signed by nobody who is known; says what.
+    """
+    try:
+        raw = canonical.loads(data)
+        signature = base64.b64decode(raw["signature"], validate=True)
+        chain = ledger.Chain(raw["registry"], raw["namespace"], raw["model"])
+        found = Checkpoint(chain, raw["sequence"], raw["head"], ledger.read_time(raw["time"]), raw["keyId"])
+        again = canonical.dumps(_said(found) | {"signature": raw["signature"]})
+    except (KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+        raise ValueError(f"it is no checkpoint: {type(error).__name__} {error}") from None
+    if again != data or type(found.sequence) is not int or not isinstance(found.head, str):
+        raise ValueError("it is no checkpoint: not canonical, or fields that none has")
+    if keys is None:
+        return found
+    if found.key_id not in keys:
+        raise ValueError(f"it is signed with the key {found.key_id!a}, which is not trusted")
+    try:
+        keys[found.key_id].verify(signature, canonical.dumps(_said(found)))
+    except exceptions.InvalidSignature:
+        raise ValueError("its signature is wrong") from None
+    return found
+
+
+def _said(one: Checkpoint) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "registry": one.chain.registry,
+        "namespace": one.chain.namespace,
+        "model": one.chain.model,
+        "sequence": one.sequence,
+        "head": one.head,
+        "time": ledger.write_time(one.time),
+        "keyId": one.key_id,
+    }

@@ -1,0 +1,201 @@
+"""The sections of a dossier that tell what became of a version: evaluation, evidence, approvals, deployment, changes, retirement. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.plan import cases, ledger, standing, timeline
+from modelyard.plan.ledger import Action
+from modelyard.plan.standing import State, field, row, section, table
+
+Json = dict[str, Any]
+
+
+def evaluation(case: cases.Case) -> Json:
+    """How it was judged, by whoever made it and by the gates."""
+    rows = [
+        row((one.stage, one.name, gate.get("name"), gate.get("passed"), gate.get("message")), State.VERIFIED, one.granted.record)
+        for one in case.its.requests
+        if one.granted
+        for gate in one.granted.rows("gates")
+    ]
+    return section(
+        "evaluation",
+        "Evaluation",
+        [],
+        table(
+            "metrics",
+            "Metrics",
+            ("name", "value", "declared by"),
+            [
+                row((name, value, _declarer(case, name)), State.DECLARED, case.said)
+                for name, value in sorted((case.spec.get("metrics") or {}).items())
+            ],
+        ),
+        table("gates", "Gates, as they were judged when a stage was granted", ("stage", "promotion", "gate", "passed", "message"), rows),
+    )
+
+
+def _declarer(case: cases.Case, metric: str) -> str | None:
+    """Who wrote a metric down: whoever added it later, else whoever registered the version."""
+    for one in case.its.facts:
+        if one.fact.action == Action.ATTESTED and (metric in one.mapping("metrics") or metric in one.words("metrics")):
+            return one.fact.actor.name or None
+    return (case.its.registered.fact.actor.name or None) if case.its.registered else None
+
+
+def evidence(case: cases.Case) -> Json:
+    """Documents about it."""
+    keys = ("name", "type", "title", "author", "issuedAt", "uri", "sha256")
+    read = max((one.record for one in case.its.facts if one.fact.action == Action.EVIDENCE_VERIFIED), default=0)
+    rows = []
+    for one in case.spec.get("evidence") or []:
+        proven = bool(read) and case.its.evidence.get(one.get("name")) == one.get("sha256")
+        records = (case.said, read) if proven else (case.said,)
+        rows.append(row([one.get(key) for key in keys], State.VERIFIED if proven else State.DECLARED, *records))
+    return section("evidence", "Evidence", [], table("documents", "Documents; verified: their bytes were read", keys, rows))
+
+
+def approvals(case: cases.Case) -> Json:
+    """Who asked for it, and what people said."""
+    asked = [
+        row(
+            (
+                one.name,
+                one.stage,
+                one.requested.fact.actor.name,
+                ledger.write_time(one.requested.time),
+                one.requested.text("reason"),
+                one.ended.text("phase") if one.ended else "granted" if one.granted else "open",
+                one.ended.text("message") if one.ended else None,
+            ),
+            standing.of_actor(one.requested),
+            *(told.record for told in (one.requested, one.granted, one.ended) if told),
+        )
+        for one in case.its.requests
+        if one.requested
+    ]
+    words = [
+        row(
+            (
+                one.name,
+                one.stage,
+                word.text("gate"),
+                word.fact.actor.name,
+                str(word.fact.actor.known),
+                str(word.fact.action),
+                word.text("comment"),
+                word.fact.detail.get("counts", True) is not False,
+                ledger.write_time(word.time),
+            ),
+            standing.of_actor(word),
+            word.record,
+        )
+        for one in case.its.requests
+        for word in one.said
+    ]
+    return section(
+        "approvals",
+        "Requests and approvals",
+        [],
+        table("requests", "Promotions", ("promotion", "stage", "requested by", "at", "reason", "outcome", "message"), asked),
+        table("words", "What people said", ("promotion", "stage", "gate", "who", "known", "said", "comment", "counts", "at"), words),
+    )
+
+
+def deployment(case: cases.Case) -> Json:
+    """When it may have got traffic, and when nobody watched."""
+    last = case.records[-1] if case.records else None
+    number = last.sequence if last else 0
+    now = [f"{one.stage} {one.weight} %" for one in case.spells if one.until is None]
+    spells = [
+        row(
+            (one.stage, one.weight, ledger.write_time(one.since), ledger.write_time(one.until) if one.until else None, one.digest),
+            State.VERIFIED,
+            *(number for number in (one.began, one.ended) if number),
+        )
+        for one in case.spells
+    ]
+    gaps = [gap for gap in case.gaps if any(gap.overlaps(one.since, one.until) for one in case.spells)]
+    return section(
+        "deployment",
+        "Deployment",
+        [
+            field("asOf", "As of the last record", ledger.write_time(last.time) if last else None, State.VERIFIED, number),
+            field("serves", "It serves then", now or "nothing", State.VERIFIED, number),
+        ],
+        table("spells", "When it may have got traffic", ("stage", "weight in %", "from", "until", "digest"), spells),
+        table(
+            "unobserved",
+            "When nobody watched meanwhile",
+            ("what", "record of _operator"),
+            [row((gap.words, gap.record), State.VERIFIED) for gap in gaps],
+        ),
+    )
+
+
+def changes(case: cases.Case) -> Json:
+    """What happened to it and to the rules of its Model."""
+    facts = sorted({id(one): one for one in (*case.its.facts, *case.rules)}.values(), key=lambda one: one.record)
+    rows = [
+        row(
+            (
+                ledger.write_time(one.time),
+                one.fact.actor.name or None,
+                str(one.fact.actor.known),
+                timeline.sentence(one),
+                timeline.why(one) or None,
+            ),
+            standing.of_actor(one),
+            one.record,
+        )
+        for one in facts
+    ]
+    return section(
+        "changes",
+        "Change record",
+        [],
+        table("facts", "What happened to it, and to the Model's rules", ("at", "who", "known", "what", "why"), rows),
+    )
+
+
+def retirement(case: cases.Case) -> Json:
+    """Whether it is still to be used."""
+    lifecycle = case.its.lifecycle
+    last = lifecycle[-1] if lifecycle else None
+    words = {Action.DEPRECATED: "Deprecated", Action.RETIRED: "Retired"}
+    state = words.get(last.fact.action, "Active") if last else "Active"
+    model = next((one for one in reversed(case.rules) if one.fact.action == Action.RETIRED), None)
+    gone = [
+        one for one in case.its.facts if one.fact.action in {Action.DELETED, Action.COLLECTED} and one.fact.subject.kind == "ModelVersion"
+    ]
+    registered = case.its.registered.record if case.its.registered else 0
+    return section(
+        "retirement",
+        "Retirement",
+        [
+            field("lifecycle", "Lifecycle", state, State.VERIFIED, last.record if last else registered),
+            field("since", "Since", ledger.write_time(last.time) if last else None, State.VERIFIED, last.record if last else 0),
+            field(
+                "by",
+                "By",
+                last.fact.actor.name if last else None,
+                standing.of_actor(last) if last else State.DECLARED,
+                last.record if last else 0,
+            ),
+            field("reason", "Reason", last.text("reason") if last else None, State.DECLARED, last.record if last else 0),
+            field(
+                "modelRetired",
+                "The Model was retired",
+                ledger.write_time(model.time) if model else None,
+                State.VERIFIED,
+                model.record if model else 0,
+            ),
+        ],
+        table(
+            "gone",
+            "What was deleted",
+            ("at", "what"),
+            [row((ledger.write_time(one.time), timeline.sentence(one)), State.VERIFIED, one.record) for one in gone],
+        ),
+    )

@@ -1,0 +1,105 @@
+"""A version's dossier: a pure function of the evidence it carries, so that checking it is making it again. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from modelyard import api
+from modelyard.plan import attestation, cases, course, documentation, frameworks, origin, standing
+
+Json = dict[str, Any]
+
+FORMAT: Final = "modelyard.dev/dossier/v1"
+_ABSENT: Final = object()
+_SECTIONS: Final = (
+    origin.identity, origin.artifact, origin.purpose, origin.data, origin.development, course.evaluation, course.evidence, course.approvals,
+    course.deployment, course.changes, course.retirement,
+)  # fmt: skip
+
+
+def make(evidence: attestation.Evidence, version: str, made: str) -> Json | None:
+    """The dossier of a version; None when the evidence knows no such version.
+
+    Args:
+        evidence: from `attestation.gather`.
+        version: its name.
+        made: when, as `ledger.write_time` writes it.
+    """
+    case = cases.of(evidence, version)
+    if case.its.registered is None:
+        return None
+    sections = [make_section(case) for make_section in _SECTIONS]
+    return {
+        "format": FORMAT,
+        "made": made,
+        "registry": evidence.chain.registry,
+        "namespace": evidence.chain.namespace,
+        "model": evidence.chain.model,
+        "version": version,
+        "summary": {"counts": standing.count(sections), "completeness": _completeness(case)},
+        "sections": sections,
+        "frameworks": frameworks.coverage(standing.states(sections)),
+        "attestation": evidence.dump(),
+    }
+
+
+def check(dossier: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a dossier: hashes and links of its records, and every field that does not follow from them.
+
+    Raises:
+        ValueError: it is no dossier.
+    """
+    if dossier.get("format") != FORMAT:
+        raise ValueError(f"its format is {dossier.get('format')!r}, not {FORMAT}")
+    raw = dossier.get("attestation")
+    if not isinstance(raw, Mapping):
+        raise ValueError("it has no attestation")  # noqa: TRY004  callers know one exception
+    evidence = attestation.load(raw)
+    found = list(attestation.problems(raw, evidence))
+    again = make(evidence, str(dossier.get("version")), str(dossier.get("made")))
+    if again is None:
+        return [*found, f"version: no included record registers {dossier.get('version')!a}"]
+    return [*found, *differences(again, dossier)]
+
+
+def differences(expected: Any, found: Any, path: str = "") -> Iterator[str]:
+    """Where two documents differ, with what the records say."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        for key in dict.fromkeys([*expected, *found]):
+            yield from differences(expected.get(key, _ABSENT), found.get(key, _ABSENT), f"{path}.{key}" if path else str(key))
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        for number, (one, other) in enumerate(zip(expected, found, strict=True)):
+            name = one.get("id") or one.get("ref") if isinstance(one, Mapping) else None
+            yield from differences(one, other, f"{path}[{name or number}]")
+    elif type(expected) is not type(found) or expected != found:
+        yield f"{path}: says {_brief(found)}; from the records follows {_brief(expected)}"
+
+
+def _brief(value: object) -> str:
+    text = "nothing" if value is _ABSENT else repr(value)
+    return text if len(text) < 200 else f"{text[:200]}…"
+
+
+def _completeness(case: cases.Case) -> Json:
+    """What the Model's risk tier demands, and how much of it there is."""
+    try:
+        model = api.Model.model_validate({"metadata": {"name": case.chain.model}, "spec": case.model})
+        version = api.ModelVersion.model_validate({"metadata": {"name": "it"}, "spec": case.spec, "status": _status(case)})
+    except ValueError:  # a spec of another release, or one that is not there
+        return {"tier": case.model.get("riskTier"), "have": None, "of": None, "items": []}
+    proven = all(case.its.evidence.get(one.name) == one.sha256 for one in version.spec.evidence or [])
+    tier = documentation.tier(model)
+    file = documentation.File(model, version, proven)
+    items = [{"what": words, "there": there(file)} for words, there in documentation.TABLE[tier]]
+    return {"tier": str(tier), "have": sum(1 for one in items if one["there"]), "of": len(items), "items": items}
+
+
+def _status(case: cases.Case) -> Json:
+    if not case.its.verified:
+        return {}
+    last = case.its.verified[-1]
+    when = last.time.astimezone(datetime.UTC).isoformat()
+    read = {key: last.fact.detail.get(key) for key in ("files", "bytes", "manifest", "seconds")}
+    return {"artifact": {**read, "digest": last.fact.digest, "verifiedAt": when, "checkedAt": when}}

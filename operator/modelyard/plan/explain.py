@@ -1,0 +1,232 @@
+"""Answers to "what served then, and where did it come from?": plain data, as `modelyard explain -o json` prints it. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from modelyard.plan import account, ledger, watched
+from modelyard.plan import book as books
+
+Json = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What a stage served at an instant."""
+
+    state: ledger.StageState
+    late: bool = False
+    """It was seen before the instant and recorded after it."""
+
+
+def at(
+    book: books.Book, moment: datetime.datetime, stage: str | None = None, gaps: Sequence[watched.Gap] = (), version: str | None = None
+) -> Json:
+    """What served at an instant, in one stage or in every one, and everything about it.
+
+    Args:
+        book: the model's chain.
+        moment: the instant.
+        stage: only this stage.
+        gaps: when nobody watched.
+        version: only this version.
+    """
+    number = book.at(moment)
+    record, after = book.record(number), book.record(number + 1)
+    seen = [one for one in stages(record, after, moment) if stage in {None, one.state.name}]
+    gap = _gap(gaps, moment, record)
+    folded = book.index(number)
+    shown = [(one.state.name, share) for one in seen for share in one.state.serves if version in {None, share.version}]
+    return {
+        **_about(book),
+        "at": ledger.write_time(moment),
+        "stage": stage,
+        "record": _record(book, record),
+        "serves": [_stage(one, version) for one in seen],
+        "unobserved": _unobserved(gap, after, stage) if gap else None,
+        "model": _model(book, folded.spec),
+        "versions": [_version(book, name, known(book, folded, name), shown) for name in dict.fromkeys(share.version for _, share in shown)],
+        "warnings": list(book.flaws.values()),
+    }
+
+
+def over_time(book: books.Book, wanted: Iterable[str], gaps: Sequence[watched.Gap] = (), stage: str | None = None) -> Json:
+    """Where and when versions served, from the first record to the last, and everything about them; reads the whole chain."""
+    names = list(wanted)
+    spells = [one for one in account.spells(book.all(), names.__contains__) if stage in {None, one.stage}]
+    folded = book.index(book.last)
+    return {
+        **_about(book),
+        "stage": stage,
+        "record": _record(book, book.record(book.last)),
+        "served": [_spell(one, gaps) for one in spells],
+        "model": _model(book, folded.spec),
+        "versions": [_version(book, name, known(book, folded, name), None) for name in names],
+        "warnings": list(book.flaws.values()),
+    }
+
+
+def stages(record: ledger.Record | None, after: ledger.Record | None, moment: datetime.datetime) -> list[Seen]:
+    """What every stage served: as the last record says, or, where the next one says that it was so already, as that one does."""
+    now = {one.name: Seen(one) for one in (record.state if record else ())}
+    for later in after.state if after else ():
+        began = {share.version for share in later.serves if share.since <= moment}
+        before = {share.version for share in now[later.name].state.serves} if later.name in now else set()
+        if began - before:
+            serves = tuple(share for share in later.serves if share.version in began)
+            now[later.name] = Seen(dataclasses.replace(later, serves=serves), late=True)
+    return [now[name] for name in sorted(now)]
+
+
+def known(book: books.Book, folded: Any, version: str) -> account.Account:
+    """A version's account, from the few records that tell of it as far as an index counts."""
+    numbers = set(folded.versions[version].facts) if version in folded.versions else set()
+    for asked in folded.promotions.values():
+        if asked.version == version:
+            numbers |= set(asked.facts)
+    return account.of(version, book.records(sorted(numbers)))
+
+
+def by_digest(folded: Any, digest: str) -> list[str]:
+    """The versions that have an artifact of this digest."""
+    return [name for name, one in folded.versions.items() if one.digest == digest]
+
+
+def _gap(gaps: Sequence[watched.Gap], moment: datetime.datetime, record: ledger.Record | None) -> watched.Gap | None:
+    """The span without anybody watching that the moment is in; what was recorded within it was seen, so that it begins after that."""
+    for gap in gaps:
+        if gap.covers(moment):
+            since = max((one for one in (gap.since, record.time if record else None) if one), default=None)
+            return dataclasses.replace(gap, since=since)
+    return None
+
+
+def _about(book: books.Book) -> Json:
+    return {"registry": book.chain.registry, "namespace": book.chain.namespace, "name": book.chain.model}
+
+
+def _record(book: books.Book, record: ledger.Record | None) -> Json | None:
+    if record is None:
+        return None
+    data = book.data(record.sequence)
+    digest = ledger.named(data) if data is not None else None
+    return {"sequence": record.sequence, "time": ledger.write_time(record.time), "digest": digest}
+
+
+def _stage(seen: Seen, version: str | None) -> Json:
+    state = seen.state
+    return {
+        "stage": state.name,
+        "standsFor": {"version": state.current, "digest": state.digest, "since": _time(state.since)} if state.current else None,
+        "versions": [
+            {"version": one.version, "weight": one.weight, "digest": one.digest, "since": _time(one.since)}
+            for one in state.serves
+            if version in {None, one.version}
+        ],
+        "recordedLater": seen.late,
+    }
+
+
+def _unobserved(gap: watched.Gap, after: ledger.Record | None, stage: str | None) -> Json:
+    then = [_stage(Seen(one), None) for one in (after.state if after else ()) if stage in {None, one.name}]
+    return {"since": _time(gap.since), "until": _time(gap.until), "words": gap.words, "seenNext": then}
+
+
+def _spell(one: account.Spell, gaps: Sequence[watched.Gap]) -> Json:
+    return {
+        "stage": one.stage,
+        "version": one.version,
+        "weight": one.weight,
+        "digest": one.digest,
+        "since": _time(one.since),
+        "until": _time(one.until),
+        "records": [number for number in (one.began, one.ended) if number],
+        "unobserved": [gap.words for gap in gaps if gap.overlaps(one.since, one.until)],
+    }
+
+
+def _model(book: books.Book, name: str | None) -> Json:
+    spec = account.snapshot(book.blob(name))
+    kept = ("description", "owner", "intendedUse", "riskTier", "lifecycle", "tags", "aliases")
+    return {"spec": name, **{field: spec[field] for field in kept if field in spec}}
+
+
+def _version(book: books.Book, name: str, of: account.Account, shown: Sequence[tuple[str, ledger.Share]] | None) -> Json:
+    spec = account.snapshot(book.blob(of.spec))
+    training = spec.get("training") or {}
+    lineage = spec.get("lineage") or {}
+    here = None if shown is None else {stage for stage, share in shown if share.version == name}
+    last = of.verified[-1] if of.verified else None
+    return {
+        "version": name,
+        "digest": of.digest,
+        "registered": _who(of.registered),
+        "specDigest": of.registered.text("specDigest") if of.registered else None,
+        "spec": of.spec,
+        "verified": {**_when(last), **{key: last.fact.detail.get(key) for key in ("files", "bytes", "manifest")}} if last else None,
+        "artifact": spec.get("artifact"),
+        "source": training.get("source"),
+        "training": {key: value for key, value in training.items() if key not in {"source", "parameters"}},
+        "parameters": training.get("parameters") or {},
+        "datasets": lineage.get("datasets") or [],
+        "parents": lineage.get("parents") or [],
+        "metrics": spec.get("metrics") or {},
+        "evidence": [{**one, "verified": of.evidence.get(one.get("name")) == one.get("sha256")} for one in spec.get("evidence") or []],
+        "lifecycle": [{**_who(one), "action": str(one.fact.action), "reason": one.text("reason")} for one in of.lifecycle],
+        "promotions": [_request(one) for one in _brought(of.requests, here)],
+    }
+
+
+def _brought(requests: Sequence[account.Request], here: set[str] | None) -> list[account.Request]:
+    """What brought a version to these stages: the last one granted in each; every request when no stage is asked about."""
+    if here is None:
+        return list(requests)
+    return [
+        found[-1]
+        for stage in sorted(here)
+        if (found := [one for one in requests if one.stage == stage and one.granted] or [one for one in requests if one.stage == stage])
+    ]
+
+
+def _request(one: account.Request) -> Json:
+    gates = one.granted.fact.detail.get("gates") if one.granted else None
+    return {
+        "name": one.name,
+        "stage": one.stage,
+        "requested": {**_who(one.requested), "reason": one.requested.text("reason")} if one.requested else None,
+        "approvals": [
+            {
+                **_who(word),
+                "decision": str(word.fact.action),
+                "gate": word.text("gate"),
+                "comment": word.text("comment"),
+                "counts": counts(word),
+            }
+            for word in one.said
+        ],
+        "granted": {**_when(one.granted), "policy": one.granted.fact.detail.get("policy"), "gates": gates or []} if one.granted else None,
+        "ended": {**_when(one.ended), **{key: one.ended.text(key) for key in ("phase", "reason", "message")}} if one.ended else None,
+    }
+
+
+def counts(word: account.Told) -> bool:
+    """Whether an approval counted when it was recorded; a rejection always does."""
+    return word.fact.detail.get("counts", True) is not False
+
+
+def _who(one: account.Told | None) -> Json:
+    if one is None:
+        return {}
+    actor = one.fact.actor
+    return {"by": actor.name or None, "known": str(actor.known), **_when(one)}
+
+
+def _when(one: account.Told) -> Json:
+    return {"at": ledger.write_time(one.time), "record": one.record}
+
+
+def _time(moment: datetime.datetime | None) -> str | None:
+    return ledger.write_time(moment) if moment else None

@@ -1,0 +1,90 @@
+"""Garbage: object versions that only Retired versions hold. What anything else refers to, or may refer to, is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from modelyard import api
+from modelyard.api import modelversion
+from modelyard.api.modelversion import VersionLifecycle, VersionPhase
+from modelyard.plan import digest, index, inspection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holder:
+    """A version, and what it holds."""
+
+    version: str
+    uid: str
+    uri: str
+    retired: bool
+    """For good: nothing runs it, and nothing ever will."""
+    files: tuple[digest.File, ...] | None = None
+    """As they were verified; None while that is not known: then all below its URI may be its own."""
+    evidence: tuple[str, ...] = ()
+    """URIs of documents, which are the record of the version and outlive its bytes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Object:
+    """One object version that can go; without a version id, in a bucket that keeps none, the object as it was verified."""
+
+    key: str
+    version_id: str | None
+    size: int
+    etag: str
+    holders: tuple[str, ...]
+    """The Retired versions that held it."""
+
+
+def find(holders: Sequence[Holder], foreign: Iterable[str] = ()) -> tuple[Object, ...]:
+    """What only Retired versions hold, by key.
+
+    Args:
+        holders: every version of the model, there or recorded.
+        foreign: URIs that other Models refer to; nothing below them is touched.
+    """
+    used = [holder for holder in holders if not holder.retired]
+    exact = {(key, file.version_id) for holder in used for key, file in _files(holder)}
+    keys = {key for key, _ in exact}
+    guarded = [inspection.place(uri) for holder in holders for uri in holder.evidence]
+    guarded += [inspection.place(holder.uri) for holder in used if holder.files is None]
+    guarded += [inspection.place(uri) for uri in foreign]
+    found: dict[tuple[str, str | None], Object] = {}
+    for holder in holders:
+        bucket = getattr(inspection.place(holder.uri), "bucket", None)
+        for key, file in _files(holder) if holder.retired else ():
+            name = (key, file.version_id)
+            if name in exact or (key in keys and (file.version_id is None or (key, None) in exact)):
+                continue
+            if any(place and place.bucket == bucket and _below(key, place) for place in guarded):
+                continue
+            before = found[name].holders if name in found else ()
+            found[name] = Object(key, file.version_id, file.size, file.etag, (*before, holder.version))
+    return tuple(found[name] for name in sorted(found, key=lambda name: (name[0], name[1] or "")))
+
+
+def of_object(version: api.ModelVersion, files: tuple[digest.File, ...] | None) -> Holder:
+    """A version that is there."""
+    spec = version.spec
+    retired = spec.lifecycle == VersionLifecycle.RETIRED and version.status.phase == VersionPhase.RETIRED
+    evidence = tuple(one.uri for one in spec.evidence or [])
+    return Holder(spec.version, version.metadata.uid, spec.artifact.uri, retired and not version.status.stages, files, evidence)
+
+
+def of_record(name: str, known: index.Version, spec: modelversion.ModelVersionSpec, files: tuple[digest.File, ...] | None) -> Holder:
+    """A version that is not there: Retired and deleted, or else lost, and then as good as there."""
+    evidence = tuple(one.uri for one in spec.evidence or [])
+    return Holder(name, known.uid, spec.artifact.uri, known.deleted and known.lifecycle == VersionLifecycle.RETIRED, files, evidence)
+
+
+def _files(holder: Holder) -> Iterable[tuple[str, digest.File]]:
+    place = inspection.place(holder.uri)
+    if place is None:
+        return ()
+    return [(f"{place.key}{file.path}" if place.is_prefix else place.key, file) for file in holder.files or ()]
+
+
+def _below(key: str, place: inspection.Place) -> bool:
+    return key.startswith(place.key) if place.is_prefix else key == place.key

@@ -1,0 +1,163 @@
+"""Those who want a stage: each is judged, and at most one is granted it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Collection
+
+from modelyard import api
+from modelyard.api import model as model_api
+from modelyard.api.promotion import Phase
+from modelyard.api.reason import Reason
+from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, rollout
+from modelyard.plan import world as seen
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """Who is granted the stage, and what everybody is told."""
+
+    told: tuple[promotion.Told, ...] = ()
+    granted: api.Promotion | None = None
+    begun: model_api.StageRollout | None = None
+    """What the granted one begins with."""
+    ask: seen.Question | None = None
+    again: datetime.timedelta | None = None
+
+
+def choose(world: seen.World, was: model_api.StageStatus, spoken_to: Collection[str], now: datetime.datetime) -> Choice:
+    """The latest promotion whose gates all hold is granted the stage; those before it are superseded, the others wait."""
+    told: list[promotion.Told] = []
+    again: list[datetime.timedelta] = []
+    granted: api.Promotion | None = None
+    begun: model_api.StageRollout | None = None
+    for one in sorted(unfinished(world, was, spoken_to), key=seen.order, reverse=True):
+        if ended := _ended(world, one):
+            told.append(ended)
+            continue
+        if granted:
+            said = fact.Fact(Reason.SUPERSEDED, f"{granted.spec.version} was granted {was.name} later")
+            told.append(promotion.Told(one, Phase.SUPERSEDED, said))
+            continue
+        case = prerequisite.Case.of(world, one)
+        verdicts = gates.judge(case, now)
+        if waits := _waits(world, one, case, verdicts):
+            told.append(waits)
+            again += [rollout.RETRY] if waits.trouble else _looks(verdicts, now)
+            continue
+        answer = rollout.begin(world, was, one.spec.version, now)
+        if isinstance(answer, seen.Question):
+            return Choice(ask=answer)
+        if isinstance(answer, fact.Fact):
+            told.append(promotion.troubled(one, verdicts, answer, case.asked))
+            again.append(rollout.RETRY)
+            continue
+        granted, begun = one, answer
+        told.append(promotion.granted(one, verdicts, answer, case.asked))
+    return Choice(tuple(told), granted, begun, again=min(again, default=None))
+
+
+def wait(
+    world: seen.World, was: model_api.StageStatus, spoken_to: Collection[str], by: str, now: datetime.datetime
+) -> tuple[promotion.Told, ...]:
+    """Who holds the stage is not disturbed; the others are judged, and wait for its end before people are asked."""
+    behind = fact.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {was.name}; this goes on after it")
+    told = []
+    for one in unfinished(world, was, spoken_to):
+        case = prerequisite.Case.of(world, one)
+        verdicts = gates.judge(case, now)
+        why = gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)) or behind
+        told.append(_ended(world, one) or promotion.held(one, verdicts, why, case.asked))
+    return tuple(told)
+
+
+def automatic(world: seen.World, was: model_api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
+    """The highest version that is above the current one, passes the gates, and was never asked for in this stage; and when to look again.
+
+    People are asked once there is a Promotion: the approvals that it will need hold nothing here.
+    """
+    declared = world.stage(was.name)
+    if declared is None or not declared.auto_promote or was.hold or world.withheld:
+        return None, None
+    asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name}
+    above = precedence.rank(was.current) if was.current else precedence.rank("")
+    again: list[datetime.timedelta] = []
+    for version in sorted(world.versions, key=precedence.rank, reverse=True):
+        if precedence.rank(version) <= above:
+            break
+        if version in asked:
+            continue
+        verdicts = gates.judge(prerequisite.Case(world, was.name, version), now)
+        if not gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)):
+            return version, None
+        again += _looks(verdicts, now)
+    return None, min(again, default=None)
+
+
+def rollback_is_due(world: seen.World, was: model_api.StageStatus, now: datetime.datetime) -> bool:
+    """Whether a rollback asks for the stage that could be granted it now."""
+    wishes = [one for one in unfinished(world, was, ()) if one.spec.rollback and not one.spec.abort and not one.spec.paused]
+    return any(not gates.worst(gates.judge(prerequisite.Case.of(world, one), now)) for one in wishes)
+
+
+def unfinished(world: seen.World, was: model_api.StageStatus, spoken_to: Collection[str]) -> list[api.Promotion]:
+    """The promotions of a stage that want it, do not hold it, and were not spoken to yet."""
+    holds = was.promotion.uid if was.promotion else None
+    return [
+        one
+        for one in world.promotions
+        if one.spec.stage == was.name
+        and not (one.status.phase and one.status.phase.is_terminal)
+        and one.metadata.uid not in spoken_to
+        and one.metadata.uid != holds
+        and not one.metadata.deletion_timestamp
+    ]
+
+
+def _waits(world: seen.World, one: api.Promotion, case: prerequisite.Case, verdicts: tuple[gates.Verdict, ...]) -> promotion.Told | None:
+    """What keeps it from being granted, if anything does.
+
+    What a person must mend and what comes by itself; then policies that do not guard, as nobody may be asked without them; then people's
+    word; then what is no gate: a pause, and the ledger, which never delays a rollback.
+    """
+    why = gates.worst(verdicts)
+    if why and why.waits != fact.Waits.FOR_APPROVAL:
+        return promotion.held(one, verdicts, why, case.asked)
+    if case.asks_people and world.unguarded:
+        return promotion.troubled(one, verdicts, world.unguarded, case.asked)
+    if why := why or _paused(one):
+        return promotion.held(one, verdicts, why, case.asked)
+    if world.withheld and not case.rollback:
+        return promotion.troubled(one, verdicts, world.withheld, case.asked)
+    return None
+
+
+def _ended(world: seen.World, one: api.Promotion) -> promotion.Told | None:
+    """A person said so before anything changed."""
+    if one.spec.abort:
+        return promotion.Told(one, Phase.ABORTED, fact.Fact(Reason.ABORTED, "spec.abort was set before anything changed"))
+    case = prerequisite.Case.of(world, one)
+    if not case.asks_people:
+        return None
+    no = approvals.rejection(world, one, case.demands.approvals or [], case.subject)
+    if no is None:
+        return None
+    because = f": {no.comment}" if no.comment else ""
+    return promotion.Told(one, Phase.REJECTED, fact.Fact(Reason.REJECTED, f"{no.user} rejected it for {no.gate}{because}"))
+
+
+def _paused(one: api.Promotion) -> fact.Held | None:
+    if not one.spec.paused:
+        return None
+    return fact.Held(Reason.PAUSED, "spec.paused is set: set it to false to go on", fact.Waits.FOR_A_PERSON)
+
+
+def _only_asks(verdict: gates.Verdict) -> bool:
+    return verdict.held is not None and verdict.held.waits == fact.Waits.FOR_APPROVAL
+
+
+def _looks(verdicts: tuple[gates.Verdict, ...], now: datetime.datetime) -> list[datetime.timedelta]:
+    """In how long it is worth to look again."""
+    times = (verdict.held.until for verdict in verdicts if verdict.held and verdict.held.until)
+    return [until - now for until in times if until > now]

@@ -1,0 +1,71 @@
+"""What a version's lifecycle means: Deprecated serves on under a warning, Retired waits until nothing runs it, and then rests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelyard import api
+from modelyard.api import modelversion
+from modelyard.api.modelversion import StageState, VersionLifecycle, VersionPhase
+from modelyard.api.reason import Reason
+from modelyard.plan import fact
+
+
+def at_rest(version: api.ModelVersion) -> bool:
+    """Whether it is Retired for good: nothing runs it, so nobody reads its bytes any more."""
+    if version.spec.lifecycle != VersionLifecycle.RETIRED:
+        return False
+    return version.status.phase == VersionPhase.RETIRED or not version.status.stages
+
+
+def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
+    """The phase, when several hold: Retired before Quarantined before Deprecated; what waits to be Retired is as good as Deprecated."""
+    if at_rest(version):
+        return VersionPhase.RETIRED
+    outdated = version.spec.lifecycle in {VersionLifecycle.DEPRECATED, VersionLifecycle.RETIRED}
+    return VersionPhase.DEPRECATED if outdated and phase == VersionPhase.READY else phase
+
+
+def conditions(version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, fact.State]) -> dict[str, fact.State]:
+    """The conditions with what the lifecycle says over them."""
+    kept = dict(wanted)
+    if at_rest(version):
+        for kind in ("EvidenceVerified", "DocumentationComplete"):
+            if before := fact.find(version.status.conditions, kind):
+                kept[kind] = fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
+        for kind in ("Reconciling", "Stalled"):
+            kept.pop(kind, None)
+        return kept | {
+            "Ready": fact.State.true(Reason.RETIRED, "Retired, as it is asked to be: it serves nowhere, and is not looked at any more")
+        }
+    if phase != VersionPhase.DEPRECATED:
+        return kept
+    runs = where(version)
+    if version.spec.lifecycle == VersionLifecycle.RETIRED:
+        waits = fact.Fact(
+            Reason.STILL_SERVING, f"{runs}: promote another version there or retire the Model; it is Retired once nothing runs it"
+        )
+        return kept | {"Ready": fact.State.false(waits), "Reconciling": fact.State.true(waits.reason, waits.message)}
+    still = f", but it is still in use ({runs}): promote another version there" if runs else ""
+    return kept | {"Ready": fact.State.true(Reason.DEPRECATED, f"Deprecated, as it is asked to be{still}")}
+
+
+def where(version: api.ModelVersion) -> str:
+    """What runs it, as a statement: `serves in staging, production; audit stands for it`; empty when nothing does."""
+    claims = version.status.stages or []
+    serving = [claim.name for claim in claims if claim.state != StageState.GRANTED]
+    standing = [claim.name for claim in claims if claim.state == StageState.GRANTED]
+    stand = "stands" if len(standing) == 1 else "stand"
+    parts = [f"serves in {', '.join(serving)}" if serving else "", f"{', '.join(standing)} {stand} for it" if standing else ""]
+    return "; ".join(part for part in parts if part)
+
+
+def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> tuple[fact.Event, ...]:
+    """An Event when the lifecycle begins to say something, and a warning whenever it says so of what runs."""
+    before, after = fact.find(version.status.conditions, "Ready"), fact.find(status.conditions, "Ready")
+    if after is None or after.reason not in {Reason.DEPRECATED, Reason.RETIRED, Reason.STILL_SERVING}:
+        return ()
+    runs = bool(version.status.stages)
+    if before and before.reason == after.reason and (before.message == after.message or not runs):
+        return ()
+    return (fact.happened(version, Reason(after.reason), after.message, warning=runs),)

@@ -1,0 +1,156 @@
+"""The sections of a dossier that tell where a version comes from: identity, artifact, purpose, data, development. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.plan import cases, ledger, standing, timeline
+from modelyard.plan.ledger import Action
+from modelyard.plan.standing import State, field, row, section, table
+
+Json = dict[str, Any]
+
+
+def identity(case: cases.Case) -> Json:
+    """What it is called, and who registered it."""
+    its, spec, model = case.its, case.spec, case.model
+    first = its.registered
+    assert first is not None
+    owner = model.get("owner") or {}
+    aliases = sorted(name for name, version in (model.get("aliases") or {}).items() if version == its.version)
+    return section(
+        "identity",
+        "Identity",
+        [
+            field("name", "Model", f"{case.chain.namespace}/{case.chain.model}", State.VERIFIED, first.record),
+            field("version", "Version", its.version, State.VERIFIED, first.record),
+            field("registry", "Registry", case.chain.registry, State.VERIFIED, first.record),
+            field("registeredBy", "Registered by", first.fact.actor.name, standing.of_actor(first), first.record),
+            field("registeredAt", "Registered at", ledger.write_time(first.time), State.VERIFIED, first.record),
+            field("specDigest", "Digest of the immutable metadata", first.text("specDigest"), State.VERIFIED, first.record),
+            field("owner", "Owner", owner.get("team"), State.DECLARED, case.ruled),
+            field("contact", "Contact", owner.get("contact"), State.DECLARED, case.ruled),
+            field("riskTier", "Risk tier", model.get("riskTier"), State.DECLARED, case.ruled),
+            field("modelDescription", "The Model", model.get("description"), State.DECLARED, case.ruled),
+            field("description", "The version", spec.get("description"), State.DECLARED, case.said),
+            field("aliases", "Aliases that point at it", aliases, State.DECLARED, case.ruled),
+            field("tags", "Tags", spec.get("tags"), State.DECLARED, case.said),
+        ],
+    )
+
+
+def artifact(case: cases.Case) -> Json:
+    """The bytes."""
+    declared, read = case.spec.get("artifact") or {}, case.its.verified
+    last = read[-1] if read else None
+    detail = last.fact.detail if last else {}
+    number = last.record if last else 0
+    trouble = [one for one in case.its.facts if one.fact.action in {Action.QUARANTINED, Action.RECOVERED, Action.REUSED}]
+    files = case.files.files if case.files else ()
+    return section(
+        "artifact",
+        "Artifact",
+        [
+            field("uri", "URI", declared.get("uri"), State.DECLARED, case.said),
+            field("format", "Format", declared.get("format"), State.DECLARED, case.said),
+            field("declaredDigest", "Digest as declared", declared.get("digest"), State.DECLARED, case.said),
+            field("digest", "Digest of the bytes", last.fact.digest if last else None, State.VERIFIED, number),
+            field("files", "Files", detail.get("files"), State.VERIFIED, number),
+            field("bytes", "Bytes", detail.get("bytes"), State.VERIFIED, number),
+            field("manifest", "Digest of the list of files", detail.get("manifest"), State.VERIFIED, number),
+            field(
+                "verifiedFirst",
+                "First read in full",
+                ledger.write_time(read[0].time) if read else None,
+                State.VERIFIED,
+                read[0].record if read else 0,
+            ),
+            field("verifiedLast", "Last read in full", ledger.write_time(last.time) if last else None, State.VERIFIED, number),
+        ],
+        table(
+            "fileList",
+            "Files",
+            ("path", "bytes", "sha256"),
+            [row((one.path, one.size, one.sha256), State.VERIFIED, number) for one in files],
+        ),
+        table(
+            "trouble",
+            "Bytes that changed, and came back",
+            ("at", "what", "message"),
+            [
+                row((ledger.write_time(one.time), timeline.sentence(one), one.text("message")), State.VERIFIED, one.record)
+                for one in trouble
+            ],
+        ),
+    )
+
+
+def purpose(case: cases.Case) -> Json:
+    """What it is for, and what it is not for."""
+    card, signature = case.spec.get("card") or {}, case.spec.get("signature") or {}
+
+    def tensors(side: str, label: str) -> Json:
+        cells = [(one.get("name"), one.get("type"), one.get("shape")) for one in signature.get(side) or []]
+        return table(side, label, ("name", "type", "shape"), [row(one, State.DECLARED, case.said) for one in cells])
+
+    return section(
+        "purpose",
+        "Purpose and limits",
+        [
+            field("intendedUse", "Intended use", case.model.get("intendedUse"), State.DECLARED, case.ruled),
+            field("limitations", "Limitations", card.get("limitations"), State.DECLARED, case.said),
+            field("ethicalConsiderations", "Ethical considerations", card.get("ethicalConsiderations"), State.DECLARED, case.said),
+            field("humanOversight", "Human oversight", card.get("humanOversight"), State.DECLARED, case.said),
+        ],
+        tensors("inputs", "Inputs"),
+        tensors("outputs", "Outputs"),
+    )
+
+
+def data(case: cases.Case) -> Json:
+    """What it was made from."""
+    lineage, card = case.spec.get("lineage") or {}, case.spec.get("card") or {}
+    return section(
+        "data",
+        "Data",
+        [field("summary", "Training data in summary", card.get("trainingDataSummary"), State.DECLARED, case.said)],
+        table(
+            "datasets",
+            "Data sets",
+            ("name", "role", "uri", "digest"),
+            [
+                row([one.get(key) for key in ("name", "role", "uri", "digest")], State.DECLARED, case.said)
+                for one in lineage.get("datasets") or []
+            ],
+        ),
+        table(
+            "parents",
+            "Versions that it was made from",
+            ("version", "relation"),
+            [row([one.get("version"), one.get("relation")], State.DECLARED, case.said) for one in lineage.get("parents") or []],
+        ),
+    )
+
+
+def development(case: cases.Case) -> Json:
+    """How it was made."""
+    training = case.spec.get("training") or {}
+    source, framework = training.get("source") or {}, training.get("framework") or {}
+    name = " ".join(str(framework[key]) for key in ("name", "version") if framework.get(key))
+    values = {
+        "repository": ("Repository", source.get("repository")),
+        "commit": ("Commit", source.get("commit")),
+        "image": ("Image", training.get("image")),
+        "framework": ("Framework", name),
+        "runId": ("Run", training.get("runId")),
+        "seed": ("Seed", training.get("seed")),
+        "startedAt": ("Training began", training.get("startedAt")),
+        "finishedAt": ("Training ended", training.get("finishedAt")),
+    }
+    parameters = sorted((training.get("parameters") or {}).items())
+    return section(
+        "development",
+        "Development",
+        [field(key, label, value, State.DECLARED, case.said) for key, (label, value) in values.items()],
+        table("parameters", "Parameters", ("name", "value"), [row(pair, State.DECLARED, case.said) for pair in parameters]),
+    )

@@ -1,0 +1,283 @@
+"""Whether a chain is what it was when it was written: every flaw that its bytes, its anchors and its signed checkpoints betray. Pure.
+
+What cannot be found is in crds/ledger.md: a tail that was cut off or written anew after the last anchor and checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Self
+
+from modelyard.plan import canonical, checkpoint, index, ledger
+
+
+class Kind(enum.StrEnum):
+    """What sort of flaw; the text is for the manual."""
+
+    HOLE = "Hole", "A number has no record, and later ones do."
+    GONE = "Gone", "The store refuses to create a record that it does not have: one was there and was deleted."
+    TRUNCATED = "Truncated", "The chain is shorter than an anchor or a checkpoint says it was."
+    REPLACED = "Replaced", "A record is another one than an anchor or a checkpoint names."
+    UNCHAINED = "Unchained", "A record does not name the sha256 of the one before."
+    UNREADABLE = "Unreadable", "A record is no canonical JSON of this format."
+    MISPLACED = "Misplaced", "A record says that it belongs to another chain or has another number: it was copied or swapped."
+    VERSIONS = "Versions", "The store has more than one version of a record, or a delete marker: it was deleted or written over."
+    TIME_BACK = "TimeBack", "A record is older than the one before."
+    TERM_BACK = "TermBack", "A record was written under an earlier leadership than the one before."
+    INDEX = "Index", "A snapshot of the index is not what the records fold to."
+    TWICE = "Twice", "A fact is told twice."
+    STATE = "State", "What a record says is served cannot be."
+    FORGED = "Forged", "A checkpoint's signature is not by a key that is trusted, or it is no checkpoint."
+
+    text: str
+
+    def __new__(cls, value: str, text: str = "") -> Self:
+        """A word with the sentence that the manual prints beside it."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        return member
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong with a chain."""
+
+    kind: Kind
+    sequence: int
+    sentence: str
+    head: str | None = None
+    """The digest that an anchor or checkpoint names, when it is about one."""
+    accepted: bool = False
+    """A later record says that a person knows of it."""
+
+    @property
+    def told(self) -> list[Any]:
+        """As the index remembers that it was accepted."""
+        return [str(self.kind), self.sequence, self.head]
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """As an `Accepted` fact names it."""
+        return {"kind": str(self.kind), "sequence": self.sequence, "head": self.head, "sentence": self.sentence}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Anchor:
+    """What is known from elsewhere of a chain: it had this many records, and the last one's object had this digest."""
+
+    sequence: int
+    head: str
+    source: str = "the anchor"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Link:
+    """A place in a chain, as it was read: the digest of the object, and the record if it is one."""
+
+    sequence: int
+    digest: str | None = None
+    record: ledger.Record | None = None
+
+
+NOTHING: Final = Link(0)
+"""Before the first record."""
+
+
+def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -> tuple[Link, list[Flaw]]:
+    """The object of a number, and what is wrong with it as the next after `before`; no record when it is none, or another chain's."""
+    key = chain.key(sequence)
+    if data is None:
+        return Link(sequence), [Flaw(Kind.HOLE, sequence, f"{key} is missing: it was deleted, or never copied")]
+    digest = ledger.named(data)
+    try:
+        record = ledger.read(data)
+    except ValueError as error:
+        return Link(sequence, digest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}")]
+    if (record.chain, record.sequence) != (chain, sequence):
+        own = record.chain.key(record.sequence)
+        return Link(sequence, digest), [Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {own}")]
+    found = Link(sequence, digest, record)
+    flaws = []
+    known = before.digest is not None or before is NOTHING
+    if known and record.prev != before.digest:
+        sentence = (
+            f"{key} follows {record.prev or 'nothing'}, but the record before is {before.digest or 'none'}: one of the two was changed"
+        )
+        flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence))
+    if before.record and record.time < before.record.time:
+        flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {before.record.time} of the record before"))
+    if before.record and record.term < before.record.term:
+        flaws.append(Flaw(Kind.TERM_BACK, sequence, f"{key} was written in term {record.term}, after term {before.record.term} had begun"))
+    return found, flaws
+
+
+def against(chain: ledger.Chain, anchor: Anchor, last: int, digest: str | None) -> list[Flaw]:
+    """What is wrong with a chain that ends at `last` and has this digest at the anchor's number."""
+    if not anchor.sequence or digest == anchor.head:
+        return []
+    if anchor.sequence > last:
+        sentence = f"{chain.prefix} ends at {last}, but {anchor.source} knows record {anchor.sequence}: the end was cut off"
+        return [Flaw(Kind.TRUNCATED, anchor.sequence, sentence, anchor.head)]
+    sentence = f"{chain.key(anchor.sequence)} is {digest or 'missing'}, but {anchor.source} knows it as {anchor.head}: it was written anew"
+    return [Flaw(Kind.REPLACED, anchor.sequence, sentence, anchor.head)]
+
+
+def uncovered(flaws: Iterable[Flaw], accepted: Sequence[Sequence[Any]]) -> list[Flaw]:
+    """Those that no person accepted; a chain that was accepted as too short is also accepted when it has grown with other records."""
+    known = [list(one) for one in accepted]
+    cut = [one[1:] for one in known if one[0] in {Kind.TRUNCATED, Kind.REPLACED}]
+    return [flaw for flaw in flaws if flaw.told not in known and not (flaw.head and flaw.told[1:] in cut)]
+
+
+def check(
+    chain: ledger.Chain,
+    records: Iterable[tuple[int, bytes | None]],
+    *,
+    anchors: Iterable[Anchor] = (),
+    checkpoints: Iterable[tuple[int, bytes]] = (),
+    keys: Mapping[str, checkpoint.Key] | None = None,
+    versions: Mapping[int, int] | None = None,
+    blob: Callable[[str], bytes | None] | None = None,
+) -> tuple[Flaw, ...]:
+    """Every flaw of a chain.
+
+    Args:
+        chain: whose records these are.
+        records: what is at each number, rising; a number that is passed over is a hole.
+        anchors: from Model.status, the ConfigMap, or notes of one's own.
+        checkpoints: number and bytes of each.
+        keys: public keys by id; None: none is known, and signatures prove nothing.
+        versions: for each number, how many versions and delete markers the store has of it; None: it does not tell.
+        blob: bytes by name, for the snapshots of the index; None: they are not checked.
+    """
+    wanted, flaws = _checkpoints(chain, checkpoints, keys)
+    wanted += anchors
+    reading = _Reading(chain, {anchor.sequence for anchor in wanted}, blob)
+    for sequence, data in records:
+        reading.add(sequence, data)
+    for anchor in wanted:
+        flaws += against(chain, anchor, reading.before.sequence, reading.digests.get(anchor.sequence))
+    for sequence, count in sorted((versions or {}).items()):
+        if count != 1:
+            sentence = f"the store has {count} versions of {chain.key(sequence)}, counting delete markers: it was written over or deleted"
+            flaws.append(Flaw(Kind.VERSIONS, sequence, sentence))
+    flaws += reading.flaws
+    open_ones = {id(flaw) for flaw in uncovered(flaws, reading.index.accepted)}
+    found = {dataclasses.replace(flaw, accepted=id(flaw) not in open_ones): None for flaw in flaws}
+    return tuple(sorted(found, key=lambda flaw: (flaw.sequence, list(Kind).index(flaw.kind))))
+
+
+class _Reading:
+    """The records of a chain so far, and what is wrong with them."""
+
+    def __init__(self, chain: ledger.Chain, wanted: set[int], blob: Callable[[str], bytes | None] | None) -> None:
+        self.before = NOTHING
+        self.flaws: list[Flaw] = []
+        self.digests: dict[int, str | None] = {}
+        self.index = index.Index()
+        self._chain = chain
+        self._wanted = wanted
+        self._blob = blob
+        self._told: set[str] = set()
+        self._snapshot: ledger.Pointer | None = None
+        self._folds: dict[int, str] = {}
+
+    def add(self, sequence: int, data: bytes | None) -> None:
+        """The next object."""
+        if sequence <= self.before.sequence:
+            self.flaws.append(Flaw(Kind.MISPLACED, sequence, f"{self._chain.key(sequence)} comes after number {self.before.sequence}"))
+            return
+        for missing in range(self.before.sequence + 1, sequence):
+            self._join(missing, None)
+        self._join(sequence, data)
+
+    def _join(self, sequence: int, data: bytes | None) -> None:
+        self.before, flaws = join(self._chain, self.before, sequence, data)
+        self.flaws += flaws
+        if sequence in self._wanted:
+            self.digests[sequence] = self.before.digest
+        if (record := self.before.record) is None:
+            return
+        if record.index and record.index != self._snapshot:
+            self._snapshot = record.index
+            self._compare(record.index, sequence)
+        self._twice(record)
+        if sentence := _impossible(record):
+            self.flaws.append(Flaw(Kind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
+        self.index.add(record)
+
+    def _twice(self, record: ledger.Record) -> None:
+        for one in record.facts:
+            if one.id in self._told:
+                sentence = f"{self._chain.key(self.before.sequence)} tells {one.action} of {one.subject.kind} {one.subject.name} once more"
+                self.flaws.append(Flaw(Kind.TWICE, self.before.sequence, sentence))
+            self._told.add(one.id)
+
+    def _compare(self, pointer: ledger.Pointer, sequence: int) -> None:
+        """A snapshot counts every record before the one that first names it."""
+        if self._blob is None:
+            return
+        where = f"{self._chain.key(sequence)}, snapshot {pointer.digest} of the records up to {pointer.sequence}"
+        data = self._blob(pointer.digest)
+        if data is None or ledger.named(data) != pointer.digest:
+            self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: it is missing or was changed"))
+            return
+        if _another_format(data):
+            return
+        if pointer.sequence != sequence - 1 or self.index.dump() != data:
+            # What is missing or changed before it explains the difference: from here on the snapshot is what the operator knew.
+            if not self.flaws:
+                self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: the records say something else"))
+            elif pointer.sequence == sequence - 1:
+                self._believe(data)
+
+    def _believe(self, data: bytes) -> None:
+        try:
+            self.index = index.Index.load(data)
+        except ValueError as error:
+            self.flaws.append(
+                Flaw(Kind.INDEX, self.before.sequence, f"{self._chain.key(self.before.sequence)} names a snapshot that is {error}")
+            )
+
+
+def _checkpoints(
+    chain: ledger.Chain, checkpoints: Iterable[tuple[int, bytes]], keys: Mapping[str, checkpoint.Key] | None
+) -> tuple[list[Anchor], list[Flaw]]:
+    """What the checkpoints know; those that prove nothing are flaws."""
+    anchors, flaws = [], []
+    for sequence, data in checkpoints:
+        try:
+            found = checkpoint.read(data, keys)
+            if (found.chain, found.sequence) != (chain, sequence):
+                raise ValueError(f"it is of {found.chain.key(found.sequence)}")
+        except ValueError as error:
+            flaws.append(Flaw(Kind.FORGED, sequence, f"{checkpoint.key(chain, sequence)}: {error}"))
+        else:
+            anchors.append(Anchor(sequence, found.head, "a signed checkpoint" if keys is not None else "a checkpoint"))
+    return anchors, flaws
+
+
+def _impossible(record: ledger.Record) -> str | None:
+    """Why a state cannot be."""
+    names = [stage.name for stage in record.state]
+    if len(set(names)) != len(names):
+        return "a stage is named twice"
+    for stage in record.state:
+        versions = [share.version for share in stage.serves]
+        if len(set(versions)) != len(versions):
+            return f"a version serves twice in {stage.name}"
+        if any(share.weight > 100 for share in stage.serves):
+            return f"a version gets more than all traffic of {stage.name}"
+    return None
+
+
+def _another_format(data: bytes) -> bool:
+    """Whether another release folded it."""
+    try:
+        raw = canonical.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(raw, dict) and raw.get("format") != index.FORMAT

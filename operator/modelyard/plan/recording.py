@@ -1,0 +1,292 @@
+"""What the ledger is told of a decision before it takes effect: the facts between what the statuses say and what they are to say."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from modelyard import api
+from modelyard.api import model as model_api
+from modelyard.api import promotion as promotion_api
+from modelyard.plan import digest, ledger, model, registration, restoring, specs
+from modelyard.plan import world as seen
+from modelyard.plan.ledger import Action
+
+SAYS: Final = {
+    promotion_api.Decision.APPROVED: Action.APPROVED,
+    promotion_api.Decision.REJECTED: Action.REJECTED,
+    promotion_api.Decision.WITHDRAWN: Action.WITHDRAWN,
+}
+SAFER: Final = frozenset({Action.GRANTED, Action.ENDED, Action.ROLLOUT})
+"""What can be decided while the ledger does not answer, as then only what makes things safer is decided."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recording:
+    """What is written before a decision takes effect."""
+
+    facts: tuple[ledger.Fact, ...] = ()
+    blobs: tuple[bytes, ...] = ()
+    """Content-addressed, written before the facts that name them."""
+    state: tuple[ledger.StageState, ...] = ()
+    """What each stage serves from now on."""
+
+
+def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording:
+    """Everything that the ledger must have before this plan is carried out."""
+    # What stood when the Model was lost goes on serving, and stands again when it is back.
+    stages = list(restoring.stages(world)) if world.model is None else (plan.status or world.model.status).stages or []
+    state = tuple(serving_state(world, stages, now))
+    facts = (
+        *(_model(world, world.model) if world.model else ()),
+        *_deleted(world),
+        *restoring.told(world, plan.restore),
+        *(told for one in world.promotions for told in _promotion(world, one, plan.promotions.get(one.metadata.name, one.status))),
+        *_rollouts(world, stages),
+        *_decommissioned(world, state),
+        *_serving(world, state),
+    )
+    granted = {one.detail["policy"] for one in facts if one.action == Action.GRANTED}
+    policies = {digest.named(blob): blob for one in world.stages() if (blob := _policy(one))}
+    snapshots = [specs.snapshot(one) for one in (world.model, *world.promotions) if one and _is_new(one)]
+    return Recording(facts, (*snapshots, *(blob for name, blob in policies.items() if name in granted)), state)
+
+
+def _is_new(one: api.Model | api.Promotion) -> bool:
+    recorded = one.status.recorded
+    return recorded is None or recorded.generation < one.metadata.generation
+
+
+# --- the Model
+
+
+def _model(world: seen.World, subject: api.Model) -> Iterator[ledger.Fact]:
+    if not _is_new(subject):
+        return
+    recorded, about, written = subject.status.recorded, specs.about(subject), specs.recorded(subject).spec
+    if recorded is None:
+        actor = specs.author(subject, 1, stamped=world.unguarded is None)
+        yield ledger.fact(Action.MODEL_CREATED, actor, about, "created", written)
+        if subject.spec.lifecycle == model_api.ModelLifecycle.RETIRED:
+            yield _model_retired(subject, actor, written)
+        return
+    actor = specs.author(subject, stamped=world.unguarded is None)
+    answer = world.answers.get(seen.Snapshot(recorded.spec))
+    before: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
+    after = subject.spec.dump()
+    detail: dict[str, Any] = {"before": recorded.spec, "changed": list(specs.changed(before, after))}
+    if also := specs.others(subject, recorded.generation):
+        detail["alsoChangedBy"] = also
+    yield ledger.fact(Action.RULES_CHANGED, actor, about, None, written, detail)
+    old, new = before.get("aliases") or {}, after.get("aliases") or {}
+    for alias in sorted({*old, *new}):
+        if old.get(alias) != new.get(alias):
+            pointed = {"alias": alias, "before": old.get(alias), "after": new.get(alias)}
+            yield ledger.fact(Action.ALIAS_CHANGED, actor, about, f"{about.generation} {alias}", None, pointed)
+    retired = model_api.ModelLifecycle.RETIRED
+    if subject.spec.lifecycle == retired and before.get("lifecycle") != retired:
+        yield _model_retired(subject, actor, written)
+
+
+def _model_retired(subject: api.Model, actor: ledger.Actor, written: str) -> ledger.Fact:
+    detail = {"version": None, "reason": subject.spec.lifecycle_reason}
+    return ledger.fact(Action.RETIRED, actor, specs.about(subject), "retired", written, detail)
+
+
+def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
+    """What the ledger knows and the cluster does not any more."""
+    past = world.past
+    if past is None:
+        return
+    noticed = {"noticed": "later" if world.first else "live"}
+    backed = {one.name for one in restoring.lost(world)}
+    if past.uid and not past.deleted and world.model is None and (past.retired or world.terminating):
+        yield registration.gone("Model", world.name, past.uid, noticed)
+    for version, known in past.versions.items():
+        name = f"{world.name}-{version}"
+        if version in world.versions or known.facts[-1] > world.sequence or name in backed:
+            continue
+        for uid in ([] if known.deleted else [known.uid]) + ([known.other] if known.other else []):
+            yield registration.gone("ModelVersion", name, uid, {**noticed, "version": version})
+    here = {one.metadata.name for one in world.promotions}
+    for name, asked in past.promotions.items():
+        if not asked.deleted and name not in here:
+            yield registration.gone("Promotion", name, asked.uid, noticed)
+
+
+# --- promotions
+
+
+def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
+    about, spec = specs.about(one), one.spec
+    past = world.past.promotions.get(one.metadata.name) if world.past else None
+    if past and past.phase and past.uid != about.uid:
+        return  # its name ran before: nothing of this one happens
+    stamped = world.unguarded is None
+    if one.status.recorded is None:
+        actor = (
+            ledger.Actor(spec.requested_by, ledger.Known.AUTHENTICATED if stamped else ledger.Known.DECLARED)
+            if spec.requested_by
+            else specs.author(one, 1, stamped=stamped)
+        )
+        detail = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
+        detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
+        yield ledger.fact(Action.REQUESTED, actor, about, "requested", specs.recorded(one).spec, detail)
+    said = {(word[0], word[1]): (word[2], word[3]) for word in past.approvals} if past and past.uid == about.uid else {}
+    for word in spec.approvals or []:
+        if said.get((word.user, word.gate)) != (SAYS[word.decision], word.subject):
+            counts = (about.uid, word.user, word.gate) not in world.doubted
+            detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment, "counts": counts}
+            known = ledger.Known.AUTHENTICATED if counts else ledger.Known.DECLARED
+            step = f"{about.generation} {word.user} {word.gate}"
+            yield ledger.fact(SAYS[word.decision], ledger.Actor(word.user, known), about, step, word.subject, detail)
+    if one.status.recorded and _is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
+        steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
+        yield ledger.fact(Action.STEERED, specs.author(one, stamped=stamped), about, None, specs.recorded(one).spec, steered)
+    yield from _course(world, one, status)
+
+
+def _steered(world: seen.World, one: api.Promotion) -> bool:
+    answer = world.answers.get(seen.Snapshot(one.status.recorded.spec)) if one.status.recorded else None
+    before = answer if isinstance(answer, Mapping) else {}
+    return bool(before.get("paused")) != bool(one.spec.paused)
+
+
+def _course(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
+    """That it was granted its stage, and how it ended."""
+    was, spec, about = one.status, one.spec, specs.about(one)
+    what = {"version": spec.version, "stage": spec.stage}
+    granted = status.phase in {promotion_api.Phase.ROLLING_OUT, promotion_api.Phase.SUCCEEDED}
+    if granted and status.started_at and was.started_at is None:
+        declared, subject = world.stage(spec.stage), world.versions.get(spec.version)
+        detail = what | {
+            "rollback": bool(spec.rollback),
+            "gates": [row.dump() for row in status.gates or []],
+            "policy": digest.named(_policy(declared)) if declared else None,
+            "template": status.rollout.template if status.rollout else None,
+            "approvals": [
+                [word.user, word.gate, word.subject] for word in spec.approvals or [] if word.decision == promotion_api.Decision.APPROVED
+            ],
+        }
+        proven = subject.status.artifact.digest if subject and subject.status.artifact else None
+        yield ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", proven, detail)
+    if status.phase and status.phase.is_terminal and status.phase != was.phase:
+        ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+        end: dict[str, Any] = {
+            "phase": str(status.phase),
+            "reason": ready.reason if ready else "",
+            "message": ready.message if ready else "",
+        }
+        end["rollback"] = bool(spec.rollback)
+        yield ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, str(status.phase), None, what | end)
+
+
+# --- stages
+
+
+def _policy(declared: model_api.Stage) -> bytes:
+    return digest.canonical(declared.dump())
+
+
+def _rollouts(world: seen.World, stages: Sequence[model_api.StageStatus]) -> Iterator[ledger.Fact]:
+    """Templates that change without a promotion, or were put back."""
+    if world.model is None:
+        return
+    about = specs.about(world.model)
+    for now in stages:
+        was = world.stands(now.name)
+        what = {"stage": now.name, "version": now.current}
+        if now.rollout and not now.promotion and was.rollout != now.rollout:
+            detail = what | {"template": now.rollout.template, "why": "the stage's serving changed"}
+            # Where the stage stood before tells one change from the same change made again later.
+            step = f"{now.name} {was.serving.template if was.serving else ''} {now.rollout.template} {about.generation}"
+            yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, step, None, detail)
+        refused = now.serving.refused if now.serving else None
+        if refused and refused != (was.serving.refused if was.serving else None):
+            detail = what | {"template": now.serving.template if now.serving else None, "why": "not available in time: put back"}
+            yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, f"{now.name} back {refused} {about.generation}", None, detail)
+
+
+def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
+    """The versions that may get traffic changed."""
+    before = {one.name: one for one in world.state}
+    uid = world.model.metadata.uid if world.model else (world.past.uid if world.past else None) or ""
+    for now in state:
+        was = before.get(now.name, ledger.StageState(now.name))
+        if [one.version for one in now.serves] == [one.version for one in was.serves]:
+            continue
+        serves = [{"version": one.version, "digest": one.digest, "weight": one.weight} for one in now.serves]
+        about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
+        step = f"{now.name} after {world.past.sequence if world.past else 0}"
+        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": serves})
+
+
+def _decommissioned(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
+    """Stages that stand for nothing any more; what vanishes with a Model that is gone was lost, not decommissioned."""
+    if world.model is None:
+        return
+    standing = {one.name for one in state if one.current}
+    for was in world.state:
+        if was.current and was.name not in standing:
+            why = "the stage was removed" if world.stage(was.name) is None else "the Model is Retired"
+            step = f"{was.name} down after {world.past.sequence if world.past else 0}"
+            detail = {"stage": was.name, "version": was.current, "why": why}
+            yield ledger.fact(Action.DECOMMISSIONED, ledger.BY_OPERATOR, specs.about(world.model), step, None, detail)
+
+
+def serving_state(world: seen.World, stages: Sequence[model_api.StageStatus], now: datetime.datetime) -> Iterator[ledger.StageState]:
+    """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing."""
+    before = {one.name: one for one in world.state}
+    declared = {one.name: one for one in stages}
+    for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
+        stands = declared.get(name, model_api.StageStatus(name=name))
+        was = before.get(name, ledger.StageState(name))
+        shares = tuple(_shares(world, stands, was, now))
+        runs = stands.serving or model_api.ServingStatus(deployment="")
+        yield ledger.StageState(name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
+
+
+def _shares(world: seen.World, stands: model_api.StageStatus, was: ledger.StageState, now: datetime.datetime) -> Iterator[ledger.Share]:
+    pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
+    earlier = {share.version: share for share in was.serves}
+    wanted = _wanted(world, stands)
+    # A pod's hiccup is no change: what is wanted goes on serving until it is scaled to nothing.
+    serving = {pod.version for pod in pods if pod.ready} | {v for v in earlier if v == wanted or any(pod.version == v for pod in pods)}
+    ready = {version: sum(1 for pod in pods if pod.version == version and pod.ready) for version in serving}
+    same = set(earlier) == serving
+    total = sum(ready.values())
+    for version in sorted(serving):
+        share = earlier.get(version)
+        weight = round(100 * ready[version] / total) if total else 100 // len(serving)
+        known = world.versions.get(version)
+        proven = known.status.artifact.digest if known and known.status.artifact else None
+        kept = share.weight if share and same else weight
+        yield ledger.Share(version, (share.digest if share else None) or proven, kept, share.since if share else now)
+
+
+def _wanted(world: seen.World, stands: model_api.StageStatus) -> str | None:
+    """The version that the stage's Deployment is told to run; None when it is told to run nothing."""
+    deployment = world.deployments.get(stands.name)
+    if deployment is None or deployment.desired == 0:
+        return None
+    if stands.rollout and deployment.template == stands.rollout.template:
+        return stands.rollout.version
+    return stands.current
+
+
+KEPT: Final = 64
+"""Facts that wait in a status for the ledger; more would make the status too large, and the newest are the ones that count."""
+
+
+def kept(before: Sequence[str] | None, facts: Sequence[ledger.Fact]) -> list[str]:
+    """What a status keeps until the ledger answers: each fact as canonical JSON, none twice."""
+    texts = [*(before or []), *(digest.canonical(ledger.dump_fact(one)).decode() for one in facts)]
+    return list({json.loads(text)["id"]: text for text in texts}.values())[-KEPT:]
+
+
+def read_kept(texts: Sequence[str] | None) -> tuple[ledger.Fact, ...]:
+    """What `kept` wrote."""
+    return tuple(ledger.load_fact(json.loads(text)) for text in texts or [])

@@ -1,0 +1,123 @@
+"""What the ledger is told of one version: that it was registered, what was added to it, and what was found of its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelyard import api
+from modelyard.api import modelversion
+from modelyard.api.modelversion import VersionLifecycle, VersionPhase
+from modelyard.plan import fact, index, ledger, restoring, specs
+from modelyard.plan.ledger import Action
+
+_FREE = ("description", "tags", "lifecycleReason")
+_LIFECYCLES = {
+    VersionLifecycle.ACTIVE: Action.REACTIVATED,
+    VersionLifecycle.DEPRECATED: Action.DEPRECATED,
+    VersionLifecycle.RETIRED: Action.RETIRED,
+}
+
+
+def facts(
+    version: api.ModelVersion,
+    status: modelversion.ModelVersionStatus,
+    before: Mapping[str, Any] | None,
+    spec_digest: str,
+    *,
+    stamped: bool = True,
+) -> tuple[ledger.Fact, ...]:
+    """What lies between the version's status and the one that is to be written.
+
+    Args:
+        version: as it is.
+        status: what is to be written.
+        before: the spec as it was last recorded; None when it never was.
+        spec_digest: of the part of the spec that never changes.
+        stamped: the API server itself keeps the annotation of changes.
+    """
+    return (*_spec(version, before, spec_digest, stamped=stamped), *_bytes(version, status))
+
+
+def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[ledger.Fact, ...]:
+    """That the object which had this name before is gone, where nobody noticed it before the name was used again."""
+    uid = version.metadata.uid
+    if version.status.recorded or past is None or past.deleted or uid in {past.uid, past.other}:
+        return ()
+    if restoring.comes_back(past, whole=False, runs=False):
+        return ()  # it was lost, not deleted
+    return (gone("ModelVersion", version.metadata.name, past.uid, {"noticed": "later", "version": version.spec.version}),)
+
+
+def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> ledger.Fact:
+    """That an object is not there any more; the same fact whoever notices it."""
+    return ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, ledger.Subject(kind, name, uid, 0), "deleted", None, detail)
+
+
+def _spec(version: api.ModelVersion, before: Mapping[str, Any] | None, spec_digest: str, *, stamped: bool) -> Iterator[ledger.Fact]:
+    recorded = version.status.recorded
+    subject, name = specs.about(version), version.spec.version
+    written = specs.recorded(version).spec
+    if recorded is None:
+        actor = specs.author(version, 1, stamped=stamped)
+        detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
+        if later := [who for generation, who in specs.authors(version).items() if generation > 1]:
+            detail["alsoChangedBy"] = later
+        yield ledger.fact(Action.REGISTERED, actor, subject, "registered", written, detail)
+        before = {}
+        if version.spec.lifecycle in {None, VersionLifecycle.ACTIVE}:
+            return
+    if recorded and recorded.generation >= subject.generation:
+        return
+    actor, now = specs.author(version, stamped=stamped), version.spec.dump()
+    between = specs.others(version, recorded.generation) if recorded else []
+    also: dict[str, Any] = {"alsoChangedBy": between} if between else {}
+    before = before or {}
+    if recorded and (added := _added(before, now)):
+        yield ledger.fact(Action.ATTESTED, actor, subject, None, written, {"version": name, **added, **also})
+    if recorded and (free := [field for field in _FREE if before.get(field) != now.get(field)]):
+        yield ledger.fact(Action.DESCRIBED, actor, subject, None, written, {"version": name, "changed": free, **also})
+    was, lifecycle = before.get("lifecycle") or "Active", version.spec.lifecycle or VersionLifecycle.ACTIVE
+    if was != lifecycle:
+        detail = {"version": name, "reason": version.spec.lifecycle_reason, **also}
+        yield ledger.fact(_LIFECYCLES[lifecycle], actor, subject, None, written, detail)
+
+
+def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    old_metrics, old_evidence = before.get("metrics") or {}, {one["name"] for one in before.get("evidence") or []}
+    metrics = {key: value for key, value in (now.get("metrics") or {}).items() if key not in old_metrics}
+    evidence = [one for one in now.get("evidence") or [] if one["name"] not in old_evidence]
+    return {"metrics": metrics, "evidence": evidence} if metrics or evidence else {}
+
+
+def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> Iterator[ledger.Fact]:
+    was, now = version.status, status
+    subject, name = specs.about(version), version.spec.version
+    by = ledger.BY_OPERATOR
+    before, after = fact.find(was.conditions, "Verified"), fact.find(now.conditions, "Verified")
+    step = before.last_transition_time.isoformat() if before else ""
+    bytes_changed = now.artifact and (was.artifact is None or was.artifact.verified_at != now.artifact.verified_at)
+    if now.artifact and bytes_changed:
+        read = now.artifact
+        detail = {"version": name, "files": read.files, "bytes": read.bytes, "manifest": read.manifest, "seconds": read.seconds}
+        # The time of the reading before is in the status: told again after a crash, this is the same fact.
+        earlier = was.artifact.verified_at.isoformat() if was.artifact else "first"
+        yield ledger.fact(Action.VERIFIED, by, subject, f"{read.manifest} {earlier}", read.digest, detail)
+    proven = fact.find(now.conditions, "EvidenceVerified")
+    known = fact.find(was.conditions, "EvidenceVerified")
+    if proven and proven.status == api.ConditionStatus.TRUE and (known is None or known != proven):
+        evidence = {one.name: one.sha256 for one in version.spec.evidence or []}
+        yield ledger.fact(Action.EVIDENCE_VERIFIED, by, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence})
+    digest = now.artifact.digest if now.artifact else None
+    lost, found = was.phase == VersionPhase.QUARANTINED, now.phase == VersionPhase.QUARANTINED
+    if found and not lost:
+        message = after.message if after else ""
+        yield ledger.fact(Action.QUARANTINED, by, subject, f"quarantined {step}", digest, {"version": name, "message": message})
+    if lost and not found and after and after.status == api.ConditionStatus.TRUE:
+        yield ledger.fact(Action.RECOVERED, by, subject, f"recovered {step}", digest, {"version": name})
+    if now.phase == VersionPhase.REUSED and was.phase != VersionPhase.REUSED:
+        yield ledger.fact(Action.REUSED, by, subject, "reused", digest, {"version": name, "message": after.message if after else ""})
+
+
+SAFER = frozenset({Action.QUARANTINED})
+"""What is done before the ledger has it, because it makes things safer."""

@@ -1,0 +1,108 @@
+"""What the cluster lost and the ledger still has: only what was retired, or never Ready, can be deleted; everything else comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from modelyard.api import model as model_api
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, index, ledger, specs
+from modelyard.plan import world as seen
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lost:
+    """An object that is gone, and was neither retired nor a mere try."""
+
+    kind: str
+    name: str
+    uid: str
+    """Of the object that is gone."""
+    spec: str
+    """Snapshot of its spec in the operator's bucket."""
+
+
+def lost(world: seen.World) -> tuple[Lost, ...]:
+    """What is to be brought back, the Model first."""
+    past = world.past
+    if past is None or world.terminating or past.uid is None:
+        return ()
+    found = []
+    if world.model is None:
+        if past.deleted or past.retired or past.spec is None:
+            return ()
+        found.append(Lost("Model", world.name, past.uid, past.spec))
+    whole = world.model is None  # the registry was lost, not one version: then tries come back as well
+    runs = {share.version for state in world.state for share in state.serves} | {state.current for state in world.state}
+    found += [
+        Lost("ModelVersion", f"{world.name}-{version}", known.uid, known.spec)
+        for version, known in past.versions.items()
+        if version not in world.versions and known.facts[-1] <= world.sequence and comes_back(known, whole=whole, runs=version in runs)
+    ]
+    return tuple(found)
+
+
+def comes_back(known: index.Version, *, whole: bool, runs: bool) -> bool:
+    """Whether a version that is gone was lost rather than deleted; one that waits to be Retired still runs."""
+    kept = known.lifecycle != "Retired" or runs
+    return not known.deleted and bool(known.spec) and kept and (known.digest is not None or whole)
+
+
+def behind(world: seen.World) -> fact.Held | None:
+    """Whether the Model in the cluster is older than the one that the ledger has: an older backup was restored."""
+    past, subject = world.past, world.model
+    if past is None or subject is None or past.uid != subject.metadata.uid or subject.metadata.generation >= past.generation:
+        return None
+    if specs.recorded(subject).spec == past.spec:
+        return None
+    message = (
+        f"the Model is of generation {subject.metadata.generation}, and the ledger has generation {past.generation}: an older backup was"
+        f" restored; apply the newer spec, or run `modelyard restore {world.name}`; until then nothing is granted, deleted or put back"
+    )
+    return fact.Held(Reason.BEHIND, message, fact.Waits.FOR_A_PERSON)
+
+
+def stages(world: seen.World) -> Iterator[model_api.StageStatus]:
+    """The stages as the ledger has them, for a status that was lost or is older."""
+    for state in world.state:
+        yield model_api.StageStatus(
+            name=state.name,
+            current=state.current,
+            digest=state.digest,
+            previous=state.previous,
+            since=state.since,
+            serving=_serving(world, state),
+        )
+
+
+def _serving(world: seen.World, state: ledger.StageState) -> model_api.ServingStatus | None:
+    if state.template is None:
+        return None
+    return model_api.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
+
+
+def with_ledgers_stages(world: seen.World) -> seen.World:
+    """The world with the stages that the ledger has, where the Model's status has none yet or is older."""
+    model = world.model
+    if model is None or not world.state or not (world.older or model.status.observed_generation == -1):
+        return world
+    status = model.status.model_copy(update={"stages": list(stages(world))})
+    return dataclasses.replace(world, model=model.model_copy(update={"status": status}))
+
+
+def told(world: seen.World, those: tuple[Lost, ...]) -> Iterator[ledger.Fact]:
+    """That they are brought back."""
+    if not those or world.past is None:
+        return
+    names = [f"{one.kind}/{one.name}" for one in those]
+    about = ledger.Subject("Model", world.name, world.past.uid or "", 0)
+    yield ledger.fact(ledger.Action.RESTORED, ledger.BY_OPERATOR, about, " ".join(one.uid for one in those), None, {"objects": names})
+
+
+def happened(world: seen.World, those: tuple[Lost, ...]) -> tuple[fact.Event, ...]:
+    """An Event on the Model, if it is there."""
+    if not those or world.model is None:
+        return ()
+    names = ", ".join(one.name for one in those[:5]) + (" …" if len(those) > 5 else "")
+    return (fact.happened(world.model, Reason.RESTORED, f"brought back from the ledger: {names}; retire what should go", warning=True),)

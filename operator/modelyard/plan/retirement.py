@@ -1,0 +1,105 @@
+"""A Model that is Retired: what it serves is taken down stage by stage, in the order of `after`, and nothing is promoted any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from modelyard import api
+from modelyard.api import model as model_api
+from modelyard.api.modelversion import VersionLifecycle
+from modelyard.api.promotion import Phase
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, promotion, stage
+from modelyard.plan import world as seen
+
+
+def asked(world: seen.World) -> bool:
+    """Whether the Model is to serve nothing any more."""
+    return world.model is not None and world.model.spec.lifecycle == model_api.ModelLifecycle.RETIRED
+
+
+def turns(world: seen.World, names: Sequence[str]) -> list[stage.Turn]:
+    """Every stage's turn: unfinished promotions are aborted at once, and the first stage that still runs anything is taken down."""
+    if world.withheld:
+        return [stage.Turn(world.stands(name), tuple(_waiting(world, name, world.withheld))) for name in names]
+    down = set(_next(world, names))
+    return [_turn(world, name, down=name in down) for name in names]
+
+
+def order(world: seen.World, names: Sequence[str]) -> list[str]:
+    """The stages in the order in which they go: what others come `after` goes first, so what matters most goes last.
+
+    If something is wrong on the way (a finalizer, a missing permission, a pod that hangs), it shows where the least depends on it.
+    """
+    after = {one.name: set((one.gates.after if one.gates else None) or []) for one in world.stages()}
+    line: list[str] = [name for name in names if name not in after]
+    left = [name for name in names if name in after]
+    while left:
+        free = [name for name in left if not after[name] & set(left)] or left
+        line += free
+        left = [name for name in left if name not in free]
+    return line
+
+
+def _next(world: seen.World, names: Sequence[str]) -> Iterator[str]:
+    """Those that go now: up to the first whose last pod is not gone yet."""
+    for name in order(world, names):
+        yield name
+        if _runs(world, name):
+            return
+
+
+def _runs(world: seen.World, name: str) -> bool:
+    """Whether anything of what serves the stage is still there."""
+    return name in world.deployments or name in world.services or any(pod.stage == name for pod in world.pods)
+
+
+def _turn(world: seen.World, name: str, *, down: bool) -> stage.Turn:
+    was = world.stands(name)
+    said = fact.Fact(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
+    told = tuple(promotion.Told(one, Phase.ABORTED, said) for one in _unfinished(world, name))
+    if not down:  # until its turn it serves what it stands for
+        return stage.Turn(was.model_copy(update={"promotion": None, "rollout": None}), told)
+    return stage.Turn(model_api.StageStatus(name=name, previous=was.current or was.previous), told)
+
+
+def _waiting(world: seen.World, name: str, why: fact.Held) -> Iterator[promotion.Told]:
+    """Nothing is decided of them now; they say why."""
+    said = fact.Fact(why.reason, why.message)
+    for one in _unfinished(world, name):
+        yield promotion.Told(one, one.status.phase or Phase.PENDING, said, trouble=said)
+
+
+def _unfinished(world: seen.World, name: str) -> list[api.Promotion]:
+    mine = [one for one in world.promotions if one.spec.stage == name and not one.metadata.deletion_timestamp]
+    return [one for one in mine if not (one.status.phase and one.status.phase.is_terminal)]
+
+
+def conditions(world: seen.World, stages: Sequence[model_api.StageStatus]) -> dict[str, fact.State]:
+    """What the Model says of itself meanwhile, and in the end."""
+    standing = {one.name for one in stages if one.current}
+    known = list(dict.fromkeys([*(one.name for one in world.stages()), *world.deployments, *sorted(world.services), *_of_pods(world)]))
+    left = [name for name in order(world, known) if name in standing or _runs(world, name)]
+    if not left:
+        return {"Ready": fact.State.true(Reason.RETIRED, "Retired, everything is decommissioned")}
+    then = f", then {', '.join(left[1:])}" if left[1:] else ""
+    message = f"it is being retired: {left[0]} is taken down{then}"
+    return {
+        "Ready": fact.State.false(fact.Fact(Reason.MODEL_RETIRED, message)),
+        "Reconciling": fact.State.true(Reason.MODEL_RETIRED, message),
+    }
+
+
+def _of_pods(world: seen.World) -> list[str]:
+    return sorted({pod.stage for pod in world.pods})
+
+
+def outdated(versions: Mapping[str, api.ModelVersion], stages: Sequence[model_api.StageStatus]) -> str:
+    """Which stages stand for a version that should not be promoted any more; empty when none does."""
+    words = {VersionLifecycle.DEPRECATED: "is Deprecated", VersionLifecycle.RETIRED: "is to be Retired"}
+    told = [
+        f"{stands.name} stands for {stands.current}, which {words[lifecycle]}"
+        for stands in stages
+        if stands.current and (known := versions.get(stands.current)) and (lifecycle := known.spec.lifecycle) in words
+    ]
+    return "; ".join(told)

@@ -1,0 +1,76 @@
+"""How far a stage's Deployment is with what is being rolled out, and what a rollout begins with."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Final
+
+from modelyard.api import meta
+from modelyard.api import model as model_api
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, serving
+from modelyard.plan import world as seen
+
+RETRY: Final = datetime.timedelta(seconds=15)
+NOTHING: Final = fact.Fact(Reason.PROGRESSING, "")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is."""
+
+    done: bool = False
+    expired: bool = False
+    """It will not become available: put it back."""
+    said: fact.Fact = NOTHING
+    again: datetime.timedelta | None = None
+
+
+def judge(world: seen.World, was: model_api.StageStatus, now: datetime.datetime, *, paused: bool) -> Progress:
+    """How far the stage's Deployment is with what is being rolled out."""
+    rollout = was.rollout
+    declared = world.stage(was.name)
+    if declared is None:
+        return Progress(expired=True, said=fact.Fact(Reason.STAGE_MISSING, f"the stage {was.name} was removed from the Model"))
+    if rollout is None or rollout.template is None or declared.serving is None:
+        return Progress(done=True)
+    deployment = world.deployments.get(was.name)
+    if deployment and deployment.template == rollout.template and deployment.complete:
+        return Progress(done=True)
+    for wish, why in world.refused.items():
+        if wish.template == rollout.template:
+            return Progress(expired=True, said=why)
+    if paused:
+        return Progress(said=fact.Fact(Reason.PAUSED, "spec.paused is set: set it to false to go on, or spec.abort to go back"))
+    deadline = declared.serving.progress_deadline or model_api.DEFAULT_PROGRESS_DEADLINE
+    trouble = next((pod.trouble for pod in world.pods if pod.stage == was.name and pod.version == rollout.version and pod.trouble), None)
+    because = f": {trouble}" if trouble else ""
+    if now >= rollout.since + deadline:
+        written = f"not available within {meta.write_duration(deadline)}{because}"
+        return Progress(expired=True, said=fact.Fact(Reason.DEADLINE_EXCEEDED, written))
+    begun = deployment is not None and deployment.template == rollout.template and deployment.settled
+    counted = (
+        f"{deployment.updated} of {deployment.desired} pods started, {deployment.available} available"
+        if deployment and begun
+        else "starting"
+    )
+    return Progress(said=fact.Fact(Reason.ROLLING_OUT, f"{rollout.version}: {counted}{because}"), again=rollout.since + deadline - now)
+
+
+def begin(
+    world: seen.World, was: model_api.StageStatus, version: str, now: datetime.datetime
+) -> model_api.StageRollout | seen.Question | fact.Fact:
+    """The rollout of a version in a stage, once it is known what that renders to."""
+    declared = world.stage(was.name)
+    since = now.replace(microsecond=0)
+    if declared is None or declared.serving is None:
+        return model_api.StageRollout(version=version, since=since)
+    source = serving.source(declared.serving)
+    question = seen.Render(was.name, version, source)
+    if question not in world.answers:
+        return question
+    answer = world.answers[question]
+    if not isinstance(answer, str):
+        return answer if isinstance(answer, fact.Fact) else fact.Fact(Reason.TEMPLATE_INVALID, "the template renders to nothing")
+    return model_api.StageRollout(version=version, template=answer, source=source, since=since)

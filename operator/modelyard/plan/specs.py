@@ -1,0 +1,65 @@
+"""What people wrote: snapshots of specs, who wrote which generation, and what differs between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelyard import api
+from modelyard.api import access, meta
+from modelyard.plan import digest, ledger
+
+
+def snapshot(subject: api.Model | api.ModelVersion | api.Promotion) -> bytes:
+    """The whole spec, as the ledger keeps it; its sha256 names it."""
+    return digest.canonical(subject.spec.dump())
+
+
+def recorded(subject: api.Model | api.ModelVersion | api.Promotion) -> meta.Recorded:
+    """What the status says once this generation is in the ledger."""
+    return meta.Recorded(generation=subject.metadata.generation, spec=digest.named(snapshot(subject)))
+
+
+def about(subject: meta.Resource) -> ledger.Subject:
+    """The object as a fact names it."""
+    of = subject.metadata
+    return ledger.Subject(subject.kind, of.name, of.uid, of.generation)
+
+
+def authors(subject: meta.Resource) -> dict[int, str]:
+    """Who wrote which generation, as far as the annotation says."""
+    return access.changes.read(subject.metadata.annotations.get(access.CHANGES) or "")
+
+
+def author(subject: meta.Resource, generation: int | None = None, *, stamped: bool = True) -> ledger.Actor:
+    """Who wrote a generation, by default the newest; nobody knows where nothing says so."""
+    name = authors(subject).get(generation or subject.metadata.generation)
+    if name is None:
+        return ledger.NOBODY_KNOWS
+    return ledger.Actor(name, ledger.Known.AUTHENTICATED if stamped else ledger.Known.DECLARED)
+
+
+def others(subject: meta.Resource, since: int) -> list[str]:
+    """Who else wrote between the recorded generation and the newest."""
+    newest = subject.metadata.generation
+    return [name for generation, name in sorted(authors(subject).items()) if since < generation < newest]
+
+
+def changed(before: Any, after: Any, path: str = "", depth: int = 4) -> Iterator[str]:
+    """Paths at which two specs differ, lists of named entries by name: `stages/production/gates/metrics/auc`."""
+    if before == after:
+        return
+    old, new = _named(before), _named(after)
+    if old is None or new is None or depth == 0:
+        yield path or "/"
+        return
+    for key in sorted({*old, *new}):
+        yield from changed(old.get(key), new.get(key), f"{path}/{key}".lstrip("/"), depth - 1)
+
+
+def _named(value: Any) -> Mapping[str, Any] | None:
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "name" in one for one in value):
+        return {str(one["name"]): one for one in value}
+    return None

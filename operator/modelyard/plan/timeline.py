@@ -1,0 +1,165 @@
+"""A chain as a person reads it: one sentence for each fact. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from modelyard.plan import account, ledger, watched
+from modelyard.plan.ledger import Action
+
+Json = dict[str, Any]
+
+
+def entries(records: Iterable[ledger.Record]) -> Iterator[Json]:
+    """Each fact: when, who, how that is known, what, why, and where it is recorded."""
+    for one in account.told(records):
+        actor, subject = one.fact.actor, one.fact.subject
+        yield {
+            "time": ledger.write_time(one.time),
+            "record": one.record,
+            "action": str(one.fact.action),
+            "who": actor.name or None,
+            "known": str(actor.known),
+            "what": sentence(one),
+            "why": why(one) or None,
+            "kind": subject.kind,
+            "name": subject.name,
+            "id": one.fact.id,
+        }
+
+
+def with_gaps(found: Sequence[Json], gaps: Iterable[watched.Gap], since: str, until: str) -> list[Json]:
+    """The entries, and among them when nobody watched, as far as that lies between two times."""
+    missing = [
+        {"time": start, "record": gap.record, "action": "Unobserved", "who": None, "known": "Operator", "what": gap.words, "why": None}
+        for gap in gaps
+        if gap.since and since <= (start := ledger.write_time(gap.since)) <= until
+    ]
+    return sorted([*found, *missing], key=lambda entry: str(entry["time"]))
+
+
+def sentence(one: account.Told) -> str:
+    """What happened, in words."""
+    words = _SENTENCES.get(one.fact.action)
+    return words(one) if words else f"{one.fact.action} {one.fact.subject.kind} {one.fact.subject.name}"
+
+
+def why(one: account.Told) -> str:
+    """Why, in the words of whoever did it; empty when nobody said."""
+    return next((text for key in ("why", "reason", "comment", "message") if (text := one.text(key))), "")
+
+
+def _version(one: account.Told) -> str:
+    return f"version {one.text('version') or one.fact.subject.name}"
+
+
+def _words(before: str, after: str = "") -> Any:
+    return lambda one: " ".join(filter(None, (before, _version(one), after)))
+
+
+def _rules(one: account.Told) -> str:
+    changed, also = one.words("changed"), one.words("alsoChangedBy")
+    more = f" (before that also changed by {', '.join(also)})" if also else ""
+    return f"changed the Model's rules: {', '.join(changed) or 'nothing that is named'}{more}"
+
+
+def _alias(one: account.Told) -> str:
+    before, after = one.text("before") or "nothing", one.text("after") or "nothing"
+    return f"pointed the alias {one.text('alias')} at {after}; before: {before}"
+
+
+def _attested(one: account.Told) -> str:
+    metrics = [f"{name} {value}" for name, value in one.mapping("metrics").items()] + one.words("metrics")
+    evidence = [str(row.get("name")) for row in one.rows("evidence")] + one.words("evidence")
+    return f"added to {_version(one)}: {', '.join([*metrics, *evidence]) or 'nothing that is named'}"
+
+
+def _verified(one: account.Told) -> str:
+    detail = one.fact.detail
+    return f"read every byte of {_version(one)}: {detail.get('files')} files, {detail.get('bytes')} bytes, {one.fact.digest}"
+
+
+def _requested(one: account.Told) -> str:
+    rollback = " back" if one.fact.detail.get("rollback") else ""
+    machine = " (a machine asks)" if one.fact.detail.get("requestedByMachine") else ""
+    return f"asked for {_version(one)} to be brought{rollback} to {one.text('stage')}, as {one.fact.subject.name}{machine}"
+
+
+def _said(what: str) -> Any:
+    def words(one: account.Told) -> str:
+        counts = (
+            "" if one.fact.detail.get("counts", True) is not False else f"; it does not count: {one.text('why') or 'no reason is given'}"
+        )
+        return f"{what} {one.fact.subject.name} for the gate {one.text('gate')}{counts}"
+
+    return words
+
+
+def _granted(one: account.Told) -> str:
+    gates = one.rows("gates")
+    held = f"{len(gates)} gates held" if gates else "there was no gate"
+    how = "past every gate, as a rollback" if one.fact.detail.get("rollback") else held
+    return f"granted {one.text('stage')} to {_version(one)}: {how}"
+
+
+def _ended(one: account.Told) -> str:
+    return f"{one.fact.subject.name} ended: {one.text('phase')} ({_version(one)} in {one.text('stage')})"
+
+
+def _serving(one: account.Told) -> str:
+    shares = ", ".join(f"{share.get('version')} at {share.get('weight')} %" for share in one.rows("serves"))
+    return f"{one.text('stage')} serves {shares or 'nothing'}"
+
+
+def _steered(one: account.Told) -> str:
+    detail = one.fact.detail
+    what = "aborted" if detail.get("abort") else "paused" if detail.get("paused") else "let go on"
+    return f"{what} {one.fact.subject.name}"
+
+
+def _deleted(one: account.Told) -> str:
+    noticed = "; noticed later" if one.text("noticed") == "later" else ""
+    return f"{one.fact.subject.kind} {one.fact.subject.name} was deleted{noticed}"
+
+
+def _accepted(one: account.Told) -> str:
+    return f"accepted that the ledger is not what it was, with {len(one.rows('flaws'))} flaws"
+
+
+def _retired(one: account.Told) -> str:
+    return f"retired {_version(one)}" if one.text("version") else "retired the Model"
+
+
+_SENTENCES: Final[Mapping[Action, Any]] = {
+    Action.MODEL_CREATED: lambda one: f"created the Model {one.fact.subject.name}",
+    Action.RULES_CHANGED: _rules,
+    Action.ALIAS_CHANGED: _alias,
+    Action.REGISTERED: _words("registered"),
+    Action.ATTESTED: _attested,
+    Action.DESCRIBED: _words("described", "anew"),
+    Action.DEPRECATED: _words("deprecated"),
+    Action.REACTIVATED: _words("took back the deprecation of"),
+    Action.RETIRED: _retired,
+    Action.DELETED: _deleted,
+    Action.REQUESTED: _requested,
+    Action.APPROVED: _said("approved"),
+    Action.REJECTED: _said("rejected"),
+    Action.WITHDRAWN: _said("took back what they had said of"),
+    Action.STEERED: _steered,
+    Action.VERIFIED: _verified,
+    Action.EVIDENCE_VERIFIED: _words("read every byte of the evidence of"),
+    Action.QUARANTINED: _words("quarantined", "as its bytes changed or are gone"),
+    Action.RECOVERED: _words("found the right bytes of", "again"),
+    Action.REUSED: _words("refused", "as its name meant something else before"),
+    Action.GRANTED: _granted,
+    Action.ENDED: _ended,
+    Action.ROLLOUT: lambda one: f"rolled out another template in {one.text('stage')} for {_version(one)}",
+    Action.SERVING: _serving,
+    Action.COLLECTED: _words("deleted the bytes of"),
+    Action.ACCEPTED: _accepted,
+    Action.RESTORED: lambda _: "brought objects back from the ledger",
+    Action.TERM_BEGAN: lambda one: f"{one.text('holder')} leads, as term {one.fact.detail.get('number')}",
+    Action.TERM_ENDED: lambda one: f"{one.text('holder')} stopped leading, as it was asked to",
+    Action.TAKEN_OVER: lambda one: f"the registry was taken over by {one.text('after')}",
+}

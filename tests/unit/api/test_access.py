@@ -1,0 +1,59 @@
+"""The policies as text: what CEL is asked to pay, and that they cover what DESIGN's tables name."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from modelyard.api import access, policy, role
+from modelyard.api.access import cel, model
+from modelyard.plan import world
+
+VERBS = {"register", "attest", "promote", "approve", "govern", "rollback", "retire", "alias"}
+CHECK = re.compile(r"\.check\('(\w+)'\)")
+
+
+def asked(made: policy.Policy, expression: str) -> list[str]:
+    """Verbs that are asked for in an expression and in what it uses, each variable once."""
+    used: set[str] = set()
+    text, rest = "", expression
+    while rest:
+        text += rest
+        new = set(re.findall(r"variables\.(\w+)", rest)) - used
+        used |= new
+        rest = " ".join(made.variables[name] for name in sorted(new))
+    return CHECK.findall(text)
+
+
+@pytest.mark.parametrize("made", access.POLICIES, ids=lambda made: made.name)
+def test_no_expression_asks_for_more_than_one_verb_of_ours_at_three_places(made: policy.Policy) -> None:
+    """A check costs 350,000 of an expression's 1,000,000, each variable having a budget of its own."""
+    for expression in (*made.variables.values(), *(check.expression for check in made.checks)):
+        assert len(CHECK.findall(expression)) <= 2
+        assert len(asked(made, expression)) <= 4
+
+
+def test_every_verb_is_asked_for_and_held_by_a_role() -> None:
+    text = " ".join(" ".join(made.variables.values()) + " ".join(check.expression for check in made.checks) for made in access.POLICIES)
+
+    assert set(CHECK.findall(text)) - {"create"} == VERBS
+    assert {verb for one in role.ROLES for verb in one.verbs} == VERBS
+
+
+def test_every_message_names_a_role_that_there_is() -> None:
+    messages = " ".join(check.otherwise for made in access.POLICIES for check in made.checks)
+
+    assert set(re.findall(rf"{cel.PREFIX}-(\w+)", messages)) == {one.name for one in role.ROLES} - {"viewer"}
+
+
+def test_the_default_stages_are_the_operator_s() -> None:
+    literal = eval(model.DEFAULT_STAGES, {"dyn": lambda value: value})  # noqa: S307  our own constant, which reads the same in Python
+
+    assert literal == [stage.dump() for stage in world.DEFAULT_STAGES]
+
+
+def test_no_role_but_the_viewer_s_is_part_of_a_built_in_one_and_none_has_a_wildcard() -> None:
+    for one in role.ROLES:
+        assert (one.into is not None) == (one.name == "viewer")
+        assert "*" not in str(one.dump("x"))

@@ -1,0 +1,103 @@
+"""`modelyard ledger`: verified offline and in the bucket, exported, and accepted by a person."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from modelyard.plan import anchors, ledger, proof
+from tests.unit.cli import apiserver, typed
+from tests.unit.edge import pretend
+from tests.unit.plan import chronicle
+
+CHAIN = ledger.Chain("main", "risk", "credit")
+
+
+@pytest.fixture
+def own(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch) -> pretend.S3:
+    """The operator's bucket, named in the environment."""
+    monkeypatch.setenv("MODELYARD_BUCKET__URI", "s3://own/")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+    for key, data in dict(chronicle._files(chronicle.credit())).items():
+        s3.put(f"own/{key}", data)
+    return s3
+
+
+def model(sequence: int, head: str) -> dict[str, object]:
+    """A Model whose status has an anchor."""
+    return {"metadata": {"name": "credit", "namespace": "risk"}, "spec": {}, "status": {"ledger": {"sequence": sequence, "head": head}}}
+
+
+def test_a_sound_ledger_is_verified_in_the_bucket(person: typed.Person, own: pretend.S3) -> None:
+    ended = person.types("ledger", "verify", "credit", "-n", "risk")
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[1].split()[:2] == ["risk/credit", "24"]
+    assert "object versions" in ended.out
+
+
+def test_what_was_exported_is_verified_without_cluster_or_network(person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path) -> None:
+    exported = person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk")
+    own.objects.clear()
+    asked = len(own.asked)
+
+    ended = person.types("ledger", "verify", "--from", tmp_path / "copy", "-o", "json")
+
+    assert (exported.code, ended.code) == (0, 0)
+    assert {one["chain"]: one["records"] for one in json.loads(ended.out)["chains"]} == {"_operator": 2, "risk/credit": 24}
+    assert len(own.asked) == asked
+    assert person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk").code in {2, 4}
+
+
+def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
+    person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = ledger.named(own.objects.pop(f"own/{CHAIN.key(24)}")[-1])
+    noted = anchors.write({CHAIN: proof.Anchor(24, head)})
+    objects = {
+        "/apis/modelyard.dev/v1alpha1/namespaces/risk/models/credit": model(24, head),
+        "/api/v1/namespaces/modelyard-system/configmaps/modelyard-anchors": {"data": {"anchors.json": noted}},
+    }
+    assert person.types("ledger", "verify", "credit", "-n", "risk").code == 0  # nothing outside the bucket is known
+    with apiserver.run(tmp_path, objects) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        found = person.types("ledger", "verify", "credit")
+        asked = person.types("ledger", "accept", "credit", "--reason", "restored an older bucket")
+        accepted = person.types("ledger", "accept", "credit", "--reason", "restored an older bucket", "--yes")
+        again = person.types("ledger", "verify", "credit")
+        twice = person.types("ledger", "accept", "credit", "--reason", "once more", "--yes")
+
+    assert (found.code, asked.code, accepted.code, again.code, twice.code) == (3, 3, 0, 0, 3)
+    assert "Truncated 24" in found.out
+    assert "add --yes" in asked.said
+    assert "accepted" in again.out
+    assert f"by {apiserver.USER}: restored an older bucket" in again.out
+    assert "nothing is wrong" in twice.said
+
+
+def test_a_byte_that_was_changed_is_found(person: typed.Person, own: pretend.S3) -> None:
+    name = f"own/{CHAIN.key(5)}"
+    own.objects[name] = [own.objects[name][-1].replace(b"bob@example.com", b"eve@example.com")]
+
+    ended = person.types("ledger", "verify", "credit", "-n", "risk", "-o", "json")
+
+    [chain] = json.loads(ended.out)["chains"]
+    assert ended.code == 3
+    assert [(flaw["kind"], flaw["sequence"]) for flaw in chain["flaws"]] == [("Unchained", 6)]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["verify", "fraud", "-n", "risk"], 4, "no record of the model fraud"),
+        (["verify", "credit", "-n", "risk", "--public-key", "/no/such"], 2, "/no/such: cannot be read"),
+        (["export", "only-a-folder"], 2, "give at least one model"),
+    ],
+)
+def test_what_cannot_be_done_says_why(person: typed.Person, own: pretend.S3, words: list[str], code: int, said: str) -> None:
+    ended = person.types("ledger", *words)
+
+    assert ended.code == code
+    assert said in ended.said

@@ -1,0 +1,146 @@
+"""Retiring says what will come of it, does not ask for what the operator would hold, and writes as the person who typed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from modelyard.cli import outcome, registry, retire
+from modelyard.edge import cluster
+
+Json = dict[str, Any]
+STAMP = "2026-10-01T00:00:00Z"
+
+
+class Server(registry.Registry):
+    """An API server with a few objects, and what was merged into them."""
+
+    def __init__(self, *objects: Json) -> None:
+        super().__init__(None, "risk")
+        self.objects = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+        self.merged: list[Json] = []
+
+    def find(self, kind: cluster.Kind, name: str) -> Json | None:
+        return copy.deepcopy(self.objects.get((kind.name, name)))
+
+    def all(self, kind: cluster.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
+        del everywhere, query
+        return [one for (name, _), one in self.objects.items() if name == kind.name]
+
+    def merge(self, kind: cluster.Kind, name: str, patch: Json) -> Json:
+        self.merged.append(patch)
+        return {**self.objects[kind.name, name], "patched": True}
+
+
+def version(*claims: str, lifecycle: str | None = None) -> Json:
+    return {
+        "kind": "ModelVersion",
+        "metadata": {"name": "fraud-1", "namespace": "risk", "resourceVersion": "7"},
+        "spec": {"model": "fraud", "version": "1", "artifact": {"uri": "s3://m/f/1/", "format": "onnx"}, "lifecycle": lifecycle},
+        "status": {"stages": [{"name": name, "state": "Serving", "since": STAMP} for name in claims]},
+    }
+
+
+MODEL: Json = {
+    "kind": "Model",
+    "metadata": {"name": "fraud", "namespace": "risk", "resourceVersion": "9"},
+    "spec": {
+        "owner": {"team": "t"},
+        "storage": {"uri": "s3://m/f/"},
+        "stages": [{"name": "production", "gates": {"after": ["staging"]}}, {"name": "staging"}, {"name": "unused"}],
+    },
+    "status": {
+        "stages": [
+            {"name": "production", "current": "1", "serving": {"deployment": "fraud-production"}},
+            {"name": "staging", "current": "2"},
+            {"name": "unused"},
+        ]
+    },
+}
+PROMOTIONS: list[Json] = [
+    {"kind": "Promotion", "metadata": {"name": name}, "spec": {"model": "fraud", "version": "2", "stage": "production"}, "status": status}
+    for name, status in (("waits", {"phase": "Pending"}), ("done", {"phase": "Succeeded"}))
+]
+
+
+def test_what_retiring_a_model_does_is_said_in_order_and_not_done_without_yes(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Server(MODEL, *PROMOTIONS)
+
+    with pytest.raises(outcome.Stop) as stopped:
+        retire.retire(server, "fraud", None, reason=None, yes=False, asked=None)
+
+    assert stopped.value.code == outcome.Code.USAGE
+    assert "add --yes" in stopped.value.message
+    assert server.merged == []
+    assert capsys.readouterr().err.splitlines() == [
+        "1 unfinished promotion will be Aborted: waits",
+        "staging will be taken down; it stands for 2",
+        "production will be taken down; it stands for 1, served by fraud-production",
+        "nothing of fraud will be promoted again",
+    ]
+
+
+def test_with_yes_exactly_what_was_looked_at_is_retired() -> None:
+    server = Server(MODEL)
+
+    retire.retire(server, "fraud", None, reason="replaced", yes=True, asked=None)
+
+    assert server.merged == [{"metadata": {"resourceVersion": "9"}, "spec": {"lifecycle": "Retired", "lifecycleReason": "replaced"}}]
+
+
+def test_a_version_that_is_in_use_is_not_retired_and_the_way_out_is_named() -> None:
+    server = Server(version("production"))
+
+    with pytest.raises(outcome.Stop) as stopped:
+        retire.retire(server, "fraud", "1", reason=None, yes=True, asked=None)
+
+    assert stopped.value.code == outcome.Code.NO
+    assert "in use: serves in production" in stopped.value.message
+    assert "modelyard promote fraud VERSION STAGE" in stopped.value.message
+    assert server.merged == []
+
+
+def test_a_version_that_nothing_runs_is_retired(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Server(version())
+
+    retire.retire(server, "fraud", "1", reason=None, yes=True, asked="name")
+
+    assert server.merged == [{"metadata": {"resourceVersion": "7"}, "spec": {"lifecycle": "Retired"}}]
+    assert capsys.readouterr().out == "modelversion.modelyard.dev/fraud-1\n"
+
+
+def test_retiring_twice_changes_nothing() -> None:
+    server = Server(version(lifecycle="Retired"))
+
+    retire.retire(server, "fraud", "1", reason=None, yes=True, asked=None)
+
+    assert server.merged == []
+
+
+def test_deprecating_goes_on_where_it_serves_and_can_be_undone(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Server(version("production"))
+
+    retire.deprecate(server, "fraud", "1", reason="old", undo=False, asked=None)
+    retire.deprecate(server, "fraud", "1", reason=None, undo=True, asked=None)
+
+    assert [one["spec"] for one in server.merged] == [
+        {"lifecycle": "Deprecated", "lifecycleReason": "old"},
+        {"lifecycle": "Active", "lifecycleReason": None},
+    ]
+    assert "it goes on where it is in use (serves in production)" in capsys.readouterr().err
+
+
+def test_what_is_retired_is_not_deprecated() -> None:
+    with pytest.raises(outcome.Stop) as stopped:
+        retire.deprecate(Server(version(lifecycle="Retired")), "fraud", "1", reason=None, undo=True, asked=None)
+
+    assert stopped.value.code == outcome.Code.NO
+
+
+def test_what_is_not_there_is_not_retired() -> None:
+    with pytest.raises(outcome.Stop) as stopped:
+        retire.retire(Server(), "fraud", "1", reason=None, yes=True, asked=None)
+
+    assert stopped.value.code == outcome.Code.NOT_FOUND

@@ -1,0 +1,49 @@
+"""A hold that is refused says what to allow; one that the bucket cannot have says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelyard.api.reason import Reason
+from modelyard.edge import blobs, hold, store
+from modelyard.plan import digest, inspection
+from modelyard.plan import hold as plan
+from tests.unit.edge import pretend
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason", "says"),
+    [
+        pytest.param(404, "ObjectLockConfigurationNotFoundError", Reason.HOLD_UNSUPPORTED, "has no Object Lock", id="no Object Lock"),
+        pytest.param(403, "AccessDenied", Reason.HOLD_REFUSED, "s3:PutObjectLegalHold", id="may only read"),
+        pytest.param(500, "InternalError", Reason.HOLD_REFUSED, "no legal hold could be set", id="trouble"),
+    ],
+)
+def test_why_nothing_is_held(s3: pretend.S3, status: int, code: str, reason: Reason, says: str) -> None:
+    client = store.Store(s3.address)
+    kept = blobs.Blobs(client, inspection.Place("modelyard", ""))
+    name = kept.keep(digest.write_manifest(digest.manifest([digest.File("a", 1, "0" * 64, "e", "v1")])))
+
+    def fault(handler: pretend.Handler, _: str) -> bool:
+        if "object-lock" not in handler.path:
+            return False
+        handler.error(status, code)
+        return True
+
+    s3.fault = fault
+    request = plan.Request(s3.address, plan.Step.CLAIM, plan.Objects("s3://models/fraud/1/", name))
+    why = hold.carry_out(client, kept, request, map)
+
+    assert why is not None
+    assert why.reason == reason
+    assert says in why.message
+
+
+def test_the_object_versions_of_an_artifact(s3: pretend.S3) -> None:
+    kept = blobs.Blobs(store.Store(s3.address), inspection.Place("modelyard", ""))
+    files = [digest.File("a", 1, "0" * 64, "e", "v1"), digest.File("b", 1, "1" * 64, "e", None)]
+    name = kept.keep(digest.write_manifest(digest.manifest(files)))
+    single = kept.keep(digest.write_manifest(digest.manifest(files[:1])))
+
+    assert hold.pinned(kept, plan.Objects("s3://models/fraud/1/", name)) == [("fraud/1/a", "v1")]
+    assert hold.pinned(kept, plan.Objects("s3://models/fraud/a", single)) == [("fraud/a", "v1")]

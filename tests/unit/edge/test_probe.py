@@ -1,0 +1,107 @@
+"""The probe against an API server that enforces only some of the policies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from modelyard import edge
+from modelyard.api import access
+from modelyard.api.access import probe as writes
+from modelyard.api.reason import Reason
+from modelyard.edge import cluster, probe
+
+ME = "system:serviceaccount:modelyard-system:modelyard"
+ALL = ["changes", "models", "promotions", "serving", "status", "versions"]
+Json = dict[str, Any]
+
+
+@dataclasses.dataclass
+class Pretended:
+    """An API server with a Model, where these policies are in force."""
+
+    holds: list[str]
+    stamps: bool = True
+    models: int = 1
+    refuses_all: str = ""
+    conflicts: bool = False
+    sent: list[Json] = dataclasses.field(default_factory=list)
+
+    async def whoami(self) -> str:
+        return ME
+
+    async def create(self, obj: Json, *, dry_run: bool) -> Json:
+        assert dry_run
+        self.sent.append(obj)
+        named = {one.obj["metadata"]["name"] + one.obj["kind"]: one.policy for one in writes.forbidden("ours", ME)}
+        policy = named.get(obj["metadata"]["name"] + obj["kind"], "changes")
+        if self.refuses_all:
+            raise cluster.Refused(403, self.refuses_all)
+        if policy != "changes" or not self.stamps:
+            self._judge(policy)
+        annotations = (
+            {access.CHANGES: access.changes.line(1, ME)} if self.stamps and "changes" in self.holds else obj["metadata"]["annotations"]
+        )
+        return {**obj, "metadata": {**obj["metadata"], "annotations": annotations}}
+
+    async def list(self, kind: cluster.Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
+        assert (kind, query) == (cluster.MODEL, {"limit": "1"})
+        for _ in range(self.models):
+            yield {"metadata": {"name": "fraud", "namespace": namespace, "resourceVersion": "7"}, "status": {"observedGeneration": 1}}
+
+    async def write_status(
+        self, kind: cluster.Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool
+    ) -> Json:
+        assert dry_run
+        assert status["observedGeneration"] == writes.FUTURE
+        if self.conflicts:
+            raise cluster.Conflict("changed meanwhile")
+        self._judge("status")
+        return {}
+
+    def _judge(self, policy: str) -> None:
+        if policy in self.holds:
+            raise cluster.Refused(
+                403, f"denied: ValidatingAdmissionPolicy 'modelyard-{policy}' with binding 'modelyard-{policy}' denied request"
+            )
+
+
+@pytest.mark.parametrize("stamps", [True, False], ids=["from 1.36", "before 1.36"])
+async def test_nothing_is_missing_where_all_hold(stamps: bool) -> None:
+    server = Pretended(ALL, stamps)
+
+    assert await probe.probe(server, "ours") == []
+    assert {one["metadata"]["namespace"] for one in server.sent} == {"ours"}
+
+
+@pytest.mark.parametrize("policy", ALL)
+@pytest.mark.parametrize("stamps", [True, False], ids=["from 1.36", "before 1.36"])
+async def test_one_that_does_not_hold_is_named(policy: str, stamps: bool) -> None:
+    assert await probe.probe(Pretended([one for one in ALL if one != policy], stamps), "ours") == [policy]
+
+
+async def test_all_are_named_where_none_is_installed() -> None:
+    assert await probe.probe(Pretended([]), "ours") == ALL
+
+
+async def test_a_refusal_by_anything_else_proves_nothing() -> None:
+    server = Pretended(ALL, refuses_all='models.modelyard.dev is forbidden: User "x" cannot create resource "models"')
+
+    assert await probe.probe(server, "ours") == [one for one in ALL if one != "status"]
+
+
+async def test_without_a_model_there_is_no_status_to_guard_and_a_changed_one_is_asked_again_later() -> None:
+    assert await probe.probe(Pretended([one for one in ALL if one != "status"], models=0), "ours") == []
+    assert await probe.probe(Pretended(ALL, conflicts=True), "ours") == []
+
+
+async def test_an_api_server_that_does_not_answer_says_nothing() -> None:
+    class Silent(Pretended):
+        async def whoami(self) -> str:
+            raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "no answer")
+
+    with pytest.raises(edge.Unavailable):
+        await probe.probe(Silent(ALL), "ours")

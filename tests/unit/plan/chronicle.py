@@ -1,0 +1,264 @@
+"""Chains as an operator would write them, made quickly: facts through `ledger.follow`, snapshots of specs and of the index in `blobs`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from modelyard.plan import book, canonical, index, ledger
+from modelyard.plan.ledger import Action, Actor, Known, Subject
+
+SAMPLES = pathlib.Path(__file__).parents[3] / "crds" / "samples"
+START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
+MINUTE = datetime.timedelta(minutes=1)
+BOB = Actor("bob@example.com", Known.AUTHENTICATED)
+CAROL = Actor("carol@example.com", Known.AUTHENTICATED)
+DAVE = Actor("dave@example.com", Known.AUTHENTICATED)
+CI = Actor("system:serviceaccount:ci:publisher", Known.DECLARED)
+
+
+def digest(text: str) -> str:
+    """A digest of something."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def sample(name: str) -> dict[str, Any]:
+    """The spec of a sample."""
+    return dict(yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())["spec"])
+
+
+class Writer:
+    """One chain, in memory."""
+
+    def __init__(
+        self, model: str = "credit", namespace: str = "risk", snapshot_every: int = 256, blobs: dict[str, bytes] | None = None
+    ) -> None:
+        self.chain = ledger.Chain("main", namespace, model)
+        self.objects: dict[int, bytes] = {}
+        self.blobs: dict[str, bytes] = {} if blobs is None else blobs
+        self.now = START
+        self.term = 1
+        self.state: dict[str, ledger.StageState] = {}
+        self.read: list[list[int]] = []
+        """Numbers that were asked for, a round each."""
+        self._last: ledger.Record | None = None
+        self._head: str | None = None
+        self._index = index.Index()
+        self._every = snapshot_every
+
+    def keep(self, value: object) -> str:
+        """A snapshot's name."""
+        data = canonical.dumps(value)
+        self.blobs[ledger.named(data)] = data
+        return ledger.named(data)
+
+    def later(self, **step: float) -> datetime.datetime:
+        """Time passes."""
+        self.now += datetime.timedelta(**step)
+        return self.now
+
+    def write(self, *facts: ledger.Fact) -> ledger.Record:
+        """The next record, with what the stages serve now."""
+        before = self._last.index if self._last else None
+        if self._index.sequence - (before.sequence if before else 0) >= self._every:
+            before = ledger.Pointer(self._index.sequence, self._kept(self._index.dump()))
+        state = [self.state[name] for name in sorted(self.state)]
+        record = ledger.follow(self.chain, self._last, self._head, facts, state, now=self.now, term=self.term, index=before)
+        data = ledger.write(record)
+        self.objects[record.sequence], self._last, self._head = data, record, ledger.named(data)
+        self._index.add(record)
+        return record
+
+    def serve(self, stage: str, serves: Mapping[str, int], since: datetime.datetime | None = None) -> None:
+        """From now on these versions get a stage's traffic, with these weights; the next record says so."""
+        was = {share.version: share for share in self.state.get(stage, ledger.StageState(stage)).serves}
+        shares = tuple(
+            dataclasses.replace(was[name], weight=weight) if name in was else ledger.Share(name, digest(name), weight, since or self.now)
+            for name, weight in sorted(serves.items())
+        )
+        self.state[stage] = dataclasses.replace(self.state.get(stage, ledger.StageState(stage)), serves=shares)
+
+    def stand(self, stage: str, version: str) -> None:
+        """The stage stands for a version from now on."""
+        was = self.state.get(stage, ledger.StageState(stage))
+        self.state[stage] = dataclasses.replace(was, current=version, digest=digest(version), since=self.now)
+
+    def book(self, last: int | None = None) -> book.Book:
+        """The chain, read as the command line reads it; every read is noted."""
+        self.read.clear()
+
+        def fetch(numbers: Sequence[int]) -> Sequence[bytes | None]:
+            self.read.append(list(numbers))
+            return [self.objects.get(number) for number in numbers]
+
+        return book.Book(self.chain, fetch, self.blobs.get, last)
+
+    def records(self) -> list[ledger.Record]:
+        """Every record."""
+        return [ledger.read(data) for _, data in sorted(self.objects.items())]
+
+    def _kept(self, data: bytes) -> str:
+        self.blobs[ledger.named(data)] = data
+        return ledger.named(data)
+
+
+class Operators(Writer):
+    """The chain of the installation."""
+
+    def __init__(self, blobs: dict[str, bytes] | None = None) -> None:
+        super().__init__(ledger.OPERATOR, "_", blobs=blobs)
+
+    def begin(self, since: datetime.datetime | None) -> None:
+        """A term begins; `since`: until when the one before is known to have watched."""
+        detail = {"holder": "pod-a", "number": self.term, "unobservedSince": ledger.write_time(since) if since else None}
+        self.write(ledger.fact(Action.TERM_BEGAN, ledger.BY_OPERATOR, Subject("Operator", "pod-a", "pod-a", self.term), detail=detail))
+
+    def end(self) -> None:
+        """The term ends as it should."""
+        detail = {"holder": "pod-a", "number": self.term}
+        self.write(ledger.fact(Action.TERM_ENDED, ledger.BY_OPERATOR, Subject("Operator", "pod-a", "pod-a", self.term), detail=detail))
+        self.term += 1
+
+
+class Story(Writer):
+    """A model's life, in facts as `plan.recording` and `plan.registration` tell them."""
+
+    def model(self, spec: Mapping[str, Any], actor: Actor = BOB) -> None:
+        """The Model is created."""
+        self.write(ledger.fact(Action.MODEL_CREATED, actor, self._model(), "created", self.keep(spec)))
+
+    def register(self, spec: Mapping[str, Any], actor: Actor = CI) -> None:
+        """A version is registered."""
+        detail = {"version": spec["version"], "specDigest": digest(f"spec {spec['version']}"), "declared": spec["artifact"].get("digest")}
+        self.write(ledger.fact(Action.REGISTERED, actor, self._subject(spec["version"]), "registered", self.keep(spec), detail))
+
+    def verify(self, version: str, manifest: str | None = None, evidence: Mapping[str, str] | None = None) -> None:
+        """Its bytes are read, and its documents."""
+        detail = {"version": version, "files": 7, "bytes": 48211, "manifest": manifest or digest(f"manifest {version}"), "seconds": 0.21}
+        step = f"{len(self.objects)}"
+        self.write(ledger.fact(Action.VERIFIED, ledger.BY_OPERATOR, self._subject(version), step, digest(version), detail))
+        if evidence:
+            told = {"version": version, "evidence": dict(evidence)}
+            self.write(ledger.fact(Action.EVIDENCE_VERIFIED, ledger.BY_OPERATOR, self._subject(version), step, None, told))
+
+    def promote(
+        self, version: str, stage: str, approvers: Sequence[tuple[Actor, str]] = (), reason: str = "CAB-1234", rollback: bool = False
+    ) -> str:
+        """A Promotion is requested, approved and granted; its name."""
+        name = f"{self.chain.model}-{version}-{stage}-{len(self.objects)}"
+        about, what = Subject("Promotion", name, f"uid-{name}", 1), {"version": version, "stage": stage}
+        asked = what | {"reason": reason, "rollback": rollback, "requestedByMachine": False}
+        spec = {"model": self.chain.model, **what, "reason": reason}
+        self.write(ledger.fact(Action.REQUESTED, CAROL, about, "requested", self.keep(spec), asked))
+        for actor, gate in approvers:
+            said = what | {"gate": gate, "comment": f"{gate} looked at it", "counts": True}
+            self.later(minutes=1)
+            self.write(ledger.fact(Action.APPROVED, actor, about, f"1 {actor.name} {gate}", digest(f"subject {version}"), said))
+        gates = [{"name": "metrics/auc", "passed": True, "message": "auc 0.934, declared by ci, is at least 0.9"}]
+        gates += [{"name": f"approvals/{gate}", "passed": True, "message": f"approved by {actor.name}"} for actor, gate in approvers]
+        policy = self.keep({"name": stage, "gates": {"approvals": [{"name": gate, "required": 1} for _, gate in approvers]}})
+        detail = what | {"rollback": rollback, "gates": [] if rollback else gates, "policy": policy, "template": None}
+        detail["approvals"] = [[actor.name, gate, digest(f"subject {version}")] for actor, gate in approvers]
+        self.write(ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", digest(version), detail))
+        return name
+
+    def serving(self, stage: str, serves: Mapping[str, int]) -> None:
+        """Another set serves, and it is recorded."""
+        self.serve(stage, serves)
+        told = {
+            "stage": stage,
+            "serves": [{"version": name, "digest": digest(name), "weight": weight} for name, weight in sorted(serves.items())],
+        }
+        self.write(ledger.fact(Action.SERVING, ledger.BY_OPERATOR, self._model(), f"{stage} after {len(self.objects)}", None, told))
+
+    def finish(self, name: str, version: str, stage: str, phase: str = "Succeeded", message: str = "production stands for it") -> None:
+        """A Promotion ends."""
+        if phase == "Succeeded":
+            self.stand(stage, version)
+        detail = {"version": version, "stage": stage, "phase": phase, "reason": phase, "message": message, "rollback": False}
+        about = Subject("Promotion", name, f"uid-{name}", 1)
+        self.write(ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, phase, None, detail))
+
+    def lifecycle(self, action: Action, spec: Mapping[str, Any], reason: str, actor: Actor = BOB) -> None:
+        """Deprecated, active again, or retired."""
+        detail = {"version": spec["version"], "reason": reason}
+        self.write(ledger.fact(action, actor, self._subject(spec["version"]), f"{action} {len(self.objects)}", self.keep(spec), detail))
+
+    def _model(self) -> Subject:
+        return Subject("Model", self.chain.model, "uid-model", 1)
+
+    def _subject(self, version: str) -> Subject:
+        return Subject("ModelVersion", f"{self.chain.model}-{version}", f"uid-{version}", 1)
+
+
+def credit() -> tuple[Story, Operators]:
+    """The samples' model: 1.4.0 serves, 1.5.0-rc.1 takes over with a canary while nobody watches for a while, and is rolled back."""
+    story = Story()
+    operators = Operators(story.blobs)
+    operators.begin(None)
+    new = sample("modelversion-full")
+    old = {
+        **new,
+        "version": "1.4.0",
+        "metrics": {"auc": 0.921},
+        "evidence": [],
+        "artifact": {**new["artifact"], "uri": "s3://models/credit/1.4.0/"},
+    }
+    story.model(sample("model-full"))
+    story.later(minutes=1)
+    story.register(old)
+    story.verify("1.4.0")
+    first = story.promote("1.4.0", "production", [(BOB, "risk")])
+    story.later(seconds=20)
+    story.serving("production", {"1.4.0": 100})
+    story.finish(first, "1.4.0", "production")
+    story.later(hours=1)
+    story.register(new)
+    story.verify("1.5.0-rc.1", evidence={one["name"]: one["sha256"] for one in new["evidence"]})
+    second = story.promote("1.5.0-rc.1", "production", [(BOB, "risk"), (DAVE, "business")])
+    story.later(minutes=1)
+    story.serving("production", {"1.4.0": 90, "1.5.0-rc.1": 10})
+    operators.now = story.later(minutes=10)
+    operators.term = 2
+    operators.begin(story.now - 5 * MINUTE)
+    story.later(seconds=1)
+    story.serving("production", {"1.4.0": 50, "1.5.0-rc.1": 50})
+    story.later(minutes=30)
+    story.serving("production", {"1.5.0-rc.1": 100})
+    story.finish(second, "1.5.0-rc.1", "production")
+    story.later(hours=2)
+    back = story.promote("1.4.0", "production", reason="Too many complaints", rollback=True)
+    story.serving("production", {"1.4.0": 100})
+    story.finish(back, "1.4.0", "production")
+    story.later(days=1)
+    story.lifecycle(Action.DEPRECATED, {**new, "lifecycle": "Deprecated"}, "Scores drift")
+    return story, operators
+
+
+def export(folder: pathlib.Path, *writers: Writer) -> pathlib.Path:
+    """An exported ledger's folder with these chains."""
+    for key, data in _files(writers):
+        (folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / key).write_bytes(data)
+    return folder
+
+
+def _files(writers: Sequence[Writer]) -> Iterator[tuple[str, bytes]]:
+    for writer in writers:
+        yield from ((writer.chain.key(number), data) for number, data in writer.objects.items())
+        yield from ((f"blobs/sha256/{name.removeprefix('sha256:')}", data) for name, data in writer.blobs.items())
+
+
+@contextlib.contextmanager
+def reading(writer: Writer) -> Iterator[book.Book]:
+    """The chain as a book, which must find nothing wrong with it."""
+    found = writer.book()
+    yield found
+    assert not found.flaws

@@ -1,0 +1,261 @@
+"""A dossier follows from the records that it carries; whatever is altered in it is found."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from modelyard.plan import attestation, dossier, frameworks, ledger, standing
+from modelyard.plan.ledger import Action
+from tests.unit.plan import chronicle
+
+Json = dict[str, Any]
+MADE = "2026-10-05T08:00:00.000000Z"
+VERSION = "1.5.0-rc.1"
+
+
+def made(version: str = VERSION) -> Json:
+    """The dossier of one of credit's versions, as it is read from its file."""
+    story, operators = chronicle.credit()
+    found = dossier.make(attestation.gather(story.book(), operators.book(), version), version, MADE)
+    assert found
+    return dict(json.loads(json.dumps(found)))
+
+
+def part(found: Json, name: str, inside: str) -> Json:
+    """A field or a table."""
+    section = next(one for one in found["sections"] if one["id"] == name)
+    return next(one for one in [*section["fields"], *section["tables"]] if one["id"] == inside)
+
+
+def test_what_was_made_is_sound() -> None:
+    assert dossier.check(made()) == []
+
+
+def test_each_field_says_how_it_stands() -> None:
+    found = made()
+
+    assert {name: part(found, *name.split("."))["state"] for name in ("artifact.digest", "artifact.uri", "identity.registeredBy")} == {
+        "artifact.digest": "verified",
+        "artifact.uri": "declared",
+        "identity.registeredBy": "declared",  # a client's word for the name
+    }
+    assert {row["state"] for row in part(found, "evidence", "documents")["rows"]} == {"verified"}
+    assert {row["state"] for row in part(found, "approvals", "words")["rows"]} == {"verified"}
+    assert {row["state"] for row in part(found, "evaluation", "metrics")["rows"]} == {"declared"}
+    assert [row["cells"][:2] for row in part(found, "deployment", "spells")["rows"]] == [
+        ["production", 10],
+        ["production", 50],
+        ["production", 100],
+    ]
+    assert len(part(found, "deployment", "unobserved")["rows"]) == 1
+    assert part(found, "retirement", "lifecycle")["value"] == "Deprecated"
+    assert part(found, "retirement", "modelRetired")["state"] == "missing"
+
+
+def test_completeness_is_what_the_tier_demands() -> None:
+    complete, wanting = made()["summary"]["completeness"], made("1.4.0")["summary"]["completeness"]
+
+    assert (complete["tier"], complete["have"], complete["of"]) == ("High", 12, 12)
+    assert [one["what"] for one in wanting["items"] if not one["there"]] == [
+        "a verified ValidationReport (spec.evidence)",
+        "a verified RiskAssessment (spec.evidence)",
+    ]
+
+
+def test_documents_that_were_not_read_are_declared() -> None:
+    story = chronicle.Story()
+    spec = chronicle.sample("modelversion-full")
+    story.model(chronicle.sample("model-full"))
+    story.register(spec)
+    story.verify(VERSION, evidence={"vr-17": spec["evidence"][0]["sha256"], "ra-9": chronicle.digest("another")})
+
+    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+
+    assert found
+    assert [row["state"] for row in part(found, "evidence", "documents")["rows"]] == ["verified", "declared"]
+    assert found["summary"]["completeness"]["have"] == 10
+
+
+def test_a_version_that_nobody_registered_has_none() -> None:
+    story, _ = chronicle.credit()
+
+    assert dossier.make(attestation.gather(story.book(), None, "9.9.9"), "9.9.9", MADE) is None
+
+
+def test_only_the_records_that_tell_of_the_version_are_carried() -> None:
+    story, _ = chronicle.credit()
+    for number in range(50):
+        story.register({**chronicle.sample("modelversion-full"), "version": f"2.{number}.0"})
+
+    found = attestation.gather(story.book(), None, "1.4.0")
+
+    assert len(found.digests) == len(story.objects)
+    assert not any(b"2.1.0" in data for data in found.records.values())
+
+
+def test_every_field_that_frameworks_name_exists() -> None:
+    there = standing.states(made()["sections"])
+    named = {name for one in frameworks.FRAMEWORKS for item in one.items for name in item.fields}
+
+    assert named <= set(there)
+
+
+def test_frameworks_say_what_is_verified_declared_missing_and_outside() -> None:
+    found = {one["id"]: {item["ref"]: item["covers"] for item in one["items"]} for one in made("1.4.0")["frameworks"]}
+
+    assert found["owasp-aisvs-1.0-c3"]["3.3.2"] == "verified"
+    assert found["owasp-aisvs-1.0-c3"]["3.1.2"] == "outside"
+    assert found["eu-ai-act-annex-iv"]["4"] == "missing"
+    assert found["eu-ai-act-annex-iv"]["2(g)"] == "partly"
+    assert found["nist-ai-rmf-1.0"]["MAP 1.1"] == "declared"
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where anything stands in a document."""
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(one, (*path, key))
+        return
+    yield path
+
+
+def altered(value: Any) -> Any:
+    """Another value of the same sort."""
+    match value:
+        case bool():
+            return not value
+        case str():
+            return f"{value[:-1]}{'x' if value[-1:] != 'x' else 'y'}" if value else "x"
+        case None:
+            return "something"
+        case _:
+            return value + 1
+
+
+def alter(value: Any, path: tuple[Any, ...]) -> None:
+    """Changes what stands in one place."""
+    *above, last = path
+    for key in above:
+        value = value[key]
+    value[last] = altered(value[last])
+
+
+def test_every_altered_field_is_found() -> None:
+    broken = made()
+    shown = [path for path in places(broken) if path[0] in {"registry", "namespace", "model", "summary", "sections", "frameworks"}]
+    for path in shown:
+        alter(broken, path)
+
+    assert len(shown) > 700
+    assert len(dossier.check(broken)) == len(shown)
+
+
+def test_every_altered_part_of_the_attestation_is_found() -> None:
+    sound = made()
+    missed = []
+    for path in places(sound["attestation"]):
+        broken = copy.deepcopy(sound)
+        alter(broken["attestation"], path)
+        try:
+            missed += [] if dossier.check(broken) else [path]
+        except ValueError:
+            continue
+
+    # A record proves what comes before it: of those in between only the ledger itself knows.
+    carried = _carried(sound)
+    between = {number for number in range(sound["attestation"]["sequence"]) if not {number + 1, number + 2} & carried}
+    assert [path for path in missed if path[0] != "digests" or path[1] not in between] == []
+
+
+def _carried(found: Json) -> set[int]:
+    return {one["sequence"] for one in found["attestation"]["records"]}
+
+
+FORGERIES: dict[str, Callable[[Json], object]] = {
+    "a field is left out": lambda found: found["sections"][0]["fields"].pop(),
+    "a row is left out": lambda found: part(found, "approvals", "words")["rows"].pop(),
+    "a section is left out": lambda found: found["sections"].pop(),
+    "declared is called verified": lambda found: part(found, "artifact", "uri").update(state="verified"),
+    "a record is left out": lambda found: found["attestation"]["records"].pop(3),
+    "a snapshot is left out": lambda found: found["attestation"]["blobs"].pop(0),
+    "it is called another version's": lambda found: found.update(version="1.4.0"),
+    "a framework's item is called answered": lambda found: found["frameworks"][0]["items"][1].update(covers="verified"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
+def test_forgeries_are_found(forgery: Callable[[Json], object]) -> None:
+    found = made()
+    forgery(found)
+
+    assert dossier.check(found)
+
+
+def test_a_record_that_was_written_anew_is_found_by_its_neighbours_and_by_the_ledger() -> None:
+    """Somebody makes up an approval, and every hash that the dossier itself has."""
+    story, operators = chronicle.credit()
+    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    number, data = next((number, data) for number, data in evidence.records.items() if b'"Approved"' in data)
+    forged = data.replace(b"bob@example.com", b"eve@example.com")
+    digests = [ledger.named(forged) if at == number else digest for at, digest in enumerate(evidence.digests, 1)]
+    lie = dataclasses.replace(evidence, records={**evidence.records, number: forged}, digests=tuple(digests))
+
+    found = dossier.make(lie, VERSION, MADE)
+
+    assert found
+    assert any("follows" in one for one in dossier.check(found))
+    assert [one for one in attestation.against(lie, evidence) if one.startswith(f"record {number}:")]
+    assert list(attestation.against(evidence, evidence)) == []
+
+
+def test_a_record_that_was_left_out_is_found_by_the_ledger() -> None:
+    """Without its record a rejection never was: the file alone cannot show that."""
+    story, operators = chronicle.credit()
+    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    number = next(number for number, data in evidence.records.items() if b'"Approved"' in data)
+    kept = {at: data for at, data in evidence.records.items() if at != number}
+    shorter = dataclasses.replace(evidence, records=kept, operators={})
+    found = dossier.make(shorter, VERSION, MADE)
+
+    assert found
+    assert dossier.check(found) == []
+    assert list(attestation.against(shorter, evidence)) == [
+        f"record {number}: it tells of the version, and was left out",
+        "the records of _operator, which tell when nobody watched, were left out",
+    ]
+
+
+def test_a_ledger_that_was_cut_off_is_shorter_than_the_dossier_knows() -> None:
+    story, _ = chronicle.credit()
+    evidence = attestation.gather(story.book(), None, VERSION)
+    cut = attestation.gather(story.book(4), None, VERSION)
+
+    assert next(iter(attestation.against(evidence, cut))).startswith("the ledger ends at 4")
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, {"format": "x"}, {"format": dossier.FORMAT}, {"format": dossier.FORMAT, "attestation": {"records": 1}}]
+)
+def test_what_is_no_dossier_is_refused(broken: Json) -> None:
+    with pytest.raises(ValueError, match=r"format|attestation"):
+        dossier.check(broken)
+
+
+def test_a_retired_version_says_who_why_and_when() -> None:
+    story, _ = chronicle.credit()
+    story.lifecycle(Action.RETIRED, chronicle.sample("modelversion-full"), "replaced by 1.6.0")
+
+    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+
+    assert found
+    assert [part(found, "retirement", name)["value"] for name in ("lifecycle", "by", "reason")] == [
+        "Retired",
+        "bob@example.com",
+        "replaced by 1.6.0",
+    ]

@@ -1,0 +1,267 @@
+"""What served at an instant: exact against an oracle that remembers everything, and found with few reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+import hypothesis
+import pytest
+from hypothesis import strategies
+
+from modelyard.plan import account, explain, ledger, watched
+from tests.unit.plan import chronicle
+from tests.unit.plan.chronicle import MINUTE, START
+
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
+STAGES = ("staging", "production")
+SECOND = datetime.timedelta(seconds=1)
+NEVER = START - SECOND
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """After so many seconds a stage serves something else."""
+
+    after: int
+    stage: str
+    serves: tuple[tuple[str, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Absence:
+    """After so many seconds the operator is gone for so many, killed or stopped as it should be."""
+
+    after: int
+    seconds: int
+    killed: bool
+
+
+def serving() -> strategies.SearchStrategy[tuple[tuple[str, int], ...]]:
+    """Nothing, one version, or a canary."""
+    alone = strategies.sampled_from(VERSIONS).map(lambda version: ((version, 100),))
+    two = strategies.permutations(VERSIONS).map(lambda some: some[:2])
+    canary = strategies.tuples(two, strategies.integers(1, 99)).map(lambda pair: ((pair[0][0], pair[1]), (pair[0][1], 100 - pair[1])))
+    return strategies.just(()) | alone | canary
+
+
+changes = strategies.builds(Change, strategies.integers(0, 90), strategies.sampled_from(STAGES), serving())
+absences = strategies.builds(Absence, strategies.integers(0, 30), strategies.integers(2, 60), strategies.booleans())
+histories = strategies.lists(strategies.one_of(changes, changes, changes, absences), max_size=24)
+
+
+class World:
+    """What really serves, who watches, and what they write: the operator sees a change at once, or when it is back."""
+
+    def __init__(self, snapshot_every: int) -> None:
+        self.writer = chronicle.Story(snapshot_every=snapshot_every)
+        self.operators = chronicle.Operators()
+        self.now = START
+        self.truth: list[tuple[datetime.datetime, dict[str, dict[str, int]]]] = [(START, {})]
+        self.away: list[tuple[datetime.datetime, datetime.datetime]] = []
+        self.operators.now = START
+        self.operators.begin(None)
+
+    def play(self, events: list[Change | Absence]) -> None:
+        back: datetime.datetime | None = None
+        for event in events:
+            moment = self.now + datetime.timedelta(seconds=event.after)
+            if back and moment >= back:
+                self._return(back)
+                back = None
+            if back:  # of what happens in the very instant in which the watch ends, nobody can say which came first
+                moment = max(moment, self.away[-1][0] + SECOND)
+            self.now = moment
+            if isinstance(event, Change):
+                self.truth.append((moment, {**self.truth[-1][1], event.stage: dict(event.serves)}))
+                if back is None:
+                    self._see(moment)
+            elif back is None:
+                back = moment + datetime.timedelta(seconds=event.seconds)
+                self.away.append((moment, back))
+                self.operators.now = moment
+                if not event.killed:
+                    self.operators.end()
+        if back:
+            self._return(back)
+        self.now += MINUTE
+
+    def served(self, moment: datetime.datetime) -> dict[str, dict[str, int]]:
+        """What really served; the last change at a moment counts."""
+        found = next(state for when, state in reversed(self.truth) if when <= moment)
+        return {stage: serves for stage, serves in found.items() if serves}
+
+    def _return(self, moment: datetime.datetime) -> None:
+        self.now = self.operators.now = moment
+        self.operators.begin(self.away[-1][0])
+        self._see(moment)
+
+    def _see(self, moment: datetime.datetime) -> None:
+        self.writer.now = moment
+        state = self.truth[-1][1]
+        before = {name: {share.version: share.weight for share in one.serves} for name, one in self.writer.state.items()}
+        for stage, serves in state.items():
+            if serves != before.get(stage, {}):
+                self.writer.serving(stage, serves)
+
+
+def told(answer: explain.Json) -> dict[str, dict[str, int]]:
+    """The answer, in the oracle's words."""
+    found = {one["stage"]: {share["version"]: share["weight"] for share in one["versions"]} for one in answer["serves"]}
+    return {stage: serves for stage, serves in found.items() if serves}
+
+
+@hypothesis.given(histories, strategies.sampled_from([1, 3, 256]), strategies.booleans())
+@hypothesis.settings(deadline=None, max_examples=150)
+def test_the_answer_is_what_served_or_says_that_nobody_watched(events: list[Change | Absence], every: int, listed: bool) -> None:
+    world = World(every)
+    world.play(events)
+    gaps = watched.gaps(world.operators.records())
+    moments = {START, world.now, *(when for when, _ in world.truth), *(when for span in world.away for when in span)}
+    moments |= {
+        when + step for when in list(moments) for step in (-SECOND, SECOND, datetime.timedelta(microseconds=1)) if when + step >= START
+    }
+    for moment in sorted(moments):
+        answer = explain.at(world.writer.book(len(world.writer.objects) if listed else None), moment, None, gaps)
+        unobserved = [span for span in world.away if span[0] < moment < span[1]]
+
+        assert bool(unobserved) == (answer["unobserved"] is not None), moment
+        if unobserved:
+            assert unobserved[0][1] == ledger.read_time(answer["unobserved"]["until"])
+            assert told(answer) == world.served(unobserved[0][0])
+        else:
+            assert world.served(moment) == told(answer), moment
+
+
+@hypothesis.given(histories)
+@hypothesis.settings(deadline=None, max_examples=60)
+def test_spells_say_when_each_version_served(events: list[Change | Absence]) -> None:
+    world = World(256)
+    world.play([event for event in events if isinstance(event, Change)])
+    spells = account.spells(world.writer.records())
+    for moment in sorted({when + step for when, _ in world.truth for step in (datetime.timedelta(), SECOND)}):
+        now: dict[str, dict[str, int]] = {}
+        for spell in spells:
+            if spell.since <= moment and (spell.until is None or moment < spell.until):
+                now.setdefault(spell.stage, {})[spell.version] = spell.weight
+
+        assert world.served(moment) == now
+
+
+def test_a_rollback_that_was_recorded_late_is_found_by_when_it_was_seen() -> None:
+    story = chronicle.Story()
+    story.serving("production", {"1.1.0": 100})
+    rolled_back = story.later(minutes=5)
+    story.later(minutes=10)  # the ledger did not answer
+    story.serve("production", {"1.0.0": 100}, since=rolled_back)
+    story.write()
+
+    before = explain.at(story.book(), rolled_back - SECOND, "production")
+    between = explain.at(story.book(), rolled_back + MINUTE, "production")
+
+    assert {"production": {"1.1.0": 100}} == told(before)
+    assert {"production": {"1.0.0": 100}} == told(between)
+    assert between["serves"][0]["recordedLater"]
+
+
+def test_everything_about_what_served_is_told() -> None:
+    story, operators = chronicle.credit()
+    moment = START + datetime.timedelta(hours=2)
+
+    with chronicle.reading(story) as book:
+        answer = explain.at(book, moment, "production", watched.gaps(operators.records()))
+
+    [version] = answer["versions"]
+    [promotion] = version["promotions"]
+    assert {"production": {"1.5.0-rc.1": 100}} == told(answer)
+    assert answer["unobserved"] is None
+    assert version["digest"] == chronicle.digest("1.5.0-rc.1")
+    assert version["source"]["commit"] == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+    assert version["parameters"] == {"eta": "0.1", "max_depth": "8"}
+    assert [data["digest"][:9] for data in version["datasets"]] == ["sha256:d4", "sha256:4e"]
+    assert version["metrics"]["auc"] == 0.934
+    assert all(one["verified"] for one in version["evidence"])
+    assert version["registered"]["by"] == chronicle.CI.name
+    assert version["registered"]["known"] == "Declared"
+    assert promotion["requested"]["by"] == chronicle.CAROL.name
+    assert [(word["by"], word["gate"], word["counts"]) for word in promotion["approvals"]] == [
+        (chronicle.BOB.name, "risk", True),
+        (chronicle.DAVE.name, "business", True),
+    ]
+    assert [gate["name"] for gate in promotion["granted"]["gates"]] == ["metrics/auc", "approvals/risk", "approvals/business"]
+    assert answer["model"]["owner"]["team"] == "credit-risk"
+
+
+def test_while_nobody_watched_the_answer_says_between_when() -> None:
+    story, operators = chronicle.credit()
+    gaps = watched.gaps(operators.records())
+    [_, gap] = gaps
+
+    answer = explain.at(story.book(), gap.until - MINUTE, "production", gaps)
+
+    assert answer["unobserved"]["words"] == "unobserved between 2026-10-03 15:10:20Z and 2026-10-03 15:15:20Z"
+    assert {"production": {"1.4.0": 90, "1.5.0-rc.1": 10}} == told(answer)
+    assert [share["weight"] for share in answer["unobserved"]["seenNext"][0]["versions"]] == [50, 50]
+
+
+def test_over_time_lists_every_span_with_its_weight() -> None:
+    story, operators = chronicle.credit()
+
+    answer = explain.over_time(story.book(), ["1.5.0-rc.1"], watched.gaps(operators.records()))
+
+    assert [(one["weight"], bool(one["unobserved"])) for one in answer["served"]] == [(10, True), (50, False), (100, False)]
+    assert answer["served"][-1]["until"] is not None
+
+
+def test_an_instant_before_the_first_record_has_no_answer() -> None:
+    story, _ = chronicle.credit()
+
+    answer = explain.at(story.book(), NEVER, "production")
+
+    assert answer["record"] is None
+    assert answer["serves"] == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 16, 17, 100])
+def test_the_end_and_every_record_are_found_by_search(count: int) -> None:
+    story = chronicle.Story()
+    for _ in range(count):
+        story.write()
+        story.later(seconds=1)
+
+    assert story.book().last == count
+    assert [story.book().at(START + number * SECOND) for number in range(-1, count)] == list(range(count + 1))
+
+
+def test_an_instant_among_100_000_records_is_found_with_40_reads() -> None:
+    class Long(chronicle.Story):
+        """Each record is made when it is read."""
+
+        def book(self, last: int | None = None) -> explain.books.Book:
+            def fetch(numbers: list[int]) -> list[bytes | None]:
+                self.read.append(list(numbers))
+                return [self._made(number) if 0 < number <= 100_000 else None for number in numbers]
+
+            return explain.books.Book(self.chain, fetch, self.blobs.get, last)
+
+        def _made(self, number: int) -> bytes:
+            return ledger.write(ledger.Record(self.chain, number, chronicle.digest(""), START + number * SECOND, 1, (), (), None))
+
+    for number in (1, 2, 255, 4_097, 50_000, 65_535, 65_536, 99_999, 100_000):
+        long = Long()
+
+        assert long.book().at(START + number * SECOND) == number
+        assert sum(map(len, long.read)) <= 40
+        assert len(long.read) <= 12  # rounds: what counts where a store is far away
+
+
+def test_a_record_that_was_changed_or_copied_is_told() -> None:
+    story, _ = chronicle.credit()
+    story.objects[2] = story.objects[2].replace(b"Registered", b"Registerex")
+    story.objects[3] = story.objects[4]
+
+    book = story.book()
+    read = book.records([1, 2, 3, 4])
+
+    assert [record.sequence for record in read] == [1, 4]
+    assert sorted(book.flaws) == [2, 3]

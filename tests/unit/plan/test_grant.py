@@ -1,0 +1,234 @@
+"""What keeps a promotion from being granted besides its gates, and in which order it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from modelyard import api
+from modelyard.api.promotion import Phase
+from modelyard.api.reason import Reason
+from modelyard.plan import approvals, fact, model, world
+from tests.unit.plan.objects import NOW, evidence, promotion, seen, version
+from tests.unit.plan.objects import model as a_model
+
+LEDGER = fact.Held(Reason.LEDGER_UNAVAILABLE, "the bucket does not answer")
+POLICIES = fact.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
+ASKS = {"approvals": [{"name": "risk"}]}
+FREE: dict[str, Any] = {}
+SUCCEEDED = promotion("before", of="0", finished="2026-10-01T00:00:00Z")
+
+
+def told(before: world.World) -> api.Promotion:
+    """The promotion p as it is after the decision."""
+    [one] = [one for one in before.promotions if one.metadata.name == "p"]
+    status = model.decide(before, NOW).promotions.get("p", one.status)
+    return one.model_copy(update={"status": status})
+
+
+def asking(gates: dict[str, Any], *people: str, decision: str = "Approved", **around: Any) -> world.World:
+    of = a_model(gates=gates)
+    about = approvals.subject(seen(of=of), "production", "1")
+    entries = [{"user": user, "gate": "risk", "decision": decision, "subject": about} for user in people]
+    return seen(promotion("p", approvals=entries), of=of, **around)
+
+
+# The world, the phase, Ready, and its reason.
+TABLE: dict[str, tuple[world.World, Phase, str, Reason]] = {
+    "nothing is in the way": (asking(FREE), Phase.ROLLING_OUT, "False", Reason.ROLLING_OUT),
+    "people are asked": (asking(ASKS), Phase.AWAITING_APPROVAL, "False", Reason.AWAITING_APPROVAL),
+    "people agreed": (asking(ASKS, "bob"), Phase.ROLLING_OUT, "False", Reason.ROLLING_OUT),
+    "somebody said no": (asking(ASKS, "bob", decision="Rejected"), Phase.REJECTED, "False", Reason.REJECTED),
+    "the ledger does not answer": (asking(FREE, withheld=LEDGER), Phase.PENDING, "Unknown", Reason.LEDGER_UNAVAILABLE),
+    "the ledger does not answer, and people agreed": (
+        asking(ASKS, "bob", withheld=LEDGER),
+        Phase.PENDING,
+        "Unknown",
+        Reason.LEDGER_UNAVAILABLE,
+    ),
+    "people are asked also while the ledger does not answer": (
+        asking(ASKS, withheld=LEDGER),
+        Phase.AWAITING_APPROVAL,
+        "False",
+        Reason.AWAITING_APPROVAL,
+    ),
+    "a no needs no ledger": (asking(ASKS, "bob", decision="Rejected", withheld=LEDGER), Phase.REJECTED, "False", Reason.REJECTED),
+    "nobody is asked without policies": (asking(ASKS, unguarded=POLICIES), Phase.PENDING, "Unknown", Reason.POLICIES_MISSING),
+    "nor counted": (asking(ASKS, "bob", unguarded=POLICIES), Phase.PENDING, "Unknown", Reason.POLICIES_MISSING),
+    "where nobody is asked policies are not missed": (asking(FREE, unguarded=POLICIES), Phase.ROLLING_OUT, "False", Reason.ROLLING_OUT),
+    "what a person must mend is told before trouble of ours": (
+        asking({**ASKS, "evidence": ["ModelCard"]}, unguarded=POLICIES, withheld=LEDGER),
+        Phase.BLOCKED,
+        "False",
+        Reason.EVIDENCE_MISSING,
+    ),
+    "and what comes by itself": (
+        asking({**ASKS, "after": ["staging"]}, unguarded=POLICIES, withheld=LEDGER),
+        Phase.PENDING,
+        "False",
+        Reason.WAITING_FOR_STAGE,
+    ),
+    "a rollback needs neither ledger nor policies nor people": (
+        seen(
+            SUCCEEDED,
+            promotion("p", of="0", rollback=True),
+            of=a_model(gates=ASKS),
+            versions=(version("0"), version()),
+            withheld=LEDGER,
+            unguarded=POLICIES,
+        ),
+        Phase.ROLLING_OUT,
+        "False",
+        Reason.ROLLING_OUT,
+    ),
+    "a pause is told when nothing else is left": (
+        seen(promotion("p", paused=True), of=a_model(gates=FREE)),
+        Phase.BLOCKED,
+        "False",
+        Reason.PAUSED,
+    ),
+    "people may agree while it is paused": (
+        seen(promotion("p", paused=True), of=a_model(gates=ASKS)),
+        Phase.AWAITING_APPROVAL,
+        "False",
+        Reason.AWAITING_APPROVAL,
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", TABLE)
+def test_a_promotion(sentence: str) -> None:
+    before, phase, ready, reason = TABLE[sentence]
+
+    status = told(before).status
+
+    found = fact.find(status.conditions, "Ready")
+    assert found is not None
+    assert (status.phase, found.status, found.reason) == (phase, ready, reason)
+
+
+def condition(one: api.Promotion, kind: str) -> tuple[str, str] | None:
+    found = fact.find(one.status.conditions, kind)
+    return (found.status, found.reason) if found else None
+
+
+def test_approved_says_who_is_missing_and_is_true_when_the_stage_is_granted() -> None:
+    waiting, agreed = told(asking(ASKS)), told(asking(ASKS, "bob"))
+
+    assert condition(waiting, "GatesPassed") == ("True", Reason.GATES_PASSED)
+    assert condition(waiting, "Approved") == ("False", Reason.AWAITING_APPROVAL)
+    assert condition(agreed, "Approved") == ("True", Reason.APPROVED)
+    assert condition(told(asking(FREE)), "Approved") is None
+    found = fact.find(agreed.status.conditions, "Approved")
+    assert found is not None
+    assert found.message == "risk: 1 of 1 approved (bob)"
+
+
+def test_a_machines_request_says_so() -> None:
+    machine = seen(promotion("p", requestedBy="system:serviceaccount:argocd:argocd"), of=a_model(gates=ASKS))
+
+    assert condition(told(machine), "RequestedByMachine") == ("True", Reason.REQUESTED_BY_MACHINE)
+    assert condition(told(asking(ASKS)), "RequestedByMachine") is None
+
+
+def test_the_subject_is_there_as_soon_as_the_version_is_verified_and_stays_current_until_the_grant() -> None:
+    of = a_model(gates={**ASKS, "evidence": ["ModelCard"]})
+    blocked = seen(promotion("p"), of=of)
+    first = told(blocked)
+    assert first.status.subject == approvals.subject(blocked, "production", "1")
+
+    added = dataclasses.replace(
+        blocked, promotions=(first,), versions={"1": version(evidence=evidence("ModelCard"), evidence_verified="True")}
+    )
+    second = told(added)
+    assert second.status.subject == approvals.subject(added, "production", "1") != first.status.subject
+
+    granted = told(asking(ASKS, "bob"))
+    later = dataclasses.replace(asking(ASKS, "bob"), promotions=(granted,), versions={"1": version(metrics={"auc": 1})})
+    holder = {"name": "p", "uid": "p", "version": "1"}
+    holding = a_model(gates=ASKS, status={"stages": [{"name": "production", "promotion": holder}]})
+    assert told(dataclasses.replace(later, model=holding)).status.subject == granted.status.subject
+
+
+def rolled_out(*others: api.Promotion, **around: Any) -> world.World:
+    """P holds the stage and has nothing left to do but to Succeed."""
+    current = {"name": "production", "current": "0", "promotion": {"name": "p", "uid": "p", "version": "1"}}
+    running = promotion("p")
+    running = running.model_copy(update={"status": running.status.model_copy(update={"phase": Phase.ROLLING_OUT})})
+    return seen(SUCCEEDED, running, *others, of=a_model(status={"stages": [current]}), versions=(version("0"), version()), **around)
+
+
+def test_a_rollout_does_not_succeed_while_that_cannot_be_recorded() -> None:
+    assert told(rolled_out()).status.phase == Phase.SUCCEEDED
+    waiting = told(rolled_out(withheld=LEDGER))
+    assert (waiting.status.phase, condition(waiting, "Ready")) == (Phase.ROLLING_OUT, ("Unknown", Reason.LEDGER_UNAVAILABLE))
+
+
+def test_a_rollback_does_not_wait_behind_a_rollout_that_cannot_be_recorded() -> None:
+    plan = model.decide(rolled_out(promotion("back", of="0", rollback=True), withheld=LEDGER), NOW)
+
+    assert {name: status.phase for name, status in plan.promotions.items()} == {"p": Phase.SUPERSEDED, "back": Phase.ROLLING_OUT}
+    assert plan.status is not None
+    holders = {one.name: one.promotion and one.promotion.name for one in plan.status.stages or []}
+    assert holders["production"] == "back"
+
+
+def test_abort_goes_on_while_nothing_can_be_recorded() -> None:
+    running = rolled_out(withheld=LEDGER)
+    aborted = running.promotions[1].model_copy(update={"spec": running.promotions[1].spec.model_copy(update={"abort": True})})
+
+    assert told(dataclasses.replace(running, promotions=(SUCCEEDED, aborted))).status.phase == Phase.ABORTED
+
+
+def test_whoever_waits_for_another_promotion_is_asked_after_it() -> None:
+    serves = {"port": 1, "template": {"spec": {"containers": [{"name": "s"}]}}}
+    rollout = {"version": "1", "template": "sha256:0", "since": "2026-10-03T14:00:00Z"}
+    holder = {"name": "production", "promotion": {"name": "q", "uid": "q", "version": "1"}, "rollout": rollout}
+    of = a_model(gates=ASKS, serving=serves, status={"stages": [holder]})
+    taken = dict.fromkeys(model.decide(seen(of=of), NOW).ask)
+
+    waiting = told(seen(promotion("q"), promotion("p"), of=of, answers=taken))
+
+    assert (waiting.status.phase, condition(waiting, "Ready")) == (Phase.PENDING, ("False", Reason.WAITING_FOR_PROMOTION))
+
+
+def test_what_is_over_is_told_of_the_newest_generation() -> None:
+    over = told(asking(ASKS, "bob", decision="Rejected"))
+    known = over.status.model_copy(update={"recorded": None})
+    changed = over.model_copy(update={"metadata": over.metadata.model_copy(update={"generation": 7}), "status": known})
+
+    again = told(seen(changed, of=a_model(gates=ASKS))).status
+
+    assert (again.phase, again.observed_generation) == (Phase.REJECTED, 7)
+    assert [one.message for one in again.conditions] == [one.message for one in over.status.conditions]
+
+
+def test_auto_promote_asks_people_by_making_the_promotion() -> None:
+    waits = a_model(gates=ASKS, autoPromote=True)
+    missing = a_model(gates={**ASKS, "evidence": ["ModelCard"]}, autoPromote=True)
+
+    assert model.decide(seen(of=waits), NOW).create == (("production", "1"),)
+    assert model.decide(seen(of=missing), NOW).create == ()
+    assert model.decide(seen(of=waits, withheld=LEDGER), NOW).create == ()
+
+
+def test_auto_promote_looks_again_when_a_freeze_ends() -> None:
+    of = a_model(gates=FREE, autoPromote=True, frozen={"reason": "x", "until": "2026-10-03T15:03:00Z"})
+
+    again = model.decide(seen(of=of), NOW).again
+    assert again is not None
+    assert again.total_seconds() == 3600
+
+
+def test_the_status_says_what_is_asked_and_who_has_agreed() -> None:
+    """The API server judges approvals by it: which gates there are, and which of them machines may approve."""
+    gates = {"approvals": [{"name": "risk", "required": 2}, {"name": "robots", "allowServiceAccounts": True}]}
+    status = told(asking(gates, "bob")).status
+
+    assert [row.dump() for row in status.approvals or []] == [
+        {"gate": "risk", "required": 2, "approvedBy": ["bob"]},
+        {"gate": "robots", "required": 1, "allowServiceAccounts": True},
+    ]
+    assert told(asking(FREE)).status.approvals is None

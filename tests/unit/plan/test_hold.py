@@ -1,0 +1,67 @@
+"""Legal hold, step by step: what is written comes before what is held, and after what is let go."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+
+from modelyard import api
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, hold
+from modelyard.plan.hold import Step
+
+NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
+HOUR = datetime.timedelta(hours=1)
+STAMP = "2026-10-01T00:00:00Z"
+PROVEN = {"digest": "sha256:0", "files": 1, "bytes": 1, "manifest": "new", "verifiedAt": STAMP, "checkedAt": STAMP, "seconds": 1}
+
+
+def version(*, runs: bool, uid: str = "u", **artifact: Any) -> api.ModelVersion:
+    spec = {"model": "fraud", "version": "1", "artifact": {"uri": "s3://models/fraud/1/", "format": "onnx"}}
+    stages = [{"name": "production", "state": "Serving", "since": STAMP}] if runs else None
+    status = {"artifact": {**PROVEN, **artifact}, "stages": stages}
+    return api.ModelVersion.model_validate({"metadata": {"name": "fraud-1", "uid": uid}, "spec": spec, "status": status})
+
+
+@pytest.mark.parametrize(
+    ("subject", "memory", "step"),
+    [
+        pytest.param(version(runs=False), hold.Memory(), None, id="what nothing runs is not held"),
+        pytest.param(version(runs=True), hold.Memory(), Step.CLAIM, id="it is asked first"),
+        pytest.param(
+            version(runs=True, held="new"), hold.Memory(), Step.SET, id="held after the status says so, and again after a restart"
+        ),
+        pytest.param(version(runs=True, held="new"), hold.Memory(held="new"), None, id="once is enough"),
+        pytest.param(version(runs=True, held="old"), hold.Memory(held="old"), Step.LIFT, id="uploaded anew, the old ones are let go"),
+        pytest.param(version(runs=False, held="new"), hold.Memory(held="new"), Step.LIFT, id="let go after the last pod"),
+        pytest.param(version(runs=True), hold.Memory(tried=NOW - HOUR / 2), None, id="what was refused is not asked again at once"),
+        pytest.param(version(runs=True), hold.Memory(tried=NOW - HOUR), Step.CLAIM, id="but at the next recheck"),
+    ],
+)
+def test_the_next_step(subject: api.ModelVersion, memory: hold.Memory, step: Step | None) -> None:
+    assert hold.step(subject, memory, HOUR, NOW) == step
+
+
+def test_others_and_what_is_held_from_now_on_are_never_let_go() -> None:
+    sibling = version(runs=True, uid="other", held="shared")
+    again = version(runs=True, held="old")
+
+    assert hold.others(again, [again, sibling]) == (
+        hold.Objects("s3://models/fraud/1/", "shared"),
+        hold.Objects("s3://models/fraud/1/", "new"),
+    )
+    assert hold.others(version(runs=False, held="new"), []) == ()
+
+
+def test_a_refusal_is_said_once_and_a_bucket_without_locks_is_no_news() -> None:
+    refused, without = fact.Fact(Reason.HOLD_REFUSED, "may not"), fact.Fact(Reason.HOLD_UNSUPPORTED, "has none")
+    subject = version(runs=True)
+    said = hold.done(subject, Step.CLAIM, refused)
+
+    assert [event.warning for event in hold.events(subject, refused)] == [True]
+    assert hold.events(subject.model_copy(update={"status": said}), refused) == ()
+    assert hold.events(subject, without) == ()
+    assert said.artifact is not None
+    assert (said.artifact.held, said.artifact.hold_message) == (None, "may not")

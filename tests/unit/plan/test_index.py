@@ -1,0 +1,64 @@
+"""What is folded of a name that is used again."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from modelyard.plan import index, ledger
+from modelyard.plan.ledger import Action
+
+NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
+CHAIN = ledger.Chain("main", "risk", "fraud")
+
+
+def told(action: Action, uid: str = "u1", digest: str | None = None, **detail: Any) -> ledger.Fact:
+    subject = ledger.Subject("ModelVersion", "fraud-1", uid, 1)
+    return ledger.fact(action, ledger.Actor("alice", ledger.Known.AUTHENTICATED), subject, None, digest, {"version": "1", **detail})
+
+
+def registered(uid: str = "u1", spec: str = "sha256:a") -> ledger.Fact:
+    return told(Action.REGISTERED, uid, f"whole {spec} {uid}", specDigest=spec, declared=None)
+
+
+VERIFIED = {"files": 1, "bytes": 1, "manifest": "sha256:m", "seconds": 1.0}
+ONCE_READY = (registered(), told(Action.VERIFIED, digest="sha256:bytes", **VERIFIED), told(Action.RETIRED, digest="retired"))
+
+
+def folded(*facts: ledger.Fact) -> index.Version:
+    known, before = index.Index(), None
+    for one in facts:
+        before = ledger.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=NOW, term=1, index=None)
+        known.add(before)
+    return index.Index.load(known.dump()).versions["1"]
+
+
+def test_what_never_was_ready_is_registered_anew() -> None:
+    known = folded(registered(), told(Action.DELETED, noticed="live"), registered("u2", "sha256:b"))
+
+    assert (known.uid, known.spec_digest, known.digest, known.deleted) == ("u2", "sha256:b", None, False)
+
+
+def test_the_same_again_is_the_same_version_and_not_retired_any_more() -> None:
+    known = folded(*ONCE_READY, told(Action.DELETED, noticed="live"), registered("u2"))
+
+    assert (known.uid, known.digest, known.manifest, known.deleted, known.lifecycle) == (
+        "u2",
+        "sha256:bytes",
+        "sha256:m",
+        False,
+        "Active",
+    )
+    assert known.spec == "whole sha256:a u2"
+
+
+def test_another_thing_under_the_name_changes_nothing_of_what_it_means() -> None:
+    gone = (*ONCE_READY, told(Action.DELETED, noticed="live"))
+    other = (registered("u2", "sha256:b"), told(Action.DEPRECATED, "u2", "deprecated"), told(Action.RETIRED, "u2", "retired again"))
+    before, during = folded(*gone), folded(*gone, *other)
+
+    assert during.other == "u2"
+    for field in ("uid", "spec", "spec_digest", "digest", "manifest", "deleted", "lifecycle", "registrant"):
+        assert getattr(during, field) == getattr(before, field), field
+    assert folded(*gone, *other, told(Action.DELETED, "u2", noticed="live")).other == ""
+    assert folded(*gone, *other, registered("u3")).uid == "u3"

@@ -1,0 +1,172 @@
+"""Deprecated, Retired, and a Model that is taken down: what waits for what, and in which order."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+import pytest
+
+from modelyard import api
+from modelyard.api import model as model_api
+from modelyard.api.modelversion import VersionPhase
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, ledger, lifecycle, model, recording, retirement, world
+
+NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
+STAMP = "2026-10-01T00:00:00Z"
+
+
+def fraud(*stages: tuple[str, list[str]], lifecycle: str | None = "Retired", standing: str | None = "1") -> api.Model:
+    """A Model with stages (name, after), each of which stands for a version."""
+    declared = [{"name": name, "gates": {"after": after}} if after else {"name": name} for name, after in stages]
+    spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "stages": declared, "lifecycle": lifecycle}
+    status = {"stages": [{"name": name, "current": standing, "digest": "sha256:0", "since": STAMP} for name, _ in stages]}
+    about = {"name": "fraud", "namespace": "risk", "uid": "m", "generation": 2}
+    return api.Model.model_validate({"metadata": about, "spec": spec, "status": status})
+
+
+def version(lifecycle: str | None, *claims: tuple[str, str], phase: str = "Ready") -> api.ModelVersion:
+    spec = {"model": "fraud", "version": "1", "artifact": {"uri": "s3://models/fraud/1/", "format": "onnx"}, "lifecycle": lifecycle}
+    stages = [{"name": name, "state": state, "since": STAMP} for name, state in claims]
+    return api.ModelVersion.model_validate({"metadata": {"name": "fraud-1"}, "spec": spec, "status": {"phase": phase, "stages": stages}})
+
+
+def promotion(name: str, stage: str, phase: str | None = None) -> api.Promotion:
+    about = {"name": name, "uid": name, "namespace": "risk", "creationTimestamp": STAMP}
+    return api.Promotion.model_validate(
+        {"metadata": about, "spec": {"model": "fraud", "version": "1", "stage": stage}, "status": {"phase": phase} if phase else {}}
+    )
+
+
+def seen(of: api.Model, *promotions: api.Promotion, **more: Any) -> world.World:
+    return world.World("risk", "fraud", of, {}, promotions, **{"deployments": {}, **more})
+
+
+def deployment(stage: str) -> world.Deployment:
+    return world.Deployment(f"fraud-{stage}", None, settled=True, desired=1, updated=1, available=1, total=1)
+
+
+CHAIN = (("production", ["staging"]), ("staging", ["development"]), ("development", list[str]()))
+
+
+def standing(plan: model.Plan) -> list[str]:
+    assert plan.status is not None
+    return [one.name for one in plan.status.stages or [] if one.current]
+
+
+@pytest.mark.parametrize(
+    ("stages", "order"),
+    [
+        pytest.param(CHAIN, ["development", "staging", "production"], id="what others come after goes first"),
+        pytest.param((("a", []), ("c", []), ("b", [])), ["a", "c", "b"], id="else as declared"),
+        pytest.param((("a", ["b"]), ("b", ["a"])), ["a", "b"], id="a circle has an order too"),
+    ],
+)
+def test_the_order_in_which_stages_go(stages: tuple[tuple[str, list[str]], ...], order: list[str]) -> None:
+    subject = seen(fraud(*stages))
+
+    assert retirement.order(subject, [name for name, _ in stages]) == order
+
+
+def test_a_stage_goes_when_the_last_pod_of_the_one_before_is_gone() -> None:
+    deployments = {name: deployment(name) for name in ("staging", "production")}
+    both = seen(fraud(*CHAIN), deployments=deployments)
+    terminating = dataclasses.replace(both, deployments={"production": deployment("production")}, pods=(world.Pod("staging", "1"),))
+    service_left = dataclasses.replace(terminating, pods=(), services=frozenset({"staging"}))
+    gone = dataclasses.replace(terminating, pods=())
+
+    assert standing(model.decide(both, NOW)) == ["production"]
+    assert standing(model.decide(terminating, NOW)) == ["production"]
+    assert standing(model.decide(service_left, NOW)) == ["production"]
+    assert model.decide(service_left, NOW).remove == ("production", "staging")  # nothing is declared to serve here
+    assert standing(model.decide(gone, NOW)) == []
+
+
+def test_what_a_stage_stood_for_is_kept_as_its_previous() -> None:
+    plan = model.decide(seen(fraud(("production", []))), NOW)
+
+    assert plan.status is not None
+    (stage,) = plan.status.stages or []
+    assert (stage.current, stage.digest, stage.since, stage.previous) == (None, None, None, "1")
+    assert [event.fact.reason for event in plan.events] == [Reason.DECOMMISSIONED]
+
+
+def test_unfinished_promotions_of_every_stage_are_aborted_at_once_and_those_that_ended_stay() -> None:
+    asked = [promotion("a", "production", "RollingOut"), promotion("b", "staging"), promotion("c", "staging", "Succeeded")]
+
+    plan = model.decide(seen(fraud(*CHAIN), *asked), NOW)
+
+    aborted = {name: status for name, status in plan.promotions.items() if status.phase == api.Phase.ABORTED}
+    assert set(aborted) == {"a", "b"}
+    for status in aborted.values():
+        ready = fact.find(status.conditions, "Ready")
+        assert ready is not None
+        assert ready.reason == Reason.MODEL_RETIRED
+
+
+def test_nothing_is_taken_down_while_the_ledger_does_not_answer() -> None:
+    withheld = seen(fraud(*CHAIN), promotion("a", "production"), withheld=fact.Held(Reason.LEDGER_UNAVAILABLE, "no answer"))
+
+    plan = model.decide(withheld, NOW)
+
+    assert standing(plan) == ["production", "staging", "development"]
+    ready = fact.find(plan.promotions["a"].conditions, "Ready")
+    assert ready is not None
+    assert (plan.promotions["a"].phase, ready.status, ready.reason) == (api.Phase.PENDING, "Unknown", Reason.LEDGER_UNAVAILABLE)
+
+
+def test_a_stage_that_goes_is_recorded_once_and_what_a_lost_model_served_is_not_called_decommissioned() -> None:
+    state = (ledger.StageState("production", "1", "sha256:0", NOW),)
+    subject = seen(fraud(("production", [])), state=state)
+
+    told = recording.of(subject, model.decide(subject, NOW), NOW)
+    (down,) = [one for one in told.facts if one.action == ledger.Action.DECOMMISSIONED]
+    assert down.detail == {"stage": "production", "version": "1", "why": "the Model is Retired"}
+    again = dataclasses.replace(subject, state=told.state)
+    assert not [one for one in recording.of(again, model.decide(again, NOW), NOW).facts if one.action == ledger.Action.DECOMMISSIONED]
+    lost = dataclasses.replace(subject, model=None)
+    assert not recording.of(lost, model.decide(lost, NOW), NOW).facts
+
+
+def test_a_removed_stage_is_recorded_as_one() -> None:
+    was = fraud(("production", []), ("old", []), lifecycle=None)
+    spec = was.spec.model_copy(update={"stages": [model_api.Stage(name="production")]})
+    subject = seen(was.model_copy(update={"spec": spec}), state=(ledger.StageState("old", "1"), ledger.StageState("production", "1")))
+
+    told = recording.of(subject, model.decide(subject, NOW), NOW)
+
+    assert [one.detail for one in told.facts if one.action == ledger.Action.DECOMMISSIONED] == [
+        {"stage": "old", "version": "1", "why": "the stage was removed"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("subject", "beneath", "phase"),
+    [
+        pytest.param(version("Deprecated"), VersionPhase.READY, VersionPhase.DEPRECATED, id="Deprecated"),
+        pytest.param(version("Deprecated"), VersionPhase.QUARANTINED, VersionPhase.QUARANTINED, id="Quarantined before Deprecated"),
+        pytest.param(version("Retired"), VersionPhase.QUARANTINED, VersionPhase.RETIRED, id="Retired before Quarantined"),
+        pytest.param(version("Retired"), VersionPhase.REUSED, VersionPhase.RETIRED, id="Retired before Reused"),
+        pytest.param(version("Retired", ("a", "Serving")), VersionPhase.READY, VersionPhase.DEPRECATED, id="it waits while it serves"),
+        pytest.param(
+            version("Retired", ("a", "Granted")), VersionPhase.READY, VersionPhase.DEPRECATED, id="and while a stage stands for it"
+        ),
+        pytest.param(version("Retired", ("a", "Rolling")), VersionPhase.QUARANTINED, VersionPhase.QUARANTINED, id="Quarantined meanwhile"),
+        pytest.param(
+            version("Retired", ("a", "Rolling"), phase="Retired"), VersionPhase.READY, VersionPhase.RETIRED, id="Retired is final"
+        ),
+        pytest.param(version(None), VersionPhase.READY, VersionPhase.READY, id="Active"),
+    ],
+)
+def test_the_phase_that_is_shown(subject: api.ModelVersion, beneath: VersionPhase, phase: VersionPhase) -> None:
+    assert lifecycle.shown(subject, beneath) == phase
+
+
+def test_what_runs_a_version_is_said_in_words() -> None:
+    assert lifecycle.where(version(None, ("audit", "Granted"), ("production", "Serving"), ("staging", "Rolling"))) == (
+        "serves in production, staging; audit stands for it"
+    )
+    assert lifecycle.where(version(None, ("a", "Granted"), ("b", "Granted"))) == "a, b stand for it"
+    assert not lifecycle.where(version(None))
