@@ -62,7 +62,8 @@ def fresh(client: minio.Minio) -> str:
     used = {
         each.object_name.rstrip("/").rpartition("/")[2] for each in client.list_objects("modelyard", "ledger/main/") if each.object_name
     }
-    return next(name for name in ("demo", *(f"demo-{number}" for number in itertools.count(2))) if name not in used)
+    names = itertools.chain(["demo"], (f"demo-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in used)
 
 
 def newest(cluster: access.Cluster) -> str:
