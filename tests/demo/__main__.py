@@ -140,7 +140,7 @@ class Demo:
         self.story.until(name, "AwaitingApproval", 300, FAILED)
         self.agree(name.partition("/")[2])
         self.story.until(name, "Succeeded", 300, FAILED)
-        self.served[trained.version] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self.served[trained.version] = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         voice.typed("kubectl", "get", "models,modelversions,promotions", "--namespace", self.namespace)
         voice.seen(self.cluster.kubectl("get", "models,modelversions,promotions", "--namespace", self.namespace))
 
