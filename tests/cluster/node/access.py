@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.cluster.node import layout, process
+from tests.cluster.node import binaries, layout, process
 from tests.cluster.node.store import Store
 
 _OBJECTS = pathlib.Path(__file__).with_name("objects")
@@ -101,11 +101,13 @@ class Cluster:
             self.kubectl("create", "--filename=-", input=json.dumps(secret))
 
     def make_buckets(self) -> bool:
-        """Whether the store's buckets are there now; False while it cannot be reached."""
+        """Whether the store's buckets are there now; False while it cannot be reached, or does not know its user yet."""
         try:
             for bucket, lock in layout.BUCKETS.items():
                 self.store.create(bucket, lock=lock)
-        except ConnectionError:
+        except OSError as error:
+            if not isinstance(error, ConnectionError):
+                binaries.say(f"  the store is not ready to make {bucket}: {error}")
             return False
         return True
 
