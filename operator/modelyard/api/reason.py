@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-from typing import Self
+from modelyard.api import words
 
 
-class Reason(enum.StrEnum):
+class Reason(words.Word):
     """One word for machines; the message beside it is for people."""
 
     # artifacts
@@ -109,12 +108,3 @@ class Reason(enum.StrEnum):
     ABORTED = "Aborted", "A person said so."
     REJECTED = "Rejected", "An approver said no."
     ALREADY_RAN = "AlreadyRan", "A Promotion of this name ran before; it shows its recorded outcome."
-
-    text: str
-
-    def __new__(cls, value: str, text: str = "") -> Self:
-        """A word with the sentence that the manuals print beside it."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.text = text
-        return member

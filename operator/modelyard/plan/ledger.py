@@ -11,10 +11,11 @@ import datetime
 import enum
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import rfc8785
 
+from modelyard.api import words
 from modelyard.plan import canonical
 from modelyard.plan import digest as digests
 
@@ -24,7 +25,7 @@ OPERATOR: Final = "_operator"
 _DIGITS: Final = 10
 
 
-class Action(enum.StrEnum):
+class Action(words.Word):
     """What a fact tells; the text says what its `digest` and `detail` hold."""
 
     # what people ask for; digest: the snapshot of the whole spec (canonical JSON) in `blobs/`
@@ -80,15 +81,6 @@ class Action(enum.StrEnum):
     )
     TERM_ENDED = "TermEnded", "It stopped as it was asked to. detail: holder, number."
     TAKEN_OVER = "TakenOver", "The registry belongs to another cluster now. detail: before, after, epoch."
-
-    text: str
-
-    def __new__(cls, value: str, text: str = "") -> Self:
-        """A word with the sentence that the manual prints beside it."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.text = text
-        return member
 
 
 class Known(enum.StrEnum):

@@ -6,14 +6,14 @@ What cannot be found is in crds/ledger.md: a tail that was cut off or written an
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from modelyard.api import words
 from modelyard.plan import canonical, checkpoint, index, ledger
 
 
-class Kind(enum.StrEnum):
+class Kind(words.Word):
     """What sort of flaw; the text is for the manual."""
 
     HOLE = "Hole", "A number has no record, and later ones do."
@@ -30,15 +30,6 @@ class Kind(enum.StrEnum):
     TWICE = "Twice", "A fact is told twice."
     STATE = "State", "What a record says is served cannot be."
     FORGED = "Forged", "A checkpoint's signature is not by a key that is trusted, or it is no checkpoint."
-
-    text: str
-
-    def __new__(cls, value: str, text: str = "") -> Self:
-        """A word with the sentence that the manual prints beside it."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.text = text
-        return member
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelyard.api import words
 from modelyard.plan import account, ledger
 
 Json = dict[str, Any]
 
 
-class State(enum.StrEnum):
+class State(words.Word):
     """What a field rests on; the text is for people."""
 
     VERIFIED = "verified", "Modelyard itself read the bytes, decided, or had the person's name authenticated, and recorded it."
     DECLARED = "declared", "Somebody wrote it down. That they did is recorded; that it is true is not known to Modelyard."
     MISSING = "missing", "Nobody has said it."
-
-    text: str
-
-    def __new__(cls, value: str, text: str = "") -> State:  # noqa: PYI034  an enum's __new__ cannot say Self
-        """A word with the sentence that explains it."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.text = text
-        return member
 
 
 def field(name: str, label: str, value: Any, state: State, *records: int) -> Json:
