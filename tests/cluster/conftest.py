@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from modelyard.edge import artifact, blobs, store
+from modelyard.plan import inspection
+from tests.cluster import stores
 from tests.cluster.node import access, layout, node
 
 
@@ -32,3 +35,17 @@ def namespace(cluster: access.Cluster) -> Iterator[str]:
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def client(running: stores.Running) -> store.Store:
+    """The root user's client of the store that a module runs."""
+    return running.open()
+
+
+@pytest.fixture
+async def prover(client: store.Store) -> AsyncIterator[artifact.Prover]:
+    """A prover whose own bucket is in that store."""
+    prover = artifact.Prover(blobs.Blobs(client, inspection.Place("modelyard", "")))
+    yield prover
+    prover.close()

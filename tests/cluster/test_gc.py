@@ -6,13 +6,13 @@ import asyncio
 import datetime
 import json
 import pathlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from modelyard.cli import bucket, gc, outcome, registry
-from modelyard.edge import artifact, blobs, cluster, store
+from modelyard.edge import artifact, cluster, store
 from modelyard.edge import ledger as ledger_edge
 from modelyard.plan import hold, index, inspection, ledger
 from tests.cluster import stores
@@ -30,18 +30,6 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         client.make_bucket("modelyard", object_lock=True)
         client.make_bucket("models", versioning=True)
         yield running
-
-
-@pytest.fixture
-def client(running: stores.Running) -> store.Store:
-    return running.open()
-
-
-@pytest.fixture
-async def prover(client: store.Store) -> AsyncIterator[artifact.Prover]:
-    prover = artifact.Prover(blobs.Blobs(client, inspection.Place("modelyard", "")))
-    yield prover
-    prover.close()
 
 
 async def verified(prover: artifact.Prover, running: stores.Running, uri: str, below: str = BELOW) -> inspection.Found:

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import pathlib
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -52,18 +52,6 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         client.make_bucket("plain")
         client.make_bucket("modelyard", object_lock=True)
         yield running
-
-
-@pytest.fixture
-def client(running: stores.Running) -> store.Store:
-    return running.open()
-
-
-@pytest.fixture
-async def prover(client: store.Store) -> AsyncIterator[artifact.Prover]:
-    prover = artifact.Prover(blobs.Blobs(client, inspection.Place("modelyard", "")))
-    yield prover
-    prover.close()
 
 
 def _wait_for(client: store.Store) -> None:
