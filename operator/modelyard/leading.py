@@ -7,10 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 
-from modelyard import api, edge, settings
+from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, ledger, metrics
-from modelyard.plan import fact, proof, term
+from modelyard.plan import anchors, fact, proof, term
 from modelyard.plan import ledger as ledger_plan
 
 log = logging.getLogger(__name__)
@@ -19,9 +19,6 @@ ANCHOR_EVERY: Final = 10.0
 PROBE_EVERY: Final = 60.0
 AGAIN: Final = 5.0
 """Seconds between two tries of what must succeed before anything is decided."""
-ANCHORS: Final = "modelyard-ledger"
-"""Beginning of the names of the ConfigMaps, one for each namespace, that hold the ends of its chains."""
-_ANCHORED: Final = {f"{api.GROUP}/ledger": "anchors"}
 
 
 class Guard:
@@ -31,13 +28,19 @@ class Guard:
         self.held: fact.Held | None = fact.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
         self._probe = probe
         self._changed = changed
-        self._asking: asyncio.Future[fact.Held | None] | None = None
+        self._lock = asyncio.Lock()
+        self._asked = self._answered = 0
 
     async def prove(self) -> fact.Held | None:
-        """Ask now; those who ask at the same time share one answer that began after they asked."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(self._ask())
-        return await asyncio.shield(self._asking)
+        """Ask now; those who wait meanwhile share the next answer, which begins after all of them asked."""
+        self._asked += 1
+        mine = self._asked
+        async with self._lock:
+            if self._answered < mine:
+                covered = self._asked
+                self.held = await self._ask()
+                self._answered = covered
+            return self.held
 
     async def run(self) -> None:
         """Ask every minute until cancelled."""
@@ -55,8 +58,7 @@ class Guard:
         metrics.POLICIES_MISSING.set(len(passed) if held and held.reason == Reason.POLICIES_MISSING else 0)
         if (held is None) != (self.held is None):
             log.log(logging.WARNING if held else logging.INFO, "%s", held.message if held else "the policies are effective")
-        self.held, was = held, self.held
-        if held != was:
+        if held != self.held:
             self._changed()
         return held
 
@@ -91,7 +93,7 @@ class Leading:
         self._config = config
         self._guard = guard
         self._enqueue = enqueue
-        self._written: dict[str, dict[str, str]] = {}
+        self._written: dict[str, str] = {}
 
     async def begin(self, began: term.Term) -> None:
         """Prove the store, claim the registry, read the anchors, and record that a term begins; tried until it succeeds.
@@ -122,7 +124,7 @@ class Leading:
     async def _begin(self, began: term.Term) -> None:
         await self._book.prove()
         await self._book.claim(await self._uid())
-        self._book.remember(await self._anchors())
+        self._book.remember(await self.read_anchors())
         await self._book.begin(began.identity, began.previous_renewal)
         known = await self._book.chains()
         self._enqueue(cache.Key("model", chain.namespace, chain.model) for chain in known if chain != self._book.operators)
@@ -134,18 +136,17 @@ class Leading:
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "the namespace kube-system does not exist: this is no whole cluster")
         return str(found["metadata"]["uid"])
 
-    async def _anchors(self) -> Mapping[ledger_plan.Chain, proof.Anchor]:
-        found = {}
-        async for kept in self._reach.list(cluster.CONFIG_MAP, self._config.operator_namespace, labelSelector="=".join(*_ANCHORED.items())):
-            data = kept.get("data") or {}
-            self._written[kept["metadata"]["name"]] = data
-            for place, text in data.items():
-                namespace, _, model = place.partition(".")
-                sequence, _, head = str(text).partition(" ")
-                if sequence.isdigit():
-                    found[self._book.chain(namespace, model)] = proof.Anchor(
-                        int(sequence), head, f"the ConfigMap {kept['metadata']['name']}"
-                    )
+    async def read_anchors(self) -> Mapping[ledger_plan.Chain, proof.Anchor]:
+        """The ends that were kept."""
+        found: dict[ledger_plan.Chain, proof.Anchor] = {}
+        async for kept in self._reach.list(cluster.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
+            name, text = kept["metadata"]["name"], (kept.get("data") or {}).get(anchors.KEY, "")
+            try:
+                found |= anchors.read(text, f"the ConfigMap {name}")
+            except ValueError as error:
+                log.warning("%s: it is written anew", error)
+            else:
+                self._written[name] = text
         return found
 
     async def _sign(self) -> None:
@@ -168,16 +169,12 @@ class Leading:
 
     async def write_anchors(self) -> None:
         """One ConfigMap for each namespace, written when it changed."""
-        wanted: dict[str, dict[str, str]] = {}
+        wanted: dict[str, dict[ledger_plan.Chain, proof.Anchor]] = {}
         for chain, anchor in self._book.anchors().items():
-            name = ANCHORS if chain.namespace == "_" else f"{ANCHORS}.{chain.namespace}"
-            wanted.setdefault(name, {})[f"{chain.namespace}.{chain.model}"] = f"{anchor.sequence} {anchor.head}"
-        for name, data in wanted.items():
-            if self._written.get(name) != data:
-                await self._reach.apply(_config_map(self._config.operator_namespace, name, data))
-                self._written[name] = data
-
-
-def _config_map(namespace: str, name: str, data: Mapping[str, str]) -> dict[str, Any]:
-    about = {"name": name, "namespace": namespace, "labels": dict(_ANCHORED)}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": dict(data)}
+            wanted.setdefault(anchors.config_map(chain), {})[chain] = anchor
+        for name, known in wanted.items():
+            text = anchors.write(known)
+            if self._written.get(name) != text:
+                about = {"name": name, "namespace": self._config.operator_namespace, "labels": anchors.LABELS}
+                await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {anchors.KEY: text}})
+                self._written[name] = text

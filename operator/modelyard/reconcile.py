@@ -76,6 +76,8 @@ class _Remembered:
     """By stage: the wish, and the Deployment's generation and the Service's resource version after it was applied."""
     anchored: datetime.datetime | None = None
     """When the chain's end was last written to the Model's status."""
+    looked: bool = False
+    """It was seen together with what the ledger has of it."""
     leftovers: bool = False
     """A rollout ended, and the lists of files of those before were not looked through yet."""
 
@@ -273,7 +275,7 @@ class Reconciler:
     async def _record_version(self, world: modelversion.World, status: api_version.ModelVersionStatus) -> None:
         version, recorded = world.version, world.version.status.recorded
         before: Mapping[str, Any] | None = None
-        newer = recorded is None or recorded.generation < version.metadata.generation
+        newer = specs.is_new(version)
         if recorded and newer:
             before = json.loads(await self._prover.blob(recorded.spec))
         facts = registration.facts(version, status, before, modelversion.spec_digest(version), stamped=self._guard.held is None)
@@ -325,9 +327,10 @@ class Reconciler:
     # --- everything else of one model
 
     async def _model(self, key: cache.Key) -> datetime.timedelta | None:
-        first = key not in self._models
         remembered = self._models.setdefault(key, _Remembered())
         past, trouble = await self._past_of(key)
+        first = past is not None and not remembered.looked
+        remembered.looked = remembered.looked or first
         known = self._cache.world(key.namespace, key.name)
         world = dataclasses.replace(known, answers=dict(remembered.answers), refused=dict(remembered.refused), first=first)
         world = _with_past(world, past) if past else _withheld(world, trouble)
@@ -337,15 +340,19 @@ class Reconciler:
         if world.model is None and not world.promotions and (past is None or past.index.deleted or past.index.uid is None):
             self._models.pop(key, None)
             return None
+        if world.withheld is None and (held := restoring.behind(world)):
+            world = dataclasses.replace(world, withheld=held)
         if restoring.lost(world) and await self._terminating(key.namespace):
             world = dataclasses.replace(world, terminating=True)
         world = await self._guarded(world)
         world, plan = await self._decided(world)
-        try:
-            plan = await self._recorded(key, world, plan)
-        except edge.Unavailable as unavailable:
-            trouble = unavailable
-            world, plan = await self._decided(_withheld(world, trouble))
+        if world.withheld is None:
+            try:
+                plan = await self._recorded(key, world, plan)
+            except edge.Unavailable as unavailable:
+                trouble = unavailable
+                world, plan = await self._decided(_withheld(world, trouble))
+        if world.withheld:
             plan = _kept(world, plan, self._clock())
         # A good answer holds until the question changes; a bad one may be mended elsewhere, so it is asked again.
         asked = model.dry_runs(world)

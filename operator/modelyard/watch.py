@@ -124,16 +124,17 @@ class Operator:
 
     async def _settle(self) -> None:
         """Once every model was looked at, what an older backup would have lost is known and dealt with."""
-        settled = False
         while True:
             await asyncio.sleep(SETTLED)
-            if settled or len(self._queues["model"]):
+            if len(self._queues["model"]):
                 continue
             try:
                 await self._elector.settle()
-                settled = True
             except edge.Unavailable as trouble:
                 log.warning("%s", trouble.message)
+            else:
+                break
+        await asyncio.Event().wait()  # a work that ends would end the term
 
     async def _hold(self, began: term.Term) -> None:
         """Keep the Lease; end at once when it is lost, so that nothing half done goes on beside another leader."""

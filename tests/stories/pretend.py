@@ -139,7 +139,11 @@ class World:
         about = obj["metadata"]
         place = (kind.name, about["namespace"], about["name"])
         was = self.objects.get(place)
-        if was and was.get("spec") == obj.get("spec") and all(was["metadata"].get(k) == v for k, v in about.items()):
+        if (
+            was
+            and all(was.get(part) == obj.get(part) for part in ("spec", "data"))
+            and all(was["metadata"].get(k) == v for k, v in about.items())
+        ):
             return copy.deepcopy(was)
         generation = was["metadata"]["generation"] + (was.get("spec") != obj.get("spec")) if was else 1
         stamp = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")

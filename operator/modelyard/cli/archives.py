@@ -18,7 +18,6 @@ from modelyard.plan import book as books
 
 _AT_ONCE: Final = 32
 _SYSTEM: Final = "modelyard-system"
-_ANCHORS: Final = "modelyard-anchors"
 _OPERATOR: Final = "app.kubernetes.io/name=modelyard,app.kubernetes.io/component=operator"
 _VARIABLES: Final = ("MODELYARD_BUCKET__URI", "MODELYARD_BUCKET__ENDPOINT", "MODELYARD_BUCKET__REGION", "MODELYARD_LEDGER__REGISTRY")
 
@@ -130,15 +129,15 @@ def opened(typed: Typed) -> Iterator[Archive]:
 
 
 def noted(typed: Typed, chains: Sequence[ledger.Chain]) -> dict[ledger.Chain, list[proof.Anchor]]:
-    """What the cluster knows of the chains' ends: the operator's ConfigMap, and each Model's status. Nothing where it cannot be asked."""
+    """What the cluster knows of the chains' ends: the operator's ConfigMaps, and each Model's status. Nothing where it cannot be asked."""
     from modelyard.cli import registry  # noqa: PLC0415
     from modelyard.edge import cluster  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 
     found: dict[ledger.Chain, list[proof.Anchor]] = {}
     with contextlib.suppress(outcome.Stop, ValueError):
-        data = (registry.Registry(typed.context, _system()).find(cluster.CONFIG_MAP, _ANCHORS) or {}).get("data") or {}
-        for text in data.values():
-            for chain, anchor in anchors.read(str(text), f"the ConfigMap {_ANCHORS}").items():
+        for kept in registry.Registry(typed.context, _system()).all(cluster.CONFIG_MAP, labelSelector=anchors.SELECTOR):
+            text = (kept.get("data") or {}).get(anchors.KEY, "")
+            for chain, anchor in anchors.read(text, f"the ConfigMap {kept['metadata']['name']}").items():
                 found.setdefault(chain, []).append(anchor)
     for chain in chains:
         with contextlib.suppress(outcome.Stop):

@@ -21,7 +21,6 @@ from modelyard.plan import checkpoint, inspection, ledger, proof
 
 T = TypeVar("T")
 
-ANCHORS: Final = "anchors.json"
 PUBLIC: Final = "public.pem"
 _AT_ONCE: Final = 16
 _PAGE: Final = 512
@@ -116,8 +115,8 @@ class Folder:
 
     def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
         """From `anchors.json`; ValueError when it is something else."""
-        data = self.get(ANCHORS)
-        return texts.read(data.decode("utf-8", "replace"), ANCHORS) if data is not None else {}
+        data = self.get(texts.KEY)
+        return texts.read(data.decode("utf-8", "replace"), texts.KEY) if data is not None else {}
 
     def public(self) -> bytes | None:
         """From `public.pem`."""
@@ -254,7 +253,7 @@ def export(
                 collections.deque(copy(f"blobs/sha256/{name}" for name in named), maxlen=0)
     known = {**source.anchors(), **(anchors or {})}
     if noted := {chain: known[chain] for chain in wanted if chain in known}:
-        (folder / ANCHORS).write_text(texts.write(noted), encoding="utf-8")
+        (folder / texts.KEY).write_text(texts.write(noted), encoding="utf-8")
     if pem := public or source.public():
         (folder / PUBLIC).write_bytes(pem)
     return count

@@ -6,9 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from modelyard.api import meta
 from modelyard.plan import canonical, ledger, proof
 
 FORMAT: Final = "modelyard.dev/anchors/v1"
+KEY: Final = "anchors.json"
+"""Of the ConfigMaps, and the file of an exported folder."""
+LABELS: Final = {f"{meta.GROUP}/ledger": "anchors"}
+SELECTOR: Final = f"{meta.GROUP}/ledger=anchors"
+
+
+def config_map(chain: ledger.Chain) -> str:
+    """The name of the ConfigMap that keeps the end of a chain: one for each namespace, as one object holds some 5,000."""
+    return "modelyard-anchors" if chain.namespace == "_" else f"modelyard-anchors.{chain.namespace}"
 
 
 def write(known: Mapping[ledger.Chain, proof.Anchor]) -> str:

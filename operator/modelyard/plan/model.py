@@ -41,8 +41,6 @@ class Plan:
 def decide(world: seen.World, now: datetime.datetime) -> Plan:
     """What this model should do next."""
     asked, before = world.promotions, world.model
-    if held := restoring.behind(world):
-        world = dataclasses.replace(world, withheld=world.withheld or held)
     world = restoring.with_ledgers_stages(world)
     gone = () if world.withheld else restoring.lost(world)
     world = dataclasses.replace(world, promotions=tuple(promotion.as_recorded(one, world.past, now) for one in asked))
@@ -84,12 +82,8 @@ def _snapshots(world: seen.World) -> list[seen.Snapshot]:
     """What the ledger has of the specs that have changed since."""
     if world.withheld:
         return []
-    kept = [one.status.recorded for one in (world.model, *world.promotions) if one and one.status.recorded and _is_newer(one)]
+    kept = [one.status.recorded for one in (world.model, *world.promotions) if one and one.status.recorded and specs.is_new(one)]
     return [seen.Snapshot(one.spec) for one in kept if one]
-
-
-def _is_newer(one: api.Model | api.Promotion) -> bool:
-    return one.status.recorded is not None and one.status.recorded.generation < one.metadata.generation
 
 
 def ended(world: seen.World, plan: Plan) -> bool:

@@ -49,22 +49,17 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
         *_decommissioned(world, state),
         *_serving(world, state),
     )
-    granted = {one.detail["policy"] for one in facts if one.action == Action.GRANTED}
-    policies = {digest.named(blob): blob for one in world.stages() if (blob := _policy(one))}
-    snapshots = [specs.snapshot(one) for one in (world.model, *world.promotions) if one and _is_new(one)]
-    return Recording(facts, (*snapshots, *(blob for name, blob in policies.items() if name in granted)), state)
-
-
-def _is_new(one: api.Model | api.Promotion) -> bool:
-    recorded = one.status.recorded
-    return recorded is None or recorded.generation < one.metadata.generation
+    granted = {one.detail["stage"] for one in facts if one.action == Action.GRANTED}
+    policies = [_policy(one) for one in world.stages() if one.name in granted]
+    snapshots = [specs.snapshot(one) for one in (world.model, *world.promotions) if one and specs.is_new(one)]
+    return Recording(facts, (*snapshots, *policies), state)
 
 
 # --- the Model
 
 
 def _model(world: seen.World, subject: api.Model) -> Iterator[ledger.Fact]:
-    if not _is_new(subject):
+    if not specs.is_new(subject):
         return
     recorded, about, written = subject.status.recorded, specs.about(subject), specs.recorded(subject).spec
     if recorded is None:
@@ -143,7 +138,7 @@ def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.Prom
             known = ledger.Known.AUTHENTICATED if counts else ledger.Known.DECLARED
             step = f"{about.generation} {word.user} {word.gate}"
             yield ledger.fact(SAYS[word.decision], ledger.Actor(word.user, known), about, step, word.subject, detail)
-    if one.status.recorded and _is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
+    if one.status.recorded and specs.is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
         steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
         yield ledger.fact(Action.STEERED, specs.author(one, stamped=stamped), about, None, specs.recorded(one).spec, steered)
     yield from _course(world, one, status)

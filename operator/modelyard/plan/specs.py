@@ -15,8 +15,16 @@ def snapshot(subject: api.Model | api.ModelVersion | api.Promotion) -> bytes:
     return digest.canonical(subject.spec.dump())
 
 
+def is_new(subject: api.Model | api.ModelVersion | api.Promotion) -> bool:
+    """Whether the ledger does not have this generation yet."""
+    known = subject.status.recorded
+    return known is None or known.generation < subject.metadata.generation
+
+
 def recorded(subject: api.Model | api.ModelVersion | api.Promotion) -> meta.Recorded:
-    """What the status says once this generation is in the ledger."""
+    """What the status says once this generation is in the ledger; a generation is one spec, so what it says already is not made anew."""
+    if subject.status.recorded and subject.status.recorded.generation == subject.metadata.generation:
+        return subject.status.recorded
     return meta.Recorded(generation=subject.metadata.generation, spec=digest.named(snapshot(subject)))
 
 

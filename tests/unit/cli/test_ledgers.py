@@ -58,7 +58,9 @@ def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
     noted = anchors.write({CHAIN: proof.Anchor(24, head)})
     objects = {
         "/apis/modelyard.dev/v1alpha1/namespaces/risk/models/credit": model(24, head),
-        "/api/v1/namespaces/modelyard-system/configmaps/modelyard-anchors": {"data": {"anchors.json": noted}},
+        "/api/v1/namespaces/modelyard-system/configmaps": [
+            {"metadata": {"name": "modelyard-anchors.risk"}, "data": {"anchors.json": noted}}
+        ],
     }
     assert person.types("ledger", "verify", "credit", "-n", "risk").code == 0  # nothing outside the bucket is known
     with apiserver.run(tmp_path, objects) as config:

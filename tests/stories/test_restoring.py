@@ -1,0 +1,93 @@
+"""An older backup of the cluster is restored: what the ledger has from later is not lost, and nothing is decided on what is older."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from typing import Any
+
+from tests.stories import pretend, test_properties, test_stories
+
+
+async def served() -> test_stories.Teller:
+    """A version that production stands for."""
+    teller = test_stories.Teller(restart=False)
+    steps = copy.deepcopy(test_properties.STEPS[:4])
+    await teller.tell([*steps, {"after": "1m"}, {"available": "fraud-production"}, {"after": "1m"}])
+    return teller
+
+
+def backup(teller: test_stories.Teller) -> dict[Any, Any]:
+    return copy.deepcopy(teller.world.objects)
+
+
+async def restore(teller: test_stories.Teller, objects: dict[Any, Any]) -> None:
+    """The cluster is as it was then, and a new operator leads."""
+    teller.world.objects = copy.deepcopy(objects)
+    teller.ready.clear()
+    teller.due.clear()
+    teller._start()
+    teller.book.term = 2
+    await teller.settle()
+
+
+def model(teller: test_stories.Teller) -> dict[str, Any]:
+    return teller.world.objects["Model", "risk", "fraud"]
+
+
+def facts(teller: test_stories.Teller) -> list[str]:
+    return [line.strip(" =") for line in pretend.recorded(teller.bucket, 0)]
+
+
+async def test_an_older_model_is_held_as_behind_and_nothing_is_granted_or_recorded_as_deleted() -> None:
+    teller = await served()
+    older = backup(teller)
+    stages = [*test_properties.STAGES, {"name": "audit"}]
+    await teller.tell(
+        [
+            {"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": copy.deepcopy(stages)}}},
+            {"apply": {**asked("1", "audit"), "metadata": {"name": "later"}}},
+            {"after": "1m"},
+        ]
+    )
+    recorded = facts(teller)
+
+    await restore(teller, older)
+    await teller.tell([{"apply": {**asked("1", "guarded"), "metadata": {"name": "new"}}}])
+
+    ready = {one["type"]: one for one in model(teller)["status"]["conditions"]}
+    assert (ready["Ready"]["status"], ready["Ready"]["reason"]) == ("False", "Behind")
+    assert "modelyard restore fraud" in ready["Ready"]["message"]
+    assert facts(teller) == recorded
+    assert teller.world.objects["Promotion", "risk", "new"]["status"].get("startedAt") is None
+
+    teller.world.objects["Model", "risk", "fraud"]["metadata"]["generation"] = 1
+    await teller.tell(
+        [{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": copy.deepcopy(stages)}}}, {"after": "1m"}]
+    )
+    assert {one["type"]: one["status"] for one in model(teller)["status"]["conditions"]}["Ready"] == "True"
+    assert "Deleted Promotion later" in facts(teller)
+
+
+async def test_stages_that_are_older_than_the_ledger_are_taken_from_it() -> None:
+    teller = test_stories.Teller(restart=False)
+    await teller.tell(copy.deepcopy(test_properties.STEPS[:3]))
+    older, saved = backup(teller), teller.world.now
+    await teller.tell([{"after": "5m"}, {"apply": asked("1", "production")}, {"available": "fraud-production"}, {"after": "1m"}])
+    [stands] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
+
+    teller.world.objects = copy.deepcopy(older)
+    teller.ready.clear()
+    teller.due.clear()
+    teller._start()
+    teller.book.term, teller.operator.unsettled_since = 2, saved + datetime.timedelta(seconds=1)
+    await teller.settle()
+
+    [again] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
+    assert stands["current"] == again["current"] == "1"
+    assert again["serving"]["template"] == stands["serving"]["template"]
+    assert "Deployment fraud-production" in dict(pretend.shown(teller.world))
+
+
+def asked(version: str, stage: str) -> dict[str, Any]:
+    return test_properties.promotion(version, stage)

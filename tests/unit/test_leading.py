@@ -1,0 +1,113 @@
+"""What a leader does beside its keys: the policies are tried, and the ends of the chains are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+
+from modelyard import leading, settings
+from modelyard.edge import cluster, ledger
+from modelyard.plan import anchors, inspection
+from modelyard.plan import ledger as plan
+from tests.stories import bucket, pretend
+
+RISK = plan.Chain("main", "risk", "fraud")
+RETAIL = plan.Chain("main", "retail", "churn")
+
+
+class Probe:
+    """Policies that are tried one answer at a time."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.answers: collections.deque[list[str]] = collections.deque()
+        self.go = asyncio.Semaphore(0)
+
+    async def __call__(self) -> list[str]:
+        self.begun += 1
+        await self.go.acquire()
+        return self.answers.popleft()
+
+
+async def settled() -> None:
+    """Let everything run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_who_asks_while_a_probe_is_under_way_gets_an_answer_that_began_later() -> None:
+    probe = Probe()
+    probe.answers.extend([["promotions"], []])
+    guard = leading.Guard(probe, lambda: None)
+
+    early = asyncio.ensure_future(guard.prove())
+    await settled()
+    late = [asyncio.ensure_future(guard.prove()) for _ in range(3)]
+    await settled()
+    begun_before = probe.begun
+    probe.go.release()
+    probe.go.release()
+    first, *others = await asyncio.gather(early, *late)
+
+    assert begun_before == 1
+    assert first is not None
+    assert "promotions" in first.message
+    assert others == [None, None, None]
+    assert probe.begun == 2
+
+
+async def test_whoever_waits_for_the_policies_is_told_when_the_answer_changes() -> None:
+    probe, told = Probe(), list[int]()
+    probe.answers.extend([[], [], ["status"]])
+    guard = leading.Guard(probe, lambda: told.append(probe.begun))
+    for _ in range(3):
+        probe.go.release()
+        await guard.prove()
+
+    assert told == [1, 3]
+
+
+async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_and_read_back() -> None:
+    world, kept = pretend.World(), bucket.Bucket()
+    book = ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0)
+    book.term = 1
+    heads = {chain: await book.append(chain, [fact(chain)]) for chain in (RISK, RETAIL)}
+    leader = leading.Leading(
+        world, book, settings.Settings(operator_namespace="yard"), leading.Guard(Probe(), lambda: None), lambda _: None
+    )  # type: ignore[arg-type]
+
+    await leader.write_anchors()
+    calls = world.calls
+    await leader.write_anchors()
+
+    found = [one async for one in world.list(cluster.CONFIG_MAP, "yard", labelSelector=anchors.SELECTOR)]
+    assert [one["metadata"]["name"] for one in found] == ["modelyard-anchors.retail", "modelyard-anchors.risk"]
+    read = {chain: one for each in found for chain, one in anchors.read(each["data"][anchors.KEY], "here").items()}
+    assert {chain: (one.sequence, one.head) for chain, one in read.items()} == {chain: (1, head.digest) for chain, head in heads.items()}
+    assert world.calls == calls + 1  # only this test's list
+    assert await leader.read_anchors() == {
+        chain: one.__class__(1, one.head, f"the ConfigMap {anchors.config_map(chain)}") for chain, one in read.items()
+    }
+
+
+async def test_a_kept_end_that_cannot_be_read_is_written_anew() -> None:
+    world, kept = pretend.World(), bucket.Bucket()
+    book = ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0)
+    book.term = 1
+    await book.append(RISK, [fact(RISK)])
+    about = {"name": anchors.config_map(RISK), "namespace": "yard", "labels": anchors.LABELS}
+    world.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {anchors.KEY: "torn"}})
+    leader = leading.Leading(
+        world, book, settings.Settings(operator_namespace="yard"), leading.Guard(Probe(), lambda: None), lambda _: None
+    )  # type: ignore[arg-type]
+
+    assert await leader.read_anchors() == {}
+    await leader.write_anchors()
+
+    assert set(await leader.read_anchors()) == {RISK}
+
+
+def fact(chain: plan.Chain) -> plan.Fact:
+    return plan.fact(
+        plan.Action.MODEL_CREATED, plan.NOBODY_KNOWS, plan.Subject("Model", chain.model, "uid", 1), "created", "sha256:" + "0" * 64
+    )
