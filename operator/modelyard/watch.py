@@ -60,7 +60,17 @@ class Operator:
             objects_at_once=config.verification.objects_at_once,
         )
         self._reconcile = reconcile.Reconciler(
-            reach, self._cache, prover, self._book, config, self._recorder, self.enqueue, self._guard, fence=elector.check
+            reconcile.Outside(
+                cluster=reach,
+                cache=self._cache,
+                prover=prover,
+                book=self._book,
+                config=config,
+                recorder=self._recorder,
+                guard=self._guard,
+                enqueue=self.enqueue,
+                fence=elector.check,
+            )
         )
         self._queues: Mapping[cache.Sort, loop.Queue[cache.Key]] = {
             "version": loop.Queue(self._reconcile, config.verification.versions_at_once),
@@ -101,7 +111,7 @@ class Operator:
             holding = asyncio.ensure_future(self._hold(began))
             await self._catch_up()
             await self._leading.begin(began)
-            self._reconcile.unsettled_since = began.unsettled_since
+            self._reconcile.begin(began.unsettled_since)
             workers = [
                 asyncio.ensure_future(work)
                 for work in (*(queue.run() for queue in self._queues.values()), *self._leading.works(), self._settle())

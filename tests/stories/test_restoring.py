@@ -80,7 +80,8 @@ async def test_stages_that_are_older_than_the_ledger_are_taken_from_it() -> None
     teller.ready.clear()
     teller.due.clear()
     teller._start()
-    teller.book.term, teller.operator.unsettled_since = 2, saved + datetime.timedelta(seconds=1)
+    teller.book.term = 2
+    teller.operator.begin(saved + datetime.timedelta(seconds=1))
     await teller.settle()
 
     [again] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]

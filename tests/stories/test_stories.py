@@ -48,9 +48,19 @@ class Teller:
         # No threads: the same story is told in the same order every time.
         self.book = ledger.Ledger(self.bucket, inspection.Place("own", ""), "main", lambda: self.world.now, threads=0)
         self.book.term = 1
-        self.operator = reconcile.Reconciler(
-            self.world, self.cache, self.store, self.book, config, self, self.enqueue, self.guard, lambda: self.world.now, fence=self.fence
-        )  # type: ignore[arg-type]
+        outside: Any = {
+            "cluster": self.world,
+            "cache": self.cache,
+            "prover": self.store,
+            "book": self.book,
+            "config": config,
+            "recorder": self,
+            "guard": self.guard,
+            "enqueue": self.enqueue,
+            "fence": self.fence,
+            "clock": lambda: self.world.now,
+        }
+        self.operator = reconcile.Reconciler(reconcile.Outside(**outside))
         self.world.news.clear()
         for kind in cache.WATCHED:
             self.enqueue(

@@ -1,0 +1,49 @@
+"""Observe, decide, act, tell: the one way in which anything happens.
+
+The order of effects of a decision is: record -> claims and status (the write-ahead) -> apply -> Event. What a stage runs is a
+function of what its Model's status says, so a crash between any two steps repeats harmlessly.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Mapping
+
+from modelyard.edge import cache, cluster, metrics
+from modelyard.reconcile.model import Models
+from modelyard.reconcile.outside import Guard, Outside, Recorder
+from modelyard.reconcile.version import Versions
+
+__all__ = ["Guard", "Outside", "Reconciler", "Recorder"]
+
+
+class Reconciler:
+    """Brings one key from what is to what should be."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._models = Models(outside)
+        self._sorts: Mapping[cache.Sort, Callable[[cache.Key], Awaitable[datetime.timedelta | None]]] = {
+            "version": Versions(outside).reconcile,
+            "model": self._models.reconcile,
+        }
+
+    async def __call__(self, key: cache.Key) -> datetime.timedelta | None:
+        """Handle one key; when to look at it again.
+
+        Raises:
+            edge.Unavailable: the world did not answer; try again with backoff.
+        """
+        with metrics.timed(key.sort):
+            try:
+                return await self._sorts[key.sort](key)
+            except cluster.Conflict:
+                # The answer that made our knowledge old is on its way through the watch; decide again with it.
+                return datetime.timedelta(milliseconds=200)
+
+    def begin(self, unsettled_since: datetime.datetime | None) -> None:
+        """A term of leadership begins; `unsettled_since` is until when the cluster's own state is known to be whole."""
+        self._models.unsettled_since = unsettled_since
+
+    def resync(self) -> None:
+        """Forget what was applied: everything is compared with the cluster once more."""
+        self._models.resync()

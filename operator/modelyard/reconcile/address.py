@@ -1,0 +1,64 @@
+"""Where a Model's artifacts are, with the credentials of its Secret as they are now."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Final
+
+from modelyard import api, edge
+from modelyard.api.reason import Reason
+from modelyard.edge import cluster
+from modelyard.plan import inspection
+
+SECRET_AGE: Final = 30.0
+"""Seconds for which a Secret or CA bundle is used without asking again."""
+
+
+class Addresses:
+    """The stores of Models; Secrets and CA bundles are read when needed, and never watched."""
+
+    def __init__(self, reach: cluster.Cluster) -> None:
+        self._reach = reach
+        self._known: dict[tuple[str, str, str], tuple[float, dict[str, str]]] = {}
+
+    async def of(self, model: api.Model) -> inspection.Address:
+        """Where the artifacts of a Model are, and what opens it.
+
+        Raises:
+            edge.Unavailable: a Secret or ConfigMap is missing or lacks a key (the message names it), or the API server does not answer.
+        """
+        storage, namespace = model.spec.storage, model.metadata.namespace
+        credentials = None
+        if storage.credentials:
+            data = await self._data(cluster.SECRET, namespace, storage.credentials.secret_name)
+            try:
+                pair = data["AWS_ACCESS_KEY_ID"], data["AWS_SECRET_ACCESS_KEY"]
+            except KeyError as missing:
+                message = f"the Secret {storage.credentials.secret_name} has no key {missing.args[0]}"
+                raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message) from None
+            credentials = inspection.Credentials(*pair, data.get("AWS_SESSION_TOKEN"))
+        pem = None
+        if storage.ca_bundle:
+            bundle = await self._data(cluster.CONFIG_MAP, namespace, storage.ca_bundle.config_map_name)
+            pem = bundle.get("ca.crt")
+            if pem is None:
+                message = f"the ConfigMap {storage.ca_bundle.config_map_name} has no key ca.crt"
+                raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message)
+        return inspection.Address(storage.endpoint, storage.region, credentials, pem)
+
+    async def _data(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, str]:
+        """The data of a Secret (decoded) or ConfigMap, at most SECRET_AGE seconds old."""
+        place = (kind.name, namespace, name)
+        known = self._known.get(place)
+        if known and time.monotonic() - known[0] < SECRET_AGE:
+            return known[1]
+        found = await self._reach.get(kind, namespace, name)
+        if found is None:
+            message = f"the {kind.name} {name} that spec.storage names does not exist in the namespace {namespace}: create it"
+            raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message)
+        data: dict[str, str] = found.get("data") or {}
+        if kind is cluster.SECRET:
+            data = {key: base64.b64decode(value).decode(errors="replace").strip() for key, value in data.items()}
+        self._known[place] = (time.monotonic(), data)
+        return data

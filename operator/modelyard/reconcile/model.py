@@ -1,0 +1,262 @@
+"""Everything else of one Model: its promotions, stages, serving objects and record, in one decision at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Final
+
+from modelyard import edge
+from modelyard.api import model as model_api
+from modelyard.api.reason import Reason
+from modelyard.edge import cache, cluster, ledger
+from modelyard.plan import fact, index, model, proof, recording, restoring
+from modelyard.plan import ledger as ledger_plan
+from modelyard.plan import world as seen
+from modelyard.reconcile.answer import Answers
+from modelyard.reconcile.create import Creations
+from modelyard.reconcile.outside import Outside
+from modelyard.reconcile.serve import Servings
+
+ANCHOR_EVERY: Final = datetime.timedelta(seconds=10)
+RENEWED: Final = datetime.timedelta(seconds=20)
+"""What a leader writes after a renewal that is the last one; more than a Lease lasts."""
+REFUSED_AGAIN: Final = datetime.timedelta(seconds=30)
+
+
+@dataclasses.dataclass(slots=True)
+class _Remembered:
+    """What this process knows of a model beyond the cache; losing it costs API calls, nothing else."""
+
+    answers: dict[seen.Question, seen.Answer] = dataclasses.field(default_factory=dict)
+    anchored: datetime.datetime | None = None
+    """When the chain's end was last written to the Model's status."""
+    looked: bool = False
+    """It was seen together with what the ledger has of it."""
+
+
+class Models:
+    """Reconciles keys of the sort `model`."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._answers = Answers(outside)
+        self._servings = Servings(outside)
+        self._creations = Creations(outside)
+        self._models: dict[cache.Key, _Remembered] = {}
+        self._orphans: dict[cache.Key, frozenset[str]] = {}
+        self.unsettled_since: datetime.datetime | None = None
+        """Until when the cluster's own state is known to be whole: what the ledger has from later, a restored backup does not."""
+
+    async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
+        """Handle one key; when to look at it again."""
+        remembered = self._models.setdefault(key, _Remembered())
+        world, trouble = await self._observed(key, remembered)
+        self._report_orphans(key, world)
+        if world.model is None and not world.promotions and (world.past is None or world.past.deleted or world.past.uid is None):
+            self._models.pop(key, None)
+            self._servings.forget(key)
+            return None
+        world, plan = await self._decided(world)
+        if world.withheld is None:
+            try:
+                plan = await self._recorded(key, world, plan)
+            except edge.Unavailable as unavailable:
+                trouble = unavailable
+                world, plan = await self._decided(_withheld(world, trouble))
+        if world.withheld:
+            plan = _kept(world, plan, self._outside.clock())
+        # A good answer holds until the question changes; a bad one may be mended elsewhere, so it is asked again.
+        asked = model.dry_runs(world)
+        remembered.answers = {question: None for question in asked if world.answers[question] is None}
+        await self._act(key, world, plan)
+        if trouble:
+            raise trouble
+        remembered.looked = True
+        broken = self._servings.refused(key) or len(remembered.answers) < len(asked)
+        return REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
+
+    async def _observed(self, key: cache.Key, remembered: _Remembered) -> tuple[seen.World, edge.Unavailable | None]:
+        """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
+        past, trouble = await self._past_of(key)
+        known = self._outside.cache.world(key.namespace, key.name)
+        world = dataclasses.replace(known, answers=dict(remembered.answers), refused=self._servings.refused(key))
+        if past is None:
+            world = _withheld(world, trouble)
+        else:
+            # What was lost is told from what was deleted by who looks for the first time; until that was acted on, it is the first time.
+            first = not remembered.looked
+            world = dataclasses.replace(_with_past(world, past), first=first, older=first and self._is_older(past.head))
+            if held := restoring.behind(world):
+                world = dataclasses.replace(world, withheld=held)
+        if restoring.lost(world) and await self._terminating(key.namespace):
+            world = dataclasses.replace(world, terminating=True)
+        return await self._guarded(world), trouble
+
+    def _report_orphans(self, key: cache.Key, world: seen.World) -> None:
+        """What serves and belongs to no Model is told of once, and left alone; a Model that was lost is brought back instead."""
+        before = self._orphans.pop(key, frozenset())
+        if (
+            world.model is not None
+            or world.withheld
+            or restoring.lost(world)
+            or not (stages := frozenset({*world.deployments, *world.services}))
+        ):
+            return
+        self._orphans[key] = stages
+        events = []
+        for name in sorted(stages - before):
+            called = f"{world.name}-{name}"
+            for kind in (cluster.DEPLOYMENT, cluster.SERVICE):
+                if known := self._outside.cache.seen(kind, world.namespace, world.name, called):
+                    told = f"{called} serves and belongs to no Model {world.name}: apply that Model again, or delete the Deployment and the Service"
+                    said = fact.Fact(Reason.ORPHANED, told)
+                    events.append(fact.Event(kind.name, world.namespace, called, known.uid or "", said, warning=True))
+                    break
+        self._outside.log(events)
+        self._outside.post(events)
+
+    def resync(self) -> None:
+        """Forget what was applied: everything is compared with the cluster once more."""
+        self._servings.resync()
+
+    async def _decided(self, world: seen.World) -> tuple[seen.World, model.Plan]:
+        """The plan, once all that it asks is answered."""
+        while (plan := model.decide(world, self._outside.clock())).ask:
+            answers = {question: await self._answers.to(world, question) for question in plan.ask}
+            world = dataclasses.replace(world, answers={**world.answers, **answers})
+        return world, plan
+
+    def _is_older(self, head: ledger.Head) -> bool:
+        """Whether the ledger went on after the last renewal that this cluster remembers, under a leader that is not this one."""
+        record = head.record
+        if record is None or self.unsettled_since is None or self._outside.book.term is None or record.term >= self._outside.book.term:
+            return False
+        return record.time > self.unsettled_since + RENEWED
+
+    async def _past_of(self, key: cache.Key) -> tuple[_Past | None, edge.Unavailable | None]:
+        """What the ledger has of a model, or why that is not known."""
+        known = self._outside.cache.model(key.namespace, key.name)
+        anchor = known.status.ledger if known else None
+        chain = self._outside.book.chain(key.namespace, key.name)
+        try:
+            head = await self._outside.book.load(chain, proof.Anchor(anchor.sequence, anchor.head) if anchor and anchor.head else None)
+        except edge.Unavailable as trouble:
+            return None, trouble
+        return _Past(head, self._outside.book.index(chain)), None
+
+    async def _terminating(self, namespace: str) -> bool:
+        """Whether a namespace is being deleted, or gone: what was in it went with it."""
+        found = await self._outside.cluster.get(cluster.NAMESPACE, "", namespace)
+        return found is None or bool(found["metadata"].get("deletionTimestamp"))
+
+    async def _guarded(self, world: seen.World) -> seen.World:
+        """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
+        said = {
+            name: {(word[0], word[1]): word[2:] for word in one.approvals}
+            for name, one in (world.past.promotions if world.past else {}).items()
+        }
+        fresh, doubted = set(), set()
+        for one in world.promotions:
+            if one.status.phase and one.status.phase.is_terminal:
+                continue
+            for word in one.spec.approvals or []:
+                known = said.get(one.metadata.name, {}).get((word.user, word.gate))
+                entry = (one.metadata.uid, word.user, word.gate)
+                if known is None or known[:2] != [str(recording.SAYS[word.decision]), word.subject]:
+                    fresh.add(entry)
+                elif not known[2]:
+                    doubted.add(entry)
+        held = await self._outside.guard.prove() if fresh else self._outside.guard.held
+        return dataclasses.replace(world, unguarded=held, doubted=frozenset(doubted | (fresh if held else set())))
+
+    async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
+        """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
+        told = recording.of(world, plan, self._outside.clock())
+        for blob in told.blobs:
+            await self._outside.prover.keep_blob(blob)
+        chain = self._outside.book.chain(key.namespace, key.name)
+        facts = (*recording.read_kept(_unrecorded(world)), *told.facts)
+        news = facts or told.state != world.state
+        head = await self._outside.book.append(chain, facts, told.state) if news else await self._outside.book.load(chain)
+        return self._anchored(key, world, plan, head)
+
+    def _anchored(self, key: cache.Key, world: seen.World, plan: model.Plan, head: ledger.Head) -> model.Plan:
+        """The chain's end is kept in the Model's status, at most every ten seconds for its own sake."""
+        if world.model is None:
+            return plan
+        was = world.model.status.ledger
+        anchor = model_api.LedgerStatus(sequence=head.sequence, head=head.digest)
+        if was == anchor:
+            return plan
+        remembered, now = self._models[key], self._outside.clock()
+        due = remembered.anchored + ANCHOR_EVERY if remembered.anchored else now
+        if plan.status is None and due > now:
+            return dataclasses.replace(plan, again=min(plan.again or due - now, due - now))
+        remembered.anchored = now
+        status = (plan.status or world.model.status).model_copy(update={"ledger": anchor})
+        return dataclasses.replace(plan, status=status)
+
+    async def _act(self, key: cache.Key, world: seen.World, plan: model.Plan) -> None:
+        """Carry out a plan, in the order that a crash may interrupt anywhere."""
+        self._outside.fence()
+        self._outside.log(plan.events)
+        for version, claims in plan.claims.items():
+            subject = world.versions[version]
+            status = subject.status.model_copy(update={"stages": list(claims) or None})
+            await self._outside.write_status(cluster.MODEL_VERSION, subject, status.dump())
+        by_name = {one.metadata.name: one for one in world.promotions}
+        for name, promotion in plan.promotions.items():
+            await self._outside.write_status(cluster.PROMOTION, by_name[name], promotion.dump())
+        if plan.status and world.model:
+            await self._outside.write_status(cluster.MODEL, world.model, plan.status.dump())
+        await self._servings.bring(key, world, plan)
+        for lost in plan.restore:
+            await self._creations.restore(world, lost)
+        for name, version in plan.create:
+            await self._creations.promotion(world, name, version)
+        self._outside.post(plan.events)
+        await self._servings.tidy(key, world, plan)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Past:
+    """What the ledger has of a model."""
+
+    head: ledger.Head
+    index: index.Index
+
+
+def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World:
+    """The world with the reason why nothing may be decided."""
+    assert trouble is not None
+    waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, ledger.Tampered) else fact.Waits.BY_ITSELF
+    return dataclasses.replace(world, withheld=fact.Held(trouble.reason, trouble.message, waits))
+
+
+def _with_past(world: seen.World, past: _Past) -> seen.World:
+    """The world with what the ledger has."""
+    spans = {
+        (name, version): seen.Served(span.seconds, ledger_plan.read_time(span.since) if span.since else None)
+        for name, versions in past.index.served.items()
+        for version, span in versions.items()
+    }
+    registrants = {name: known.registrant for name, known in past.index.versions.items() if known.registrant}
+    return dataclasses.replace(
+        world, past=past.index, sequence=past.head.sequence, state=past.head.state, served=spans, registrants=registrants
+    )
+
+
+def _unrecorded(world: seen.World) -> list[str] | None:
+    return world.model.status.ledger.unrecorded if world.model and world.model.status.ledger else None
+
+
+def _kept(world: seen.World, plan: model.Plan, now: datetime.datetime) -> model.Plan:
+    """A plan that makes things safer while the ledger does not answer: what it does is kept in the Model's status until it does."""
+    done = [told for told in recording.of(world, plan, now).facts if told.action in recording.SAFER]
+    if not done or world.model is None:
+        return plan
+    was = world.model.status.ledger or model_api.LedgerStatus()
+    status = plan.status or world.model.status
+    ledger_status = was.model_copy(update={"unrecorded": recording.kept(was.unrecorded, done)})
+    return dataclasses.replace(plan, status=status.model_copy(update={"ledger": ledger_status}))

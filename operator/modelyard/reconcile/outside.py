@@ -1,0 +1,82 @@
+"""All that reconciling touches, and the one way to write a status and to tell what happened."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from modelyard import api, settings
+from modelyard.edge import artifact, ledger, metrics
+from modelyard.edge import cache as known
+from modelyard.edge import cluster as api_server
+from modelyard.plan import fact
+
+log = logging.getLogger(__name__)
+
+
+class Recorder(Protocol):
+    """Posts Events; never waits, never fails."""
+
+    def post(self, event: fact.Event) -> None: ...
+
+
+class Guard(Protocol):
+    """Whether the policies are effective, or why nothing that needs an approval may be granted."""
+
+    held: fact.Held | None
+
+    async def prove(self) -> fact.Held | None: ...
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The world outside, as both sorts of key see it."""
+
+    cluster: api_server.Cluster
+    cache: known.Cache
+    prover: artifact.Prover
+    book: ledger.Ledger
+    config: settings.Settings
+    recorder: Recorder
+    guard: Guard
+    enqueue: Callable[[Iterable[known.Key]], None]
+    """Called with every key that a write of ours concerns."""
+    fence: Callable[[], None]
+    """Raises `edge.Unavailable` when another replica may lead; called before every write."""
+    clock: Callable[[], datetime.datetime] = _now
+    """The time now, with a time zone."""
+
+    def log(self, events: Iterable[fact.Event]) -> None:
+        """What is decided is in the log before it is done."""
+        for event in events:
+            place = f"{event.kind}/{event.namespace}/{event.name}"
+            log.info(event.fact.message, extra={"object": place, "reason": str(event.fact.reason)})
+
+    def post(self, events: Iterable[fact.Event]) -> None:
+        """What was done is an Event and a metric."""
+        for event in events:
+            metrics.EVENTS.labels(event.kind, str(event.fact.reason)).inc()
+            self.recorder.post(event)
+
+    async def write_status(self, kind: api_server.Kind, subject: api.Resource, status: Mapping[str, Any]) -> None:
+        """Write a status on the object as it was when this was decided.
+
+        Raises:
+            edge.cluster.Conflict: it has changed since; decide again.
+            edge.Unavailable: the API server does not answer, or another replica may lead.
+        """
+        about = subject.metadata
+        self.fence()
+        answer = await self.cluster.write_status(kind, about.namespace, about.name, about.resource_version, dict(status))
+        self.note(kind, answer)
+
+    def note(self, kind: api_server.Kind, answer: Mapping[str, Any]) -> None:
+        """An answer enters the cache at once, and whoever it concerns is looked at."""
+        self.enqueue(self.cache.put(kind, answer))

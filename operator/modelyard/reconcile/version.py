@@ -1,0 +1,170 @@
+"""One ModelVersion: inspect its bytes, record and write what is true of them, and hold those that a stage needs."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from modelyard import api, edge
+from modelyard.api import modelversion as api_version
+from modelyard.api.reason import Reason
+from modelyard.edge import cache, cluster
+from modelyard.plan import fact, hold, index, inspection, modelversion, recording, registration, specs
+from modelyard.reconcile.address import Addresses
+from modelyard.reconcile.outside import Outside
+
+SLOW: Final = 2.0
+"""Seconds after which a version that is being read shows Verifying."""
+
+
+class Versions:
+    """Reconciles keys of the sort `version`."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._addresses = Addresses(outside.cluster)
+        asked = outside.config.verification
+        self._limits = modelversion.Limits(asked.patience, asked.recheck, asked.rehash, tuple(outside.config.endpoints))
+        self._memory: dict[cache.Key, tuple[str, modelversion.Memory]] = {}
+        """With the uid that it is about: an object created anew is looked at anew."""
+        self._holds: dict[cache.Key, hold.Memory] = {}
+
+    async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
+        """Handle one key; when to look at it again."""
+        version = self._outside.cache.version(key.namespace, key.name)
+        if version is None or version.metadata.deletion_timestamp:
+            self._memory.pop(key, None)
+            self._holds.pop(key, None)
+            return None
+        uid, memory = self._memory.get(key, ("", modelversion.Memory()))
+        world = modelversion.World(
+            version=version,
+            model=self._outside.cache.model(key.namespace, version.spec.model),
+            limits=self._limits,
+            memory=memory if uid == version.metadata.uid else modelversion.Memory(),
+            past=await self._past(version),
+        )
+        plan = modelversion.decide(world, self._outside.clock())
+        trouble: fact.Fact | None = None
+        if plan.ask:
+            world = await self._inspected(world, plan)
+            trouble = world.proof if isinstance(world.proof, fact.Fact) else None
+            plan = modelversion.decide(world, self._outside.clock())
+        await self._tell_version(world, plan)
+        # What could not be told was not looked at: else it would be told at the next recheck only.
+        self._memory[key] = version.metadata.uid, plan.memory
+        if trouble:
+            raise edge.Unavailable(trouble.reason, trouble.message)
+        return await self._hold(key, world, plan.again)
+
+    async def _hold(self, key: cache.Key, world: modelversion.World, again: datetime.timedelta | None) -> datetime.timedelta | None:
+        """The next step of a legal hold, if there is one; when to look again."""
+        version, now = self._outside.cache.version(key.namespace, key.name), self._outside.clock()
+        if version is None or world.model is None:
+            return again
+        memory = self._holds.get(key, hold.Memory())
+        memory = memory if memory.uid == version.metadata.uid else hold.Memory(version.metadata.uid)
+        step = hold.step(version, memory, self._limits.recheck, now)
+        if step is None:
+            return again
+        siblings = [
+            one for one in self._outside.cache.world(key.namespace, world.model.metadata.name).versions.values() if one.key != version.key
+        ]
+        objects = hold.objects(version, step)
+        self._outside.fence()
+        try:
+            address = await self._addresses.of(world.model)
+            why = await self._outside.prover.hold(hold.Request(address, step, objects, hold.others(version, siblings)))
+        except edge.Unavailable as trouble:
+            why = fact.Fact(Reason.HOLD_REFUSED, trouble.message)
+        held = objects.manifest if step == hold.Step.SET and why is None else memory.held
+        self._holds[key] = dataclasses.replace(memory, held=held, tried=now if why else None)
+        status, events = hold.done(version, step, why), hold.events(version, why)
+        self._outside.log(events)
+        if status != version.status:
+            await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump())
+        self._outside.post(events)
+        return min(again, self._limits.recheck) if again else self._limits.recheck if why else None
+
+    async def _inspected(self, world: modelversion.World, plan: modelversion.Plan) -> modelversion.World:
+        """The world with the answer in it; after a while the version shows Verifying."""
+        looking = asyncio.ensure_future(self._look(world, full=plan.full))
+        try:
+            await asyncio.wait({looking}, timeout=SLOW)
+            if not looking.done() and await self._tell_version(world, plan):
+                current = self._outside.cache.version(*world.version.key)
+                world = dataclasses.replace(world, version=current or world.version)
+            proof, evidence = await looking
+        finally:
+            looking.cancel()
+        return dataclasses.replace(world, proof=proof, evidence=evidence)
+
+    async def _look(
+        self, world: modelversion.World, *, full: bool
+    ) -> tuple[inspection.Result | fact.Fact, dict[str, inspection.EvidenceResult | fact.Fact] | None]:
+        assert world.model is not None
+        try:
+            address = await self._addresses.of(world.model)
+            world = dataclasses.replace(world, address=address)
+            proof = await self._outside.prover.inspect(modelversion.request(world, full=full))
+        except edge.Unavailable as trouble:
+            return fact.Fact(trouble.reason, trouble.message), None
+        requests = modelversion.evidence_requests(world)
+        return proof, {name: await self._evidence(request) for name, request in requests.items()}
+
+    async def _evidence(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult | fact.Fact:
+        try:
+            return await self._outside.prover.prove_object(request)
+        except edge.Unavailable as trouble:
+            return fact.Fact(trouble.reason, trouble.message)
+
+    async def _past(self, version: api.ModelVersion) -> index.Version | None:
+        """What the ledger has of this version's name; not asked once the version was verified under it, as that says no more."""
+        was = version.status
+        if was.recorded and was.artifact and was.phase != api_version.VersionPhase.REUSED:
+            return None
+        chain = self._outside.book.chain(version.metadata.namespace, version.spec.model)
+        await self._outside.book.load(chain)
+        return self._outside.book.index(chain).versions.get(version.spec.version)
+
+    async def _tell_version(self, world: modelversion.World, plan: modelversion.Plan) -> bool:
+        """Record what the status would say, then write it; whether it was news."""
+        version, status = world.version, plan.status
+        if status == version.status:
+            return False
+        self._outside.fence()
+        try:
+            await self._record_version(world, status)
+            status = status.model_copy(update={"unrecorded": None})
+        except edge.Unavailable as trouble:
+            safer = [told for told in registration.facts(version, status, {}, "") if told.action in registration.SAFER]
+            if not safer:
+                said = modelversion.withheld(world, fact.Fact(trouble.reason, trouble.message), self._outside.clock())
+                if said != version.status:
+                    await self._outside.write_status(cluster.MODEL_VERSION, version, said.dump())
+                raise
+            status = status.model_copy(
+                update={"recorded": version.status.recorded, "unrecorded": recording.kept(version.status.unrecorded, safer)}
+            )
+        self._outside.log(plan.events)
+        await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump())
+        self._outside.post(plan.events)
+        return True
+
+    async def _record_version(self, world: modelversion.World, status: api_version.ModelVersionStatus) -> None:
+        version, recorded = world.version, world.version.status.recorded
+        before: Mapping[str, Any] | None = None
+        newer = specs.is_new(version)
+        if recorded and newer:
+            before = json.loads(await self._outside.prover.blob(recorded.spec))
+        facts = registration.facts(version, status, before, modelversion.spec_digest(version), stamped=self._outside.guard.held is None)
+        facts = (*recording.read_kept(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
+        if not facts:
+            return
+        if newer:
+            await self._outside.prover.keep_blob(specs.snapshot(version))
+        await self._outside.book.append(self._outside.book.chain(version.metadata.namespace, version.spec.model), facts)
