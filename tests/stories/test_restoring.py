@@ -6,6 +6,8 @@ import copy
 import datetime
 from typing import Any
 
+import pytest
+
 from tests.stories import pretend, test_properties, test_stories
 
 
@@ -69,7 +71,8 @@ async def test_an_older_model_is_held_as_behind_and_nothing_is_granted_or_record
     assert "Deleted Promotion later" in facts(teller)
 
 
-async def test_stages_that_are_older_than_the_ledger_are_taken_from_it() -> None:
+@pytest.mark.parametrize("interrupted", [False, True], ids=["at once", "though the first try could not be carried out"])
+async def test_stages_that_are_older_than_the_ledger_are_taken_from_it(*, interrupted: bool) -> None:
     teller = test_stories.Teller(restart=False)
     await teller.tell(copy.deepcopy(test_properties.STEPS[:3]))
     older, saved = backup(teller), teller.world.now
@@ -82,7 +85,10 @@ async def test_stages_that_are_older_than_the_ledger_are_taken_from_it() -> None
     teller._start()
     teller.book.term = 2
     teller.operator.begin(saved + datetime.timedelta(seconds=1))
+    teller.fenced = interrupted
     await teller.settle()
+    teller.fenced = False
+    await teller.tell([{"after": "1m"}])
 
     [again] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
     assert stands["current"] == again["current"] == "1"

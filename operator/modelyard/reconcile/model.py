@@ -31,8 +31,10 @@ class _Remembered:
     answers: dict[seen.Question, seen.Answer] = dataclasses.field(default_factory=dict)
     anchored: datetime.datetime | None = None
     """When the chain's end was last written to the Model's status."""
+    older: bool | None = None
+    """Whether the cluster had it older than the ledger when they were first seen together."""
     looked: bool = False
-    """It was seen together with what the ledger has of it."""
+    """What was found then was acted on."""
 
 
 class Models:
@@ -84,9 +86,11 @@ class Models:
         if past is None:
             world = _withheld(world, trouble)
         else:
-            # What was lost is told from what was deleted by who looks for the first time; until that was acted on, it is the first time.
+            if remembered.older is None:  # our own next record would hide it
+                remembered.older = self._is_older(past.head)
+            # Until that was acted on, it is the first look: a write that failed must not make old look new.
             first = not remembered.looked
-            world = dataclasses.replace(_with_past(world, past), first=first, older=first and self._is_older(past.head))
+            world = dataclasses.replace(_with_past(world, past), first=first, older=first and remembered.older)
             if held := restoring.behind(world):
                 world = dataclasses.replace(world, withheld=held)
         if restoring.lost(world) and await self._terminating(key.namespace):
