@@ -1,7 +1,8 @@
 """Where a dossier's fields answer what frameworks ask for, and where a registry cannot: a map, not an opinion about compliance. Pure.
 
 The wording is ours. Sources: Regulation (EU) 2024/1689, Annex IV; SR 26-2 of 17 April 2026 (Federal Reserve, OCC Bulletin 2026-13, FDIC), which
-replaced SR 11-7 and leaves generative and agentic AI out of its scope; NIST AI 100-1 (AI RMF 1.0); OWASP AISVS 1.0, chapter C3.
+replaced SR 11-7, leaves generative and agentic AI out of its scope, and numbers no requirements: its themes are the references; NIST AI 100-1
+(AI RMF 1.0), its subcategories; OWASP AISVS 1.0 as locked at its release, chapter C3.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ _SR: Final = Framework(
             "which models there are, what for, where they are used",
             ("identity.name", "identity.owner", "purpose.intendedUse", "deployment.spells"),
         ),
-        Item("Materiality", "how much depends on the model", ("identity.riskTier",), "exposure"),
+        Item("Materiality", "the model's purpose, and how much depends on it", ("identity.riskTier", "purpose.intendedUse"), "exposure"),
         Item(
             "Development and use",
             "purpose, theory, data and testing, limits of use",
