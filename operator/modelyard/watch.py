@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import aiohttp
 import kopf
-from aiohttp import web
 
 from modelyard import edge, leading, loop, reconcile, settings
-from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, probe, store
+from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, pages, probe, store
 from modelyard.plan import inspection, term
 
 log = logging.getLogger(__name__)
@@ -88,7 +86,7 @@ class Operator:
         stop = asyncio.Event()
         _heed_signals(stop)
         metrics.REGISTRY.register(metrics.Phases(self._phases, lambda: {sort: len(queue) for sort, queue in self._queues.items()}))
-        async with self._probes():
+        async with pages.served(self._config.listen, self._alive, self._ready):
             await self._relist(version="0")
             self._synced = True
             log.info("knows what there is: %d keys", len(self._cache.keys()))
@@ -247,43 +245,24 @@ class Operator:
 
     # --- what we tell
 
-    @contextlib.asynccontextmanager
-    async def _probes(self) -> AsyncIterator[None]:
-        app = web.Application()
-        app.router.add_get("/healthz", self._health)
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_get("/metrics", _metrics)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, port=self._config.listen).start()
-            yield
-        finally:
-            await runner.cleanup()
-
-    async def _health(self, _: web.Request) -> web.Response:
+    def _alive(self) -> pages.Said:
         silent = time.monotonic() - self._news
-        allowed = SILENCE + self._config.resync.total_seconds()
-        return web.Response(text=f"last news {silent:.0f} s ago\n", status=200 if silent < allowed else 503)
+        return pages.Said(f"last news {silent:.0f} s ago", silent < SILENCE + self._config.resync.total_seconds())
 
-    async def _ready(self, _: web.Request) -> web.Response:
+    def _ready(self) -> pages.Said:
         if not self._synced:
-            return web.Response(text="listing\n", status=503)
+            return pages.Said("listing", well=False)
         if self._elector.leads():
-            return web.Response(text="leads\n")
+            return pages.Said("leads", well=True)
         if self._elector.trouble:
-            return web.Response(text=f"stands by: {self._elector.trouble}\n", status=503)
-        return web.Response(text=f"stands by: {self._elector.holder or 'nobody yet'} leads\n")
+            return pages.Said(f"stands by: {self._elector.trouble}", well=False)
+        return pages.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)
 
 
 def _heed_signals(stop: asyncio.Event) -> None:
     running = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(sign, stop.set)
-
-
-async def _metrics(_: web.Request) -> web.Response:
-    return web.Response(body=metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 def _now() -> datetime.datetime:

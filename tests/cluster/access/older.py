@@ -1,9 +1,13 @@
-"""An API server as it was before it could stamp: this release's, told to be an older one, with its own etcd and nothing else."""
+"""An API server as it was before it could stamp, with its own etcd and nothing else: this release's, told to be an older one.
+
+MODELYARD_OLDER_APISERVER: the path of a kube-apiserver to take instead, to try one that really is older (1.30 and later).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -28,7 +32,8 @@ TOKENS = {"admin": "admin", "bob": "bob", "operator": people.OPERATOR}
 @contextlib.contextmanager
 def running(folder: pathlib.Path) -> Iterator[str]:
     """Its address; it keeps everything in a folder."""
-    programs = binaries.find(["etcd", "kube-apiserver"])
+    given = os.environ.get("MODELYARD_OLDER_APISERVER")
+    programs = binaries.find(["etcd"] if given else ["etcd", "kube-apiserver"])
     client, peer, port = _ports(3)
     (folder / "tokens.csv").write_text("".join(f'{token},{name},{name},"{_group(token)}"\n' for token, name in TOKENS.items()))
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -41,12 +46,13 @@ def running(folder: pathlib.Path) -> Iterator[str]:
     ]  # fmt: skip
     server = [
         f"--etcd-servers={urls[0]}", f"--secure-port={port}", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-        f"--cert-dir={folder}/certificates", f"--token-auth-file={folder}/tokens.csv", "--authorization-mode=RBAC", f"--emulated-version={VERSION}",
+        f"--cert-dir={folder}/certificates", f"--token-auth-file={folder}/tokens.csv", "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.97.0.0/24", "--service-account-issuer=https://older", f"--service-account-key-file={folder}/key",
         f"--service-account-signing-key-file={folder}/key", "--endpoint-reconciler-type=none",
+        *([] if given else [f"--emulated-version={VERSION}"]),
     ]  # fmt: skip
     with (folder / "log").open("w") as log, contextlib.ExitStack() as stack:
-        for command in ([programs["etcd"], *etcd], [programs["kube-apiserver"], *server]):
+        for command in ([programs["etcd"], *etcd], [given or programs["kube-apiserver"], *server]):
             started = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=process.quiet())
             stack.callback(started.wait, 20)
             stack.callback(started.terminate)
