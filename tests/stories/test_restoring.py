@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.edge import cache
 from tests.stories import pretend, test_properties, test_stories
 
 
@@ -98,3 +99,35 @@ async def test_stages_that_are_older_than_the_ledger_are_taken_from_it(*, interr
 
 def asked(version: str, stage: str) -> dict[str, Any]:
     return test_properties.promotion(version, stage)
+
+
+async def lose(teller: test_stories.Teller) -> None:
+    """The registry's objects are gone, what serves is not, and a new operator leads, which finds the model in the ledger."""
+    teller.world.objects = {place: obj for place, obj in teller.world.objects.items() if place[0] not in KINDS}
+    teller.ready.clear()
+    teller.due.clear()
+    teller._start()
+    teller.book.term = 2
+    teller.enqueue([cache.Key("model", "risk", "fraud")])
+    await teller.settle()
+    await teller.tell([{"after": "1m"}])
+
+
+KINDS = {"Model", "ModelVersion", "Promotion"}
+
+
+async def test_who_registered_a_version_cannot_approve_it_after_the_operator_brought_it_back() -> None:
+    teller = test_stories.Teller(restart=False)
+    steps = copy.deepcopy(test_properties.STEPS[:3])
+    steps[1]["apply"]["metadata"]["annotations"] = {"modelyard.dev/changes": "1 dan"}
+    await teller.tell([*steps, {"after": "5m"}])
+
+    await lose(teller)
+    await teller.tell([{"apply": {**asked("1", "guarded"), "metadata": {"name": "new"}}}])
+    await teller.tell([{"approve": {"promotion": "new", "user": "dan", "gate": "risk"}}])
+    refused = teller.world.objects["Promotion", "risk", "new"]["status"]
+    await teller.tell([{"approve": {"promotion": "new", "user": "eve", "gate": "risk"}}])
+
+    assert refused["phase"] == "AwaitingApproval"
+    assert "what dan says does not count: they registered the version" in refused["conditions"][0]["message"]
+    assert teller.world.objects["Promotion", "risk", "new"]["status"]["phase"] == "Succeeded"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from modelyard.plan import canonical, ledger
 from modelyard.plan.ledger import Action
 
-FORMAT: Final = "modelyard.dev/index/v1"
+FORMAT: Final = "modelyard.dev/index/v2"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 RECENT: Final = 512
 """Ids of facts that are remembered: far more than can be under way when an operator dies."""
@@ -27,6 +27,9 @@ class Version:
     registered: int
     """Number of the record that says so."""
     registrant: str = ""
+    """Who registered what the name means."""
+    again: list[str] = dataclasses.field(default_factory=list)
+    """Who registered the same under this name once more: an operator that brings back what was lost is one of them."""
     spec: str = ""
     """Snapshot of the whole spec as it was last."""
     spec_digest: str = ""
@@ -175,7 +178,8 @@ def _registered(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
         if was.spec_digest != _text(one, "specDigest"):
             was.other = one.subject.uid
             return
-        was.uid, was.registrant, was.spec = one.subject.uid, one.actor.name, one.digest or was.spec
+        was.uid, was.spec = one.subject.uid, one.digest or was.spec
+        was.again = sorted({*was.again, one.actor.name} - {was.registrant, ""})
         was.deleted, was.other, was.lifecycle = False, "", "Active"  # another lifecycle is a fact of its own
         return
     index.versions[name] = Version(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard import api
@@ -120,6 +120,8 @@ class World:
     """By stage and version."""
     registrants: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """By version: who registered it, as far as that is known."""
+    registered_again: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    """By version: who registered the same under its name later."""
     withheld: fact.Held | None = None
     """Why nothing may be decided now but what makes things safer: the ledger does not answer, was tampered with, or is ahead of the cluster."""
     unguarded: fact.Held | None = None

@@ -246,8 +246,15 @@ def _with_past(world: seen.World, past: _Past) -> seen.World:
         for version, span in versions.items()
     }
     registrants = {name: known.registrant for name, known in past.index.versions.items() if known.registrant}
+    again = {name: known.again for name, known in past.index.versions.items() if known.again}
     return dataclasses.replace(
-        world, past=past.index, sequence=past.head.sequence, state=past.head.state, served=spans, registrants=registrants
+        world,
+        past=past.index,
+        sequence=past.head.sequence,
+        state=past.head.state,
+        served=spans,
+        registrants=registrants,
+        registered_again=again,
     )
 
 

@@ -114,6 +114,11 @@ def test_service_accounts_count_where_the_gate_says_so_but_never_those_who_asked
     assert counted(said("alice"), gates=gates) == {}
 
 
+def test_whoever_registered_the_same_version_again_does_not_count_either() -> None:
+    assert counted(said("dan"), registered_again={"1": ["dan"]}) == {}
+    assert counted(said("ci"), registered_again={"1": ["dan"]}) == {}
+
+
 def test_what_appeared_while_the_policies_were_not_effective_does_not_count() -> None:
     doubted = {"doubted": frozenset({("p", "bob", "risk")})}
 
