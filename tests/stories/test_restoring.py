@@ -131,3 +131,39 @@ async def test_who_registered_a_version_cannot_approve_it_after_the_operator_bro
     assert refused["phase"] == "AwaitingApproval"
     assert "what dan says does not count: they registered the version" in refused["conditions"][0]["message"]
     assert teller.world.objects["Promotion", "risk", "new"]["status"]["phase"] == "Succeeded"
+
+
+async def rolled_back() -> test_stories.Teller:
+    """Version 2 served in production, and 1 does again since."""
+    teller = await served()
+    await teller.tell([{"apply": test_properties.version("2")}, {"upload": {"s3://models/fraud/2/": "2"}}, {"after": "5m"}])
+    for name, wish in (("two", asked("2", "production")), ("back", asked("1", "production"))):
+        wish["metadata"], wish["spec"]["rollback"] = {"name": name}, name == "back"
+        await teller.tell([{"apply": wish}, {"available": "fraud-production"}, {"after": "1m"}])
+    return teller
+
+
+async def test_a_rollback_goes_back_to_what_only_the_ledger_knows_to_have_succeeded() -> None:
+    teller = await rolled_back()
+
+    await lose(teller)
+    wish = {**asked("2", "production"), "metadata": {"name": "forth"}}
+    wish["spec"]["rollback"] = True
+    await teller.tell([{"apply": wish}, {"available": "fraud-production"}, {"after": "1m"}])
+
+    assert teller.world.objects["Promotion", "risk", "forth"]["status"]["phase"] == "Succeeded"
+
+
+async def test_auto_promote_still_rests_after_a_rollback_that_only_the_ledger_knows() -> None:
+    teller = await rolled_back()
+    stages = copy.deepcopy(test_properties.STAGES)
+    stages[0]["autoPromote"], stages[1]["autoPromote"] = False, True
+    await teller.tell([{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": stages}}}])
+    [before] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
+
+    await lose(teller)
+    promotions = [name for kind, _, name in teller.world.objects if kind == "Promotion"]
+    [after] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
+
+    assert after["hold"]["promotion"] == before["hold"]["promotion"] == "back"
+    assert promotions == []

@@ -59,6 +59,8 @@ class Promotion:
     granted: int | None = None
     phase: str | None = None
     """How it ended; None while it has not."""
+    succeeded: bool = False
+    """It did once, whatever superseded it since."""
     reason: str = ""
     message: str = ""
     ended: str | None = None
@@ -274,7 +276,7 @@ def _ended(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     phase, stage, version = (_text(one, name) for name in ("phase", "stage", "version"))
     if known := index.promotions.get(one.subject.name):
         known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
-        known.ended = ledger.write_time(record.time)
+        known.ended, known.succeeded = ledger.write_time(record.time), known.succeeded or phase == "Succeeded"
         known.facts.append(record.sequence)
     if phase == "Succeeded":
         here = index.succeeded.get(stage, [])

@@ -137,7 +137,7 @@ def version_is_ready(case: Case, now: datetime.datetime) -> Found:
 
 def has_succeeded_here_before(case: Case, now: datetime.datetime) -> Found:
     del now
-    if any(done.spec.version == case.version for done in success.of(case.world, case.stage)):
+    if case.version in success.ever(case.world, case.stage):
         return "the version has Succeeded here before"
     message = f"{case.version} never Succeeded in {case.stage}: a rollback goes back to a version that has; promote it instead"
     return person(Reason.WAITING_FOR_STAGE, message)

@@ -73,7 +73,22 @@ def stages(world: seen.World) -> Iterator[model_api.StageStatus]:
             previous=state.previous,
             since=state.since,
             serving=_serving(world, state),
+            hold=_hold(world, state.name),
         )
+
+
+def _hold(world: seen.World, name: str) -> model_api.Hold | None:
+    """AutoPromote rests while the last that was granted the stage is a rollback that Succeeded."""
+    granted = [
+        (one.granted, called) for called, one in (world.past.promotions if world.past else {}).items() if one.granted and one.stage == name
+    ]
+    if world.past is None or not granted:
+        return None
+    _, called = max(granted)
+    last = world.past.promotions[called]
+    if not (last.rollback and last.succeeded and last.ended):
+        return None
+    return model_api.Hold(since=ledger.read_time(last.ended).replace(microsecond=0), promotion=called)
 
 
 def _serving(world: seen.World, state: ledger.StageState) -> model_api.ServingStatus | None:

@@ -21,6 +21,12 @@ def of(seen: world.World, stage: str) -> list[api.Promotion]:
     return sorted(done, key=_when)
 
 
+def ever(seen: world.World, stage: str) -> set[str]:
+    """The versions that Succeeded in a stage at any time, undone since or not; the ledger knows of Promotions that are gone."""
+    recorded = seen.past.promotions.values() if seen.past else ()
+    return {one.spec.version for one in of(seen, stage)} | {one.version for one in recorded if one.stage == stage and one.succeeded}
+
+
 def standing(seen: world.World, stage: str) -> Mapping[str, datetime.datetime]:
     """By version: since when it has Succeeded in a stage without being undone.
 

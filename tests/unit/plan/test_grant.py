@@ -10,7 +10,7 @@ import pytest
 from modelyard import api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, model, world
+from modelyard.plan import approvals, fact, index, model, world
 from tests.unit.plan.objects import NOW, evidence, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 
@@ -232,3 +232,11 @@ def test_the_status_says_what_is_asked_and_who_has_agreed() -> None:
         {"gate": "robots", "required": 1, "allowServiceAccounts": True},
     ]
     assert told(asking(FREE)).status.approvals is None
+
+
+def test_auto_promote_asks_for_nothing_that_ended_in_the_stage_before_though_its_promotion_is_gone() -> None:
+    ran = index.Promotion("u", "1", "production", phase="RolledBack")
+    stage = {"gates": {}, "autoPromote": True}
+
+    assert model.decide(seen(of=a_model(**stage)), NOW).create == (("production", "1"),)
+    assert model.decide(seen(of=a_model(**stage), past=index.Index(promotions={"mine": ran})), NOW).create == ()
