@@ -194,12 +194,25 @@ def _change_template(world: seen.World, turn: Turn, now: datetime.datetime) -> T
         return dataclasses.replace(turn, trouble=fact.Fact(Reason.DEADLINE_EXCEEDED, message)) if source == stands.refused else turn
     if _template_invalid(world, was.name) or world.withheld:
         return turn
+    if why := _cannot_be_loaded(world, was.name, was.current):
+        return dataclasses.replace(turn, trouble=why)
     begun = rollout.begin(world, was, was.current, now)
     if isinstance(begun, seen.Question):
         return dataclasses.replace(turn, ask=(begun,))
     if isinstance(begun, fact.Fact):
         return dataclasses.replace(turn, again=rollout.RETRY, trouble=begun)
     return dataclasses.replace(turn, status=was.model_copy(update={"rollout": begun}), again=rollout.RETRY)
+
+
+def _cannot_be_loaded(world: seen.World, name: str, version: str) -> fact.Fact | None:
+    """Why new pods of the stage's version could not start: those that serve now hold verified bytes, and are not given up for them."""
+    wanted, waits = world.versions.get(version), f"the changed template of {name} waits"
+    if wanted is None or wanted.status.artifact is None:
+        return fact.Fact(Reason.VERSION_MISSING, f"{waits}: the ModelVersion {world.name}-{version} does not exist, or was not verified yet")
+    if wanted.status.phase == api.VersionPhase.QUARANTINED:
+        why = "its bytes changed, and new pods could not load it; put the right bytes back, or promote another version"
+        return fact.Fact(Reason.QUARANTINED, f"{waits}: {world.name}-{version} is Quarantined: {why}")
+    return None
 
 
 def _go_on_with_template(world: seen.World, was: model_api.StageStatus, changed: model_api.StageRollout, now: datetime.datetime) -> Turn:

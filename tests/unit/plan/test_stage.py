@@ -1,0 +1,51 @@
+"""What a stage does of its own: a template that changed, and who holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelyard import api
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, model, world
+from tests.unit.plan.objects import NOW, seen, version
+from tests.unit.plan.objects import model as a_model
+
+SERVES = {"port": 1, "template": {"spec": {"containers": [{"name": "s"}]}}}
+STANDS = {"name": "production", "current": "1", "serving": {"deployment": "fraud-production", "template": "sha256:0", "source": "sha256:1"}}
+
+
+def changed(**more: Any) -> world.World:
+    """What the stage declares is not what it was rendered from; the API server would take it."""
+    of = a_model(serving={**SERVES, **more.pop("serving", {})}, status={"stages": [STANDS]})
+    return seen(of=of, answers={question: None for question in model.dry_runs(seen(of=of))}, **more)
+
+
+def test_a_changed_template_is_rendered_for_the_version_that_the_stage_stands_for() -> None:
+    [question] = model.decide(changed(), NOW).ask
+
+    assert isinstance(question, world.Render)
+    assert (question.stage, question.version) == ("production", "1")
+
+
+NOT_LOADED: dict[str, tuple[tuple[api.ModelVersion, ...], Reason]] = {
+    "its bytes changed": ((version(phase="Quarantined", verified="False"),), Reason.QUARANTINED),
+    "its object is gone": ((), Reason.VERSION_MISSING),
+    "its object is back, and not verified yet": ((version().model_copy(update={"status": version("2").status.model_copy(update={"artifact": None})}),), Reason.VERSION_MISSING),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", NOT_LOADED)
+@pytest.mark.parametrize("strategy", ["RollingUpdate", "Recreate"])
+def test_no_pod_is_given_up_for_one_that_could_not_load_the_version(sentence: str, strategy: str) -> None:
+    versions, reason = NOT_LOADED[sentence]
+
+    plan = model.decide(changed(versions=versions, serving={"strategy": strategy}), NOW)
+
+    assert plan.ask == ()
+    assert [wish.template for wish in plan.serve] == ["sha256:0"]
+    assert plan.status is not None
+    stalled = fact.find(plan.status.conditions, "Stalled")
+    assert stalled is not None
+    assert stalled.reason == reason
