@@ -20,7 +20,8 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 _UNITS: Final = {"h": "hours", "m": "minutes", "s": "seconds", "ms": "milliseconds"}
 # At most six digits a part: what the API server lets in can never overflow a timedelta.
 _DURATION: Final = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|h|m|s))+$"
-_TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
+_YEAR: Final = r"(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+_TIME: Final = rf"^{_YEAR}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(\.[0-9]{{1,9}})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 _IDENTIFIER: Final = r"(0|[1-9][0-9]*|[0-9]*[a-z]([0-9a-z-]*[0-9a-z])?|[0-9]+-([0-9a-z-]*[0-9a-z])?)"
 _NUMBER: Final = r"(0|[1-9][0-9]*)"
 _SEGMENT: Final = r"[^/\\\x00-\x1f\x7f]+"
@@ -65,6 +66,15 @@ def _write_time(value: datetime.datetime) -> str:
     return value.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def _in_utc(value: datetime.datetime) -> datetime.datetime:
+    """The same moment in UTC; one beyond the years 1 to 9999 there, which the API server lets in, is the last or first that is not."""
+    try:
+        return value.astimezone(datetime.UTC)
+    except OverflowError:
+        first, last = datetime.datetime.min.replace(tzinfo=datetime.UTC), datetime.datetime.max.replace(tzinfo=datetime.UTC)
+        return first if value.year == 1 else last
+
+
 Duration = Annotated[
     datetime.timedelta,
     pydantic.BeforeValidator(_read_duration),
@@ -74,6 +84,7 @@ Duration = Annotated[
 ]
 Timestamp = Annotated[
     pydantic.AwareDatetime,
+    pydantic.AfterValidator(_in_utc),
     pydantic.PlainSerializer(_write_time, return_type=str),
     Says(format="date-time", pattern=_TIME, maxLength=35),
 ]

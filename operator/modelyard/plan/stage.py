@@ -208,7 +208,9 @@ def _cannot_be_loaded(world: seen.World, name: str, version: str) -> fact.Fact |
     """Why new pods of the stage's version could not start: those that serve now hold verified bytes, and are not given up for them."""
     wanted, waits = world.versions.get(version), f"the changed template of {name} waits"
     if wanted is None or wanted.status.artifact is None:
-        return fact.Fact(Reason.VERSION_MISSING, f"{waits}: the ModelVersion {world.name}-{version} does not exist, or was not verified yet")
+        return fact.Fact(
+            Reason.VERSION_MISSING, f"{waits}: the ModelVersion {world.name}-{version} does not exist, or was not verified yet"
+        )
     if wanted.status.phase == api.VersionPhase.QUARANTINED:
         why = "its bytes changed, and new pods could not load it; put the right bytes back, or promote another version"
         return fact.Fact(Reason.QUARANTINED, f"{waits}: {world.name}-{version} is Quarantined: {why}")

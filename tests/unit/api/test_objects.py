@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import pathlib
+import re
 from typing import Any, Final
 
 import pydantic
@@ -68,6 +69,26 @@ def test_a_time_is_written_in_utc() -> None:
     timed = Timed.model_validate({"at": "2026-10-03T16:00:02+02:00"})
 
     assert timed.dump() == {"at": "2026-10-03T14:00:02Z"}
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z"), ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z")],
+)
+def test_a_time_that_is_none_in_utc_is_the_nearest_that_is(text: str, written: str) -> None:
+    """The API server takes it, and an operator that cannot write it down again decides nothing of its model any more."""
+    assert Timed.model_validate({"at": text}).dump() == {"at": written}
+
+
+@pytest.mark.parametrize("text", ["0000-01-01T00:00:00Z", "2026-10-03T14:00:00+24:00", "2026-10-03T14:00:00+01:60"])
+def test_a_time_that_the_operator_cannot_read_is_refused_by_the_crd(text: str) -> None:
+    """Go reads more times than Python does."""
+    pattern = Timed.model_json_schema()["properties"]["at"]["anyOf"][0]["pattern"]
+
+    assert re.search(pattern, "2026-10-03T14:00:00+02:00")
+    assert not re.search(pattern, text)
+    with pytest.raises(pydantic.ValidationError):
+        Timed.model_validate({"at": text})
 
 
 def test_a_time_needs_a_zone() -> None:
