@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from modelyard.api import words
 
 
 class Reason(words.Word):
     """One word for machines; the message beside it is for people."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        """What a newer release wrote into a status or a record stays as it is: an older one must not stumble over it."""
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_, word._value_, word.text = value, value, "A reason of another release."
+        return word
 
     # artifacts
     VERIFIED = "Verified", "Every byte was read and has the declared digest."

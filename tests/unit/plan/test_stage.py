@@ -9,7 +9,7 @@ import pytest
 from modelyard import api
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, model, world
-from tests.unit.plan.objects import NOW, seen, version
+from tests.unit.plan.objects import NOW, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 
 SERVES = {"port": 1, "template": {"spec": {"containers": [{"name": "s"}]}}}
@@ -19,7 +19,7 @@ STANDS = {"name": "production", "current": "1", "serving": {"deployment": "fraud
 def changed(**more: Any) -> world.World:
     """What the stage declares is not what it was rendered from; the API server would take it."""
     of = a_model(serving={**SERVES, **more.pop("serving", {})}, status={"stages": [STANDS]})
-    return seen(of=of, answers={question: None for question in model.dry_runs(seen(of=of))}, **more)
+    return seen(of=of, answers=dict.fromkeys(model.dry_runs(seen(of=of))), **more)
 
 
 def test_a_changed_template_is_rendered_for_the_version_that_the_stage_stands_for() -> None:
@@ -49,3 +49,16 @@ def test_no_pod_is_given_up_for_one_that_could_not_load_the_version(sentence: st
     stalled = fact.find(plan.status.conditions, "Stalled")
     assert stalled is not None
     assert stalled.reason == reason
+
+
+def test_a_reason_that_a_newer_release_wrote_is_kept_as_it_is() -> None:
+    """An operator that was put back to an older release decides on statuses that it did not write."""
+    condition = {"type": "Ready", "status": "False", "reason": "OfTomorrow", "message": "m", "lastTransitionTime": "2026-10-01T00:00:00Z"}
+    over = promotion("p").model_dump(by_alias=True) | {"status": {"phase": "Failed", "conditions": [condition], "observedGeneration": 1}}
+    over["metadata"] |= {"generation": 2}
+
+    status = model.decide(seen(api.Promotion.model_validate(over)), NOW).promotions["p"]
+
+    assert [one.reason for one in status.conditions if one.type == "Ready"] == ["OfTomorrow"]
+    assert status.observed_generation == 2
+    assert list(Reason) == [one for one in Reason if one != "OfTomorrow"]
