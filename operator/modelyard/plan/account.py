@@ -119,10 +119,13 @@ def of(version: str, records: Iterable[ledger.Record]) -> Account:
     versions = [one for one in mine if one.fact.subject.kind == "ModelVersion"]
     verified = tuple(one for one in versions if one.fact.action == Action.VERIFIED)
     registered = _registration([one for one in versions if one.fact.action == Action.REGISTERED], verified)
+    others = _others(versions, registered) if registered and verified else set()
     own = [
         one
         for one in versions
-        if registered is None or one.fact.subject.uid == registered.fact.subject.uid or one.record > registered.record
+        if registered is None
+        or one.fact.subject.uid == registered.fact.subject.uid
+        or (one.record > registered.record and one.fact.subject.uid not in others)
     ]
     evidence: dict[str, str] = {}
     for one in own:
@@ -195,6 +198,13 @@ def _registration(all_of_them: list[Told], verified: tuple[Told, ...]) -> Told |
     """Once the bytes were verified, another object of the name changes nothing of what it means."""
     before = [one for one in all_of_them if not verified or one.record <= verified[0].record]
     return next(reversed(before or all_of_them), None)
+
+
+def _others(versions: list[Told], registered: Told) -> set[str]:
+    """The uids of objects that had the name later and meant something else: what is told of them is not about this version (Reused)."""
+    meant = registered.text("specDigest")
+    later = [one for one in versions if one.fact.action == Action.REGISTERED and one.record > registered.record]
+    return {one.fact.subject.uid for one in later if one.text("specDigest") != meant} - {registered.fact.subject.uid}
 
 
 def _ordered(facts: list[Told], uids: set[str]) -> list[str]:

@@ -259,3 +259,17 @@ def test_a_retired_version_says_who_why_and_when() -> None:
         "bob@example.com",
         "replaced by 1.6.0",
     ]
+
+
+def test_another_thing_that_was_registered_under_the_name_later_changes_nothing_of_what_it_is() -> None:
+    story, _ = chronicle.credit()
+    spec = {**chronicle.sample("modelversion-full"), "training": {"seed": 666}, "metrics": {"auc": 1.0}}
+    about = ledger.Subject("ModelVersion", "credit-1.5.0-rc.1", "uid-other", 1)
+    told = {"version": VERSION, "specDigest": chronicle.digest("another spec"), "declared": None}
+    story.write(ledger.fact(Action.REGISTERED, chronicle.DAVE, about, "registered", story.keep(spec), told))
+
+    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+
+    assert found
+    for name in ("identity", "purpose", "data", "development", "evaluation", "evidence"):
+        assert [one for one in found["sections"] if one["id"] == name] == [one for one in made()["sections"] if one["id"] == name]
