@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard import api
-from modelyard.api import access, meta, promotion
-from modelyard.api.access import changes
+from modelyard.api import meta, promotion
 from modelyard.api.promotion import Decision
-from modelyard.cli import outcome, output, registry, strict
+from modelyard.cli import outcome, output, registry, sign, strict
 from modelyard.edge import cluster
 
 Json = dict[str, Any]
@@ -61,11 +60,10 @@ def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None
         raise outcome.Stop(
             outcome.Code.NO, f"what is asked has changed meanwhile: it is {current} now, not {shown}\nlook again, and decide again"
         )
-    spec, about = now["spec"], now["metadata"]
+    spec = now["spec"]
     entry = {"user": me, "gate": gate, "decision": str(decision), "subject": shown} | ({"comment": comment} if comment else {})
-    generation = about["generation"]
     # Every change of the spec makes a new generation, so this one test holds for the list's places and for its absence.
-    patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": generation}]
+    patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": now["metadata"]["generation"]}]
     there = spec.get("approvals")
     mine = next((at for at, one in enumerate(there or ()) if (one["user"], one["gate"]) == (me, gate)), None)
     if not there:
@@ -74,17 +72,7 @@ def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None
         patch.append({"op": "add", "path": "/spec/approvals/-", "value": entry})
     else:
         patch.append({"op": "replace", "path": f"/spec/approvals/{mine}", "value": entry})
-    notes = about.get("annotations") or {}
-    recorded = ((now.get("status") or {}).get("recorded") or {}).get("generation", 0)
-    signed = changes.added(notes.get(access.CHANGES, ""), generation, recorded, me)
-    if notes:
-        patch.append({"op": "add", "path": f"/metadata/annotations/{access.CHANGES.replace('/', '~1')}", "value": signed})
-    else:
-        patch += [
-            {"op": "test", "path": "/metadata/annotations", "value": about.get("annotations")},
-            {"op": "add", "path": "/metadata/annotations", "value": {access.CHANGES: signed}},
-        ]
-    return patch
+    return [*patch, *sign.steps(now, me)]
 
 
 def _is_asked(found: Json, decision: Decision) -> None:

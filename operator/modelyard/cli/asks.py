@@ -1,4 +1,4 @@
-"""The verbs that ask: what stands where, what served when, where it came from, and whether the ledger is what it was."""
+"""The verbs that ask: what there is, what stands where, what served when, and where it came from."""
 
 from __future__ import annotations
 
@@ -8,16 +8,56 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli import outcome
-from modelyard.cli.options import Bucket, CaFile, Context, Endpoint, From, Many, Namespace, Output, RegistryName
+from modelyard.cli.options import Bucket, CaFile, Context, Endpoint, From, Model, Namespace, Output, RegistryName
 
 app = typer.Typer(rich_markup_mode=None)
-ledger = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, export, or accept the ledger.")
+
+
+@app.command("list")
+def list_(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model; else of every one.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Such as 'metrics.auc>0.9 and phase=Ready': FIELD OP VALUE, joined by `and`."),
+    ] = None,
+    stage: Annotated[str | None, typer.Option("--stage", metavar="S", help="Only what runs in, or stands for, this stage.")] = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of every namespace.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Print versions, the highest first.
+
+    Forms: table (the default), json, yaml, name. Fields of --where: metrics.KEY, params.KEY, tags.KEY, name, namespace, created, model, version,
+    format, lifecycle, framework, runId, commit, seed, phase, digest, files, bytes, stage, dataset, parent, evidence; operators: = != < <= > >=.
+    """
+    from modelyard.cli import listing, registry  # noqa: PLC0415
+
+    server = registry.Registry(context, namespace)
+    listing.show(server, model, where, stage, output, _now(), everywhere=everywhere)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="MODEL|NAME", help="A Model, or the name of a ModelVersion.")],
+    version: Annotated[str | None, typer.Argument(metavar="VERSION", help="A version of the model.")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Print everything known about a version or a model.
+
+    Forms: table (for people, the default), json, yaml, name.
+    """
+    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.cli import show as verb  # noqa: PLC0415
+
+    verb.show(registry.Registry(context, namespace), name, version, output, _now())
 
 
 @app.command()
 def status(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")],
+    model: Model,
     namespace: Namespace = None,
     context: Context = None,
     output: Output = None,
@@ -33,37 +73,8 @@ def status(
 
 
 @app.command()
-def restore(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="The Model whose recorded spec is put back.")] = None,
-    take_over: Annotated[bool, typer.Option("--take-over", help="The registry belongs to this cluster from now on.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, what it would do is only said.")] = False,
-    bucket: Bucket = None,
-    registry: RegistryName = None,
-    endpoint: Endpoint = None,
-    ca_file: CaFile = None,
-    namespace: Namespace = None,
-    context: Context = None,
-) -> None:
-    """Put back what an older backup lacks, or take over a registry.
-
-    What the cluster lost, the operator brings back from the ledger by itself. A Model that an older backup made older is held as Behind
-    until its newer spec is applied again: this writes the recorded one, as you. --take-over lets another cluster's operator lead the registry.
-    """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import restore as verb  # noqa: PLC0415
-
-    typed = archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file)
-    if take_over == (model is not None):
-        raise outcome.usage("give a MODEL to put back, or --take-over")
-    if model:
-        verb.model(typed, model, yes=yes)
-    else:
-        verb.take_over(typed, _now(), yes=yes)
-
-
-@app.command()
 def diff(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")],
+    model: Model,
     before: Annotated[str, typer.Argument(metavar="VERSION", help="One version.")],
     after: Annotated[str, typer.Argument(metavar="VERSION", help="The other.")],
     folder: From = None,
@@ -112,7 +123,7 @@ def history(
 
 @app.command()
 def explain(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")],
+    model: Model,
     stage: Annotated[str | None, typer.Option("--stage", metavar="S", help="Only this stage.")] = None,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="The instant; else now, or with --version or --digest all time.")
@@ -168,79 +179,6 @@ def dossier(
         verb.verify(pathlib.Path(version), typed, output)
     else:
         verb.dossier(typed, model, version, to, output, _now())
-
-
-@ledger.command("verify")
-def ledger_verify(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model, or _operator; else of every one.")] = None,
-    public_key: Annotated[
-        pathlib.Path | None,
-        typer.Option("--public-key", metavar="FILE", help="PEM of the key that signs checkpoints; else a folder's own."),
-    ] = None,
-    folder: From = None,
-    bucket: Bucket = None,
-    registry: RegistryName = None,
-    endpoint: Endpoint = None,
-    ca_file: CaFile = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: Output = None,
-) -> None:
-    """Read every record, and say what was changed, deleted or cut off.
-
-    Compared with the anchors that the cluster or the exported folder has, signed checkpoints, and the bucket's object versions. Forms: table (the
-    default), json, yaml.
-    """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import ledgers as verb  # noqa: PLC0415
-
-    verb.verify(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, public_key, output)
-
-
-@ledger.command("export")
-def ledger_export(
-    models: Annotated[Many, typer.Argument(metavar="MODEL… DIR", help="The Models, and a new folder for them.")],
-    folder: From = None,
-    bucket: Bucket = None,
-    registry: RegistryName = None,
-    endpoint: Endpoint = None,
-    ca_file: CaFile = None,
-    namespace: Namespace = None,
-    context: Context = None,
-) -> None:
-    """Copy models' records, and what they name, into a folder.
-
-    What `--from FOLDER` of the other verbs reads, without a cluster and without a network.
-    """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import ledgers as verb  # noqa: PLC0415
-
-    *names, target = models
-    if not names:
-        raise outcome.usage("give at least one model, and the folder last")
-    verb.export(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), names, pathlib.Path(target))
-
-
-@ledger.command("accept")
-def ledger_accept(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model, or _operator.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="What is known of it; recorded for ever.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only what would be accepted is told.")] = False,
-    bucket: Bucket = None,
-    registry: RegistryName = None,
-    endpoint: Endpoint = None,
-    ca_file: CaFile = None,
-    namespace: Namespace = None,
-    context: Context = None,
-) -> None:
-    """Record that a person knows what is wrong with a ledger.
-
-    The operator then goes on with the model. Needs to write to the operator's own bucket; the record names you as the API server knows you.
-    """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import ledgers as verb  # noqa: PLC0415
-
-    verb.accept(archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file), model, reason, _now(), yes=yes)
 
 
 def _now() -> datetime.datetime:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="One of its versions, or @ALIAS.")]
+Stage = Annotated[str, typer.Argument(metavar="STAGE", help="One of its stages.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", metavar="NS", help="Namespace; else that of the kubeconfig's context.")]
 Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; else the current one.")]
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FORM", help="How to print: see above.")]
@@ -35,3 +38,18 @@ Bucket = Annotated[
 RegistryName = Annotated[
     str | None, typer.Option("--registry", metavar="NAME", help="Of the ledger, where a bucket holds several; else the operator's.")
 ]
+FromCluster = Annotated[
+    bool, typer.Option("--credentials-from-cluster", help="Use the Model's Secret instead of the environment's credentials for its store.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, what it would do is only said.")]
+Asked = Annotated[str, typer.Argument(metavar="PROMOTION", help="Name of the Promotion.")]
+Gate = Annotated[
+    str | None, typer.Option("--gate", metavar="G", help="One of the stage's gates.approvals; may be left out if there is only one.")
+]
+Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why.")]
+Subject = Annotated[
+    str | None,
+    typer.Option("--subject", metavar="sha256:…", help="What was looked at, as printed before: refused if something else is asked now."),
+]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why: spec.lifecycleReason, and in the ledger.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 0 only if it succeeded.")]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, Final
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.cli import outcome, output, registry, strict
+from modelyard.cli import alias, outcome, output, registry, strict
 from modelyard.edge import cluster
 from modelyard.plan import world
 
 Json = dict[str, Any]
+
+FORMS: Final = (output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
 
 
 def promote(
@@ -21,7 +23,6 @@ def promote(
     stage: str,
     *,
     reason: str | None,
-    rollback: bool,
     name: str | None,
     wait: bool,
     timeout: float,
@@ -32,15 +33,10 @@ def promote(
     Raises:
         outcome.Stop: what it names is missing, it was refused, a Promotion of that name exists, or with `wait` it did not succeed.
     """
-    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
-    for kind, value, what in (
-        (meta.ModelName, model, "the model"),
-        (meta.VersionName, version, "the version"),
-        (meta.StageName, stage, "the stage"),
-    ):
-        strict.one(kind, value, what)
-    _there(server, model, version, stage)
-    wanted = _promotion(server.namespace, model, version, stage, reason, rollback=rollback, name=name)
+    form = output.form(asked, *FORMS)
+    version = alias.resolve(declared(server, model, stage), version)
+    server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+    wanted = made(server.namespace, name or f"{model}-{version}-{stage}", model, version, stage, reason)
     name = wanted["metadata"]["name"]
     found = server.find(cluster.PROMOTION, name)
     if found is None:
@@ -49,8 +45,47 @@ def promote(
     else:
         _same(found, wanted, server)
         output.say(f"Promotion {name} exists already and is on its way")
+    tell(server, found, form, wait=wait, timeout=timeout)
+
+
+def declared(server: registry.Registry, model: str, stage: str) -> Json:
+    """The Model, which has to be there and to have the stage: other than Git's, what a typed command names is not waited for.
+
+    Raises:
+        outcome.Stop: it is not, or has not.
+    """
+    strict.one(meta.ModelName, model, "the model")
+    strict.one(meta.StageName, stage, "the stage")
+    found = server.get(cluster.MODEL, model, "check its name and --namespace")
+    names = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in world.DEFAULT_STAGES]
+    if stage not in names:
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(names)}")
+    return found
+
+
+def made(namespace: str, name: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool = False) -> Json:
+    """The Promotion."""
+    spec = {"model": model, "version": version, "stage": stage}
+    obj: Json = {
+        "apiVersion": api.API_VERSION,
+        "kind": "Promotion",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec | ({"reason": reason} if reason else {}) | ({"rollback": True} if rollback else {}),
+    }
+    strict.one(meta.ObjectName, name, "--name")
+    strict.whole(api.Promotion, obj, "what was typed makes no valid Promotion")
+    return obj
+
+
+def tell(server: registry.Registry, found: Json, form: output.Form, *, wait: bool, timeout: float) -> None:
+    """Print a Promotion that is on its way; with `wait`, as it ended.
+
+    Raises:
+        outcome.Stop: with `wait`, it did not succeed, or not in time.
+    """
+    name = found["metadata"]["name"]
     if wait:
-        found = server.follow(cluster.PROMOTION, name, timeout, _has_ended)
+        found = server.follow(cluster.PROMOTION, name, timeout, has_ended)
     if form is output.Form.NAME:
         output.write(f"promotion.modelyard.dev/{name}\n")
     elif form is not output.Form.TABLE:
@@ -71,36 +106,13 @@ def succeeded(promotion: Json) -> bool:
     )
 
 
-def _promotion(namespace: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool, name: str | None) -> Json:
-    made: Json = {
-        "apiVersion": api.API_VERSION,
-        "kind": "Promotion",
-        "metadata": {"name": name or f"{model}-{version}-{stage}{'-rollback' if rollback else ''}", "namespace": namespace},
-        "spec": {"model": model, "version": version, "stage": stage}
-        | ({"reason": reason} if reason else {})
-        | ({"rollback": True} if rollback else {}),
-    }
-    strict.one(meta.ObjectName, made["metadata"]["name"], "--name")
-    strict.whole(api.Promotion, made, "what was typed makes no valid Promotion")
-    return made
-
-
-def _there(server: registry.Registry, model: str, version: str, stage: str) -> None:
-    """What a typed command names has to be there: other than Git's, it is not waited for."""
-    found = server.get(cluster.MODEL, model, "check its name and --namespace")
-    declared = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in world.DEFAULT_STAGES]
-    if stage not in declared:
-        raise outcome.Stop(outcome.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(declared)}")
-    server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
-
-
 def _same(found: Json, wanted: Json, server: registry.Registry) -> None:
     """A Promotion's name runs once: another of that name, or one that has ended, stands in the way."""
     name = wanted["metadata"]["name"]
     other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(found, field) != _field(wanted, field)]
     if other:
-        why = f"with another {other[0]} ({_field(found, other[0]) or 'none'})"
-    elif _has_ended(found):
+        why = output.safe(f"with another {other[0]} ({_field(found, other[0]) or 'none'})")
+    elif has_ended(found):
         why = f"and has ended: {registry.told_of(found)}"
     else:
         return
@@ -113,5 +125,6 @@ def _field(promotion: Json, name: str) -> object:
     return promotion["spec"].get(name) or None
 
 
-def _has_ended(promotion: Json) -> bool:
+def has_ended(promotion: Json) -> bool:
+    """Whether nothing will change it any more."""
     return (promotion.get("status") or {}).get("phase") in {phase.value for phase in api.Phase if phase.is_terminal}

@@ -29,7 +29,7 @@ class Registry:
     """
 
     def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
-        self._context = context
+        self.context = context
         self._namespace = namespace
 
     @property
@@ -107,11 +107,6 @@ class Registry:
 
         return self._ask(ask)
 
-    def merge(self, kind: cluster.Kind, name: str, patch: Json) -> Json:
-        """Merge fields into an object, as the user."""
-        namespace = self.namespace
-        return self._ask(lambda server: server.merge(kind, namespace, name, patch, manager=MANAGER))
-
     def replace(self, obj: Json) -> Json:
         """Write an object over the version of it that was looked at; signed, as `create`."""
 
@@ -174,7 +169,7 @@ class Registry:
 
     def _ask(self, question: Callable[[cluster.Cluster], Awaitable[T]]) -> T:
         async def answer() -> T:
-            async with cluster.Cluster.connect(self._context) as server:
+            async with cluster.Cluster.connect(self.context) as server:
                 return await question(server)
 
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.cli import outcome, output, registry, strict
+from modelyard.cli import alias, outcome, output, registry, sign, strict
 from modelyard.edge import cluster
 from modelyard.plan import lifecycle, retirement, world
 
@@ -22,6 +22,7 @@ def deprecate(server: registry.Registry, model: str, version: str, *, reason: st
     """
     form = output.form(asked, *_FORMS)
     found = _version(server, model, version)
+    version = str(found["spec"]["version"])
     if found["spec"].get("lifecycle") == "Retired":
         raise outcome.Stop(outcome.Code.NO, f"the ModelVersion {model}-{version} is Retired, which is final")
     runs = lifecycle.where(api.ModelVersion.model_validate(found))
@@ -43,6 +44,7 @@ def retire(server: registry.Registry, model: str, version: str | None, *, reason
         says = list(_consequences(server, model, found))
     else:
         kind, found = cluster.MODEL_VERSION, _version(server, model, version)
+        version = str(found["spec"]["version"])
         _idle(model, version, found)
         says = [f"nothing will promote {model} {version} again, and its bytes are not looked at any more"]
         says.append(f"`modelyard gc {model}` then lists what can be deleted")
@@ -61,8 +63,7 @@ _FORMS = (output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAM
 
 
 def _version(server: registry.Registry, model: str, version: str) -> Json:
-    strict.one(meta.ModelName, model, "the model")
-    strict.one(meta.VersionName, version, "the version")
+    version = alias.typed(server, model, version)
     return server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
 
 
@@ -96,13 +97,29 @@ def _order(model: api.Model) -> Sequence[Any]:
     return [stages[name] for name in retirement.order(seen, list(stages))]
 
 
+def steps(now: Json, me: str, looked_at: str, lifecycle_: str, reason: str | None) -> list[Json]:
+    """The JSON patch that sets it, if the object still is the one that was looked at.
+
+    Raises:
+        outcome.Stop: it is not.
+    """
+    if now["metadata"]["resourceVersion"] != looked_at:
+        raise outcome.Stop(outcome.Code.NO, f"{now['metadata']['name']} has changed meanwhile: look again, and decide again")
+    patch: list[Json] = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": looked_at},
+        {"op": "add", "path": "/spec/lifecycle", "value": lifecycle_},
+    ]
+    if reason is not None:
+        patch.append({"op": "add", "path": "/spec/lifecycleReason", "value": reason})
+    elif lifecycle_ == "Active" and "lifecycleReason" in now["spec"]:
+        patch.append({"op": "remove", "path": "/spec/lifecycleReason"})  # the reason of before is none any more
+    return [*patch, *sign.steps(now, me)]
+
+
 def _write(server: registry.Registry, kind: cluster.Kind, found: Json, lifecycle_: str, reason: str | None, form: output.Form) -> None:
     """Set it on the very object that was looked at."""
     about = found["metadata"]
-    spec: Json = {"lifecycle": lifecycle_}
-    if reason is not None or lifecycle_ == "Active":
-        spec["lifecycleReason"] = reason  # the reason of before is none any more
-    shown = server.merge(kind, about["name"], {"metadata": {"resourceVersion": about["resourceVersion"]}, "spec": spec})
+    shown = server.patch(kind, about["name"], lambda now, me: steps(now, me, about["resourceVersion"], lifecycle_, reason))
     output.say(f"{kind.name} {about['name']} in namespace {server.namespace}: lifecycle {lifecycle_}")
     if form is output.Form.NAME:
         output.write(f"{kind.name.lower()}.{kind.group}/{about['name']}\n")

@@ -179,15 +179,6 @@ class Cluster:
         path = kind.path(about["namespace"], about["name"])
         return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
 
-    async def merge(self, kind: Kind, namespace: str, name: str, patch: Json, *, manager: str = "modelyard") -> Json:
-        """Merge fields into an object; with a `metadata.resourceVersion` in the patch, only into that version of it.
-
-        Raises:
-            Conflict: it is another version now.
-        """
-        path, query = kind.path(namespace, name), {"fieldManager": manager}
-        return await self._call("PATCH", path, patch, query=query, content="application/merge-patch+json")
-
     async def write_status(
         self, kind: Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool = False
     ) -> Json:

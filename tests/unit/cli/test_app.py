@@ -13,9 +13,8 @@ from modelyard.cli import app, output
 
 PACKAGES = pathlib.Path(app.__file__).parents[2]
 VERBS = (
-    "push", "list", "show", "promote", "approve", "reject", "withdraw", "deprecate", "retire", "gc", "verify", "operator", "fetch",
-    "status", "restore", "diff", "history", "explain", "dossier", "ledger", "ledger verify",
-    "ledger export", "ledger accept",
+    "push", "verify", "list", "show", "status", "diff", "history", "explain", "dossier", "promote", "rollback", "approve", "reject", "withdraw",
+    "deprecate", "retire", "restore", "gc", "ledger", "ledger verify", "ledger export", "ledger accept", "operator", "fetch",
 )  # fmt: skip
 HEAVY = {"jinja2", "cryptography", "kubernetes", "kopf", "minio", "urllib3", "aiohttp", "yaml", "rich", "modelyard.api"}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from modelyard.api import access
 from modelyard.cli import outcome, registry, retire
 from modelyard.edge import cluster
 
@@ -15,12 +17,12 @@ STAMP = "2026-10-01T00:00:00Z"
 
 
 class Server(registry.Registry):
-    """An API server with a few objects, and what was merged into them."""
+    """An API server with a few objects, and how they were patched."""
 
     def __init__(self, *objects: Json) -> None:
         super().__init__(None, "risk")
         self.objects = {(one["kind"], one["metadata"]["name"]): one for one in objects}
-        self.merged: list[Json] = []
+        self.patches: list[list[Json]] = []
 
     def find(self, kind: cluster.Kind, name: str) -> Json | None:
         return copy.deepcopy(self.objects.get((kind.name, name)))
@@ -29,15 +31,24 @@ class Server(registry.Registry):
         del everywhere, query
         return [one for (name, _), one in self.objects.items() if name == kind.name]
 
-    def merge(self, kind: cluster.Kind, name: str, patch: Json) -> Json:
-        self.merged.append(patch)
-        return {**self.objects[kind.name, name], "patched": True}
+    def patch(self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]]) -> Json:
+        found = self.objects[kind.name, name]
+        self.patches.append(steps(found, "olga"))
+        return {**found, "patched": True}
+
+    def written(self) -> list[dict[str, Any]]:
+        """What each patch does to the spec; that each is for what was looked at, and signed, is checked."""
+        for patch in self.patches:
+            assert patch[0]["op"] == "test"
+            assert patch[0]["path"] == "/metadata/resourceVersion"
+            assert patch[-1]["value"] == {access.CHANGES: "4 olga"}
+        return [{one["path"]: one.get("value") for one in patch if one["path"].startswith("/spec/")} for patch in self.patches]
 
 
 def version(*claims: str, lifecycle: str | None = None) -> Json:
     return {
         "kind": "ModelVersion",
-        "metadata": {"name": "fraud-1", "namespace": "risk", "resourceVersion": "7"},
+        "metadata": {"name": "fraud-1", "namespace": "risk", "generation": 3, "resourceVersion": "7"},
         "spec": {"model": "fraud", "version": "1", "artifact": {"uri": "s3://m/f/1/", "format": "onnx"}, "lifecycle": lifecycle},
         "status": {"stages": [{"name": name, "state": "Serving", "since": STAMP} for name in claims]},
     }
@@ -45,7 +56,7 @@ def version(*claims: str, lifecycle: str | None = None) -> Json:
 
 MODEL: Json = {
     "kind": "Model",
-    "metadata": {"name": "fraud", "namespace": "risk", "resourceVersion": "9"},
+    "metadata": {"name": "fraud", "namespace": "risk", "generation": 3, "resourceVersion": "9"},
     "spec": {
         "owner": {"team": "t"},
         "storage": {"uri": "s3://m/f/"},
@@ -73,7 +84,7 @@ def test_what_retiring_a_model_does_is_said_in_order_and_not_done_without_yes(ca
 
     assert stopped.value.code == outcome.Code.USAGE
     assert "add --yes" in stopped.value.message
-    assert server.merged == []
+    assert server.patches == []
     assert capsys.readouterr().err.splitlines() == [
         "1 unfinished promotion will be Aborted: waits",
         "staging will be taken down; it stands for 2",
@@ -87,7 +98,7 @@ def test_with_yes_exactly_what_was_looked_at_is_retired() -> None:
 
     retire.retire(server, "fraud", None, reason="replaced", yes=True, asked=None)
 
-    assert server.merged == [{"metadata": {"resourceVersion": "9"}, "spec": {"lifecycle": "Retired", "lifecycleReason": "replaced"}}]
+    assert server.written() == [{"/spec/lifecycle": "Retired", "/spec/lifecycleReason": "replaced"}]
 
 
 def test_a_version_that_is_in_use_is_not_retired_and_the_way_out_is_named() -> None:
@@ -99,7 +110,7 @@ def test_a_version_that_is_in_use_is_not_retired_and_the_way_out_is_named() -> N
     assert stopped.value.code == outcome.Code.NO
     assert "in use: serves in production" in stopped.value.message
     assert "modelyard promote fraud VERSION STAGE" in stopped.value.message
-    assert server.merged == []
+    assert server.patches == []
 
 
 def test_a_version_that_nothing_runs_is_retired(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +118,7 @@ def test_a_version_that_nothing_runs_is_retired(capsys: pytest.CaptureFixture[st
 
     retire.retire(server, "fraud", "1", reason=None, yes=True, asked="name")
 
-    assert server.merged == [{"metadata": {"resourceVersion": "7"}, "spec": {"lifecycle": "Retired"}}]
+    assert server.written() == [{"/spec/lifecycle": "Retired"}]
     assert capsys.readouterr().out == "modelversion.modelyard.dev/fraud-1\n"
 
 
@@ -116,7 +127,7 @@ def test_retiring_twice_changes_nothing() -> None:
 
     retire.retire(server, "fraud", "1", reason=None, yes=True, asked=None)
 
-    assert server.merged == []
+    assert server.patches == []
 
 
 def test_deprecating_goes_on_where_it_serves_and_can_be_undone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,10 +136,7 @@ def test_deprecating_goes_on_where_it_serves_and_can_be_undone(capsys: pytest.Ca
     retire.deprecate(server, "fraud", "1", reason="old", undo=False, asked=None)
     retire.deprecate(server, "fraud", "1", reason=None, undo=True, asked=None)
 
-    assert [one["spec"] for one in server.merged] == [
-        {"lifecycle": "Deprecated", "lifecycleReason": "old"},
-        {"lifecycle": "Active", "lifecycleReason": None},
-    ]
+    assert server.written() == [{"/spec/lifecycle": "Deprecated", "/spec/lifecycleReason": "old"}, {"/spec/lifecycle": "Active"}]
     assert "it goes on where it is in use (serves in production)" in capsys.readouterr().err
 
 
@@ -144,3 +152,15 @@ def test_what_is_not_there_is_not_retired() -> None:
         retire.retire(Server(), "fraud", "1", reason=None, yes=True, asked=None)
 
     assert stopped.value.code == outcome.Code.NOT_FOUND
+
+
+def test_what_has_changed_since_it_was_looked_at_is_not_written() -> None:
+    with pytest.raises(outcome.Stop, match="has changed meanwhile"):
+        retire.steps(version(), "olga", "6", "Retired", None)
+
+
+def test_a_reason_of_before_goes_when_a_version_is_active_again() -> None:
+    was = version(lifecycle="Deprecated")
+    was["spec"]["lifecycleReason"] = "old"
+
+    assert {"op": "remove", "path": "/spec/lifecycleReason"} in retire.steps(was, "olga", "7", "Active", None)

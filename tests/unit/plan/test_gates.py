@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, gates, prerequisite, world
+from modelyard.plan import fact, gates, index, prerequisite, world
 from tests.unit.plan.objects import NOW, evidence, model, promotion, seen, version
 
 IN_STAGING = promotion("a", "staging", finished="2026-10-02T00:00:00Z")
@@ -239,3 +239,15 @@ def test_a_rollback_goes_only_to_what_was_there() -> None:
 
     assert held is not None
     assert (held.reason, held.waits) == (Reason.WAITING_FOR_STAGE, fact.Waits.FOR_A_PERSON)
+
+
+def test_a_rollback_goes_to_what_the_ledger_knows_was_there_though_its_promotion_is_gone() -> None:
+    past = index.Index(succeeded={"production": ["1", "2"]})
+
+    found = [
+        prerequisite.has_succeeded_here_before(prerequisite.Case(seen(past=past), stage, "1", rollback=True), NOW)
+        for stage in ("production", "staging")
+    ]
+
+    assert found[0] == "the version has Succeeded here before"
+    assert isinstance(found[1], fact.Held)

@@ -1,0 +1,146 @@
+"""The verbs of those who keep the registry: its ledger, what an older backup lacks, and what nothing needs any more."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+from typing import Annotated
+
+import typer
+
+from modelyard.cli import outcome
+from modelyard.cli.options import Bucket, CaFile, Context, Endpoint, From, FromCluster, Many, Namespace, Output, RegistryName, Yes
+
+app = typer.Typer(rich_markup_mode=None)
+ledger = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, export, or accept the ledger.")
+app.add_typer(ledger, name="ledger")
+
+
+@app.command()
+def restore(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="The Model whose recorded spec is put back.")] = None,
+    take_over: Annotated[bool, typer.Option("--take-over", help="The registry belongs to this cluster from now on.")] = False,
+    yes: Yes = False,
+    bucket: Bucket = None,
+    registry: RegistryName = None,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Put back what an older backup lacks, or take over a registry.
+
+    What the cluster lost, the operator brings back from the ledger by itself. A Model that an older backup made older is held as Behind
+    until its newer spec is applied again: this writes the recorded one, as you. --take-over lets another cluster's operator lead the registry.
+    """
+    from modelyard.cli import archives  # noqa: PLC0415
+    from modelyard.cli import restore as verb  # noqa: PLC0415
+
+    typed = archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file)
+    if take_over == (model is not None):
+        raise outcome.usage("give a MODEL to put back, or --take-over")
+    if model:
+        verb.model(typed, model, yes=yes)
+    else:
+        verb.take_over(typed, _now(), yes=yes)
+
+
+@app.command()
+def gc(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model; else of every one of the namespace.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Record and delete what is free; without, it is only listed.")] = False,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    credentials_from_cluster: FromCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """List, or delete, what only Retired versions hold.
+
+    Object versions that no other version refers to, below the Model's storage.uri. What Object Lock or a legal hold keeps is listed and left alone.
+    Needs the operator's bucket as the operator has it: MODELYARD_BUCKET__URI, __ENDPOINT, __ACCESS_KEY, __SECRET_KEY, and MODELYARD_LEDGER__REGISTRY; and
+    for the Model's store AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Forms: table (the default), json, yaml.
+    """
+    from modelyard.cli import bucket, registry  # noqa: PLC0415
+    from modelyard.cli import gc as verb  # noqa: PLC0415
+
+    way = verb.Way(delete, endpoint, ca_file, credentials_from_cluster, output)
+    verb.gc(registry.Registry(context, namespace), bucket.Bucket.open(), model, way)
+
+
+@ledger.command("verify")
+def ledger_verify(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model, or _operator; else of every one.")] = None,
+    public_key: Annotated[
+        pathlib.Path | None,
+        typer.Option("--public-key", metavar="FILE", help="PEM of the key that signs checkpoints; else a folder's own."),
+    ] = None,
+    folder: From = None,
+    bucket: Bucket = None,
+    registry: RegistryName = None,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Read every record, and say what was changed, deleted or cut off.
+
+    Compared with the anchors that the cluster or the exported folder has, signed checkpoints, and the bucket's object versions. Forms: table (the
+    default), json, yaml.
+    """
+    from modelyard.cli import archives  # noqa: PLC0415
+    from modelyard.cli import ledgers as verb  # noqa: PLC0415
+
+    verb.verify(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, public_key, output)
+
+
+@ledger.command("export")
+def ledger_export(
+    models: Annotated[Many, typer.Argument(metavar="MODEL… DIR", help="The Models, and a new folder for them.")],
+    folder: From = None,
+    bucket: Bucket = None,
+    registry: RegistryName = None,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Copy models' records, and what they name, into a folder.
+
+    What `--from FOLDER` of the other verbs reads, without a cluster and without a network.
+    """
+    from modelyard.cli import archives  # noqa: PLC0415
+    from modelyard.cli import ledgers as verb  # noqa: PLC0415
+
+    *names, target = models
+    if not names:
+        raise outcome.usage("give at least one model, and the folder last")
+    verb.export(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), names, pathlib.Path(target))
+
+
+@ledger.command("accept")
+def ledger_accept(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model, or _operator.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="What is known of it; recorded for ever.")],
+    yes: Yes = False,
+    bucket: Bucket = None,
+    registry: RegistryName = None,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Record that a person knows what is wrong with a ledger.
+
+    The operator then goes on with the model. Needs to write to the operator's own bucket; the record names you as the API server knows you.
+    """
+    from modelyard.cli import archives  # noqa: PLC0415
+    from modelyard.cli import ledgers as verb  # noqa: PLC0415
+
+    verb.accept(archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file), model, reason, _now(), yes=yes)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

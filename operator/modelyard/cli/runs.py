@@ -1,0 +1,29 @@
+"""The verbs that containers type."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def operator() -> None:
+    """Run the operator.
+
+    Its settings come from the environment (MODELYARD_…).
+    """
+    from modelyard.cli import operate  # noqa: PLC0415  loads the informer, which no other verb needs
+
+    raise typer.Exit(operate.operate())
+
+
+@app.command()
+def fetch() -> None:
+    """In a pod: download an artifact, verify every byte.
+
+    Fails closed. Its settings come from the environment (MODELYARD_…).
+    """
+    from modelyard.cli import fetch as verb  # noqa: PLC0415
+
+    raise typer.Exit(verb.main())

@@ -1,0 +1,24 @@
+"""Who changed what, where the API server does not say it by itself: the line that a JSON patch adds to `modelyard.dev/changes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.api import access
+from modelyard.api.access import changes
+
+Json = dict[str, Any]
+
+
+def steps(now: Json, me: str) -> list[Json]:
+    """The steps of a JSON patch that sign the spec change it makes, as the API server does from Kubernetes 1.36 on."""
+    about = now["metadata"]
+    notes = about.get("annotations") or {}
+    recorded = ((now.get("status") or {}).get("recorded") or {}).get("generation", 0)
+    signed = changes.added(notes.get(access.CHANGES, ""), about["generation"], recorded, me)
+    if notes:
+        return [{"op": "add", "path": f"/metadata/annotations/{access.CHANGES.replace('/', '~1')}", "value": signed}]
+    return [
+        {"op": "test", "path": "/metadata/annotations", "value": about.get("annotations")},
+        {"op": "add", "path": "/metadata/annotations", "value": {access.CHANGES: signed}},
+    ]
