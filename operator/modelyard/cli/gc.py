@@ -7,13 +7,12 @@ operator's last one, and the operator goes on behind it.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard import api, edge
 from modelyard.api import modelversion
-from modelyard.cli import address, bucket, outcome, output, registry
+from modelyard.cli import address, bucket, depot, outcome, output, registry
 from modelyard.edge import cluster, store
 from modelyard.plan import digest, garbage, index, inspection, ledger
 
@@ -28,9 +27,7 @@ class Way:
     """How to get at what is needed, and what to do."""
 
     delete: bool
-    endpoint: str | None
-    ca_file: pathlib.Path | None
-    credentials_from_cluster: bool
+    to: depot.Way
     asked: str | None
 
 
@@ -78,14 +75,13 @@ def _everywhere(server: registry.Registry) -> list[Json]:
 def _look(server: registry.Registry, kept: bucket.Bucket, name: str, versions: Sequence[api.ModelVersion], way: Way) -> Found:
     past = kept.index(server.namespace, name)
     model = _model(server, kept, name, past)
-    place = inspection.place(model.spec.storage.uri)
-    if place is None:
-        raise outcome.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {model.spec.storage.uri!r}")
+    where = depot.of(model, way.to, server)
+    place = where.place
     here = {one.spec.version: one for one in versions if one.key[0] == server.namespace and one.spec.model == name}
     holders = [garbage.of_object(one, _files(kept, one.status.artifact.manifest if one.status.artifact else None)) for one in here.values()]
     holders += list(_recorded(kept, past, here))
     foreign = [uri for one in versions if (one.key[0], one.spec.model) != (server.namespace, name) for uri in _uris(one)]
-    source = _source(server, model, way)
+    source = store.Store(where.address)
     objects = [(one, _state(source, place.bucket, one)) for one in garbage.find(holders, foreign) if one.key.startswith(_root(place))]
     return Found(model, source, place, {one.version: one for one in holders}, [one for one in objects if one[1] != "gone"])
 
@@ -124,19 +120,6 @@ def _uris(version: api.ModelVersion) -> list[str]:
 
 def _root(place: inspection.Place) -> str:
     return place.key if place.is_prefix else f"{place.key}/"
-
-
-def _source(server: registry.Registry, model: api.Model, way: Way) -> store.Store:
-    storage = model.spec.storage
-    secret = None
-    if way.credentials_from_cluster:
-        if storage.credentials is None:
-            raise outcome.usage(f"the Model {model.metadata.name} names no spec.storage.credentials: leave out --credentials-from-cluster")
-        secret = server.secret(storage.credentials.secret_name)
-    bundle = None
-    if storage.ca_bundle and not way.endpoint and not way.ca_file:
-        bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
-    return store.Store(address.of(storage, way.endpoint, secret, way.ca_file, bundle))
 
 
 def _state(source: store.Store, in_bucket: str, one: garbage.Object) -> str:

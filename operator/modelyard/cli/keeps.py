@@ -62,10 +62,10 @@ def gc(
     Needs the operator's bucket as the operator has it: MODELYARD_BUCKET__URI, __ENDPOINT, __ACCESS_KEY, __SECRET_KEY, and MODELYARD_LEDGER__REGISTRY; and
     for the Model's store AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Forms: table (the default), json, yaml.
     """
-    from modelyard.cli import bucket, registry  # noqa: PLC0415
+    from modelyard.cli import bucket, depot, registry  # noqa: PLC0415
     from modelyard.cli import gc as verb  # noqa: PLC0415
 
-    way = verb.Way(delete, endpoint, ca_file, credentials_from_cluster, output)
+    way = verb.Way(delete, depot.Way(endpoint, ca_file, credentials_from_cluster), output)
     verb.gc(registry.Registry(context, namespace), bucket.Bucket.open(), model, way)
 
 

@@ -87,7 +87,7 @@ def spec(typed: Typed, paths: Sequence[str]) -> Json:
             "version": typed.version,
             "artifact": {"format": typed.format or _guessed(paths)},
             "training": _training(typed),
-            "metrics": _metrics(typed.metrics),
+            "metrics": metrics(typed.metrics),
             "lineage": _filled(lineage),
             "card": _file("--card", typed.card, modelversion.Card),
             "signature": _signature(typed.signature),
@@ -106,15 +106,43 @@ def documents(typed: Typed) -> list[Document]:
     found: list[Document] = []
     for text in typed.evidence:
         said = _fields("--evidence", text, ("type", "file"), ("name", "title", "author"))
-        file = pathlib.Path(said.pop("file"))
-        if not file.is_file():
-            raise outcome.Stop(outcome.Code.NOT_FOUND, f"--evidence {text}: there is no file {file}")
-        said = {"name": said.pop("name", None) or _slug(file.stem), **said}
-        for key, kind in (("name", meta.ObjectName), ("type", model.EvidenceType)):
-            strict.one(kind, said[key], f"--evidence, {key}")
-        if any(other.said["name"] == said["name"] for other in found):
-            raise outcome.usage(f"--evidence {text}: another is named {said['name']} already; add name=… to one of them")
-        found.append(Document(file, said))
+        made = document(pathlib.Path(said.pop("file")), said, f"--evidence {text}")
+        if any(other.said["name"] == made.said["name"] for other in found):
+            raise outcome.usage(f"--evidence {text}: another is named {made.said['name']} already; add name=… to one of them")
+        found.append(made)
+    return found
+
+
+def document(file: pathlib.Path, said: Json, typed: str) -> Document:
+    """One piece of evidence, named after its file if it was given no name.
+
+    Raises:
+        outcome.Stop: there is no such file, or its name or type is none.
+    """
+    if not file.is_file():
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"{typed}: there is no file {file}")
+    said = {"name": said.get("name") or _slug(file.stem), **{key: value for key, value in said.items() if key != "name"}}
+    for key, kind in (("name", meta.ObjectName), ("type", model.EvidenceType)):
+        strict.one(kind, said[key], f"--evidence, {key}")
+    return Document(file, said)
+
+
+def metrics(typed: Sequence[str]) -> dict[str, float]:
+    """`auc=0.934` of each, as numbers by name.
+
+    Raises:
+        outcome.Stop: one is no finite number, or was given twice.
+    """
+    found = {}
+    for name, text in _pairs("--metric", typed, "auc=0.934"):
+        strict.one(meta.MetricName, name, "--metric")
+        try:
+            value = float(text)
+        except ValueError:
+            raise outcome.usage(f"--metric {name}={text}: {text!r} is no number; write it like auc=0.934") from None
+        if not math.isfinite(value):
+            raise outcome.usage(f"--metric {name}={text}: a metric is a finite number; leave out what could not be measured")
+        found[name] = value
     return found
 
 
@@ -161,20 +189,6 @@ def _training(typed: Typed) -> Json:
             "seed": typed.seed,
         }
     )
-
-
-def _metrics(typed: Sequence[str]) -> dict[str, float]:
-    found = {}
-    for name, text in _pairs("--metric", typed, "auc=0.934"):
-        strict.one(meta.MetricName, name, "--metric")
-        try:
-            value = float(text)
-        except ValueError:
-            raise outcome.usage(f"--metric {name}={text}: {text!r} is no number; write it like auc=0.934") from None
-        if not math.isfinite(value):
-            raise outcome.usage(f"--metric {name}={text}: a metric is a finite number; leave out what could not be measured")
-        found[name] = value
-    return found
 
 
 def _signature(path: pathlib.Path | None) -> Json | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli.options import CaFile, Context, Endpoint, FromCluster, Many, Namespace, Output, Timeout
+from modelyard.cli.options import CaFile, Context, Endpoint, FromCluster, Many, Model, Namespace, Output, Timeout, Version
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -83,15 +83,50 @@ def push(
     --write or --apply says where it goes. What is stored already is never written over: what is the same byte for byte is left alone, anything
     else stops the push. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
     """
-    from modelyard.cli import manifest  # noqa: PLC0415
+    from modelyard.cli import depot, manifest  # noqa: PLC0415
     from modelyard.cli import push as verb  # noqa: PLC0415
 
     typed = manifest.Typed(
         model, version, format_, metric, param, dataset, parent, evidence, framework, run_id, commit, repository, image, seed, card, signature,
         description, tag,
     )  # fmt: skip
-    way = verb.Way(namespace, context, model_file, endpoint, ca_file, credentials_from_cluster, apply, wait, timeout, write, output)
-    verb.push(source, typed, way)
+    to = depot.Way(endpoint, ca_file, credentials_from_cluster)
+    verb.push(source, typed, verb.Way(namespace, context, model_file, to, apply, wait, timeout, write, output))
+
+
+@app.command()
+def attest(
+    model: Model,
+    version: Version,
+    metric: Annotated[Many, typer.Option("--metric", metavar="K=V", help="A result, such as auc=0.934; repeat it.")] = [],  # noqa: B006
+    evidence: Annotated[
+        pathlib.Path | None, typer.Option("--evidence", metavar="FILE", help="A document about the version, uploaded as well; with --type.")
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", metavar="T", help="ValidationReport, RiskAssessment, ModelCard, BiasReport, SecurityReview or Other."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of the evidence, such as vr-17; else the file's.")] = None,
+    title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Of the evidence, for people.")] = None,
+    author: Annotated[str | None, typer.Option("--author", metavar="TEXT", help="Who wrote it.")] = None,
+    endpoint: Endpoint = None,
+    ca_file: CaFile = None,
+    credentials_from_cluster: FromCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """Add metrics, or a document, to a version.
+
+    What is there never changes: the same again is fine, another value or other bytes under its name are refused. The document goes below the Model's
+    storage.uri, as push puts it. Takes the verb attest. Forms: table (what was added, told on standard error, the default), json, yaml, name.
+    """
+    from modelyard.cli import attest as verb  # noqa: PLC0415
+    from modelyard.cli import depot, registry  # noqa: PLC0415
+
+    typed = verb.Typed(metric, evidence, type_, name, title, author)
+    way = depot.Way(endpoint, ca_file, credentials_from_cluster)
+    verb.attest(registry.Registry(context, namespace), model, version, typed, way, output)
 
 
 @app.command()

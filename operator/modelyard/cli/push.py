@@ -14,8 +14,8 @@ from typing import Any, Final
 import pydantic
 
 from modelyard import api, edge
-from modelyard.cli import address, folder, manifest, outcome, output, registry, shelf
-from modelyard.edge import cluster, store
+from modelyard.cli import depot, folder, manifest, outcome, output, registry, shelf
+from modelyard.edge import cluster
 from modelyard.plan import inspection
 
 Json = dict[str, Any]
@@ -28,26 +28,15 @@ _GOOD: Final = frozenset({"Ready", "Deprecated"})
 class Way:
     """How to push: where to, as whom, and what to do with the manifest."""
 
-    namespace: str | None = None
-    context: str | None = None
-    model_file: pathlib.Path | None = None
-    endpoint: str | None = None
-    ca_file: pathlib.Path | None = None
-    credentials_from_cluster: bool = False
-    apply: bool = False
-    wait: bool = False
-    timeout: float = 600
-    write: pathlib.Path | None = None
-    output: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """Where a Model's bytes go, as seen from here."""
-
-    place: inspection.Place
-    address: inspection.Address
     namespace: str | None
+    context: str | None
+    model_file: pathlib.Path | None
+    to: depot.Way
+    apply: bool
+    wait: bool
+    timeout: float
+    write: pathlib.Path | None
+    output: str | None
 
 
 def push(source: pathlib.Path, typed: manifest.Typed, way: Way) -> None:
@@ -62,13 +51,14 @@ def push(source: pathlib.Path, typed: manifest.Typed, way: Way) -> None:
     described = manifest.spec(typed, [file.path for file in files])
     documents = manifest.documents(typed)
     server = registry.Registry(way.context, way.namespace)
-    target = _target(typed.model, way, server)
+    model, namespace = _model(typed.model, way, server)
+    target = depot.of(model, way.to, None if way.model_file else server)
     artifact = folder.read(files)
-    papers = _papers(documents, typed, target.place)
-    where = _prefix(target.place, typed.version)
+    papers = depot.papers(documents, typed.version, target)
+    where = target.below(typed.version)
     uri = str(where) if source.is_dir() else f"{where}{files[0].path}"
     evidence = [said for said, _ in papers]
-    made = manifest.version(described, target.namespace, uri, artifact.digest, evidence)
+    made = manifest.version(described, namespace, uri, artifact.digest, evidence)
     if way.apply:
         server.apply(made, dry_run=True)
     output.say(f"{artifact.digest}  {output.many(len(files), 'file')}, {output.size(artifact.bytes)}")
@@ -76,14 +66,14 @@ def push(source: pathlib.Path, typed: manifest.Typed, way: Way) -> None:
     try:
         _upload(target, where, items, [item for _, item in papers])
     except edge.Unavailable as trouble:
-        raise address.explain(trouble, target.address, from_cluster=way.credentials_from_cluster) from None
+        raise target.explain(trouble) from None
     _hand_over(made, way, form, server)
 
 
 def _consistent(way: Way) -> None:
     if way.wait and not way.apply:
         raise outcome.usage("--wait needs --apply: only an applied version becomes Ready")
-    if way.model_file and (way.apply or way.credentials_from_cluster):
+    if way.model_file and (way.apply or way.to.credentials_from_cluster):
         raise outcome.usage(
             "--model-file is for machines without a cluster: leave out --apply and --credentials-from-cluster, or --model-file"
         )
@@ -91,28 +81,13 @@ def _consistent(way: Way) -> None:
         raise outcome.usage(f"--write {way.write}: there is no folder {way.write.parent}; make it")
 
 
-def _target(name: str, way: Way, server: registry.Registry) -> Target:
-    """What the Model says of its storage, and how to get there."""
+def _model(name: str, way: Way, server: registry.Registry) -> tuple[api.Model, str | None]:
+    """The Model, of a file or of the cluster, and the namespace that the manifest names."""
     if way.model_file:
-        model, namespace = _model_of(way.model_file, name), way.namespace
-        namespace = namespace or model.metadata.namespace or None
-    else:
-        hint = "apply it first, or check --model and --namespace; where there is no cluster, give the Model as --model-file"
-        model, namespace = _parsed(server.get(cluster.MODEL, name, hint), f"the Model {name}"), server.namespace
-    storage = model.spec.storage
-    place = inspection.place(storage.uri)
-    if place is None:
-        raise outcome.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {storage.uri!r}; correct it")
-    secret = None
-    if way.credentials_from_cluster:
-        if storage.credentials is None:
-            raise outcome.usage(f"the Model {name} names no spec.storage.credentials: leave out --credentials-from-cluster")
-        secret = server.secret(storage.credentials.secret_name)
-    bundle = None
-    if storage.ca_bundle and not way.model_file and not way.endpoint and not way.ca_file:
-        bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
-    reached = address.of(storage, way.endpoint, secret, way.ca_file, bundle)
-    return Target(place, reached, namespace)
+        model = _model_of(way.model_file, name)
+        return model, way.namespace or model.metadata.namespace or None
+    hint = "apply it first, or check --model and --namespace; where there is no cluster, give the Model as --model-file"
+    return _parsed(server.get(cluster.MODEL, name, hint), f"the Model {name}"), server.namespace
 
 
 def _model_of(path: pathlib.Path, name: str) -> api.Model:
@@ -141,25 +116,8 @@ def _parsed(found: Mapping[str, Any], what: str) -> api.Model:
         raise outcome.usage(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _prefix(place: inspection.Place, below: str) -> inspection.Place:
-    return inspection.Place(place.bucket, f"{place.key}{below}/")
-
-
-def _papers(documents: Sequence[manifest.Document], typed: manifest.Typed, place: inspection.Place) -> list[tuple[Json, shelf.Item]]:
-    """Each piece of evidence as the manifest has it, and as it is stored."""
-    where = _prefix(place, f"evidence/{typed.version}")
-    papers = []
-    for document in documents:
-        found = folder.find(document.file)
-        sha256 = folder.read(found).hashes[found[0].path]
-        item = shelf.Item(f"{where.key}{document.name}", found[0], sha256)
-        papers.append(({**document.said, "uri": f"{where}{document.name}", "sha256": f"sha256:{sha256}"}, item))
-    return papers
-
-
-def _upload(target: Target, where: inspection.Place, items: Sequence[shelf.Item], papers: Sequence[shelf.Item]) -> None:
-    source = store.Store(target.address)
-    room = shelf.Shelf(source, where.bucket)
+def _upload(target: depot.Depot, where: inspection.Place, items: Sequence[shelf.Item], papers: Sequence[shelf.Item]) -> None:
+    room = target.shelf()
     there = {each.key: each for each in room.below(where.key)}
     if foreign := sorted(there.keys() - {item.key for item in items}):
         raise outcome.Stop(

@@ -84,8 +84,12 @@ class Registry:
 
         return self._ask(ask)
 
-    def patch(self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]]) -> Json:
+    def patch(
+        self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
+    ) -> Json:
         """Change an object by the JSON patch that `steps` makes of what is there now and of the user's name; the steps test what they assume.
+
+        `takes` says which right it takes, to whoever has it not; with `dry_run` the API server only says what it would do.
 
         Raises:
             outcome.Stop: also what `steps` raises.
@@ -99,8 +103,10 @@ class Registry:
                 if found is None:
                     raise outcome.Stop(outcome.Code.NOT_FOUND, f"there is no {kind.name} {name} in namespace {namespace}")
                 try:
-                    return await server.patch(kind, namespace, name, steps(found, me), manager=MANAGER)
-                except (cluster.Refused, cluster.Conflict):
+                    return await server.patch(kind, namespace, name, steps(found, me), manager=MANAGER, dry_run=dry_run)
+                except (cluster.Refused, cluster.Conflict) as no:
+                    if takes and isinstance(no, cluster.Refused) and no.status == 403:
+                        raise outcome.Stop(outcome.Code.NO, f"the API server refuses: {no}\n{takes}") from None
                     if found["metadata"]["resourceVersion"] == seen:
                         raise  # refused twice on what has not changed since: no race
                     seen = found["metadata"]["resourceVersion"]

@@ -117,7 +117,7 @@ class Shelf:
         return outcome.Stop(
             outcome.Code.NO,
             f"s3://{self._bucket}/{item.key} is there already, {how}: what is stored is never written over.\n"
-            f"Push {item.file.source} as another version (evidence: under another name=), or, if no version was registered with what is "
+            f"Push {item.file.source} as another version (evidence: under another name), or, if no version was registered with what is "
             "there, delete it",
         )
 

@@ -158,10 +158,12 @@ class Cluster:
         query = {"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {})
         return await self._call("POST", kind.path(about["namespace"]), obj, query=query)
 
-    async def patch(self, kind: Kind, namespace: str, name: str, steps: Sequence[Json], *, manager: str = "modelyard") -> Json:
+    async def patch(
+        self, kind: Kind, namespace: str, name: str, steps: Sequence[Json], *, manager: str = "modelyard", dry_run: bool = False
+    ) -> Json:
         """Change an object by a JSON patch: all of its steps, or none."""
-        path = kind.path(namespace, name)
-        return await self._call("PATCH", path, [*steps], query={"fieldManager": manager}, content="application/json-patch+json")
+        query = {"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {})
+        return await self._call("PATCH", kind.path(namespace, name), [*steps], query=query, content="application/json-patch+json")
 
     async def replace(self, obj: Json, *, manager: str = "modelyard") -> Json:
         """Replace an object, if it is still the one of its `metadata.resourceVersion`.

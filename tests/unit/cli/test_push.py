@@ -183,7 +183,7 @@ def test_evidence_of_another_push_is_not_written_over(pusher: Pusher, s3: preten
     ended = pusher.push("--evidence", f"type=ValidationReport,file={tmp_path / 'report.html'}")
 
     assert ended.code == 3
-    assert "under another name=" in ended.said
+    assert "evidence: under another name" in ended.said
     assert last(s3) == {"models/fraud/evidence/1.4.0/report.html": b"older"}
 
 

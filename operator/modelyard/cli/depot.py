@@ -1,0 +1,79 @@
+"""A Model's own place in an object store, as this machine reaches it, and the documents that go there."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from modelyard import api, edge
+from modelyard.cli import address, folder, manifest, outcome, registry, shelf
+from modelyard.edge import store
+from modelyard.plan import inspection
+
+Json = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """What was typed about how to get there."""
+
+    endpoint: str | None = None
+    ca_file: pathlib.Path | None = None
+    credentials_from_cluster: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Depot:
+    """The place below which everything of the Model is, and how it is reached."""
+
+    place: inspection.Place
+    address: inspection.Address
+    from_cluster: bool = False
+    """Whether the credentials are those of the Model's Secret."""
+
+    def below(self, path: str) -> inspection.Place:
+        """A folder below it."""
+        return inspection.Place(self.place.bucket, f"{self.place.key}{path}/")
+
+    def shelf(self) -> shelf.Shelf:
+        """Its bucket, opened."""
+        return shelf.Shelf(store.Store(self.address), self.place.bucket)
+
+    def explain(self, trouble: edge.Unavailable) -> outcome.Stop:
+        """Trouble with it, with what the person who typed can do."""
+        return address.explain(trouble, self.address, from_cluster=self.from_cluster)
+
+
+def of(model: api.Model, way: Way, server: registry.Registry | None) -> Depot:
+    """What a Model says of its storage, and how to get there; without `server` no cluster is asked.
+
+    Raises:
+        outcome.Stop: the Model names no place, or no Secret where one is asked for; or what it names cannot be had.
+    """
+    storage, name = model.spec.storage, model.metadata.name
+    place = inspection.place(storage.uri)
+    if place is None:
+        raise outcome.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {storage.uri!r}; correct it")
+    secret = None
+    if way.credentials_from_cluster and server:
+        if storage.credentials is None:
+            raise outcome.usage(f"the Model {name} names no spec.storage.credentials: leave out --credentials-from-cluster")
+        secret = server.secret(storage.credentials.secret_name)
+    bundle = None
+    if storage.ca_bundle and server and not way.endpoint and not way.ca_file:
+        bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
+    return Depot(place, address.of(storage, way.endpoint, secret, way.ca_file, bundle), way.credentials_from_cluster)
+
+
+def papers(documents: Sequence[manifest.Document], version: str, depot: Depot) -> list[tuple[Json, shelf.Item]]:
+    """Each piece of evidence of a version as the manifest has it, and as it is stored."""
+    where = depot.below(f"evidence/{version}")
+    found = []
+    for document in documents:
+        files = folder.find(document.file)
+        sha256 = folder.read(files).hashes[files[0].path]
+        item = shelf.Item(f"{where.key}{document.name}", files[0], sha256)
+        found.append(({**document.said, "uri": f"{where}{document.name}", "sha256": f"sha256:{sha256}"}, item))
+    return found
