@@ -172,6 +172,18 @@ def _entries(one: api.Promotion, gate: str) -> list[Approval]:
     return sorted((entry for entry in one.spec.approvals or [] if entry.gate == gate), key=lambda entry: entry.user)
 
 
+def why_not(seen: world.World, one: api.Promotion, entry: Approval) -> str | None:
+    """Why what somebody says does not count now, in words; taking it back always does."""
+    declared = seen.stage(one.spec.stage)
+    gates = (declared.gates.approvals if declared and declared.gates else None) or []
+    gate = next((gate for gate in gates if gate.name == entry.gate), None)
+    if entry.decision == Decision.WITHDRAWN:
+        return None
+    if gate is None or one.spec.rollback:
+        return "nobody is asked for this gate"
+    return _why_not(seen, one, gate, entry, subject(seen, one.spec.stage, one.spec.version))
+
+
 def _why_not(seen: world.World, one: api.Promotion, gate: model_api.ApprovalGate, entry: Approval, about: str | None) -> str | None:
     """Why an entry does not count, in words."""
     if about is None or entry.subject != about:

@@ -66,7 +66,7 @@ class Promotion:
     ended: str | None = None
     deleted: bool = False
     approvals: list[list[Any]] = dataclasses.field(default_factory=list)
-    """[user, gate, decision, subject, counts], the last word of each user and gate."""
+    """[user, gate, decision, subject, whether it is known to be theirs], the last word of each user and gate."""
     facts: list[int] = dataclasses.field(default_factory=list)
 
 
@@ -261,7 +261,7 @@ def _approval(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     known.facts.append(record.sequence)
     user, gate = one.actor.name, _text(one, "gate")
     known.approvals = [said for said in known.approvals if said[:2] != [user, gate]]
-    known.approvals.append([user, gate, str(one.action), one.digest, bool(one.detail.get("counts", True))])
+    known.approvals.append([user, gate, str(one.action), one.digest, one.detail.get("doubted") is not True])
 
 
 def _granted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:

@@ -46,22 +46,28 @@ class Action(words.Word):
     RETIRED = "Retired", "A version or a Model was retired. digest: spec; detail: version (null: the Model), reason."
     DELETED = "Deleted", "An object is gone. detail: noticed (live | later)."
     REQUESTED = "Requested", "A Promotion was first seen. digest: spec; detail: version, stage, reason, rollback, requestedByMachine."
-    APPROVED = "Approved", "Someone approved. digest: the subject; detail: gate, comment, counts, why (when it does not count)."
-    REJECTED = "Rejected", "Someone rejected. digest: the subject; detail: gate, comment."
-    WITHDRAWN = "Withdrawn", "Someone took an approval or rejection back. digest: the subject; detail: gate, comment."
+    APPROVED = (
+        "Approved",
+        (
+            "Someone approved. digest: the subject; detail: version, stage, gate, comment, counts, why (when it does not count), doubted (it appeared"
+            " while the policies were not effective, so it may not be theirs)."
+        ),
+    )
+    REJECTED = "Rejected", "Someone rejected. digest and detail: as of Approved."
+    WITHDRAWN = "Withdrawn", "Someone took an approval or rejection back. digest and detail: as of Approved."
     STEERED = "Steered", "paused or abort changed. digest: spec; detail: paused, abort."
     # what the operator found
     VERIFIED = "Verified", "Every byte was read. digest: the artifact's; detail: version, files, bytes, manifest, seconds."
     EVIDENCE_VERIFIED = "EvidenceVerified", "Every document was read. detail: version, evidence (name -> sha256)."
     QUARANTINED = "Quarantined", "Verified bytes are different or gone. digest: the artifact's; detail: version, message."
     RECOVERED = "Recovered", "The right bytes are back. digest: the artifact's; detail: version."
-    REUSED = "Reused", "A name that meant something else once. detail: version, was (digest, specDigest), is (digest, specDigest)."
+    REUSED = "Reused", "A name that meant something else once. detail: version, message."
     # what the operator decided
     GRANTED = (
         "Granted",
         (
             "A promotion was granted its stage. digest: the artifact's; detail: version, stage, rollback, gates (rows of status.gates),"
-            " policy (snapshot of the stage's spec), template (rendered, or null), approvals (who, for which gate)."
+            " policy (snapshot of the stage's spec), template (rendered, or null), approvals (of those who counted: who, for which gate, of which subject)."
         ),
     )
     ENDED = "Ended", "A promotion ended. detail: version, stage, phase, reason, message."

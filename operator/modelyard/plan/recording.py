@@ -11,7 +11,7 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
-from modelyard.plan import digest, ledger, model, registration, restoring, specs
+from modelyard.plan import approvals, digest, ledger, model, registration, restoring, specs
 from modelyard.plan import world as seen
 from modelyard.plan.ledger import Action
 
@@ -133,9 +133,10 @@ def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.Prom
     said = {(word[0], word[1]): (word[2], word[3]) for word in past.approvals} if past and past.uid == about.uid else {}
     for word in spec.approvals or []:
         if said.get((word.user, word.gate)) != (SAYS[word.decision], word.subject):
-            counts = (about.uid, word.user, word.gate) not in world.doubted
-            detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment, "counts": counts}
-            known = ledger.Known.AUTHENTICATED if counts else ledger.Known.DECLARED
+            doubted, why = (about.uid, word.user, word.gate) in world.doubted, approvals.why_not(world, one, word)
+            detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
+            detail |= {"counts": why is None, "doubted": doubted} | ({"why": why} if why else {})
+            known = ledger.Known.DECLARED if doubted else ledger.Known.AUTHENTICATED
             step = f"{about.generation} {word.user} {word.gate}"
             yield ledger.fact(SAYS[word.decision], ledger.Actor(word.user, known), about, step, word.subject, detail)
     if one.status.recorded and specs.is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
@@ -162,9 +163,7 @@ def _course(world: seen.World, one: api.Promotion, status: promotion_api.Promoti
             "gates": [row.dump() for row in status.gates or []],
             "policy": digest.named(_policy(declared)) if declared else None,
             "template": status.rollout.template if status.rollout else None,
-            "approvals": [
-                [word.user, word.gate, word.subject] for word in spec.approvals or [] if word.decision == promotion_api.Decision.APPROVED
-            ],
+            "approvals": [[user, row.gate, status.subject] for row in status.approvals or [] for user in row.approved_by or []],
         }
         proven = subject.status.artifact.digest if subject and subject.status.artifact else None
         yield ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", proven, detail)

@@ -157,15 +157,15 @@ class Models:
     async def _guarded(self, world: seen.World) -> seen.World:
         """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
         said = {
-            name: {(word[0], word[1]): word[2:] for word in one.approvals}
-            for name, one in (world.past.promotions if world.past else {}).items()
+            one.uid: {(word[0], word[1]): word[2:] for word in one.approvals}
+            for one in (world.past.promotions if world.past else {}).values()
         }
         fresh, doubted = set(), set()
         for one in world.promotions:
             if one.status.phase and one.status.phase.is_terminal:
                 continue
             for word in one.spec.approvals or []:
-                known = said.get(one.metadata.name, {}).get((word.user, word.gate))
+                known = said.get(one.metadata.uid, {}).get((word.user, word.gate))
                 entry = (one.metadata.uid, word.user, word.gate)
                 if known is None or known[:2] != [str(recording.SAYS[word.decision]), word.subject]:
                     fresh.add(entry)

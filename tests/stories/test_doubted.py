@@ -1,0 +1,63 @@
+"""Approvals that appeared while the admission policies were not effective: whose they are is not known, then or later."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from modelyard.api.reason import Reason
+from modelyard.plan import fact
+from tests.stories import pretend, test_properties, test_stories
+
+MISSING = fact.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
+
+
+async def awaiting() -> test_stories.Teller:
+    """The guarded stage asks one person for risk."""
+    teller = test_stories.Teller(restart=False)
+    await teller.tell([*copy.deepcopy(test_properties.STEPS[:3]), {"after": "5m"}, {"apply": test_properties.promotion("1", "guarded")}])
+    return teller
+
+
+def asked(teller: test_stories.Teller) -> dict[str, Any]:
+    return teller.world.objects["Promotion", "risk", "to-guarded"]
+
+
+async def restarted(teller: test_stories.Teller) -> None:
+    teller._start()
+    await teller.tell([{"after": "1m"}])
+
+
+def bob(decision: str = "Approved") -> dict[str, Any]:
+    return {"approve": {"promotion": "to-guarded", "user": "bob", "gate": "risk", "decision": decision}}
+
+
+async def test_an_approval_from_then_never_counts_until_it_is_written_anew() -> None:
+    teller = await awaiting()
+    teller.guard.held = MISSING
+    await teller.tell([bob()])
+    teller.guard.held = None
+
+    await restarted(teller)
+    assert asked(teller)["status"]["phase"] == "AwaitingApproval"
+    assert "withdraw it and write it anew" in asked(teller)["status"]["conditions"][0]["message"]
+    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"]
+    assert [(one.actor.known, one.detail["doubted"], one.detail["counts"]) for one in told] == [("Declared", True, False)]
+
+    await teller.tell([bob("Withdrawn"), bob()])
+    assert asked(teller)["status"]["phase"] == "Succeeded"
+
+
+async def test_the_words_of_a_deleted_promotion_prove_nothing_of_another_of_its_name() -> None:
+    teller = await awaiting()
+    gates = [{"name": "risk", "required": 2}]
+    await teller.tell([{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages.2.gates.approvals": gates}}}, bob()])
+    again = {key: copy.deepcopy(asked(teller)[key]) for key in ("kind", "spec")} | {"metadata": {"name": "to-guarded"}}
+    teller.guard.held = MISSING
+
+    await teller.tell([{"delete": "Promotion to-guarded"}, {"apply": again}])
+    teller.guard.held = None
+    await teller.tell([{"approve": {"promotion": "to-guarded", "user": "carol", "gate": "risk"}}])
+
+    assert asked(teller)["status"]["phase"] == "AwaitingApproval"
+    assert [row["approvedBy"] for row in asked(teller)["status"]["approvals"]] == [["carol"]]
