@@ -167,3 +167,61 @@ async def test_auto_promote_still_rests_after_a_rollback_that_only_the_ledger_kn
 
     assert after["hold"]["promotion"] == before["hold"]["promotion"] == "back"
     assert promotions == []
+
+
+SERVES = {"serving": copy.deepcopy(test_properties.STAGES[1]["serving"]), "gates": {"after": ["development"]}}
+
+
+async def behind() -> tuple[test_stories.Teller, list[dict[str, Any]]]:
+    """The Model is older than the ledger: since then a stage came and serves."""
+    teller = await served()
+    older = backup(teller)
+    stages = [*copy.deepcopy(test_properties.STAGES), {"name": "audit", **SERVES}]
+    await teller.tell(
+        [
+            {"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": copy.deepcopy(stages)}}},
+            {"apply": {**asked("1", "audit"), "metadata": {"name": "later"}}},
+            {"available": "fraud-audit"},
+            {"after": "1m"},
+        ]
+    )
+    serves = {place: obj for place, obj in teller.world.objects.items() if place[0] in {"Deployment", "Service", "Pod", "ConfigMap"}}
+    await restore(teller, older | serves)
+    return teller, stages
+
+
+async def test_what_serves_is_not_taken_down_because_an_older_model_does_not_name_it() -> None:
+    teller, stages = await behind()
+    uid = teller.world.objects["Deployment", "risk", "fraud-audit"]["metadata"]["uid"]
+
+    teller.world.objects["Model", "risk", "fraud"]["metadata"]["generation"] = 1
+    await teller.tell(
+        [{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": copy.deepcopy(stages)}}}, {"after": "1m"}]
+    )
+
+    assert teller.world.objects["Deployment", "risk", "fraud-audit"]["metadata"]["uid"] == uid
+    assert "audit=1" in dict(pretend.shown(teller.world))["Model fraud"]
+
+
+async def test_nobody_rolls_back_what_is_behind() -> None:
+    teller, _ = await behind()
+    wish = {**asked("1", "production"), "metadata": {"name": "back"}}
+    wish["spec"]["rollback"] = True
+
+    await teller.tell([{"apply": wish}, {"after": "1m"}])
+
+    status = teller.world.objects["Promotion", "risk", "back"]["status"]
+    assert status.get("startedAt") is None
+    assert [(one["status"], one["reason"]) for one in status["conditions"] if one["type"] == "Ready"] == [("Unknown", "Behind")]
+
+
+async def test_a_stage_that_is_removed_while_the_ledger_is_away_serves_until_that_is_recorded() -> None:
+    teller = await served()
+    stages = [one for one in copy.deepcopy(test_properties.STAGES) if one["name"] != "production"]
+
+    await teller.tell([{"ledger": "no answer"}, {"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": stages}}}])
+    assert "Deployment fraud-production" in dict(pretend.shown(teller.world))
+
+    await teller.tell([{"ledger": "answers"}, {"after": "1m"}])
+    assert "Deployment fraud-production" not in dict(pretend.shown(teller.world))
+    assert any(line.startswith("Decommissioned Model fraud") for line in facts(teller))

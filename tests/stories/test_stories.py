@@ -135,7 +135,7 @@ class Teller:
         for name in sorted({*now, *self.seen}):
             if now.get(name) != self.seen.get(name):
                 self.lines.append(f"{name}: {now.get(name, 'gone')}")
-        facts = pretend.recorded(self.bucket, self.told)
+        facts = [] if self.bucket.down else pretend.recorded(self.bucket, self.told)
         self.told += len(facts)
         self.lines += sorted(facts)
         self.lines += self._events

@@ -45,7 +45,7 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
     gone = () if world.withheld else restoring.lost(world)
     world = dataclasses.replace(world, promotions=tuple(promotion.as_recorded(one, world.past, now) for one in asked))
     names = _names(world)
-    turns = retirement.turns(world, names) if retirement.asked(world) else [stage.take(world, name, now) for name in names]
+    turns = _turns(world, names, now)
     questions = (*dry_runs(world), *_snapshots(world), *(question for turn in turns for question in turn.ask))
     if open_questions := tuple(question for question in dict.fromkeys(questions) if question not in world.answers):
         return Plan(ask=open_questions)
@@ -58,7 +58,8 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
     plan = Plan(promotions=changed, restore=gone, events=events, again=max(min(times), datetime.timedelta(seconds=1)) if times else None)
     if world.model is None:
         return plan
-    stages = [turn.status for turn in turns if world.stage(turn.status.name)]
+    # What the Model does not name any more is kept until that can be recorded: it may be an older Model.
+    stages = [turn.status for turn in turns if world.stage(turn.status.name) or (world.withheld and turn.status.current)]
     wishes = tuple(_wishes(world, stages))
     status = _status(world, turns, stages, now)
     return dataclasses.replace(
@@ -66,10 +67,17 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
         claims=dict(_claims(world, stages, now)),
         status=status if before is None or status != before.status else None,
         serve=wishes,
-        remove=tuple(sorted({*world.deployments, *world.services} - {wish.stage for wish in wishes})),
+        remove=() if world.withheld else tuple(sorted({*world.deployments, *world.services} - {wish.stage for wish in wishes})),
         create=tuple((turn.status.name, turn.auto) for turn in turns if turn.auto),
         events=(*events, *_model_events(world.model, status)),
     )
+
+
+def _turns(world: seen.World, names: Sequence[str], now: datetime.datetime) -> list[stage.Turn]:
+    """Every stage's turn; an older Model than the ledger's decides nothing, not even what makes things safer."""
+    if world.withheld and restoring.is_behind(world):
+        return retirement.waiting(world, names, world.withheld)
+    return retirement.turns(world, names) if retirement.asked(world) else [stage.take(world, name, now) for name in names]
 
 
 def _told(world: seen.World, one: api.Promotion, told: promotion.Told | None, now: datetime.datetime) -> promotion_api.PromotionStatus:

@@ -63,6 +63,11 @@ def behind(world: seen.World) -> fact.Held | None:
     return fact.Held(Reason.BEHIND, message, fact.Waits.FOR_A_PERSON)
 
 
+def is_behind(world: seen.World) -> bool:
+    """Whether nothing is decided because the Model is older than the ledger's."""
+    return world.withheld is not None and world.withheld.reason == Reason.BEHIND
+
+
 def stages(world: seen.World) -> Iterator[model_api.StageStatus]:
     """The stages as the ledger has them, for a status that was lost or is older."""
     for state in world.state:
@@ -98,11 +103,14 @@ def _serving(world: seen.World, state: ledger.StageState) -> model_api.ServingSt
 
 
 def with_ledgers_stages(world: seen.World) -> seen.World:
-    """The world with the stages that the ledger has, where the Model's status has none yet or is older."""
+    """The world with the stages that the ledger has, where the Model's status has none yet or is older; a rollout that began may go on."""
     model = world.model
-    if model is None or not world.state or not (world.older or model.status.observed_generation == -1):
+    if model is None or not world.state or not (world.older or is_behind(world) or model.status.observed_generation == -1):
         return world
-    status = model.status.model_copy(update={"stages": list(stages(world))})
+    known = {} if world.older else {(one.name, one.current): one for one in model.status.stages or []}
+    right = [known.get((one.name, one.current), one) for one in stages(world)]
+    named = {one.name for one in right}
+    status = model.status.model_copy(update={"stages": [*right, *(one for one in known.values() if one.name not in named)]})
     return dataclasses.replace(world, model=model.model_copy(update={"status": status}))
 
 

@@ -21,7 +21,7 @@ def asked(world: seen.World) -> bool:
 def turns(world: seen.World, names: Sequence[str]) -> list[stage.Turn]:
     """Every stage's turn: unfinished promotions are aborted at once, and the first stage that still runs anything is taken down."""
     if world.withheld:
-        return [stage.Turn(world.stands(name), tuple(_waiting(world, name, world.withheld))) for name in names]
+        return waiting(world, names, world.withheld)
     down = set(_next(world, names))
     return [_turn(world, name, down=name in down) for name in names]
 
@@ -63,11 +63,15 @@ def _turn(world: seen.World, name: str, *, down: bool) -> stage.Turn:
     return stage.Turn(model_api.StageStatus(name=name, previous=was.current or was.previous), told)
 
 
-def _waiting(world: seen.World, name: str, why: fact.Held) -> Iterator[promotion.Told]:
-    """Nothing is decided of them now; they say why."""
+def waiting(world: seen.World, names: Sequence[str], why: fact.Held) -> list[stage.Turn]:
+    """Nothing is decided of any stage now; the unfinished promotions say why."""
     said = fact.Fact(why.reason, why.message)
-    for one in _unfinished(world, name):
-        yield promotion.Told(one, one.status.phase or Phase.PENDING, said, trouble=said)
+
+    def told(name: str) -> Iterator[promotion.Told]:
+        for one in _unfinished(world, name):
+            yield promotion.Told(one, one.status.phase or Phase.PENDING, said, trouble=said)
+
+    return [stage.Turn(world.stands(name), tuple(told(name))) for name in names]
 
 
 def _unfinished(world: seen.World, name: str) -> list[api.Promotion]:
