@@ -69,6 +69,10 @@ class Promotion:
     """[user, gate, decision, subject, whether it is known to be theirs], the last word of each user and gate."""
     facts: list[int] = dataclasses.field(default_factory=list)
 
+    def was_cut_off(self, uid: str | None) -> bool:
+        """Whether it was granted its stage and is gone before it ended: no object has its name now (None), or another one."""
+        return self.granted is not None and self.phase is None and not self.deleted and uid != self.uid
+
 
 @dataclasses.dataclass(slots=True)
 class Span:

@@ -59,10 +59,13 @@ def status(told: Told, now: datetime.datetime) -> promotion_api.PromotionStatus:
 def as_recorded(one: api.Promotion, past: index.Index | None, now: datetime.datetime) -> api.Promotion:
     """A promotion with the outcome that the ledger has: its name ran before, or the operator died before it could tell."""
     known = past.promotions.get(one.metadata.name) if past else None
-    if known is None or known.phase is None or (one.status.phase and one.status.phase.is_terminal):
+    cut = known is not None and known.was_cut_off(one.metadata.uid)
+    if known is None or (known.phase is None and not cut) or (one.status.phase and one.status.phase.is_terminal):
         return one
-    phase = Phase(known.phase)
-    if known.uid == one.metadata.uid:
+    phase = Phase(known.phase) if known.phase else Phase.ABORTED
+    if cut:
+        said = fact.Fact(Reason.ALREADY_RAN, "a Promotion of this name was deleted while it held the stage; a name runs once")
+    elif known.uid == one.metadata.uid:
         said = fact.Fact(Reason(known.reason), known.message)
     else:
         said = fact.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {known.message}); a name runs once")

@@ -11,7 +11,8 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
-from modelyard.plan import approvals, digest, ledger, model, registration, restoring, specs
+from modelyard.api.reason import Reason
+from modelyard.plan import approvals, digest, index, ledger, model, registration, restoring, specs
 from modelyard.plan import world as seen
 from modelyard.plan.ledger import Action
 
@@ -106,10 +107,22 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
             continue
         for uid in ([] if known.deleted else [known.uid]) + ([known.other] if known.other else []):
             yield registration.gone("ModelVersion", name, uid, {**noticed, "version": version})
-    here = {one.metadata.name for one in world.promotions}
+    here = {one.metadata.name: one.metadata.uid for one in world.promotions}
     for name, asked in past.promotions.items():
-        if not asked.deleted and name not in here:
+        there = here.get(name)
+        cut = asked.was_cut_off(there) and not (backed or world.older)
+        if cut:
+            yield _aborted(name, asked)
+        if not asked.deleted and (there is None or cut):
             yield registration.gone("Promotion", name, asked.uid, noticed)
+
+
+def _aborted(name: str, asked: index.Promotion) -> ledger.Fact:
+    """Who deletes a promotion that holds its stage aborts it; nobody is there any more whose status could say so."""
+    phase, message = str(promotion_api.Phase.ABORTED), "it was deleted while it held the stage"
+    detail = {"version": asked.version, "stage": asked.stage, "phase": phase, "reason": str(Reason.ABORTED), "message": message}
+    about = ledger.Subject("Promotion", name, asked.uid, 0)
+    return ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, phase, None, detail | {"rollback": asked.rollback})
 
 
 # --- promotions
@@ -118,7 +131,7 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
 def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
     about, spec = specs.about(one), one.spec
     past = world.past.promotions.get(one.metadata.name) if world.past else None
-    if past and past.phase and past.uid != about.uid:
+    if past and past.uid != about.uid and (past.phase or past.was_cut_off(about.uid)):
         return  # its name ran before: nothing of this one happens
     stamped = world.unguarded is None
     if one.status.recorded is None:

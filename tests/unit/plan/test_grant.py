@@ -10,7 +10,7 @@ import pytest
 from modelyard import api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, index, model, world
+from modelyard.plan import approvals, fact, index, model, recording, world
 from tests.unit.plan.objects import NOW, evidence, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 
@@ -240,3 +240,21 @@ def test_auto_promote_asks_for_nothing_that_ended_in_the_stage_before_though_its
 
     assert model.decide(seen(of=a_model(**stage)), NOW).create == (("production", "1"),)
     assert model.decide(seen(of=a_model(**stage), past=index.Index(promotions={"mine": ran})), NOW).create == ()
+
+
+def test_a_name_runs_once_though_its_promotion_was_replaced_by_another_before_anybody_looked() -> None:
+    ran = index.Promotion("another uid", "1", "production", granted=3)
+    again = seen(promotion("p"), of=a_model(gates=FREE), past=index.Index(uid="u", promotions={"p": ran}))
+
+    assert (told(again).status.phase, condition(told(again), "Ready")) == (Phase.ABORTED, ("False", Reason.ALREADY_RAN))
+    facts = recording.of(again, model.decide(again, NOW), NOW).facts
+    assert [(one.action, one.subject.uid) for one in facts if one.subject.kind == "Promotion"] == [
+        ("Ended", "another uid"),
+        ("Deleted", "another uid"),
+    ]
+
+
+def test_what_was_lost_with_the_registry_before_it_ended_may_be_asked_for_again() -> None:
+    lost = index.Promotion("another uid", "1", "production", granted=3, deleted=True)
+
+    assert told(seen(promotion("p"), of=a_model(gates=FREE), past=index.Index(promotions={"p": lost}))).status.phase == Phase.ROLLING_OUT
