@@ -242,7 +242,7 @@ def test_a_rollback_goes_only_to_what_was_there() -> None:
 
 
 def test_a_rollback_goes_to_what_the_ledger_knows_was_there_though_its_promotion_is_gone() -> None:
-    past = index.Index(succeeded={"production": ["1", "2"]})
+    past = index.Index(promotions={"gone": index.Promotion("u", "1", "production", phase="Superseded", succeeded=True)})
 
     found = [
         prerequisite.has_succeeded_here_before(prerequisite.Case(seen(past=past), stage, "1", rollback=True), NOW)
