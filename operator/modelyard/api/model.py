@@ -431,7 +431,7 @@ class StageRollout(meta.Object):
     version: Annotated[str, Says("The version whose pods are being started.")]
     template: Annotated[str | None, Says("sha256 of its rendered pod template; absent: the stage serves nothing.")] = None
     source: Annotated[str | None, Says("sha256 of the stage's `serving` that it was rendered from.")] = None
-    since: Annotated[meta.Timestamp, Says("When it began; `progressDeadline` counts from here.")]
+    since: Annotated[meta.Timestamp, Says("When it began.")]
 
 
 class Hold(meta.Object):

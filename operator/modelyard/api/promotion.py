@@ -132,7 +132,9 @@ class RolloutStatus(meta.Object):
 
     step: Annotated[int | None, Says("The canary's step, from 1.", format="int32")] = None
     weight: Annotated[int | None, Says("Share of the traffic that the version gets, in percent.", format="int32")] = None
-    since: Annotated[meta.Timestamp, Says("When the rollout, or its step, began.")]
+    since: Annotated[
+        meta.Timestamp, Says("When the rollout, or its step, began, or went on after a pause; `progressDeadline` counts from here.")
+    ]
     template: Annotated[str | None, Says("sha256 of the rendered pod template, content-addressed in the operator's bucket.")] = None
     """sha256 of the rendered pod template, content-addressed in the operator's bucket."""
     measurements: Annotated[list[Measurement] | None, Says("The last answers of each analysis.", **{schema.LIST_TYPE: "atomic"})] = None

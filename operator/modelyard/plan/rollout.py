@@ -27,8 +27,10 @@ class Progress:
     again: datetime.timedelta | None = None
 
 
-def judge(world: seen.World, was: model_api.StageStatus, now: datetime.datetime, *, paused: bool) -> Progress:
-    """How far the stage's Deployment is with what is being rolled out."""
+def judge(
+    world: seen.World, was: model_api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None
+) -> Progress:
+    """How far the stage's Deployment is with what is being rolled out; `since`: from when its deadline counts, by default from its beginning."""
     rollout = was.rollout
     declared = world.stage(was.name)
     if declared is None:
@@ -46,7 +48,8 @@ def judge(world: seen.World, was: model_api.StageStatus, now: datetime.datetime,
     deadline = declared.serving.progress_deadline or model_api.DEFAULT_PROGRESS_DEADLINE
     trouble = next((pod.trouble for pod in world.pods if pod.stage == was.name and pod.version == rollout.version and pod.trouble), None)
     because = f": {trouble}" if trouble else ""
-    if now >= rollout.since + deadline:
+    since = since or rollout.since
+    if now >= since + deadline:
         written = f"not available within {meta.write_duration(deadline)}{because}"
         return Progress(expired=True, said=fact.Fact(Reason.DEADLINE_EXCEEDED, written))
     begun = deployment is not None and deployment.template == rollout.template and deployment.settled
@@ -55,7 +58,7 @@ def judge(world: seen.World, was: model_api.StageStatus, now: datetime.datetime,
         if deployment and begun
         else "starting"
     )
-    return Progress(said=fact.Fact(Reason.ROLLING_OUT, f"{rollout.version}: {counted}{because}"), again=rollout.since + deadline - now)
+    return Progress(said=fact.Fact(Reason.ROLLING_OUT, f"{rollout.version}: {counted}{because}"), again=since + deadline - now)
 
 
 def begin(

@@ -7,7 +7,7 @@ import datetime
 
 from modelyard import api
 from modelyard.api import model as model_api
-from modelyard.api.promotion import Phase
+from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, grant, promotion, rollout, serving, success
 from modelyard.plan import world as seen
@@ -63,7 +63,8 @@ def _go_on(world: seen.World, was: model_api.StageStatus, holds: model_api.Stage
     if holder.spec.abort:
         back = f"; {was.current} serves on" if was.current else ""
         return _ended(was, holder, Phase.ABORTED, fact.Fact(Reason.ABORTED, f"spec.abort was set{back}"))
-    progress = rollout.judge(world, was, now, paused=bool(holder.spec.paused))
+    began = _goes_on(holder, now) or holder.status.rollout
+    progress = rollout.judge(world, was, now, paused=bool(holder.spec.paused), since=began.since if began else None)
     if progress.done and world.withheld and not holder.spec.rollback:
         return _cannot_succeed_now(world, was, holder, world.withheld, now)
     if progress.done:
@@ -81,7 +82,15 @@ def _go_on(world: seen.World, was: model_api.StageStatus, holds: model_api.Stage
             Phase.FAILED,
             fact.Fact(progress.said.reason, f"{progress.said.message}; nothing to go back to: {was.name} serves nothing"),
         )
-    return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, progress.said),), again=progress.again)
+    return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, progress.said, rollout=began),), again=progress.again)
+
+
+def _goes_on(holder: api.Promotion, now: datetime.datetime) -> RolloutStatus | None:
+    """The rollout of a promotion that was paused until now: its deadline begins anew, as a Deployment's does."""
+    told, was = fact.find(holder.status.conditions, "Ready"), holder.status.rollout
+    if was is None or holder.spec.paused or told is None or told.reason != Reason.PAUSED:
+        return None
+    return was.model_copy(update={"since": now.replace(microsecond=0)})
 
 
 def _cannot_succeed_now(
