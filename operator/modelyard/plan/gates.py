@@ -43,7 +43,10 @@ def has_succeeded_in_the_stages_before(case: prerequisite.Case, now: datetime.da
     missing = [stage for stage in after if case.version not in success.standing(case.world, stage)]
     if not missing:
         return f"{case.version} has Succeeded in {', '.join(after)}, and was not undone since"
-    return fact.Held(Reason.WAITING_FOR_STAGE, f"{case.version} has not Succeeded in {', '.join(missing)} yet; it waits for that")
+    return fact.Held(
+        Reason.WAITING_FOR_STAGE,
+        f"{case.version} has not Succeeded in {', '.join(missing)} yet; it waits until who may promote there brings it there",
+    )
 
 
 def has_served_long_enough(case: prerequisite.Case, now: datetime.datetime) -> prerequisite.Found:
@@ -97,7 +100,7 @@ def evidence_is_there(case: prerequisite.Case, now: datetime.datetime, kind: mod
         return f"{named}" + (f", declared by {by}," if by else "") + " is there, and its bytes are verified"
     found = fact.find(wanted.status.conditions, "EvidenceVerified")
     if found and found.status == api.ConditionStatus.FALSE and found.observed_generation == wanted.metadata.generation:
-        message = f"{named} does not count while the version's evidence is not verified: {found.message}; upload the right bytes"
+        message = f"{named} does not count while the version's evidence is not verified: {found.message}; whoever wrote it uploads the right bytes"
         return prerequisite.person(Reason.EVIDENCE_NOT_VERIFIED, message)
     return fact.Held(Reason.EVIDENCE_NOT_VERIFIED, f"{named} is there, and its bytes are not verified yet; it waits for that")
 
@@ -113,7 +116,8 @@ def documentation_is_complete(case: prerequisite.Case, now: datetime.datetime) -
         return f"everything that the tier {tier} demands is there"
     return prerequisite.person(
         Reason.DOCUMENTATION_INCOMPLETE,
-        f"the tier {tier} demands what is missing: {'; '.join(missing)}; what can never be added needs another version",
+        f"the tier {tier} demands what is missing: {'; '.join(missing)}; who may attest adds evidence and metrics, who may edit the Model what is"
+        " the Model's; what is neither needs another version",
     )
 
 
@@ -122,8 +126,11 @@ def stage_is_not_frozen(case: prerequisite.Case, now: datetime.datetime) -> prer
     frozen = declared.frozen if declared else None
     if frozen is None or (frozen.until and frozen.until <= now):
         return "the stage is not frozen"
-    until = f" until {_moment(frozen.until)}" if frozen.until else "; it ends when spec.stages[].frozen is removed"
-    return fact.Held(Reason.FROZEN, f"the stage {case.stage} is frozen ({frozen.reason}){until}", until=frozen.until)
+    until = f" until {_moment(frozen.until)}" if frozen.until else ""
+    message = (
+        f"the stage {case.stage} is frozen ({frozen.reason}){until}; who may govern {case.stage} ends it by removing spec.stages[].frozen"
+    )
+    return fact.Held(Reason.FROZEN, message, until=frozen.until)
 
 
 def enough_people_approved(case: prerequisite.Case) -> Iterator[Verdict]:

@@ -62,7 +62,10 @@ def _number(seen: world.World, version: str, name: str, stands: str | None = Non
     called = f"the ModelVersion {seen.name}-{version}" + (f", which {stands} stands for," if stands else "")
     if wanted is None:
         reason, waits = (Reason.METRIC_MISSING, fact.Waits.FOR_A_PERSON) if stands else (Reason.VERSION_MISSING, fact.Waits.BY_ITSELF)
-        return fact.Held(reason, f"{called} does not exist, so {name} cannot be compared", waits)
+        then = (
+            "promote a version there that exists; or who may govern the stage changes the gate" if stands else "apply it, and this goes on"
+        )
+        return fact.Held(reason, f"{called} does not exist, so {name} cannot be compared: {then}", waits)
     value = (wanted.spec.metrics or {}).get(name)
     if value is None:
         return _person(Reason.METRIC_MISSING, f"{called} has no metric {name}: who may attest adds it to spec.metrics")

@@ -227,9 +227,8 @@ def _policies(world: seen.World) -> dict[str, fact.State]:
 
 
 def _counts(world: seen.World) -> model_api.VersionCounts:
-    ready = sum(1 for one in world.versions.values() if one.status.phase == api.VersionPhase.READY)
-    latest = max(world.versions, key=precedence.rank, default=None)
-    return model_api.VersionCounts(total=len(world.versions), ready=ready, latest=latest)
+    ready = [name for name, one in world.versions.items() if one.status.phase == api.VersionPhase.READY]
+    return model_api.VersionCounts(total=len(world.versions), ready=len(ready), latest=max(ready, key=precedence.rank, default=None))
 
 
 def _with_serving(world: seen.World, stands: model_api.StageStatus) -> model_api.StageStatus:

@@ -251,3 +251,49 @@ def test_a_rollback_goes_to_what_the_ledger_knows_was_there_though_its_promotion
 
     assert found[0] == "the version has Succeeded here before"
     assert isinstance(found[1], fact.Held)
+
+
+WHO: dict[str, tuple[world.World, str, str]] = {
+    "a stage before": (seen(), "after", "who may promote there"),
+    "a freeze that ends some day": (
+        seen(of=model(frozen={"reason": "x", "until": "2026-10-05T00:00:00Z"})),
+        "frozen",
+        "who may govern production ends it",
+    ),
+    "a freeze without an end": (seen(of=model(frozen={"reason": "x"})), "frozen", "who may govern production ends it"),
+    "a metric": (
+        seen(versions=(version(metrics={"auc": 0.1}),), **production(metrics=[{"name": "auc", "atLeast": 0.9}])),
+        "metrics/auc",
+        "who may govern production changes the gate",
+    ),
+    "a metric that is not there": (seen(**production(metrics=[{"name": "auc", "atMost": 9}])), "metrics/auc", "who may attest"),
+    "a rival that is gone": (
+        seen(
+            versions=(version(metrics={"auc": 0.1}),),
+            of=model(
+                gates={"metrics": [{"name": "auc", "notWorseThan": "staging"}]},
+                status={"stages": [{"name": "staging", "current": "0"}]},
+            ),
+        ),
+        "metrics/auc",
+        "promote a version there that exists; or who may govern",
+    ),
+    "evidence that is not there": (seen(**production(evidence=["ModelCard"])), "evidence/ModelCard", "who may attest"),
+    "documentation": (seen(**production(documentation=True)), "documentation", "who may edit the Model"),
+    "approvals": (
+        seen(promotion("p"), **production(approvals=[{"name": "risk"}])),
+        "approvals/risk",
+        "who may approve models/production/risk",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", WHO)
+def test_a_row_that_does_not_hold_says_who_can_mend_it(sentence: str) -> None:
+    before, gate, who = WHO[sentence]
+    case = prerequisite.Case(before, "production", "1", promotion=next(iter(before.promotions), None))
+
+    [row] = [one.row() for one in gates.judge(case, NOW) if one.name == gate]
+
+    assert not row.passed
+    assert who in row.message

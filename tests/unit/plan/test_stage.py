@@ -62,3 +62,13 @@ def test_a_reason_that_a_newer_release_wrote_is_kept_as_it_is() -> None:
     assert [one.reason for one in status.conditions if one.type == "Ready"] == ["OfTomorrow"]
     assert status.observed_generation == 2
     assert list(Reason) == [one for one in Reason if one != "OfTomorrow"]
+
+
+def test_the_latest_version_is_the_highest_that_is_ready() -> None:
+    versions = (version("1.9.0"), version("1.10.0"), version("2.0.0", phase="Pending", verified="False"))
+
+    status = model.decide(seen(versions=versions), NOW).status
+
+    assert status is not None
+    assert status.versions is not None
+    assert (status.versions.total, status.versions.ready, status.versions.latest) == (3, 2, "1.10.0")
