@@ -30,13 +30,22 @@ def entries(records: Iterable[ledger.Record]) -> Iterator[Json]:
 
 
 def with_gaps(found: Sequence[Json], gaps: Iterable[watched.Gap], since: str, until: str) -> list[Json]:
-    """The entries, and among them when nobody watched, as far as that lies between two times."""
+    """The entries, and among them when nobody watched, as far as that lies between two times; what began before is told first."""
+    spans = [(ledger.write_time(gap.since) if gap.since else "", gap) for gap in gaps]
     missing = [
-        {"time": start, "record": gap.record, "action": "Unobserved", "who": None, "known": "Operator", "what": gap.words, "why": None}
-        for gap in gaps
-        if gap.since and since <= (start := ledger.write_time(gap.since)) <= until
+        {
+            "time": max(begin, since),
+            "record": gap.record,
+            "action": "Unobserved",
+            "who": None,
+            "known": "Operator",
+            "what": gap.words,
+            "why": None,
+        }
+        for begin, gap in spans
+        if begin <= until and (gap.until is None or since < ledger.write_time(gap.until))
     ]
-    return sorted([*found, *missing], key=lambda entry: str(entry["time"]))
+    return sorted([*missing, *found], key=lambda entry: str(entry["time"]))
 
 
 def sentence(one: account.Told) -> str:

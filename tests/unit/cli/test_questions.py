@@ -45,6 +45,14 @@ def test_history_is_a_timeline_with_the_gaps_in_it(person: typed.Person, exporte
         assert what in line
 
 
+def test_history_that_begins_while_nobody_watched_says_so_first(person: typed.Person, exported: pathlib.Path) -> None:
+    ended = person.types("history", "credit", "--from", exported, "--since", "2026-10-03 15:12", "--until", "2026-10-03T15:15:21Z")
+
+    first, second = ended.out.splitlines()[1:]
+    assert "unobserved between 2026-10-03 15:10:20Z and 2026-10-03 15:15:20Z" in first
+    assert "production serves 1.4.0 at 50 %" in second
+
+
 def test_history_as_data_says_how_it_is_known_who_did_it(person: typed.Person, exported: pathlib.Path) -> None:
     found = json.loads(person.types("history", "credit", "--from", exported, "-o", "json").out)
 
