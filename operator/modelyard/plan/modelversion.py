@@ -85,8 +85,10 @@ def model_exists(world: World, now: datetime.datetime) -> fact.Held | None:
 
 def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> fact.Held | None:
     del now
-    below = _storage(world).uri
-    for uri in (world.version.spec.artifact.uri, *(one.uri for one in world.version.spec.evidence or [])):
+    below, spec = _storage(world).uri, world.version.spec
+    # Evidence can be added and never taken away: what is added to a verified version fails as evidence, not the version for ever.
+    added = [] if world.version.status.artifact else [one.uri for one in spec.evidence or []]
+    for uri in (spec.artifact.uri, *added):
         if isinstance(refused := inspection.scope(uri, below), inspection.Refused):
             return fact.Held(refused.reason, refused.message, fact.Waits.FOR_A_PERSON)
     return None
@@ -201,7 +203,8 @@ def _judge(world: World, now: datetime.datetime, proof: inspection.Result | fact
     memory = dataclasses.replace(world.memory, checked=now, generation=world.version.metadata.generation)
     if isinstance(proof, fact.Fact):
         phase = world.version.status.phase or VersionPhase.PENDING
-        kept = VersionPhase.PENDING if phase == VersionPhase.VERIFYING else phase
+        # Whether it is Deprecated, the spec says, not what was shown before.
+        kept = {VersionPhase.VERIFYING: VersionPhase.PENDING, VersionPhase.DEPRECATED: VersionPhase.READY}.get(phase, phase)
         return _tell(world, now, kept, fact.State.unknown(proof), memory=world.memory)
     if isinstance(proof, inspection.Found):
         # Evidence that is not there yet is an upload in progress as well: a stage may be waiting for it.

@@ -277,3 +277,31 @@ def test_the_spec_digest_knows_no_order_of_named_entries_and_every_integer() -> 
         version(lineage={"datasets": data[::-1]})
     )
     assert modelversion.spec_digest(version(training={"seed": 2**62})) != modelversion.spec_digest(version(training={"seed": 2**62 + 1}))
+
+
+def test_evidence_from_elsewhere_that_is_added_to_a_verified_version_fails_alone() -> None:
+    """It can never be taken away again, and a rollback to this version must stay possible."""
+    life = Life()
+    life.look(FOUND)
+    elsewhere = {"name": "e", "type": "Other", "uri": "s3://models/else/e.pdf", "sha256": DIGEST}
+    status = life.seen.version.status.dump()
+    added = version(status, evidence=[elsewhere]).model_copy(
+        update={"metadata": life.seen.version.metadata.model_copy(update={"generation": 2})}
+    )
+    refused = inspection.Refused(Reason.PATH_NOT_ALLOWED, "it is not below")
+
+    plan = modelversion.decide(dataclasses.replace(life.seen, version=added, proof=FOUND, evidence={"e": refused}), NOW)
+
+    assert plan.status.phase == VersionPhase.READY
+    assert said(plan) == ("True", Reason.VERIFIED)
+    assert said(plan, "EvidenceVerified") == ("False", Reason.EVIDENCE_INCOMPLETE)
+
+
+def test_a_version_that_is_active_again_says_so_though_its_store_does_not_answer() -> None:
+    life = Life(lifecycle="Deprecated")
+    assert life.look(FOUND).status.phase == VersionPhase.DEPRECATED
+    life.seen = dataclasses.replace(life.seen, version=version(life.seen.version.status.dump()))
+
+    plan = life.look(fact.Fact(Reason.STORE_UNREACHABLE, "no answer"))
+
+    assert (plan.status.phase, said(plan)) == (VersionPhase.READY, ("Unknown", Reason.STORE_UNREACHABLE))
