@@ -102,9 +102,9 @@ def test_from_a_folder_to_production(person: Person) -> None:
         assert f"fraud-1.0.0-{stage}: Succeeded" in promoted.stderr
 
     listed = person.types("list", "fraud", "--where", "metrics.auc>0.9", "--stage", "production")
-    heads, row = (line.split()[:5] for line in listed.stdout.splitlines())
-    assert heads == ["MODEL", "VERSION", "PHASE", "STAGES", "METRICS"]
-    assert row == ["fraud", "1.0.0", "Ready", "production,staging", "auc=0.934"]
+    heads, row = (line.split()[:6] for line in listed.stdout.splitlines())
+    assert heads == ["MODEL", "VERSION", "ALIASES", "PHASE", "STAGES", "METRICS"]
+    assert row == ["fraud", "1.0.0", "-", "Ready", "production,staging", "auc=0.934"]
     shown = person.types("show", "fraud", "1.0.0").stdout
     for expected in (digest, "auc", "0.934", "ValidationReport", "fraud-1.0.0-production", "campaign=autumn", "EvidenceVerified"):
         assert expected in shown

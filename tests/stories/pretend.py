@@ -274,6 +274,8 @@ def shown(world: World) -> Iterator[tuple[str, str]]:
         status = obj.get("status") or {}
         ready = next((c for c in status.get("conditions") or [] if c["type"] == "Ready"), {})
         said = f"Ready={ready.get('status', '-')} {ready.get('reason', '-')}: {ready.get('message', '')}"
+        odd = [c for c in status.get("conditions") or [] if c["type"] in {"AliasesUnresolved", "PoliciesMissing"}]
+        said += "".join(f" | {c['type']}: {c['message']}" for c in odd)
         if kind == "Model":
             stages = ", ".join(f"{one['name']}={one['current']}" for one in status.get("stages") or [] if one.get("current"))
             rolling = ", ".join(f"{one['name']}→{one['rollout']['version']}" for one in status.get("stages") or [] if one.get("rollout"))

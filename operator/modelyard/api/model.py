@@ -366,7 +366,7 @@ class ModelSpec(meta.Object):
     aliases: Annotated[
         dict[str, meta.VersionName] | None,
         Says(
-            "Names that people and clients may point at, each with a version." + LATER,
+            "Names that people and clients may point at, each with a version; `modelyard` takes @NAME wherever it takes a version.",
             Rule(
                 "self.all(a, a.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(a) <= 40)",
                 "an alias is a letter, then lower-case letters, digits and dashes, at most 40 characters, like champion",

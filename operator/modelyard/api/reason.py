@@ -73,6 +73,10 @@ class Reason(words.Word):
     RETIRED = "Retired", "As it is asked to be: it serves nowhere, and is not looked at any more."
     STILL_SERVING = "StillServing", "The version is to be Retired and still runs: promote another version there, or retire the Model."
     SERVES_DEPRECATED = "ServesDeprecated", "A stage stands for a version that is Deprecated or to be Retired: promote another one there."
+    ALIASES_UNRESOLVED = (
+        "AliasesUnresolved",
+        "An alias points at a version that does not exist yet, or is Retired: register it, or point the alias elsewhere.",
+    )
     DECOMMISSIONED = "Decommissioned", "A stage was taken down: its Model was retired, or the stage removed."
     HOLD_REFUSED = (
         "HoldRefused",

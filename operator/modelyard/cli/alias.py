@@ -6,25 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.api import meta
-from modelyard.cli import outcome, output, registry, strict
-from modelyard.edge import cluster
+from modelyard.cli import outcome, output, strict
+from modelyard.plan import account, book
 
 Json = dict[str, Any]
 
 SIGN: Final = "@"
 """No version begins with it, so nothing else can be meant."""
-
-
-def typed(server: registry.Registry, model: str, version: str) -> str:
-    """The version that was typed for a model; the Model is asked only for an alias.
-
-    Raises:
-        outcome.Stop: as `resolve`; or there is no such Model.
-    """
-    strict.one(meta.ModelName, model, "the model")
-    if version.startswith(SIGN):
-        return resolve(server.get(cluster.MODEL, model, "check its name and --namespace"), version)
-    return resolved({}, version, f"the Model {model}")
 
 
 def resolve(model: Json, version: str) -> str:
@@ -34,6 +22,14 @@ def resolve(model: Json, version: str) -> str:
         outcome.Stop: it is no version, or the Model has no such alias.
     """
     return resolved(model["spec"].get("aliases") or {}, version, f"the Model {model['metadata']['name']}")
+
+
+def recorded(found: book.Book, version: str, number: int | None = None) -> str:
+    """As `resolve`, as the ledger has the Model's spec after a record, by default the last."""
+    if not version.startswith(SIGN):
+        return resolved({}, version, "")
+    spec = account.snapshot(found.blob(found.index(found.last if number is None else number).spec))
+    return resolved(spec.get("aliases") or {}, version, f"the Model {found.chain.model}, as the ledger has it,")
 
 
 def resolved(aliases: Mapping[str, str], version: str, whose: str) -> str:

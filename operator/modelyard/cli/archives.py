@@ -11,7 +11,8 @@ from concurrent import futures
 from typing import Final
 
 from modelyard import edge
-from modelyard.cli import address, outcome
+from modelyard.api import meta
+from modelyard.cli import address, outcome, strict
 from modelyard.edge import archive, store
 from modelyard.plan import anchors, inspection, ledger, proof, watched
 from modelyard.plan import book as books
@@ -55,6 +56,7 @@ class Archive:
         """
         if model == ledger.OPERATOR:
             return ledger.Chain(self.registry, "_", ledger.OPERATOR)
+        strict.one(meta.ModelName, model, "the model")
         if self.typed.namespace or self.store:
             return ledger.Chain(self.registry, self.typed.namespace or _namespace(self.typed), model)
         found = [ledger.Chain(self.registry, name, model) for name in _namespaces(self.typed, self.registry, model)]

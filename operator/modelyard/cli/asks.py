@@ -40,7 +40,7 @@ def list_(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="MODEL|NAME", help="A Model, or the name of a ModelVersion.")],
-    version: Annotated[str | None, typer.Argument(metavar="VERSION", help="A version of the model.")] = None,
+    version: Annotated[str | None, typer.Argument(metavar="VERSION", help="A version of the model, or @ALIAS.")] = None,
     namespace: Namespace = None,
     context: Context = None,
     output: Output = None,
@@ -75,8 +75,8 @@ def status(
 @app.command()
 def diff(
     model: Model,
-    before: Annotated[str, typer.Argument(metavar="VERSION", help="One version.")],
-    after: Annotated[str, typer.Argument(metavar="VERSION", help="The other.")],
+    before: Annotated[str, typer.Argument(metavar="VERSION", help="One version, or @ALIAS.")],
+    after: Annotated[str, typer.Argument(metavar="VERSION", help="The other, or @ALIAS.")],
     folder: From = None,
     bucket: Bucket = None,
     registry: RegistryName = None,
@@ -128,7 +128,9 @@ def explain(
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="The instant; else now, or with --version or --digest all time.")
     ] = None,
-    version: Annotated[str | None, typer.Option("--version", metavar="V", help="Only this version: where and when it served.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="V", help="Only this version, or @ALIAS as it was at TIME: where and when it served.")
+    ] = None,
     digest: Annotated[str | None, typer.Option("--digest", metavar="sha256:…", help="Only what has this artifact.")] = None,
     folder: From = None,
     bucket: Bucket = None,
@@ -154,7 +156,9 @@ def explain(
 @app.command()
 def dossier(
     model: Annotated[str, typer.Argument(metavar="MODEL|verify", help="The Model; or `verify`, to check a dossier.")],
-    version: Annotated[str, typer.Argument(metavar="VERSION|FILE", help="One of its versions; or the dossier's file, JSON or HTML.")],
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION|FILE", help="One of its versions, or @ALIAS; or the dossier's file, JSON or HTML.")
+    ],
     to: Annotated[pathlib.Path, typer.Option("--to", metavar="DIR", help="Where to write MODEL-VERSION.json and .html.")] = pathlib.Path(),
     folder: From = None,
     bucket: Bucket = None,

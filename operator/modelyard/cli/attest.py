@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import api, edge
 from modelyard.api import modelversion
-from modelyard.cli import alias, depot, manifest, outcome, output, registry, shelf, sign, strict
+from modelyard.cli import depot, manifest, outcome, output, registry, shelf, sign, strict
 from modelyard.edge import cluster
 
 Json = dict[str, Any]
@@ -37,7 +37,7 @@ def attest(server: registry.Registry, model: str, version: str, typed: Typed, wa
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     metrics, documents = _read(typed)
-    version = alias.typed(server, model, version)
+    version = server.version(model, version)
     found = server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
     new(found, metrics, None)
     entry = item = place = None

@@ -174,7 +174,7 @@ def deprecate(
 def retire(
     model: Model,
     version: Annotated[
-        str | None, typer.Argument(metavar="VERSION", help="One of its versions; else the Model with all it serves.")
+        str | None, typer.Argument(metavar="VERSION", help="One of its versions, or @ALIAS; else the Model with all it serves.")
     ] = None,
     reason: Reason = None,
     yes: Yes = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.cli import archives, outcome, output, registry
+from modelyard.cli import alias, archives, outcome, output, registry
 from modelyard.edge import cluster
 from modelyard.plan import account, comparison, digest
 from modelyard.plan import index as folding
@@ -29,11 +29,12 @@ def diff(typed: archives.Typed, model: str, before: str, after: str, asked: str 
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     try:
-        specs, files = _from_ledger(typed, model, before, after)
+        (before, after), specs, files = _from_ledger(typed, model, before, after)
     except outcome.Stop as stop:
         if typed.folder or typed.bucket or stop.code is outcome.Code.NOT_FOUND:
             raise
-        specs, files = _from_cluster(typed, model, before, after), (None, None)
+        (before, after), specs = _from_cluster(typed, model, before, after)
+        files = (None, None)
         output.say(f"files are not compared, as the ledger cannot be read: {stop.message.splitlines()[0]}")
     found = comparison.of(*specs, files)
     if form is not output.Form.TABLE:
@@ -77,14 +78,15 @@ def _change(one: Json) -> str:
 
 def _from_ledger(
     typed: archives.Typed, model: str, before: str, after: str
-) -> tuple[tuple[Json, Json], tuple[digest.Manifest | None, digest.Manifest | None]]:
+) -> tuple[tuple[str, str], tuple[Json, Json], tuple[digest.Manifest | None, digest.Manifest | None]]:
     with archives.opened(typed) as opened:
         book = opened.model(model)
+        before, after = (alias.recorded(book, name) for name in (before, after))
         folded = book.index(book.last)
         known = [_version(folded, model, name) for name in (before, after)]
         specs = [account.snapshot(book.blob(one.spec)) for one in known]
         files = [_manifest(book.blob(one.manifest)) for one in known]
-    return (specs[0], specs[1]), (files[0], files[1])
+    return (before, after), (specs[0], specs[1]), (files[0], files[1])
 
 
 def _version(folded: folding.Index, model: str, name: str) -> folding.Version:
@@ -101,8 +103,9 @@ def _manifest(data: bytes | None) -> digest.Manifest | None:
         return None
 
 
-def _from_cluster(typed: archives.Typed, model: str, before: str, after: str) -> tuple[Json, Json]:
+def _from_cluster(typed: archives.Typed, model: str, before: str, after: str) -> tuple[tuple[str, str], tuple[Json, Json]]:
     server = registry.Registry(typed.context, typed.namespace)
+    before, after = (server.version(model, name) for name in (before, after))
     hint = f"see which there are with `modelyard list {model}`"
     first, second = (server.get(cluster.MODEL_VERSION, f"{model}-{name}", hint)["spec"] for name in (before, after))
-    return first, second
+    return (before, after), (first, second)

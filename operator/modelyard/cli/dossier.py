@@ -7,7 +7,7 @@ import json
 import pathlib
 from typing import Any, Final
 
-from modelyard.cli import archives, outcome, output, page
+from modelyard.cli import alias, archives, outcome, output, page
 from modelyard.plan import attestation, ledger
 from modelyard.plan import dossier as dossiers
 
@@ -26,6 +26,7 @@ def dossier(typed: archives.Typed, model: str, version: str, folder: pathlib.Pat
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.HTML)
     with archives.opened(typed) as opened:
         book = opened.model(model)
+        version = alias.recorded(book, version)
         found = dossiers.make(attestation.gather(book, opened.operators(), version), version, ledger.write_time(now))
     for flaw in book.flaws.values():
         output.say(f"{flaw}: look with `modelyard ledger verify {model}`")

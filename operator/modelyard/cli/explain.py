@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from modelyard.cli import archives, moments, outcome, output
+from modelyard.cli import alias, archives, moments, outcome, output
 from modelyard.plan import book as books
 from modelyard.plan import explain as answers
 from modelyard.plan import ledger, watched
@@ -35,6 +35,8 @@ def explain(
     moment = moments.read(at, "--at", now) if at else now
     with archives.opened(typed) as opened:
         book, gaps = opened.model(model), opened.gaps()
+        if version:
+            version = alias.recorded(book, version, book.at(moment) if at else None)
         names = _named(book, version, digest)
         if names and not at:
             answer = answers.over_time(book, names, gaps, stage)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelyard.cli import output, registry, where
+from modelyard.cli import alias, outcome, output, registry, where
 from modelyard.edge import cluster
 from modelyard.plan import precedence
 
 Json = dict[str, Any]
+Pointing = Mapping[tuple[str, str, str], Sequence[str]]
+"""Namespace, model and version → its aliases."""
 
 
 def show(
@@ -42,7 +45,7 @@ def show(
     elif form is not output.Form.TABLE:
         output.write(output.document({"apiVersion": "v1", "kind": "List", "items": versions}, form))
     elif versions:
-        output.write(table(versions, now, namespaces=everywhere))
+        output.write(table(versions, now, aliases(server, model, everywhere=everywhere), namespaces=everywhere))
     else:
         some = f"; none of {output.many(len(found), 'version')} is as asked" if found else ""
         output.say(f"no versions{'' if everywhere else f' in namespace {server.namespace}'}{some}")
@@ -54,9 +57,24 @@ def ordered(versions: Any) -> list[Json]:
     return sorted(highest, key=lambda one: (one["metadata"]["namespace"], one["spec"]["model"]))
 
 
-def table(versions: Sequence[Json], now: datetime.datetime, *, namespaces: bool) -> str:
+def aliases(server: registry.Registry, model: str | None, *, everywhere: bool = False) -> Pointing:
+    """What points at which version; nothing where Models may not be read."""
+    with contextlib.suppress(outcome.Stop):
+        if model and not everywhere:
+            found = server.find(cluster.MODEL, model)
+            return alias.of([found] if found else [])
+        return alias.of(server.all(cluster.MODEL, everywhere=everywhere))
+    return {}
+
+
+def of(version: Json) -> tuple[str, str, str]:
+    """Namespace, model and version, by which its aliases are found."""
+    return version["metadata"]["namespace"], version["spec"]["model"], version["spec"]["version"]
+
+
+def table(versions: Sequence[Json], now: datetime.datetime, pointing: Pointing, *, namespaces: bool) -> str:
     """The table that people read."""
-    heads = ["MODEL", "VERSION", "PHASE", "STAGES", "METRICS", "FORMAT", "SIZE", "AGE"]
+    heads = ["MODEL", "VERSION", "ALIASES", "PHASE", "STAGES", "METRICS", "FORMAT", "SIZE", "AGE"]
     rows = []
     for one in versions:
         spec, status = one["spec"], one.get("status") or {}
@@ -64,6 +82,7 @@ def table(versions: Sequence[Json], now: datetime.datetime, *, namespaces: bool)
         row = [
             spec["model"],
             spec["version"],
+            ",".join(pointing.get(of(one), ())) or "-",
             status.get("phase") or "-",
             ",".join(sorted(where.values(one, "stage"))) or "-",
             metrics(spec.get("metrics") or {}, 3),

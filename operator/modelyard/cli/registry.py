@@ -9,9 +9,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
-from modelyard.api import access
+from modelyard.api import access, meta
 from modelyard.api.access import changes
-from modelyard.cli import outcome, output, strict
+from modelyard.cli import alias, outcome, output, strict
 from modelyard.edge import Unavailable, cluster
 
 Json = dict[str, Any]
@@ -64,6 +64,13 @@ class Registry:
             return [one async for one in server.list(kind, namespace, **query)]
 
         return self._ask(ask)
+
+    def version(self, model: str, version: str) -> str:
+        """The version that was typed for a model, or that its alias points at; the Model is asked only for an alias."""
+        strict.one(meta.ModelName, model, "the model")
+        if not version.startswith(alias.SIGN):
+            return alias.resolved({}, version, "")
+        return alias.resolve(self.get(cluster.MODEL, model, "check its name and --namespace"), version)
 
     def apply(self, obj: Json, *, dry_run: bool = False) -> Json:
         """Make an object so, as the user; nothing that another manager owns is taken away from it. A new one of ours is signed."""

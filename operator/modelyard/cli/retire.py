@@ -7,7 +7,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.cli import alias, outcome, output, registry, sign, strict
+from modelyard.cli import outcome, output, registry, sign, strict
 from modelyard.edge import cluster
 from modelyard.plan import lifecycle, retirement, world
 
@@ -63,7 +63,7 @@ _FORMS = (output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAM
 
 
 def _version(server: registry.Registry, model: str, version: str) -> Json:
-    version = alias.typed(server, model, version)
+    version = server.version(model, version)
     return server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
 
 

@@ -6,7 +6,8 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from modelyard.cli import listing, output, registry
+from modelyard.api import meta
+from modelyard.cli import alias, listing, output, registry, strict
 from modelyard.edge import cluster
 
 Json = dict[str, Any]
@@ -20,6 +21,8 @@ def show(server: registry.Registry, name: str, version: str | None, asked: str |
         outcome.Stop: there is neither.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+    strict.one(meta.ObjectName, name, "the name")
+    version = server.version(name, version) if version else None
     found = None if version else server.find(cluster.MODEL, name)
     kind = cluster.MODEL if found else cluster.MODEL_VERSION
     whole = f"{name}-{version}" if version else name
@@ -34,10 +37,13 @@ def show(server: registry.Registry, name: str, version: str | None, asked: str |
         output.write(output.text(model(found, server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
     else:
         selector = f"spec.model={found['spec']['model']},spec.version={found['spec']['version']}"
-        output.write(output.text(modelversion(found, server.all(cluster.PROMOTION, fieldSelector=selector), now)))
+        aliases = listing.aliases(server, found["spec"]["model"]).get(listing.of(found), [])
+        output.write(output.text(modelversion(found, server.all(cluster.PROMOTION, fieldSelector=selector), now, aliases)))
 
 
-def modelversion(version: Json, promotions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Rows | str]]:
+def modelversion(
+    version: Json, promotions: Sequence[Json], now: datetime.datetime, aliases: Sequence[str] = ()
+) -> Iterable[tuple[str, Rows | str]]:
     """The sections of a version."""
     spec, status = version["spec"], version.get("status") or {}
     training, lineage = spec.get("training") or {}, spec.get("lineage") or {}
@@ -45,6 +51,7 @@ def modelversion(version: Json, promotions: Sequence[Json], now: datetime.dateti
         f"{spec['model']} {spec['version']}",
         _rows(
             Phase=status.get("phase") or "not looked at yet",
+            Aliases=", ".join(aliases),
             Description=spec.get("description"),
             Lifecycle=" ".join(filter(None, (spec.get("lifecycle"), spec.get("lifecycleReason")))),
             Created=_ago(version["metadata"]["creationTimestamp"], now),
@@ -77,12 +84,12 @@ def model(found: Json, versions: Sequence[Json], now: datetime.datetime) -> Iter
             Risk=spec.get("riskTier"),
             Lifecycle=spec.get("lifecycle"),
             Storage=f"{storage['uri']} at {storage.get('endpoint') or 'AWS S3'}",
-            Aliases=", ".join(f"{name}={version}" for name, version in (spec.get("aliases") or {}).items()),
+            Aliases=", ".join(f"@{name}={version}" for name, version in sorted((spec.get("aliases") or {}).items())),
         ),
     )
     yield "Conditions", conditions(status)
     yield "Stages", _stages(status.get("stages") or (), now)
-    yield "Versions", listing.table(listing.ordered(versions), now, namespaces=False) if versions else ""
+    yield "Versions", listing.table(listing.ordered(versions), now, alias.of([found]), namespaces=False) if versions else ""
 
 
 def conditions(status: Json) -> Rows:

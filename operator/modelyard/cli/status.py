@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelyard import api
-from modelyard.cli import listing, output, registry
+from modelyard.cli import alias, listing, output, registry
 from modelyard.edge import cluster
 from modelyard.plan import world
 
@@ -33,6 +33,7 @@ def document(model: Json, versions: Sequence[Json], promotions: Sequence[Json]) 
         "namespace": model["metadata"]["namespace"],
         "ready": registry.ready_of(model),
         "stages": (model.get("status") or {}).get("stages") or [],
+        "aliases": [{"alias": name, "version": version, "phase": phase} for name, version, phase in _aliases(model, versions)],
         "waiting": [
             {
                 "promotion": one["metadata"]["name"],
@@ -70,6 +71,8 @@ def sections(model: Json, versions: Sequence[Json], promotions: Sequence[Json], 
         ],
     )
     yield "Stages", _stages(model, now)
+    aliases = [[f"{alias.SIGN}{name}", version, phase or "does not exist"] for name, version, phase in _aliases(model, versions)]
+    yield "Aliases", output.columns(["ALIAS", "VERSION", "PHASE"], aliases, colour=output.coloured()) if aliases else ""
     waiting = [
         [one["metadata"]["name"], one["spec"]["stage"], (one.get("status") or {}).get("phase") or "-", _age(one, now), _waits(one)]
         for one in _open(promotions)
@@ -99,6 +102,12 @@ def _stages(model: Json, now: datetime.datetime) -> str:
         since = listing.age(one["since"], now) if one.get("since") else "-"
         rows.append([name, one.get("current") or "-", since, pods, "; ".join(notes) or "-"])
     return output.columns(["STAGE", "VERSION", "SINCE", "PODS", "NOTE"], rows)
+
+
+def _aliases(model: Json, versions: Sequence[Json]) -> list[tuple[str, str, str | None]]:
+    """Each alias with its version and the phase of that; None where there is no such version."""
+    phases = {one["spec"]["version"]: (one.get("status") or {}).get("phase") or "Pending" for one in versions}
+    return [(name, version, phases.get(version)) for name, version in sorted((model["spec"].get("aliases") or {}).items())]
 
 
 def _waits(promotion: Json) -> str:

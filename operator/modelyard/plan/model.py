@@ -11,7 +11,7 @@ from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, precedence, promotion, restoring, retirement, serving, specs, stage
+from modelyard.plan import aliases, fact, precedence, promotion, restoring, retirement, serving, specs, stage
 from modelyard.plan import world as seen
 
 
@@ -185,7 +185,9 @@ def _status(
     generation = world.model.metadata.generation
     return model_api.ModelStatus(
         observed_generation=generation,
-        conditions=fact.settle(was.conditions, _conditions(world, turns, stages) | _policies(world), generation, now),
+        conditions=fact.settle(
+            was.conditions, {**_conditions(world, turns, stages), **_policies(world), **aliases.conditions(world)}, generation, now
+        ),
         versions=_counts(world),
         stages=[_with_serving(world, stands) for stands in stages],
         ledger=was.ledger,

@@ -97,11 +97,11 @@ def test_versions_are_listed_highest_first() -> None:
         one["spec"]["version"] = name
         versions.append(one)
 
-    table = listing.table(listing.ordered(versions), NOW, namespaces=True)
+    table = listing.table(listing.ordered(versions), NOW, {("risk", "credit", "2"): ["@best"]}, namespaces=True)
 
-    assert [line.split()[:4] for line in table.splitlines()] == [
-        ["NAMESPACE", "MODEL", "VERSION", "PHASE"],
-        *(["risk", "credit", name, "Ready"] for name in ("2", "1.10.0", "1.10.0-rc.1", "1.9.0")),
+    assert [line.split()[:5] for line in table.splitlines()] == [
+        ["NAMESPACE", "MODEL", "VERSION", "ALIASES", "PHASE"],
+        *(["risk", "credit", name, "@best" if name == "2" else "-", "Ready"] for name in ("2", "1.10.0", "1.10.0-rc.1", "1.9.0")),
     ]
     assert "auc=0.934,auc@holdout-2026q3=0.929,latency_p99_ms=31.5" in table
 
