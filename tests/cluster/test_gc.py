@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.cli import bucket, gc, outcome, registry
+from modelyard.cli import bucket, depot, gc, outcome, registry
 from modelyard.edge import artifact, cluster, store
 from modelyard.edge import ledger as ledger_edge
 from modelyard.plan import hold, index, inspection, ledger
@@ -174,7 +174,7 @@ async def test_gc(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", stores.CREDENTIALS.secret_key)
 
     def collect(*, delete: bool) -> list[tuple[str, str]]:
-        gc.gc(server, kept, "fraud", gc.Way(delete, None, None, credentials_from_cluster=False, asked="json"))
+        gc.gc(server, kept, "fraud", gc.Way(delete, depot.Way(), asked="json"))
         listed = json.loads(capsys.readouterr().out)["objects"]
         return [(one["key"].removeprefix("models/fraud/gc/"), one["state"].partition(" 2")[0]) for one in listed]
 
@@ -197,7 +197,7 @@ async def test_gc(
 
 def test_a_model_that_was_lost_is_not_collected(client: store.Store) -> None:
     with pytest.raises(outcome.Stop) as stopped:
-        gc.gc(Server(), Kept(client, index.Index(uid="m")), "fraud", gc.Way(True, None, None, False, None))
+        gc.gc(Server(), Kept(client, index.Index(uid="m")), "fraud", gc.Way(True, depot.Way(), None))
 
     assert stopped.value.code == outcome.Code.NOT_FOUND
     assert "restored first" in stopped.value.message

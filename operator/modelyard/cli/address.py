@@ -61,17 +61,17 @@ def credentials(source: Mapping[str, str]) -> inspection.Credentials | None:
 def explain(trouble: edge.Unavailable, address: inspection.Address, *, from_cluster: bool = False) -> outcome.Stop:
     """Trouble with the store, with what the person who typed can do about it."""
     hint = ""
-    if trouble.reason == Reason.STORE_FORBIDDEN:
+    if trouble.cause == Reason.STORE_FORBIDDEN:
         if address.credentials is None:
             hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --credentials-from-cluster if you may read the Model's Secret"
         elif not from_cluster:
             hint = "the credentials are those of AWS_ACCESS_KEY_ID in the environment"
         else:
             hint = "the credentials are those of the Model's Secret, which may be for reading only: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    elif trouble.reason == Reason.STORE_UNREACHABLE and ".svc" in (address.endpoint or ""):
+    elif trouble.cause == Reason.STORE_UNREACHABLE and ".svc" in (address.endpoint or ""):
         hint = f"{address} is a name inside the cluster: run `kubectl port-forward` to it, and give --endpoint http://localhost:PORT"
-    elif trouble.reason == Reason.STORE_CERTIFICATE:
+    elif trouble.cause == Reason.STORE_CERTIFICATE:
         hint = "or name the authority's certificates with --ca-file"
-    no = trouble.reason in {Reason.STORE_FORBIDDEN, Reason.STORE_BUCKET_MISSING}
+    no = trouble.cause in {Reason.STORE_FORBIDDEN, Reason.STORE_BUCKET_MISSING}
     code = outcome.Code.NO if no else outcome.Code.UNAVAILABLE
     return outcome.Stop(code, f"{trouble.message}\n{hint}" if hint else trouble.message)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import datetime
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Final
 
 from modelyard import edge
 from modelyard.api import meta
-from modelyard.cli import address, outcome, strict
+from modelyard.cli import outcome, own, strict
 from modelyard.edge import archive, store
 from modelyard.plan import anchors, inspection, ledger, proof, watched
 from modelyard.plan import book as books
 
 _AT_ONCE: Final = 32
-_SYSTEM: Final = "modelyard-system"
-_OPERATOR: Final = "app.kubernetes.io/name=modelyard,app.kubernetes.io/component=operator"
-_VARIABLES: Final = ("MODELYARD_BUCKET__URI", "MODELYARD_BUCKET__ENDPOINT", "MODELYARD_BUCKET__REGION", "MODELYARD_LEDGER__REGISTRY")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +44,8 @@ class Archive:
     place: inspection.Place | None = None
     store: store.Store | None = None
     """None: a folder."""
+    retain: tuple[str, datetime.timedelta] | None = None
+    """Mode and duration of Object Lock for what is recorded."""
 
     def chain(self, model: str) -> ledger.Chain:
         """A model's chain; `_operator` is the installation's own.
@@ -114,20 +113,12 @@ def opened(typed: Typed) -> Iterator[Archive]:
         if typed.folder is not None:
             yield _folder(typed, threads)
             return
-        known = _known(typed)
-        uri = typed.bucket or known.get("MODELYARD_BUCKET__URI") or ""
-        place = inspection.place(uri)
-        if place is None or not place.is_prefix:
-            raise outcome.usage(f"{uri or 'the bucket'}: name the operator's own bucket like s3://modelyard/, ending in `/`")
-        asked = address.of(None, typed.endpoint or _endpoint(known), ca_file=typed.ca_file)
-        if asked.region is None and known.get("MODELYARD_BUCKET__REGION"):
-            asked = dataclasses.replace(asked, region=known["MODELYARD_BUCKET__REGION"])
-        client = store.Store(asked)
-        name = typed.registry or known.get("MODELYARD_LEDGER__REGISTRY") or "main"
+        where = own.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
+        client = store.Store(where.address)
         try:
-            yield Archive(archive.Bucket(client, place), name, typed, threads, place, client)
+            yield Archive(archive.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where.retain)
         except edge.Unavailable as trouble:
-            raise address.explain(trouble, asked) from None
+            raise where.explain(trouble) from None
 
 
 def noted(typed: Typed, chains: Sequence[ledger.Chain]) -> dict[ledger.Chain, list[proof.Anchor]]:
@@ -137,7 +128,7 @@ def noted(typed: Typed, chains: Sequence[ledger.Chain]) -> dict[ledger.Chain, li
 
     found: dict[ledger.Chain, list[proof.Anchor]] = {}
     with contextlib.suppress(outcome.Stop, ValueError):
-        for kept in registry.Registry(typed.context, _system()).all(cluster.CONFIG_MAP, labelSelector=anchors.SELECTOR):
+        for kept in registry.Registry(typed.context, own.system()).all(cluster.CONFIG_MAP, labelSelector=anchors.SELECTOR):
             text = (kept.get("data") or {}).get(anchors.KEY, "")
             for chain, anchor in anchors.read(text, f"the ConfigMap {kept['metadata']['name']}").items():
                 found.setdefault(chain, []).append(anchor)
@@ -163,33 +154,6 @@ def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
     return Archive(archive.Folder(typed.folder), typed.registry or names[0], typed, threads)
 
 
-def _known(typed: Typed) -> Mapping[str, str]:
-    """The operator's settings: of this environment, else of its Deployment, which whoever may read it need not type again."""
-    here = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
-    if typed.bucket or "MODELYARD_BUCKET__URI" in here:
-        return here
-    from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.edge import cluster  # noqa: PLC0415
-
-    try:
-        found = registry.Registry(typed.context, _system()).all(cluster.DEPLOYMENT, labelSelector=_OPERATOR)
-    except outcome.Stop as stop:
-        raise outcome.Stop(stop.code, f"{stop.message}\nor say where the ledger is: --from FOLDER, or --bucket s3://NAME/") from None
-    if len(found) != 1:
-        message = f"{len(found)} operators are in namespace {_system()} (MODELYARD_OPERATOR_NAMESPACE names another)"
-        raise outcome.usage(f"{message}: say where the ledger is with --from FOLDER or --bucket s3://NAME/")
-    containers = found[0]["spec"]["template"]["spec"]["containers"]
-    return {
-        one["name"]: one["value"] for each in containers for one in each.get("env") or [] if one["name"] in _VARIABLES and "value" in one
-    } | here
-
-
-def _endpoint(known: Mapping[str, str]) -> str | None:
-    """The operator's endpoint, unless the environment names one as it is reached from here."""
-    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return None if own else known.get("MODELYARD_BUCKET__ENDPOINT")
-
-
 def _namespace(typed: Typed) -> str:
     from modelyard.cli import registry  # noqa: PLC0415
 
@@ -200,10 +164,6 @@ def _namespaces(typed: Typed, name: str, model: str) -> list[str]:
     """Where an exported ledger has a chain of this model; a folder need not be read for that."""
     assert typed.folder is not None
     return sorted(path.name for path in (typed.folder / "ledger" / name).iterdir() if (path / model).is_dir())
-
-
-def _system() -> str:
-    return os.environ.get("MODELYARD_OPERATOR_NAMESPACE") or _SYSTEM
 
 
 def each(do: Callable[[ledger.Chain], archive.Verdict], chains: Sequence[ledger.Chain]) -> Iterator[archive.Verdict]:

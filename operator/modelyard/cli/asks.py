@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli.options import Bucket, CaFile, Context, Endpoint, From, Model, Namespace, Output, RegistryName
+from modelyard.cli.options import Bucket, BucketEndpoint, CaFile, Context, From, Model, Namespace, Output, RegistryName
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -80,7 +80,7 @@ def diff(
     folder: From = None,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -104,7 +104,7 @@ def history(
     folder: From = None,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -135,7 +135,7 @@ def explain(
     folder: From = None,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -163,7 +163,7 @@ def dossier(
     folder: From = None,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,

@@ -1,4 +1,4 @@
-"""The operator's own bucket, seen from this machine: `MODELYARD_BUCKET__…` and `MODELYARD_LEDGER__…`, as the operator itself has them."""
+"""The operator's own bucket for who adds to what the operator recorded: blobs and chains, appended to as the operator appends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self, TypeVar
 
-import pydantic
-
-from modelyard import edge, settings
-from modelyard.cli import outcome
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.cli import outcome, own
 from modelyard.edge import blobs, ledger, store
 from modelyard.plan import index, inspection
 from modelyard.plan import ledger as ledger_plan
@@ -36,25 +35,9 @@ class Bucket:
         self._blobs = blobs.Blobs(source, where)
 
     @classmethod
-    def open(cls) -> Self:
-        """As the environment says."""
-        try:
-            config = settings.Settings()
-        except pydantic.ValidationError as error:
-            raise outcome.usage(f"MODELYARD_…: {error.errors(include_input=False, include_url=False)[0]['msg']}") from None
-        own = config.bucket
-        where = inspection.place(own.uri)
-        if where is None:
-            raise outcome.usage(f"MODELYARD_BUCKET__URI is {own.uri!r}: write it like s3://modelyard/")
-        pair = None
-        if own.access_key and own.secret_key:
-            pair = inspection.Credentials(own.access_key.get_secret_value(), own.secret_key.get_secret_value())
-        pem = None
-        if own.ca_file:
-            with open(own.ca_file, encoding="ascii") as file:  # noqa: PTH123  as the operator does
-                pem = file.read()
-        kept = (config.ledger.retention_mode, config.ledger.retention) if config.ledger.retention else None
-        return cls(store.Store(inspection.Address(own.endpoint, own.region, pair, pem)), where, config.ledger.registry, kept)
+    def open(cls, where: own.Own) -> Self:
+        """As this machine reaches it."""
+        return cls(store.Store(where.address), where.place, where.registry, where.retain)
 
     def blob(self, name: str) -> bytes | None:
         """Content-addressed bytes."""
@@ -104,5 +87,7 @@ def _now() -> datetime.datetime:
 
 
 def _stop(trouble: edge.Unavailable) -> outcome.Stop:
-    hint = "its address and credentials are those of MODELYARD_BUCKET__URI, __ENDPOINT, __ACCESS_KEY and __SECRET_KEY"
+    if trouble.reason == Reason.LEDGER_TAMPERED:
+        return outcome.Stop(outcome.Code.NO, trouble.message)
+    hint = "how it is reached, and as whom: `modelyard ledger --help`"
     return outcome.Stop(outcome.Code.UNAVAILABLE, f"{trouble.message}\n{hint}")

@@ -9,10 +9,32 @@ from typing import Annotated
 import typer
 
 from modelyard.cli import outcome
-from modelyard.cli.options import Bucket, CaFile, Context, Endpoint, From, FromCluster, Many, Namespace, Output, RegistryName, Yes
+from modelyard.cli.options import (
+    Bucket,
+    BucketEndpoint,
+    CaFile,
+    Context,
+    Endpoint,
+    From,
+    FromCluster,
+    Many,
+    Namespace,
+    Output,
+    RegistryName,
+    Yes,
+)
+
+_LEDGER = """Verify, export, or accept the ledger.
+
+The ledger is in the operator's own bucket. Where that is, say --bucket and --registry, else MODELYARD_BUCKET__URI and MODELYARD_LEDGER__REGISTRY, else
+the operator's Deployment in the namespace modelyard-system (or MODELYARD_OPERATOR_NAMESPACE). How it is reached: --endpoint, else
+MODELYARD_BUCKET__ENDPOINT, else AWS_ENDPOINT_URL; --ca-file, else MODELYARD_BUCKET__CA_FILE, else AWS_CA_BUNDLE. As whom:
+MODELYARD_BUCKET__ACCESS_KEY and MODELYARD_BUCKET__SECRET_KEY, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. It is the same for every verb that asks
+or adds to the ledger: diff, history, explain, dossier, restore, gc.
+"""
 
 app = typer.Typer(rich_markup_mode=None)
-ledger = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Verify, export, or accept the ledger.")
+ledger = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_LEDGER)
 app.add_typer(ledger, name="ledger")
 
 
@@ -23,7 +45,7 @@ def restore(
     yes: Yes = False,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -49,6 +71,8 @@ def restore(
 def gc(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model; else of every one of the namespace.")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Record and delete what is free; without, it is only listed.")] = False,
+    bucket: Bucket = None,
+    registry: RegistryName = None,
     endpoint: Endpoint = None,
     ca_file: CaFile = None,
     credentials_from_cluster: FromCluster = False,
@@ -59,14 +83,17 @@ def gc(
     """List, or delete, what only Retired versions hold.
 
     Object versions that no other version refers to, below the Model's storage.uri. What Object Lock or a legal hold keeps is listed and left alone.
-    Needs the operator's bucket as the operator has it: MODELYARD_BUCKET__URI, __ENDPOINT, __ACCESS_KEY, __SECRET_KEY, and MODELYARD_LEDGER__REGISTRY; and
-    for the Model's store AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Forms: table (the default), json, yaml.
+    --endpoint, --ca-file and the credentials of AWS_ACCESS_KEY_ID are for the Model's store; how the operator's own bucket is reached says
+    `modelyard ledger --help`. Forms: table (the default), json, yaml.
     """
-    from modelyard.cli import bucket, depot, registry  # noqa: PLC0415
+    from modelyard.cli import bucket as kept  # noqa: PLC0415
+    from modelyard.cli import depot, own  # noqa: PLC0415
     from modelyard.cli import gc as verb  # noqa: PLC0415
+    from modelyard.cli import registry as registries  # noqa: PLC0415
 
     way = verb.Way(delete, depot.Way(endpoint, ca_file, credentials_from_cluster), output)
-    verb.gc(registry.Registry(context, namespace), bucket.Bucket.open(), model, way)
+    opened = kept.Bucket.open(own.find(context, bucket, registry, None, None))
+    verb.gc(registries.Registry(context, namespace), opened, model, way)
 
 
 @ledger.command("verify")
@@ -79,7 +106,7 @@ def ledger_verify(
     folder: From = None,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -102,7 +129,7 @@ def ledger_export(
     folder: From = None,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -127,7 +154,7 @@ def ledger_accept(
     yes: Yes = False,
     bucket: Bucket = None,
     registry: RegistryName = None,
-    endpoint: Endpoint = None,
+    endpoint: BucketEndpoint = None,
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,

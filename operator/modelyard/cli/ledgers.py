@@ -84,7 +84,7 @@ def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetim
             more = "keep a copy first (`modelyard ledger export`), then add --yes"
             raise outcome.Stop(outcome.Code.NO, f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
         person = ledger.Actor(registry.Registry(typed.context).whoami(), ledger.Known.DECLARED)
-        keeper = appender.Ledger(opened.store, opened.place, opened.registry, lambda: now)
+        keeper = appender.Ledger(opened.store, opened.place, opened.registry, lambda: now, retain=opened.retain)
         try:
             head = asyncio.run(keeper.accept(chain, person, reason, anchors, wrong))
         finally:

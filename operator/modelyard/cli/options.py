@@ -31,9 +31,10 @@ From = Annotated[
 ]
 Bucket = Annotated[
     str | None,
-    typer.Option(
-        "--bucket", metavar="URI", help="The operator's own bucket; else MODELYARD_BUCKET__URI, else what the operator's Deployment says."
-    ),
+    typer.Option("--bucket", metavar="URI", help="The operator's own bucket; else as `modelyard ledger --help` says."),
+]
+BucketEndpoint = Annotated[
+    str | None, typer.Option("--endpoint", metavar="URL", help="How this machine reaches that bucket's store, such as a port-forward.")
 ]
 RegistryName = Annotated[
     str | None, typer.Option("--registry", metavar="NAME", help="Of the ledger, where a bucket holds several; else the operator's.")

@@ -11,9 +11,11 @@ class Unavailable(Exception):
     Args:
         why: what kind of trouble, from the closed list.
         message: for a person: what is wrong, where, and who can mend it; never a credential.
+        cause: where `why` says whose trouble it is, such as the ledger's: what kind of trouble it is there.
     """
 
-    def __init__(self, why: reason.Reason, message: str) -> None:
+    def __init__(self, why: reason.Reason, message: str, cause: reason.Reason | None = None) -> None:
         super().__init__(message)
         self.reason = why
+        self.cause = cause or why
         self.message = message

@@ -84,4 +84,4 @@ class Blobs:
 
 def own(error: edge.Unavailable) -> edge.Unavailable:
     """Trouble with the operator's bucket, so that nobody looks for it in a Model's."""
-    return edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket: {error.message}")
+    return edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket: {error.message}", error.cause)

@@ -144,7 +144,7 @@ def test_without_a_cluster_it_says_how_to_name_the_ledger(person: typed.Person) 
     ended = person.types("history", "credit")
 
     assert ended.code == 1
-    assert "--from FOLDER, or --bucket s3://NAME/" in ended.said
+    assert "--bucket s3://NAME/ (or MODELYARD_BUCKET__URI), or to only read an exported one --from FOLDER" in ended.said
 
 
 def test_diff_tells_parameters_metrics_data_and_files(person: typed.Person, tmp_path: pathlib.Path) -> None:
