@@ -287,9 +287,25 @@ def _selector() -> dict[str, Any]:
     return {name: value, present: kopf.PRESENT}
 
 
+class _Changes(kopf.DiffBaseStorage):
+    """What kopf compares an object with, to tell its handlers what changed: nothing. It would copy and walk each object twice an event."""
+
+    def build(self, **_: Any) -> Any:
+        """Nothing of the object."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing was kept."""
+
+    def store(self, **_: Any) -> None:
+        """Keeps nothing."""
+
+
 def _kopf() -> kopf.OperatorSettings:
-    """Nothing of kopf's but its watches: no Events, no peering, no finalizers, no annotations, and patience."""
+    """Nothing of kopf's but its watches: no Events, no peering, no finalizers, no annotations, no diffs, and patience."""
     wanted = kopf.OperatorSettings()
+    wanted.persistence.diffbase_storage = _Changes()
+    wanted.persistence.progress_storage = kopf.StatusProgressStorage()
     wanted.posting.enabled = False
     wanted.scanning.disabled = True
     wanted.peering.standalone = True

@@ -166,6 +166,8 @@ def _claims(
         if stands.rollout and stands.rollout.version != stands.current:
             wanted.setdefault(stands.rollout.version, {})[stands.name] = modelversion.StageState.ROLLING
     for version, subject in world.versions.items():
+        if version not in wanted and not subject.status.stages:
+            continue
         before = {claim.name: claim for claim in subject.status.stages or []}
         after = []
         for name, state in sorted(wanted.get(version, {}).items()):

@@ -67,7 +67,7 @@ class Plan:
     """What to do for one version."""
 
     status: modelversion.ModelVersionStatus
-    """Equal to what is there: nothing is written. While `ask` is set: what to show if answering takes long."""
+    """Equal to what is there: nothing is written."""
     ask: bool = False
     """Look at the store first, and decide again."""
     full: bool = False
@@ -132,7 +132,7 @@ def decide(world: World, now: datetime.datetime) -> Plan:
         due = _due(world)
         if due > now:
             return _unchanged(world, now, due - now)
-        return dataclasses.replace(_show_verifying(world, now), ask=True, full=_full(world, now))
+        return Plan(status=world.version.status, ask=True, full=_full(world, now), memory=world.memory)
     return _judge(world, now, world.proof)
 
 
@@ -359,7 +359,7 @@ def _documentation(model: api.Model, version: api.ModelVersion, evidence: fact.S
     return fact.State.true(Reason.DOCUMENTATION_COMPLETE, f"everything that the tier {tier} demands is there")
 
 
-def _show_verifying(world: World, now: datetime.datetime) -> Plan:
+def verifying(world: World, now: datetime.datetime) -> Plan:
     """What to show when looking takes long: a first look is Verifying; a later one changes nothing."""
     if world.version.status.artifact:
         return Plan(status=world.version.status, memory=world.memory)

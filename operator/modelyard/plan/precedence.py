@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _SEMVER = re.compile(r"(\d+)(?:\.(\d+)\.(\d+)(?:-([0-9a-z.-]+))?)?")
@@ -9,6 +10,7 @@ _SEMVER = re.compile(r"(\d+)(?:\.(\d+)\.(\d+)(?:-([0-9a-z.-]+))?)?")
 Rank = tuple[int, int, int, int, tuple[tuple[int, int, str], ...]]
 
 
+@functools.lru_cache(1 << 16)  # every decision of a model ranks all of its versions
 def rank(version: str) -> Rank:
     """A key to sort versions by, lowest first; what is no version at all sorts before all that are.
 

@@ -36,7 +36,8 @@ def facts(
         spec_digest: of the part of the spec that never changes.
         stamped: the API server itself keeps the annotation of changes.
     """
-    return (*_spec(version, before, spec_digest, stamped=stamped), *_bytes(version, status))
+    written = (status.recorded or specs.recorded(version)).spec
+    return (*_spec(version, written, before, spec_digest, stamped=stamped), *_bytes(version, status))
 
 
 def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[ledger.Fact, ...]:
@@ -54,10 +55,11 @@ def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> ledger.Fa
     return ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, ledger.Subject(kind, name, uid, 0), "deleted", None, detail)
 
 
-def _spec(version: api.ModelVersion, before: Mapping[str, Any] | None, spec_digest: str, *, stamped: bool) -> Iterator[ledger.Fact]:
+def _spec(
+    version: api.ModelVersion, written: str, before: Mapping[str, Any] | None, spec_digest: str, *, stamped: bool
+) -> Iterator[ledger.Fact]:
     recorded = version.status.recorded
     subject, name = specs.about(version), version.spec.version
-    written = specs.recorded(version).spec
     if recorded is None:
         actor = specs.author(version, 1, stamped=stamped)
         detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}

@@ -65,8 +65,16 @@ class Outside:
             metrics.EVENTS.labels(event.kind, str(event.fact.reason)).inc()
             self.recorder.post(event)
 
-    async def write_status(self, kind: api_server.Kind, subject: api.Resource, status: Mapping[str, Any]) -> None:
+    async def write_status(
+        self, kind: api_server.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: known.Key | None = None
+    ) -> None:
         """Write a status on the object as it was when this was decided.
+
+        Args:
+            kind: of the object.
+            subject: the object.
+            status: all of it.
+            by: who has decided it, and need not look at it again.
 
         Raises:
             edge.cluster.Conflict: it has changed since; decide again.
@@ -75,7 +83,7 @@ class Outside:
         about = subject.metadata
         self.fence()
         answer = await self.cluster.write_status(kind, about.namespace, about.name, about.resource_version, dict(status))
-        self.note(kind, answer)
+        self.enqueue(self.cache.put(kind, answer) - {by})
 
     def note(self, kind: api_server.Kind, answer: Mapping[str, Any]) -> None:
         """An answer enters the cache at once, and whoever it concerns is looked at."""

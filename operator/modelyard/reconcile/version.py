@@ -51,7 +51,7 @@ class Versions:
         plan = modelversion.decide(world, self._outside.clock())
         trouble: fact.Fact | None = None
         if plan.ask:
-            world = await self._inspected(world, plan)
+            world = await self._inspected(world, full=plan.full)
             trouble = world.proof if isinstance(world.proof, fact.Fact) else None
             plan = modelversion.decide(world, self._outside.clock())
         await self._tell_version(world, plan)
@@ -90,12 +90,12 @@ class Versions:
         self._outside.post(events)
         return min(again, self._limits.recheck) if again else self._limits.recheck if why else None
 
-    async def _inspected(self, world: modelversion.World, plan: modelversion.Plan) -> modelversion.World:
+    async def _inspected(self, world: modelversion.World, *, full: bool) -> modelversion.World:
         """The world with the answer in it; after a while the version shows Verifying."""
-        looking = asyncio.ensure_future(self._look(world, full=plan.full))
+        looking = asyncio.ensure_future(self._look(world, full=full))
         try:
             await asyncio.wait({looking}, timeout=SLOW)
-            if not looking.done() and await self._tell_version(world, plan):
+            if not looking.done() and await self._tell_version(world, modelversion.verifying(world, self._outside.clock())):
                 current = self._outside.cache.version(*world.version.key)
                 world = dataclasses.replace(world, version=current or world.version)
             proof, evidence = await looking
@@ -151,7 +151,8 @@ class Versions:
                 update={"recorded": version.status.recorded, "unrecorded": recording.kept(version.status.unrecorded, safer)}
             )
         self._outside.log(plan.events)
-        await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump())
+        # This very decision is made again when it is due, not because it was written down.
+        await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump(), by=cache.Key("version", *version.key))
         self._outside.post(plan.events)
         return True
 
@@ -161,7 +162,8 @@ class Versions:
         newer = specs.is_new(version)
         if recorded and newer:
             before = json.loads(await self._outside.prover.blob(recorded.spec))
-        facts = registration.facts(version, status, before, modelversion.spec_digest(version), stamped=self._outside.guard.held is None)
+        named = status.spec_digest or modelversion.spec_digest(version)
+        facts = registration.facts(version, status, before, named, stamped=self._outside.guard.held is None)
         facts = (*recording.read_kept(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
         if not facts:
             return

@@ -69,7 +69,8 @@ def test_the_store_is_asked_before_anything_is_said() -> None:
     plan = modelversion.decide(world(), NOW)
 
     assert plan.ask
-    assert plan.status.phase == VersionPhase.VERIFYING
+    assert plan.status == world().version.status
+    assert modelversion.verifying(world(), NOW).status.phase == VersionPhase.VERIFYING
 
 
 @pytest.mark.parametrize(
