@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pathlib
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -39,29 +37,9 @@ def address(folder: pathlib.Path) -> Iterator[str]:
 async def admin(address: str) -> AsyncIterator[people.Login]:
     """The admin, once the kinds are served and the policies hold."""
     async with older.login(address, "admin") as login:
-        await _until(lambda: _passes(login, "GET", "/readyz"))
-        for one in older.manifests():
-            group, plural = one["apiVersion"], f"{one['kind'].lower()}s".replace("policys", "policies")
-            answer = await login.send("POST", f"/apis/{group}/{plural}", one)
-            assert answer.passed, answer
-        for kind in ("Model", "ModelVersion", "Promotion"):
-            await _until(lambda kind=kind: _passes(login, "GET", place.path(kind, "default")))
-        await _until(lambda: _refused(login))
+        await older.install(login, older.manifests())
+        await older.until(lambda: _refused(login))
         yield login
-
-
-async def _until(true: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not await true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.2)
-
-
-async def _passes(login: people.Login, method: str, path: str) -> bool:
-    try:
-        return (await login.send(method, path)).passed
-    except OSError:
-        return False
 
 
 async def _refused(login: people.Login) -> bool:
@@ -176,7 +154,7 @@ async def test_where_unsigned_changes_are_let_in_forged_ones_are_not(admin: peop
     async def let_in() -> bool:
         return (await admin.send("POST", place.path("Model", "default"), unsigned, dryRun="All")).passed
 
-    await _until(let_in)
+    await older.until(let_in)
 
     forged = await admin.send("POST", place.path("Model", "default"), signed(unsigned, "1 alice"), dryRun="All")
     assert forged.status == 403

@@ -1,17 +1,19 @@
-"""An API server as it was before it could stamp, with its own etcd and nothing else: this release's, told to be an older one.
+"""API servers with an etcd and nothing else; and one as it was before it could stamp: this release's, told to be an older one.
 
 MODELYARD_OLDER_APISERVER: the path of a kube-apiserver to take instead, to try one that really is older (1.30 and later).
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import pathlib
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import aiohttp
@@ -19,7 +21,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.cluster.access import people
+from tests.cluster.access import people, place
 from tests.cluster.access.oracle import Person
 from tests.cluster.node import binaries, layout, process
 
@@ -33,30 +35,57 @@ TOKENS = {"admin": "admin", "bob": "bob", "operator": people.OPERATOR}
 def running(folder: pathlib.Path) -> Iterator[str]:
     """Its address; it keeps everything in a folder."""
     given = os.environ.get("MODELYARD_OLDER_APISERVER")
-    programs = binaries.find(["etcd"] if given else ["etcd", "kube-apiserver"])
-    client, peer, port = _ports(3)
-    (folder / "tokens.csv").write_text("".join(f'{token},{name},{name},"{_group(token)}"\n' for token, name in TOKENS.items()))
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-    (folder / "key").write_bytes(pem)
+    flags = [] if given else [f"--emulated-version={VERSION}"]
+    with etcd(folder) as kept, server(folder, kept, *flags, program=given) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def etcd(folder: pathlib.Path) -> Iterator[str]:
+    """The address of an etcd; what it keeps is below a folder."""
+    client, peer = _ports(2)
     urls = [f"http://127.0.0.1:{one}" for one in (client, peer)]
-    etcd = [
+    flags = [
         f"--data-dir={folder}/etcd", "--unsafe-no-fsync", "--log-level=error", f"--listen-client-urls={urls[0]}", f"--advertise-client-urls={urls[0]}",
         f"--listen-peer-urls={urls[1]}", f"--initial-advertise-peer-urls={urls[1]}", f"--initial-cluster=default={urls[1]}",
     ]  # fmt: skip
-    server = [
-        f"--etcd-servers={urls[0]}", f"--secure-port={port}", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-        f"--cert-dir={folder}/certificates", f"--token-auth-file={folder}/tokens.csv", "--authorization-mode=RBAC",
-        "--service-cluster-ip-range=10.97.0.0/24", "--service-account-issuer=https://older", f"--service-account-key-file={folder}/key",
-        f"--service-account-signing-key-file={folder}/key", "--endpoint-reconciler-type=none",
-        *([] if given else [f"--emulated-version={VERSION}"]),
+    with _started(_program("etcd"), flags, folder / "etcd.log"):
+        yield urls[0]
+
+
+@contextlib.contextmanager
+def server(folder: pathlib.Path, kept: str, *flags: str, program: str | None = None) -> Iterator[str]:
+    """The address of an API server, this release's by default, before such an etcd; several may share one."""
+    (port,) = _ports(1)
+    own = folder / f"server-{port}"
+    own.mkdir()
+    (own / "tokens.csv").write_text("".join(f'{token},{name},{name},"{_group(token)}"\n' for token, name in TOKENS.items()))
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    (own / "key").write_bytes(pem)
+    every = [
+        f"--etcd-servers={kept}", f"--secure-port={port}", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+        f"--cert-dir={own}/certificates", f"--token-auth-file={own}/tokens.csv", "--authorization-mode=RBAC",
+        "--service-cluster-ip-range=10.97.0.0/24", "--service-account-issuer=https://older", f"--service-account-key-file={own}/key",
+        f"--service-account-signing-key-file={own}/key", "--endpoint-reconciler-type=none",
     ]  # fmt: skip
-    with (folder / "log").open("w") as log, contextlib.ExitStack() as stack:
-        for command in ([programs["etcd"], *etcd], [given or programs["kube-apiserver"], *server]):
-            started = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=process.quiet())
-            stack.callback(started.wait, 20)
-            stack.callback(started.terminate)
+    with _started(program or _program("kube-apiserver"), [*every, *flags], own / "log"):
         yield f"https://127.0.0.1:{port}"
+
+
+def _program(name: str) -> str:
+    return str(binaries.find([name])[name])
+
+
+@contextlib.contextmanager
+def _started(program: str, flags: list[str], log: pathlib.Path) -> Iterator[None]:
+    with log.open("w") as file:
+        started = subprocess.Popen([program, *flags], stdout=file, stderr=file, env=process.quiet())
+        try:
+            yield
+        finally:
+            started.terminate()
+            started.wait(20)
 
 
 def kubeconfig(folder: pathlib.Path, address: str, token: str) -> pathlib.Path:
@@ -82,14 +111,49 @@ async def login(address: str, token: str) -> AsyncIterator[people.Login]:
         yield people.Login(Person(TOKENS[token]), session, address, TOKENS[token])
 
 
-def manifests() -> list[dict[str, Any]]:
-    """The CRDs and the policies, as plain manifests."""
+def manifests(*more: str) -> list[dict[str, Any]]:
+    """The CRDs and the policies, as plain manifests; `more` are files beside the policies, such as stamps.yaml."""
     folder = layout.REPOSITORY / "crds"
-    return [
-        one
-        for file in (*sorted(folder.glob("*.yaml")), folder / "policies" / "policies.yaml")
-        for one in yaml.safe_load_all(file.read_text())
-    ]
+    files = (*sorted(folder.glob("*.yaml")), *(folder / "policies" / name for name in ("policies.yaml", *more)))
+    return [one for file in files for one in yaml.safe_load_all(file.read_text())]
+
+
+async def install(login: people.Login, objects: Iterable[dict[str, Any]]) -> None:
+    """Create objects that belong to no namespace, once the API server answers, and wait until the kinds are served."""
+    await until(lambda: passes(login, "GET", "/readyz"))
+    for one in objects:
+        api = one["apiVersion"]
+        plural = f"{one['kind'].lower()}s".replace("policys", "policies")
+        answer = await login.send("POST", f"/{'apis' if '/' in api else 'api'}/{api}/{plural}", one)
+        assert answer.passed, answer
+    for kind in ("Model", "ModelVersion", "Promotion"):
+        await until(lambda kind=kind: passes(login, "GET", place.path(kind, "default")))
+
+
+async def until(true: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    """Return when it is so.
+
+    Raises:
+        AssertionError: it does not come true.
+    """
+    deadline = time.monotonic() + seconds
+    while not await true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+
+
+async def passes(login: people.Login, method: str, path: str) -> bool:
+    """Whether the API server answers this with yes."""
+    try:
+        return (await login.send(method, path)).passed
+    except OSError:
+        return False
+
+
+async def guards(login: people.Login) -> bool:
+    """Whether the policies are effective: a change without its author's line is refused, or gets it."""
+    answer = await login.send("POST", place.path("Model", "default"), place.model("modelyard-probe"), dryRun="All")
+    return "ValidatingAdmissionPolicy" in answer.message
 
 
 def _group(token: str) -> str:
