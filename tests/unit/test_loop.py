@@ -49,6 +49,32 @@ async def test_a_key_is_never_worked_on_twice_at_once_and_once_more_when_added_m
     assert (most, done) == (1, 2)
 
 
+async def test_a_key_that_was_added_meanwhile_rests_for_as_long_as_its_work_took_and_keeps_nobody_waiting() -> None:
+    now = asyncio.get_running_loop().time
+    began: list[float] = []
+    ended: list[float] = []
+    others: list[float] = []
+
+    async def work(key: str) -> None:
+        if key != "busy":
+            others.append(now())
+            return
+        began.append(now())
+        queue.add("busy")
+        queue.add("another")
+        await asyncio.sleep(0.05)
+        ended.append(now())
+
+    queue = loop.Queue(work, 1)
+    async with running(queue):
+        queue.add("busy")
+        await until(lambda: len(ended) >= 2)
+        assert len(queue) >= 1
+
+    assert began[1] - ended[0] >= (ended[0] - began[0]) * 0.95
+    assert ended[0] <= others[0] <= began[1]
+
+
 async def test_different_keys_are_worked_on_side_by_side_but_not_more_than_the_workers() -> None:
     busy, most = 0, 0
     go = asyncio.Event()
