@@ -19,6 +19,8 @@ ANCHOR_EVERY: Final = 10.0
 PROBE_EVERY: Final = 60.0
 AGAIN: Final = 5.0
 """Seconds between two tries of what must succeed before anything is decided."""
+OWNED_EVERY: Final = 5.0
+"""Seconds between two looks at whose registry it is."""
 
 
 class Guard:
@@ -94,6 +96,8 @@ class Leading:
         self._guard = guard
         self._enqueue = enqueue
         self._written: dict[str, str] = {}
+        self.trouble: str | None = None
+        """Why nothing is decided although this replica leads."""
 
     async def begin(self, began: term.Term) -> None:
         """Prove the store, claim the registry, read the anchors, and record that a term begins; tried until it succeeds.
@@ -105,8 +109,10 @@ class Leading:
                 await self._begin(began)
             except edge.Unavailable as trouble:
                 log.warning("does not decide yet: %s", trouble.message, extra={"reason": str(trouble.reason)})
+                self.trouble = trouble.message
                 await asyncio.sleep(AGAIN)
             else:
+                self.trouble = None
                 return
 
     async def end(self, began: term.Term) -> None:
@@ -119,7 +125,7 @@ class Leading:
 
     def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What goes on for as long as this replica leads."""
-        return self._anchor(), self._guard.run(), self._sign()
+        return self._anchor(), self._guard.run(), self._sign(), self._own()
 
     async def _begin(self, began: term.Term) -> None:
         await self._book.prove()
@@ -135,6 +141,18 @@ class Leading:
         if found is None:
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "the namespace kube-system does not exist: this is no whole cluster")
         return str(found["metadata"]["uid"])
+
+    async def _own(self) -> None:
+        """Look whose registry it is; the term ends when another cluster took it over."""
+        cluster = await self._uid()
+        while True:
+            await asyncio.sleep(OWNED_EVERY)
+            try:
+                await self._book.still_mine(cluster)
+            except edge.Unavailable as trouble:
+                if trouble.reason == Reason.REGISTRY_TAKEN:
+                    raise
+                log.warning("whose registry it is could not be read: %s", trouble.message)
 
     async def read_anchors(self) -> Mapping[ledger_plan.Chain, proof.Anchor]:
         """The ends that were kept."""

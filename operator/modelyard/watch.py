@@ -253,7 +253,8 @@ class Operator:
         if not self._synced:
             return pages.Said("listing", well=False)
         if self._elector.leads():
-            return pages.Said("leads", well=True)
+            why = self._leading.trouble
+            return pages.Said(f"does not decide: {why}", well=False) if why else pages.Said("leads", well=True)
         if self._elector.trouble:
             return pages.Said(f"stands by: {self._elector.trouble}", well=False)
         return pages.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)

@@ -40,7 +40,7 @@ FULL = {
 }
 NAMESPACED = {"watchNamespaces": ["risk", "marketing"]}
 ALLOWED = {
-    ("modelyard.dev", "models"): "create list promote watch",
+    ("modelyard.dev", "models"): "alias create govern list promote register watch",
     ("modelyard.dev", "modelversions"): "create list watch",
     ("modelyard.dev", "promotions"): "create list watch",
     ("modelyard.dev", "models/status"): "patch",
@@ -167,7 +167,11 @@ def test_with_namespaces_it_may_do_the_same_there_and_nothing_anywhere_else(rend
 def test_of_the_whole_cluster_it_may_know_which_one_it_is(render: Render, values: Mapping[str, Any]) -> None:
     (role,) = (one for one in of_kind(render(values), "ClusterRole") if one["metadata"]["name"] == "modelyard-identity")
 
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}]
+    kinds = [f"{one}.modelyard.dev" for one in ("models", "modelversions", "promotions")]
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
+        {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "resourceNames": kinds, "verbs": ["get"]},
+    ]
 
 
 @pytest.mark.parametrize("values", [{}, {"watchNamespaces": [NAMESPACE]}], ids=["every namespace", "its own namespace"])

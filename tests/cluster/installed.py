@@ -32,6 +32,11 @@ def install(cluster: access.Cluster, *values: str) -> None:
     _helm(cluster, "upgrade", "--install", "modelyard", chart, "--wait", "--timeout=180s", *(f"--set-string={value}" for value in settings))
 
 
+def uninstall(cluster: access.Cluster) -> None:
+    """Take the release away, and wait for its pods."""
+    _helm(cluster, "uninstall", "modelyard", "--wait", "--timeout=120s")
+
+
 def _helm(cluster: access.Cluster, *arguments: str | pathlib.Path) -> None:
     helm = binaries.find(["helm"])["helm"]
     command = [helm, *arguments, f"--namespace={layout.NAMESPACE}", f"--kubeconfig={cluster.kubeconfig}"]

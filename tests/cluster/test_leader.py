@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -56,7 +57,9 @@ def as_the_operator(cluster: Any, folder: pathlib.Path) -> pathlib.Path:
 class Replica:
     """One operator as a process of this machine."""
 
-    def __init__(self, cluster: Any, namespace: str, port: int, log: pathlib.Path) -> None:
+    def __init__(
+        self, cluster: Any, namespace: str, port: int, log: pathlib.Path, kubeconfig: pathlib.Path | None = None, **more: str
+    ) -> None:
         store = cluster.store
         settings = {
             "OPERATOR_NAMESPACE": layout.NAMESPACE,
@@ -67,6 +70,7 @@ class Replica:
             "BUCKET__ENDPOINT": store.endpoint,
             "BUCKET__ACCESS_KEY": store.access_key,
             "BUCKET__SECRET_KEY": store.secret_key,
+            **more,
         }
         self.log = log
         self.port = port
@@ -75,7 +79,7 @@ class Replica:
             env={
                 **os.environ,
                 "PYTHONPATH": str(PACKAGES),
-                "KUBECONFIG": str(as_the_operator(cluster, log.parent)),
+                "KUBECONFIG": str(kubeconfig or as_the_operator(cluster, log.parent)),
                 **{f"MODELYARD_{name}": value for name, value in settings.items()},
             },
             stderr=log.open("a"),
@@ -87,6 +91,8 @@ class Replica:
         try:
             with opener.open(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
                 return str(answer.read().decode()).strip()
+        except urllib.error.HTTPError as unready:
+            return unready.read().decode().strip()
         except OSError:
             return ""
 

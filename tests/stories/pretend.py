@@ -36,6 +36,8 @@ class World:
         self.news: list[tuple[cluster.Kind, str, dict[str, Any]]] = []
         self.refuse: dict[str, str] = {}
         """Name of an object -> why the API server will not take it."""
+        self.around: dict[str, dict[str, Any] | None] = {}
+        """Namespaces and CRDs that are not as usual: being deleted, or gone."""
         self.crash = False
         """Die after every write."""
         self.calls = 0
@@ -81,8 +83,8 @@ class World:
 
     async def get(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, Any] | None:
         self.calls += 1
-        if kind is cluster.NAMESPACE:
-            return {"metadata": {"name": name}}
+        if kind in {cluster.NAMESPACE, cluster.CRD}:
+            return self.around.get(name, {"metadata": {"name": name}})
         return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
 
     async def list(

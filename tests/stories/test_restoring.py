@@ -69,7 +69,9 @@ async def test_an_older_model_is_held_as_behind_and_nothing_is_granted_or_record
         [{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": copy.deepcopy(stages)}}}, {"after": "1m"}]
     )
     assert {one["type"]: one["status"] for one in model(teller)["status"]["conditions"]}["Ready"] == "True"
-    assert "Deleted Promotion later" in facts(teller)
+    since = facts(teller)[len(recorded) :]
+    assert "Restored Model fraud" in since
+    assert not [line for line in since if line.startswith("Deleted")]
 
 
 @pytest.mark.parametrize("interrupted", [False, True], ids=["at once", "though the first try could not be carried out"])
@@ -225,3 +227,138 @@ async def test_a_stage_that_is_removed_while_the_ledger_is_away_serves_until_tha
     await teller.tell([{"ledger": "answers"}, {"after": "1m"}])
     assert "Deployment fraud-production" not in dict(pretend.shown(teller.world))
     assert any(line.startswith("Decommissioned Model fraud") for line in facts(teller))
+
+
+async def test_promotions_that_went_with_everything_are_history_and_not_deleted() -> None:
+    teller = await served()
+    await teller.tell([{"apply": {**asked("1", "guarded"), "metadata": {"name": "open"}}}])
+    told = len(facts(teller))
+
+    await lose(teller)
+    await teller.tell([{"apply": asked("1", "production")}, {"apply": {**asked("1", "guarded"), "metadata": {"name": "open"}}}])
+
+    since = facts(teller)[told:]
+    assert "Restored Model fraud" in since
+    assert not [line for line in since if line.startswith(("Deleted", "Granted"))]
+    [restored] = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Restored"]
+    assert restored.detail["objects"] == ["Model/fraud", "ModelVersion/fraud-1"]
+    assert set(restored.detail["promotions"]) == {"fraud-1-development", "to-production", "open"}
+    assert restored.detail["unfinished"] == ["open"]
+    assert teller.world.objects["Promotion", "risk", "to-production"]["status"]["phase"] == "Succeeded"
+    assert "startedAt" not in teller.world.objects["Promotion", "risk", "to-production"]["status"]
+    assert teller.world.objects["Promotion", "risk", "open"]["status"]["phase"] == "AwaitingApproval"
+    await teller.tell([{"delete": "Promotion open"}])
+    assert facts(teller)[-1] == "Deleted Promotion open"
+
+
+async def test_a_version_that_never_was_ready_comes_back_as_its_registrants() -> None:
+    teller = test_stories.Teller(restart=False)
+    steps = copy.deepcopy(test_properties.STEPS[:2])
+    steps[1]["apply"]["metadata"]["annotations"] = {"modelyard.dev/changes": "1 dan"}
+    await teller.tell([*steps, {"after": "1m"}])
+
+    await lose(teller)
+
+    known = teller.book.index(teller.book.chain("risk", "fraud")).versions["1"]
+    assert known.registrant == "dan"
+    assert not [line for line in facts(teller) if line.startswith("Deleted")]
+
+
+async def test_what_is_claimed_again_is_claimed_since_it_was() -> None:
+    teller = await served()
+    before = copy.deepcopy(teller.world.objects["ModelVersion", "risk", "fraud-1"]["status"]["stages"])
+    await teller.tell([{"after": "1h"}])
+
+    await lose(teller)
+
+    assert teller.world.objects["ModelVersion", "risk", "fraud-1"]["status"]["stages"] == before
+
+
+CRD = "promotions.modelyard.dev"
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        pytest.param(CRD, {"metadata": {"name": CRD, "deletionTimestamp": "now"}}, id="the kind itself is being deleted"),
+        pytest.param(CRD, None, id="the kind is gone"),
+        pytest.param("risk", None, id="the namespace does not exist, and nobody saw it go"),
+    ],
+)
+async def test_nothing_is_recorded_as_deleted_while(name: str, how: dict[str, Any] | None) -> None:
+    teller = await served()
+    told = facts(teller)
+    teller.world.around[name] = how
+
+    await lose(teller)
+    meanwhile = facts(teller)
+    del teller.world.around[name]
+    await teller.tell([{"after": "10m"}])
+
+    assert meanwhile == told
+    assert "Restored Model fraud" in facts(teller)[len(told) :]
+    assert not [line for line in facts(teller) if line.startswith("Deleted")]
+    assert "Model fraud" in dict(pretend.shown(teller.world))
+
+
+async def test_what_goes_with_its_namespace_is_deleted() -> None:
+    teller = await served()
+    teller.world.around["risk"] = {"metadata": {"name": "risk", "deletionTimestamp": "now"}}
+
+    await lose(teller)
+
+    gone = {line for line in facts(teller) if line.startswith("Deleted")}
+    assert {"Deleted Model fraud", "Deleted ModelVersion fraud-1", "Deleted Promotion to-production"} <= gone
+
+
+async def test_a_hold_of_before_the_loss_is_known_as_ours_and_lifted_when_it_is_due() -> None:
+    teller = test_stories.Teller(restart=False)
+    teller.store.locks = "yes"
+    await teller.tell([*copy.deepcopy(test_properties.STEPS[:4]), {"after": "1m"}, {"available": "fraud-production"}, {"after": "1m"}])
+    assert teller.store.holds == {"s3://models/fraud/1/"}
+
+    await lose(teller)
+    held = teller.world.objects["ModelVersion", "risk", "fraud-1"]["status"]["artifact"]
+    assert (held["held"], held.get("holdMessage")) == (held["manifest"], None)
+    assert teller.store.holds == {"s3://models/fraud/1/"}
+    stages = [{"name": "development"}, {"name": "production", "serving": SERVES["serving"]}]
+    await teller.tell(
+        [
+            {"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": stages}}},
+            {"apply": test_properties.version("2")},
+            {"upload": {"s3://models/fraud/2/": "2"}},
+            {"after": "5m"},
+            {"apply": {**asked("2", "production"), "metadata": {"name": "next"}}},
+            {"available": "fraud-production"},
+            {"apply": {**asked("2", "development"), "metadata": {"name": "dev"}}},
+            {"after": "2h"},
+        ]
+    )
+
+    assert teller.store.holds == {"s3://models/fraud/2/"}
+    assert [line for line in facts(teller) if line.startswith(("Held", "Released"))] == [
+        "Held ModelVersion fraud-1",
+        "Held ModelVersion fraud-2",
+        "Released ModelVersion fraud-1",
+    ]
+
+
+async def test_a_version_that_the_ledger_knows_as_retired_is_held_as_behind_when_it_comes_back_active() -> None:
+    teller = await served()
+    await teller.tell([{"apply": test_properties.version("2")}, {"upload": {"s3://models/fraud/2/": "2"}}, {"after": "5m"}])
+    older = backup(teller)
+    retire = {"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-2"}, "set": {"lifecycle": "Retired"}}}
+    await teller.tell([{"apply": asked_for("dev-1", "1")}, copy.deepcopy(retire), {"after": "5m"}])
+
+    await restore(teller, older)
+    ready = next(one for one in model(teller)["status"]["conditions"] if one["type"] == "Ready")
+    assert (ready["reason"], "newer specs of fraud-2" in ready["message"]) == ("Behind", True)
+
+    await teller.tell([retire, {"after": "5m"}])
+    ready = next(one for one in model(teller)["status"]["conditions"] if one["type"] == "Ready")
+    assert ready["reason"] == "Ready"
+    assert not [line for line in facts(teller) if line.startswith("Deleted")]
+
+
+def asked_for(name: str, version: str) -> dict[str, Any]:
+    return {**asked(version, "development"), "metadata": {"name": name}}

@@ -35,11 +35,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* What the operator may do where it watches: exactly what its code calls. tests/chart holds the same as a table. */ -}}
 {{- define "modelyard.rules" -}}
-# `create` brings back from the ledger what was lost, and is what the probe tries every minute as a dry run, which the policies must
-# refuse. `promote` for a stage's `autoPromote`.
+# `create` brings back from the ledger what was lost, for which the policies also ask for `register`, `govern` and `alias`, and is what the
+# probe tries every minute as a dry run, which the policies must refuse. `promote` for a stage's `autoPromote`.
 - apiGroups: [modelyard.dev]
   resources: [models]
-  verbs: [list, watch, create, promote]
+  verbs: [list, watch, create, promote, register, govern, alias]
 - apiGroups: [modelyard.dev]
   resources: [modelversions]
   verbs: [list, watch, create]

@@ -13,7 +13,7 @@ from typing import Final
 from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import outcome, own, strict
-from modelyard.edge import archive, store
+from modelyard.edge import archive, owner, store
 from modelyard.plan import anchors, inspection, ledger, proof, watched
 from modelyard.plan import book as books
 
@@ -94,6 +94,12 @@ class Archive:
     def gaps(self) -> list[watched.Gap]:
         """When nobody watched."""
         return watched.gaps(self.operators().all())
+
+    def owner(self) -> tuple[str | None, int]:
+        """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
+        assert self.store is not None
+        assert self.place is not None
+        return owner.holder(self.store, self.place, self.registry)
 
     def nothing(self, model: str, namespace: str = "") -> outcome.Stop:
         """The end of a verb that found no record."""

@@ -60,6 +60,7 @@ SECRET: Final = Kind("Secret", "secrets")
 POD: Final = Kind("Pod", "pods")
 NAMESPACE: Final = Kind("Namespace", "namespaces")
 EVENT: Final = Kind("Event", "events")
+CRD: Final = Kind("CustomResourceDefinition", "customresourcedefinitions", "apiextensions.k8s.io")
 LEASE: Final = Kind("Lease", "leases", "coordination.k8s.io")
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind for kind in (MODEL, MODEL_VERSION, PROMOTION, DEPLOYMENT, SERVICE, CONFIG_MAP, SECRET, POD, EVENT, NAMESPACE, LEASE)

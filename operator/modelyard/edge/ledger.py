@@ -113,6 +113,7 @@ class Ledger:
         self._key = key
         self._signed: dict[Chain, tuple[int, datetime.datetime]] = {}
         self._chains: dict[Chain, _Kept] = {}
+        self._taken: edge.Unavailable | None = None
 
     def close(self) -> None:
         """Nothing may be asked afterwards."""
@@ -286,14 +287,27 @@ class Ledger:
         """
         return await self.reach.run(lambda: owner.claim(self.reach.store, self.reach.where, self.registry, cluster))
 
+    async def still_mine(self, cluster: str) -> None:
+        """Whether the registry is still this cluster's. Once it is not, nothing is written any more.
+
+        Raises:
+            edge.Unavailable: RegistryTaken: another one took it over; or it is not known.
+        """
+        of, _ = await self.reach.run(lambda: owner.holder(self.reach.store, self.reach.where, self.registry))
+        if of not in {None, cluster}:
+            self._taken = owner.taken(self.reach.where, self.registry, str(of), cluster)
+            raise self._taken
+
     async def take_over(self, cluster: str, actor: Actor = ledger.BY_OPERATOR) -> int:
-        """From now on the registry belongs to this cluster; the new epoch."""
-        before, epoch = await self.reach.run(lambda: owner.take_over(self.reach.store, self.reach.where, self.registry, cluster))
-        subject = ledger.Subject("Registry", self.registry, self.registry, epoch)
-        detail = {"before": before, "after": cluster, "epoch": epoch}
-        if before != cluster:
-            await self.append(self.operators, [ledger.fact(Action.TAKEN_OVER, actor, subject, detail=detail)])
-        return epoch
+        """From now on the registry belongs to this cluster, which is recorded before it is so; the new epoch."""
+        before, epoch = await self.reach.run(lambda: owner.holder(self.reach.store, self.reach.where, self.registry))
+        if before == cluster:
+            return epoch
+        subject = ledger.Subject("Registry", self.registry, self.registry, epoch + 1)
+        detail = {"before": before, "after": cluster, "epoch": epoch + 1}
+        await self.append(self.operators, [ledger.fact(Action.TAKEN_OVER, actor, subject, f"{epoch + 1} {cluster}", detail=detail)])
+        await self.reach.run(lambda: owner.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
+        return epoch + 1
 
     # --- inside; the chain's lock is held
 
@@ -408,6 +422,8 @@ class Ledger:
 
         def create() -> bool:
             self._fence()
+            if self._taken:
+                raise self._taken
             return self.reach.store.create(where.bucket, where.key + key, data, **until)
 
         return await self.reach.run(create)

@@ -53,23 +53,29 @@ def claim(bucket: store.Objects, where: inspection.Place, registry: str, cluster
         raise edge.Unavailable(Reason.REGISTRY_TAKEN, message)
     owner, epoch = _read(data, place)
     if owner != cluster:
-        message = (
-            f"the registry {registry} in {where} belongs to the cluster {owner}, and this is {cluster}: name another registry, or take it over "
-            "with `modelyard restore --take-over` when the other cluster is gone"
-        )
-        raise edge.Unavailable(Reason.REGISTRY_TAKEN, message)
+        raise taken(where, registry, owner, cluster)
     return epoch
 
 
-def take_over(bucket: store.Objects, where: inspection.Place, registry: str, cluster: str) -> tuple[str | None, int]:
-    """Whose it was, and the epoch from now on."""
+def taken(where: inspection.Place, registry: str, owner: str, cluster: str) -> edge.Unavailable:
+    """Why the operator of a cluster may not lead."""
+    message = (
+        f"the registry {registry} in {where} belongs to the cluster {owner}, and this is {cluster}: name another registry, or take it over "
+        "with `modelyard restore --take-over` when the other cluster is gone"
+    )
+    return edge.Unavailable(Reason.REGISTRY_TAKEN, message)
+
+
+def holder(bucket: store.Objects, where: inspection.Place, registry: str) -> tuple[str | None, int]:
+    """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
     place = where.key + key(registry)
     data = bucket.get(where.bucket, place)
-    before, epoch = _read(data, place) if data is not None else (None, 0)
-    if before == cluster:
-        return before, epoch
-    bucket.put(where.bucket, place, _write(registry, cluster, epoch + 1))
-    return before, epoch + 1
+    return _read(data, place) if data is not None else (None, 0)
+
+
+def hand_over(bucket: store.Objects, where: inspection.Place, registry: str, cluster: str, epoch: int) -> None:
+    """From now on the registry is this cluster's; to be recorded before."""
+    bucket.put(where.bucket, where.key + key(registry), _write(registry, cluster, epoch))
 
 
 def _write(registry: str, cluster: str, epoch: int) -> bytes:

@@ -80,7 +80,7 @@ def automatic(world: seen.World, was: model_api.StageStatus, now: datetime.datet
     declared = world.stage(was.name)
     if declared is None or not declared.auto_promote or was.hold or world.withheld:
         return None, None
-    ran = world.past.promotions.values() if world.past else ()
+    ran = world.past.promotions.values() if world.past else ()  # objects are deleted, and lost
     asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name}
     asked |= {one.version for one in ran if one.stage == was.name and one.phase}
     above = precedence.rank(was.current) if was.current else precedence.rank("")

@@ -1,7 +1,7 @@
 """Legal hold: nobody deletes the pinned object versions of what runs somewhere, where the bucket has Object Lock.
 
-What is held is written into the version's status before the first object is held, and taken out after the last is let go: after a crash it
-is done again, which changes nothing.
+What is held is written into the version's status and into the ledger before the first object is held, and taken out after the last is let
+go: after a crash it is done again, which changes nothing. What the cluster lost, the ledger still has: our own holds are never a stranger's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import enum
 from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, inspection
+from modelyard.plan import fact, index, inspection, ledger, specs
 
 
 class Step(enum.StrEnum):
@@ -57,10 +57,10 @@ class Request:
     """Held for other versions of the model, or from now on for this one: never let go, and no surprise when held."""
 
 
-def step(version: api.ModelVersion, memory: Memory, recheck: datetime.timedelta, now: datetime.datetime) -> Step | None:
+def step(version: api.ModelVersion, model: api.Model, memory: Memory, recheck: datetime.timedelta, now: datetime.datetime) -> Step | None:
     """What comes next for a version, if anything; what did not work is tried again as seldom as bytes are looked at."""
     artifact = version.status.artifact
-    if artifact is None or (memory.tried and now - memory.tried < recheck):
+    if artifact is None or (memory.tried and now - memory.tried < recheck) or _awaits_its_claims(version, model):
         return None
     runs = bool(version.status.stages)
     if artifact.held and (not runs or artifact.held != artifact.manifest):
@@ -72,6 +72,12 @@ def step(version: api.ModelVersion, memory: Memory, recheck: datetime.timedelta,
     return Step.SET if memory.held != artifact.held else None
 
 
+def _awaits_its_claims(version: api.ModelVersion, model: api.Model) -> bool:
+    """Whether it was brought back and a stage stands for it, which is not said yet: its objects must not be let go in between."""
+    stands = {one.current for one in model.status.stages or []}
+    return not version.status.stages and (model.status.observed_generation == -1 or version.spec.version in stands)
+
+
 def objects(version: api.ModelVersion, which: Step) -> Objects:
     """What a step is about."""
     artifact = version.status.artifact
@@ -80,8 +86,11 @@ def objects(version: api.ModelVersion, which: Step) -> Objects:
     return Objects(version.spec.artifact.uri, name or artifact.manifest)
 
 
-def others(version: api.ModelVersion, siblings: list[api.ModelVersion]) -> tuple[Objects, ...]:
-    """What stays held whatever happens to this version's objects."""
+def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded: str | None = None) -> tuple[Objects, ...]:
+    """What stays held whatever happens to this version's objects; `recorded` is the manifest that the ledger says we hold for it.
+
+    After an older backup the status may not know of a hold that is ours.
+    """
     held = [
         Objects(one.spec.artifact.uri, one.status.artifact.held)
         for one in siblings
@@ -93,7 +102,18 @@ def others(version: api.ModelVersion, siblings: list[api.ModelVersion]) -> tuple
         if mine and version.status.stages and mine.held not in {None, mine.manifest}
         else []
     )
-    return (*held, *again)
+    ours = [Objects(version.spec.artifact.uri, recorded)] if recorded and mine and mine.held is None else []
+    return (*held, *again, *ours)
+
+
+def told(version: api.ModelVersion, which: Step, known: index.Version | None) -> tuple[ledger.Fact, ...]:
+    """What the ledger hears: that objects go under a hold, before they do, and that they were let go, before the status says so."""
+    artifact = version.status.artifact
+    action = {Step.SET: ledger.Action.HELD, Step.LIFT: ledger.Action.RELEASED}.get(which)
+    if action is None or artifact is None or known is None or (known.held == artifact.held) == (which == Step.SET):
+        return ()
+    detail = {"version": version.spec.version, "manifest": artifact.held}
+    return (ledger.fact(action, ledger.BY_OPERATOR, specs.about(version), f"{artifact.held} {known.holds}", None, detail),)
 
 
 def done(version: api.ModelVersion, which: Step, why: fact.Fact | None) -> modelversion.ModelVersionStatus:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from modelyard.plan import canonical, ledger
 from modelyard.plan.ledger import Action
 
-FORMAT: Final = "modelyard.dev/index/v2"
+FORMAT: Final = "modelyard.dev/index/v3"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 RECENT: Final = 512
 """Ids of facts that are remembered: far more than can be under way when an operator dies."""
@@ -42,6 +42,12 @@ class Version:
     other: str = ""
     """uid of an object that has the name now and means something else: Reused. It changes nothing of what the name means."""
     lifecycle: str = "Active"
+    held: str | None = None
+    """Manifest of the object versions that are under a legal hold of ours."""
+    holds: int = 0
+    """How often one was set or lifted."""
+    lost: bool = False
+    """The cluster lost it and it is being brought back: whoever makes the object anew did not register the version."""
     facts: list[int] = dataclasses.field(default_factory=list)
     """Numbers of the records that tell of it, rising."""
 
@@ -65,13 +71,15 @@ class Promotion:
     message: str = ""
     ended: str | None = None
     deleted: bool = False
+    lost: bool = False
+    """Not deleted, but lost with what the cluster had: history."""
     approvals: list[list[Any]] = dataclasses.field(default_factory=list)
     """[user, gate, decision, subject, whether it is known to be theirs], the last word of each user and gate."""
     facts: list[int] = dataclasses.field(default_factory=list)
 
     def was_cut_off(self, uid: str | None) -> bool:
         """Whether it was granted its stage and is gone before it ended: no object has its name now (None), or another one."""
-        return self.granted is not None and self.phase is None and not self.deleted and uid != self.uid
+        return self.granted is not None and self.phase is None and not (self.deleted or self.lost) and uid != self.uid
 
 
 @dataclasses.dataclass(slots=True)
@@ -179,19 +187,20 @@ def _rules(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
 def _registered(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     name = _text(one, "version")
     was = index.versions.get(name)
+    who = was.registrant if was and was.lost else one.actor.name
     if was and was.digest:  # once Ready, a name means the same for ever
         _version(index, record, one)
         if was.spec_digest != _text(one, "specDigest"):
             was.other = one.subject.uid
             return
         was.uid, was.spec = one.subject.uid, one.digest or was.spec
-        was.again = sorted({*was.again, one.actor.name} - {was.registrant, ""})
-        was.deleted, was.other, was.lifecycle = False, "", "Active"  # another lifecycle is a fact of its own
+        was.again = sorted({*was.again, who} - {was.registrant, ""})
+        was.deleted, was.other, was.lifecycle, was.lost = False, "", "Active", False  # another lifecycle is a fact of its own
         return
     index.versions[name] = Version(
         one.subject.uid,
         record.sequence,
-        registrant=one.actor.name,
+        registrant=who,
         spec=one.digest or "",
         spec_digest=_text(one, "specDigest"),
         facts=[record.sequence],
@@ -224,6 +233,24 @@ def _verified(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
         known.digest = known.digest or one.digest
         known.manifest = _text(one, "manifest") or known.manifest
         known.verified = known.verified or record.sequence
+
+
+def _held(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _version(index, record, one):
+        known.held = _text(one, "manifest") or None if one.action == Action.HELD else None
+        known.holds += 1
+
+
+def _restored(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    objects, promotions = (one.detail.get(name) for name in ("objects", "promotions"))
+    for name in objects if isinstance(objects, list) else ():
+        kind, _, called = str(name).partition("/")
+        known = index.versions.get(called.removeprefix(f"{record.chain.model}-"))
+        if known and kind == "ModelVersion":
+            known.lost = True
+    for name in promotions if isinstance(promotions, list) else ():
+        if asked := index.promotions.get(str(name)):
+            asked.lost = True
 
 
 def _told_of_version(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -280,7 +307,8 @@ def _ended(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     phase, stage, version = (_text(one, name) for name in ("phase", "stage", "version"))
     if known := index.promotions.get(one.subject.name):
         known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
-        known.ended, known.succeeded = ledger.write_time(record.time), known.succeeded or phase == "Succeeded"
+        known.ended = known.ended or ledger.write_time(record.time)  # Superseded, it had ended before
+        known.succeeded = known.succeeded or phase == "Succeeded"
         known.facts.append(record.sequence)
     if phase == "Succeeded":
         here = index.succeeded.get(stage, [])
@@ -313,6 +341,9 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.WITHDRAWN: _approval,
     Action.VERIFIED: _verified,
     Action.EVIDENCE_VERIFIED: _told_of_version,
+    Action.HELD: _held,
+    Action.RELEASED: _held,
+    Action.RESTORED: _restored,
     Action.QUARANTINED: _told_of_version,
     Action.RECOVERED: _told_of_version,
     Action.GRANTED: _granted,

@@ -59,6 +59,8 @@ class Action(words.Word):
     # what the operator found
     VERIFIED = "Verified", "Every byte was read. digest: the artifact's; detail: version, files, bytes, manifest, seconds."
     EVIDENCE_VERIFIED = "EvidenceVerified", "Every document was read. detail: version, evidence (name -> sha256)."
+    HELD = "Held", "The pinned object versions of what holds a stage go under legal hold. detail: version, manifest."
+    RELEASED = "Released", "That legal hold was lifted. detail: version, manifest."
     QUARANTINED = "Quarantined", "Verified bytes are different or gone. digest: the artifact's; detail: version, message."
     RECOVERED = "Recovered", "The right bytes are back. digest: the artifact's; detail: version."
     REUSED = "Reused", "A name that meant something else once. detail: version, message."
@@ -80,7 +82,13 @@ class Action(words.Word):
     COLLECTED = "Collected", "Bytes of retired versions were deleted. detail: version, objects (key, versionId)."
     # the chain itself
     ACCEPTED = "Accepted", "A person accepted a chain that was found tampered with or behind. detail: flaws, reason."
-    RESTORED = "Restored", "Objects were brought back from the ledger. detail: kinds and names."
+    RESTORED = (
+        "Restored",
+        (
+            "The cluster had lost what the ledger has. detail: objects (kind/name, brought back), promotions (names; lost, not deleted: they stay"
+            " history), unfinished (those of them that have to be requested again)."
+        ),
+    )
     TERM_BEGAN = (
         "TermBegan",
         "An operator leads. detail: holder, number, unobservedSince (until when the one before is known to have watched, or null).",
@@ -144,9 +152,10 @@ def fact(
 ) -> Fact:
     """A fact with its id: the sha256 of action, uid, and generation or `step`, never of a time, so that told twice it is the same fact.
 
-    What JSON cannot hold exactly is made `canonical.plain`: nothing that happened is beyond recording.
+    With a generation goes the digest: after an older backup the same generation comes again, with another spec. What JSON cannot hold exactly is made `canonical.plain`: nothing that happened is beyond recording.
     """
-    told = subject.generation if step is None else step
+    now = subject.generation if digest is None else f"{subject.generation} {digest}"
+    told = now if step is None else step
     name = hashlib.sha256(rfc8785.dumps([str(action), subject.uid, told])).hexdigest()
     return Fact(name, action, dataclasses.replace(actor, name=canonical.plain(actor.name)), subject, digest, canonical.plain(detail or {}))
 

@@ -159,22 +159,23 @@ def _claims(
         wanted.setdefault(pod.version, {})[pod.stage] = modelversion.StageState.ROLLING
     for stands in stages:
         declared = world.stage(stands.name)
-        serves = declared is not None and declared.serving is not None
+        serves = (declared.serving if declared else stands.serving) is not None
         if stands.current:
             state = modelversion.StageState.SERVING if serves else modelversion.StageState.GRANTED
             wanted.setdefault(stands.current, {})[stands.name] = state
         if stands.rollout and stands.rollout.version != stands.current:
             wanted.setdefault(stands.rollout.version, {})[stands.name] = modelversion.StageState.ROLLING
+    since = {(one.name, one.current): one.since for one in stages if one.current}  # as it was, for a claim that was lost
     for version, subject in world.versions.items():
         if version not in wanted and not subject.status.stages:
             continue
         before = {claim.name: claim for claim in subject.status.stages or []}
         after = []
         for name, state in sorted(wanted.get(version, {}).items()):
-            was = before.get(name)
-            after.append(
-                was if was and was.state == state else modelversion.StageClaim(name=name, state=state, since=now.replace(microsecond=0))
-            )
+            was, began = before.get(name), now.replace(microsecond=0)
+            if was is None and state != modelversion.StageState.ROLLING:
+                began = since.get((name, version)) or began
+            after.append(was if was and was.state == state else modelversion.StageClaim(name=name, state=state, since=began))
         if after != (subject.status.stages or []):
             yield version, tuple(after)
 

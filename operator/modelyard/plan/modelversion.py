@@ -243,7 +243,7 @@ def _found(world: World, now: datetime.datetime, found: inspection.Found, memory
         verified_at=moment if read_now or was is None else was.verified_at,
         checked_at=moment if read_now or stale or was is None else was.checked_at,
         seconds=round(found.seconds, 3) if read_now or was is None else was.seconds,
-        held=was.held if was else None,
+        held=was.held if was else world.past.held if world.past else None,
         hold_message=was.hold_message if was else None,
     )
     message = f"{found.files} file{'s' if found.files != 1 else ''}, {_size(found.bytes)}, every byte read: {found.digest}"

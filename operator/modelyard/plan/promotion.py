@@ -57,12 +57,15 @@ def status(told: Told, now: datetime.datetime) -> promotion_api.PromotionStatus:
 
 
 def as_recorded(one: api.Promotion, past: index.Index | None, now: datetime.datetime) -> api.Promotion:
-    """A promotion with the outcome that the ledger has: its name ran before, or the operator died before it could tell."""
+    """A promotion with the outcome that the ledger has: its name ran before, or its object is older than what became of it."""
     known = past.promotions.get(one.metadata.name) if past else None
     cut = known is not None and known.was_cut_off(one.metadata.uid)
-    if known is None or (known.phase is None and not cut) or (one.status.phase and one.status.phase.is_terminal):
+    if known is None or (known.phase is None and not cut):
         return one
     phase = Phase(known.phase) if known.phase else Phase.ABORTED
+    later = phase == Phase.SUPERSEDED and one.status.phase == Phase.SUCCEEDED and known.uid == one.metadata.uid
+    if one.status.phase and one.status.phase.is_terminal and not later:
+        return one
     if cut:
         said = fact.Fact(Reason.ALREADY_RAN, "a Promotion of this name was deleted while it held the stage; a name runs once")
     elif known.uid == one.metadata.uid:
@@ -70,7 +73,7 @@ def as_recorded(one: api.Promotion, past: index.Index | None, now: datetime.date
     else:
         said = fact.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {known.message}); a name runs once")
     ended = ledger.read_time(known.ended).replace(microsecond=0) if known.ended else now.replace(microsecond=0)
-    shown = status(Told(one, phase, said), now).model_copy(update={"finished_at": ended})
+    shown = status(Told(one, phase, said), now).model_copy(update={"started_at": one.status.started_at, "finished_at": ended})
     return one.model_copy(update={"status": shown})
 
 

@@ -81,7 +81,7 @@ def _model(world: seen.World, subject: api.Model) -> Iterator[ledger.Fact]:
     for alias in sorted({*old, *new}):
         if old.get(alias) != new.get(alias):
             pointed = {"alias": alias, "before": old.get(alias), "after": new.get(alias)}
-            yield ledger.fact(Action.ALIAS_CHANGED, actor, about, f"{about.generation} {alias}", None, pointed)
+            yield ledger.fact(Action.ALIAS_CHANGED, actor, about, f"{about.generation} {alias} {written}", None, pointed)
     retired = model_api.ModelLifecycle.RETIRED
     if subject.spec.lifecycle == retired and before.get("lifecycle") != retired:
         yield _model_retired(subject, actor, written)
@@ -99,7 +99,7 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
         return
     noticed = {"noticed": "later" if world.first else "live"}
     backed = {one.name for one in restoring.lost(world)}
-    if past.uid and not past.deleted and world.model is None and (past.retired or world.terminating):
+    if past.uid and not past.deleted and world.model is None and "Model" not in {one.kind for one in restoring.lost(world)}:
         yield registration.gone("Model", world.name, past.uid, noticed)
     for version, known in past.versions.items():
         name = f"{world.name}-{version}"
@@ -107,9 +107,11 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
             continue
         for uid in ([] if known.deleted else [known.uid]) + ([known.other] if known.other else []):
             yield registration.gone("ModelVersion", name, uid, {**noticed, "version": version})
-    here = {one.metadata.name: one.metadata.uid for one in world.promotions}
+    here, lost = {one.metadata.name: one.metadata.uid for one in world.promotions}, set(restoring.forgotten(world))
     for name, asked in past.promotions.items():
         there = here.get(name)
+        if asked.lost or name in lost:
+            continue
         cut = asked.was_cut_off(there) and not (backed or world.older)
         if cut:
             yield _aborted(name, asked)
@@ -150,7 +152,7 @@ def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.Prom
             detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
             detail |= {"counts": why is None, "doubted": doubted} | ({"why": why} if why else {})
             known = ledger.Known.DECLARED if doubted else ledger.Known.AUTHENTICATED
-            step = f"{about.generation} {word.user} {word.gate}"
+            step = f"{about.generation} {word.user} {word.gate} {word.subject}"
             yield ledger.fact(SAYS[word.decision], ledger.Actor(word.user, known), about, step, word.subject, detail)
     if one.status.recorded and specs.is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
         steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}

@@ -45,7 +45,7 @@ def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[led
     uid = version.metadata.uid
     if version.status.recorded or past is None or past.deleted or uid in {past.uid, past.other}:
         return ()
-    if restoring.comes_back(past, whole=False, runs=False):
+    if past.lost or restoring.comes_back(past, whole=False, runs=False):
         return ()  # it was lost, not deleted
     return (gone("ModelVersion", version.metadata.name, past.uid, {"noticed": "later", "version": version.spec.version}),)
 

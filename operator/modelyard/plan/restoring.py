@@ -1,10 +1,14 @@
-"""What the cluster lost and the ledger still has: only what was retired, or never Ready, can be deleted; everything else comes back."""
+"""What the cluster lost and the ledger still has: only what was retired, or never Ready, can be deleted; everything else comes back.
+
+`World.older` says that the ledger is ahead of the cluster: then nothing that is missing was deleted, and stages are as the ledger has them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
 
+from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, index, ledger, specs
@@ -23,6 +27,19 @@ class Lost:
     """Snapshot of its spec in the operator's bucket."""
 
 
+def missing(world: seen.World) -> bool:
+    """Whether the ledger knows of an object that is neither here nor known to be gone."""
+    past = world.past
+    if past is None or past.uid is None:
+        return False
+    here = {one.metadata.name for one in world.promotions}
+    return (
+        (world.model is None and not past.deleted)
+        or any(version not in world.versions and not known.deleted for version, known in past.versions.items())
+        or any(name not in here and not (asked.deleted or asked.lost) for name, asked in past.promotions.items())
+    )
+
+
 def lost(world: seen.World) -> tuple[Lost, ...]:
     """What is to be brought back, the Model first."""
     past = world.past
@@ -30,10 +47,10 @@ def lost(world: seen.World) -> tuple[Lost, ...]:
         return ()
     found = []
     if world.model is None:
-        if past.deleted or past.retired or past.spec is None:
+        if past.deleted or past.spec is None or (past.retired and not world.older):
             return ()
         found.append(Lost("Model", world.name, past.uid, past.spec))
-    whole = world.model is None  # the registry was lost, not one version: then tries come back as well
+    whole = world.model is None or world.older  # the registry was lost, not one version: then tries come back as well
     runs = {share.version for state in world.state for share in state.serves} | {state.current for state in world.state}
     found += [
         Lost("ModelVersion", f"{world.name}-{version}", known.uid, known.spec)
@@ -45,20 +62,38 @@ def lost(world: seen.World) -> tuple[Lost, ...]:
 
 def comes_back(known: index.Version, *, whole: bool, runs: bool) -> bool:
     """Whether a version that is gone was lost rather than deleted; one that waits to be Retired still runs."""
-    kept = known.lifecycle != "Retired" or runs
-    return not known.deleted and bool(known.spec) and kept and (known.digest is not None or whole)
+    if known.deleted or not known.spec:
+        return False
+    return whole or (known.digest is not None and (known.lifecycle != "Retired" or runs))
+
+
+def forgotten(world: seen.World) -> tuple[str, ...]:
+    """Promotions that went with what the cluster lost: nobody deleted them."""
+    past = world.past
+    if past is None or world.terminating or not (world.older or lost(world)):
+        return ()
+    here = {one.metadata.name for one in world.promotions}
+    return tuple(name for name, asked in past.promotions.items() if name not in here and not (asked.deleted or asked.lost))
 
 
 def behind(world: seen.World) -> fact.Held | None:
-    """Whether the Model in the cluster is older than the one that the ledger has: an older backup was restored."""
+    """Whether specs in the cluster are older than those that the ledger has: an older backup was restored."""
     past, subject = world.past, world.model
-    if past is None or subject is None or past.uid != subject.metadata.uid or subject.metadata.generation >= past.generation:
+    if past is None or subject is None:
         return None
-    if specs.recorded(subject).spec == past.spec:
+    older = [
+        f"{world.name}-{version}" for version, one in sorted(world.versions.items()) if version_is_behind(one, past.versions.get(version))
+    ]
+    if model_is_behind(subject, past):
+        of, newer = subject.metadata.generation, past.generation
+        message = f"the Model is of generation {of}, and the ledger has generation {newer}"
+    elif older:
+        message = f"the ledger has newer specs of {', '.join(older[:5])}" + (f" and {len(older) - 5} more" if older[5:] else "")
+    else:
         return None
-    message = (
-        f"the Model is of generation {subject.metadata.generation}, and the ledger has generation {past.generation}: an older backup was"
-        f" restored; apply the newer spec, or run `modelyard restore {world.name}`; until then nothing is granted, deleted or put back"
+    message += (
+        f": an older backup was restored; apply the newer spec, or run `modelyard restore {world.name}`;"
+        " until then nothing is granted, deleted or put back"
     )
     return fact.Held(Reason.BEHIND, message, fact.Waits.FOR_A_PERSON)
 
@@ -66,6 +101,26 @@ def behind(world: seen.World) -> fact.Held | None:
 def is_behind(world: seen.World) -> bool:
     """Whether nothing is decided because the Model is older than the ledger's."""
     return world.withheld is not None and world.withheld.reason == Reason.BEHIND
+
+
+def model_is_behind(subject: api.Model, past: index.Index) -> bool:
+    """Whether a Model's spec was another one at a later generation."""
+    same = past.uid == subject.metadata.uid
+    return same and subject.metadata.generation < past.generation and specs.recorded(subject).spec != past.spec
+
+
+def version_is_behind(version: api.ModelVersion, known: index.Version | None) -> bool:
+    """Whether nobody changed a version since it was recorded, and it was recorded otherwise later."""
+    recorded = version.status.recorded
+    if known is None or recorded is None or specs.is_new(version) or known.uid != version.metadata.uid:
+        return False
+    return bool(known.spec) and recorded.spec != known.spec
+
+
+def was_behind(model: api.Model | None) -> bool:
+    """Whether it was held as Behind when it was last looked at."""
+    ready = fact.find(model.status.conditions, "Ready") if model else None
+    return ready is not None and ready.reason == Reason.BEHIND
 
 
 def stages(world: seen.World) -> Iterator[model_api.StageStatus]:
@@ -116,11 +171,18 @@ def with_ledgers_stages(world: seen.World) -> seen.World:
 
 def told(world: seen.World, those: tuple[Lost, ...]) -> Iterator[ledger.Fact]:
     """That they are brought back."""
-    if not those or world.past is None:
+    gone = forgotten(world)
+    if world.past is None or not (those or gone):
         return
-    names = [f"{one.kind}/{one.name}" for one in those]
+    asked = world.past.promotions
     about = ledger.Subject("Model", world.name, world.past.uid or "", 0)
-    yield ledger.fact(ledger.Action.RESTORED, ledger.BY_OPERATOR, about, " ".join(one.uid for one in those), None, {"objects": names})
+    detail = {
+        "objects": [f"{one.kind}/{one.name}" for one in those],
+        "promotions": list(gone),
+        "unfinished": [name for name in gone if asked[name].phase is None],
+    }
+    step = " ".join([*(one.uid for one in those), *(asked[name].uid for name in gone)])
+    yield ledger.fact(ledger.Action.RESTORED, ledger.BY_OPERATOR, about, step, None, detail)
 
 
 def happened(world: seen.World, those: tuple[Lost, ...]) -> tuple[fact.Event, ...]:

@@ -136,6 +136,12 @@ def _accepted(one: account.Told) -> str:
     return f"accepted that the ledger is not what it was, with {len(one.rows('flaws'))} flaws"
 
 
+def _restored(one: account.Told) -> str:
+    back, again = one.words("objects"), one.words("unfinished")
+    what = f"brought back from the ledger: {', '.join(back)}" if back else "the cluster was behind the ledger, which holds"
+    return what + (f"; to be requested again: {', '.join(again)}" if again else "")
+
+
 def _retired(one: account.Told) -> str:
     return f"retired {_version(one)}" if one.text("version") else "retired the Model"
 
@@ -158,6 +164,8 @@ _SENTENCES: Final[Mapping[Action, Any]] = {
     Action.STEERED: _steered,
     Action.VERIFIED: _verified,
     Action.EVIDENCE_VERIFIED: _words("read every byte of the evidence of"),
+    Action.HELD: _words("put the objects of", "under legal hold"),
+    Action.RELEASED: _words("lifted the legal hold on the objects of"),
     Action.QUARANTINED: _words("quarantined", "as its bytes changed or are gone"),
     Action.RECOVERED: _words("found the right bytes of", "again"),
     Action.REUSED: _words("refused", "as its name meant something else before"),
@@ -167,7 +175,7 @@ _SENTENCES: Final[Mapping[Action, Any]] = {
     Action.SERVING: _serving,
     Action.COLLECTED: _words("deleted the bytes of"),
     Action.ACCEPTED: _accepted,
-    Action.RESTORED: lambda _: "brought objects back from the ledger",
+    Action.RESTORED: _restored,
     Action.TERM_BEGAN: lambda one: f"{one.text('holder')} leads, as term {one.fact.detail.get('number')}",
     Action.TERM_ENDED: lambda one: f"{one.text('holder')} stopped leading, as it was asked to",
     Action.TAKEN_OVER: lambda one: f"the registry was taken over by {one.text('after')}",

@@ -109,7 +109,7 @@ class World:
     first: bool = False
     """This operator looks at the model for the first time: what happened before, it did not see happen."""
     older: bool = False
-    """The status in the cluster is older than the ledger: an older backup was restored."""
+    """The cluster is older than the ledger: an older backup was restored, or everything was lost."""
     terminating: bool = False
     """The namespace is being deleted, or gone: nothing can be brought back into it."""
     sequence: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 from typing import Final
 
 from modelyard import edge
@@ -22,6 +23,8 @@ ANCHOR_EVERY: Final = datetime.timedelta(seconds=10)
 RENEWED: Final = datetime.timedelta(seconds=20)
 """What a leader writes after a renewal that is the last one; more than a Lease lasts."""
 REFUSED_AGAIN: Final = datetime.timedelta(seconds=30)
+NAMESPACE_AGAIN: Final = datetime.timedelta(seconds=15)
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,6 +38,12 @@ class _Remembered:
     """Whether the cluster had it older than the ledger when they were first seen together."""
     looked: bool = False
     """What was found then was acted on."""
+    behind: bool = False
+    """It was held as Behind, and what it lacked has not been dealt with."""
+    here: bool = False
+    """An object of the model was seen in this cluster."""
+    nowhere: bool = False
+    """That its namespace does not exist was told."""
 
 
 class Models:
@@ -59,6 +68,13 @@ class Models:
             self._models.pop(key, None)
             self._servings.forget(key)
             return None
+        if restoring.missing(world):
+            await self._kinds_stand()
+            found = await self._outside.cluster.get(cluster.NAMESPACE, "", key.namespace)
+            if found is None and not remembered.here:
+                return _nowhere(world, remembered)
+            world = dataclasses.replace(world, terminating=found is None or bool(found["metadata"].get("deletionTimestamp")))
+        world = await self._guarded(world)
         world, plan = await self._decided(world)
         if world.withheld is None:
             try:
@@ -74,7 +90,7 @@ class Models:
         await self._act(key, world, plan)
         if trouble:
             raise trouble
-        remembered.looked = True
+        remembered.looked, remembered.behind = True, restoring.is_behind(world)
         broken = self._servings.refused(key) or len(remembered.answers) < len(asked)
         return REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
 
@@ -92,10 +108,11 @@ class Models:
             first = not remembered.looked
             world = dataclasses.replace(_with_past(world, past), first=first, older=first and remembered.older)
             if held := restoring.behind(world):
-                world = dataclasses.replace(world, withheld=held)
-        if restoring.lost(world) and await self._terminating(key.namespace):
-            world = dataclasses.replace(world, terminating=True)
-        return await self._guarded(world), trouble
+                world, remembered.behind = dataclasses.replace(world, withheld=held), True
+            elif remembered.behind or restoring.was_behind(world.model):
+                world = dataclasses.replace(world, older=True)
+        remembered.here = remembered.here or bool(world.model or world.versions or world.promotions)
+        return world, trouble
 
     def _report_orphans(self, key: cache.Key, world: seen.World) -> None:
         """What serves and belongs to no Model is told of once, and left alone; a Model that was lost is brought back instead."""
@@ -132,11 +149,14 @@ class Models:
         return world, plan
 
     def _is_older(self, head: ledger.Head) -> bool:
-        """Whether the ledger went on after the last renewal that this cluster remembers, under a leader that is not this one."""
+        """Whether the ledger went on after the last renewal that this cluster remembers, under a leader that is not this one.
+
+        A cluster without a Lease remembers nothing: it is new, or all it had was lost.
+        """
         record = head.record
-        if record is None or self.unsettled_since is None or self._outside.book.term is None or record.term >= self._outside.book.term:
+        if record is None or self._outside.book.term is None or record.term >= self._outside.book.term:
             return False
-        return record.time > self.unsettled_since + RENEWED
+        return self.unsettled_since is None or record.time > self.unsettled_since + RENEWED
 
     async def _past_of(self, key: cache.Key) -> tuple[_Past | None, edge.Unavailable | None]:
         """What the ledger has of a model, or why that is not known."""
@@ -149,10 +169,18 @@ class Models:
             return None, trouble
         return _Past(head, self._outside.book.index(chain)), None
 
-    async def _terminating(self, namespace: str) -> bool:
-        """Whether a namespace is being deleted, or gone: what was in it went with it."""
-        found = await self._outside.cluster.get(cluster.NAMESPACE, "", namespace)
-        return found is None or bool(found["metadata"].get("deletionTimestamp"))
+    async def _kinds_stand(self) -> None:
+        """Nothing that is missing was deleted while the kinds themselves go: `kubectl delete crd` takes all objects along.
+
+        Raises:
+            edge.Unavailable: one of the kinds is being deleted, or gone.
+        """
+        for kind in (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION):
+            name = f"{kind.plural}.{kind.group}"
+            found = await self._outside.cluster.get(cluster.CRD, "", name)
+            if found is None or found["metadata"].get("deletionTimestamp"):
+                message = f"the CRD {name} is {'being deleted' if found else 'gone'}: install it again, and what it had comes back"
+                raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message)
 
     async def _guarded(self, world: seen.World) -> seen.World:
         """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
@@ -221,6 +249,15 @@ class Models:
             await self._creations.promotion(world, name, version)
         self._outside.post(plan.events)
         await self._servings.tidy(key, world, plan)
+
+
+def _nowhere(world: seen.World, remembered: _Remembered) -> datetime.timedelta:
+    """A model of a namespace that this cluster does not have, and that was not seen to go: lost with it, or not moved yet."""
+    if not remembered.nowhere:
+        message = "the namespace %s does not exist: create it, with the Secrets that its Models name, and the Model %s comes back"
+        log.warning(message, world.namespace, world.name, extra={"object": f"Model/{world.namespace}/{world.name}"})
+    remembered.nowhere = True
+    return NAMESPACE_AGAIN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -68,19 +68,27 @@ class Versions:
             return again
         memory = self._holds.get(key, hold.Memory())
         memory = memory if memory.uid == version.metadata.uid else hold.Memory(version.metadata.uid)
-        step = hold.step(version, memory, self._limits.recheck, now)
+        step = hold.step(version, world.model, memory, self._limits.recheck, now)
         if step is None:
             return again
+        chain = self._outside.book.chain(key.namespace, version.spec.model)
+        await self._outside.book.load(chain)
+        known = self._outside.book.index(chain).versions.get(version.spec.version)
         siblings = [
             one for one in self._outside.cache.world(key.namespace, world.model.metadata.name).versions.values() if one.key != version.key
         ]
         objects = hold.objects(version, step)
+        others = hold.others(version, siblings, known.held if known else None)
         self._outside.fence()
+        if step == hold.Step.SET:
+            await self._outside.book.append(chain, hold.told(version, step, known))
         try:
             address = await self._addresses.of(world.model)
-            why = await self._outside.prover.hold(hold.Request(address, step, objects, hold.others(version, siblings)))
+            why = await self._outside.prover.hold(hold.Request(address, step, objects, others))
         except edge.Unavailable as trouble:
             why = fact.Fact(Reason.HOLD_REFUSED, trouble.message)
+        if step == hold.Step.LIFT and why is None:
+            await self._outside.book.append(chain, hold.told(version, step, known))
         held = objects.manifest if step == hold.Step.SET and why is None else memory.held
         self._holds[key] = dataclasses.replace(memory, held=held, tried=now if why else None)
         status, events = hold.done(version, step, why), hold.events(version, why)

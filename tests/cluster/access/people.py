@@ -55,7 +55,9 @@ ROBOTS: Final[Sequence[Person]] = (
     Person("wild", _EVERY, account=True, wild=True),
 )
 MASTERS: Final = Person("admin", wild=True)
-OPERATORS: Final = Person(OPERATOR, _only("promote@models"), operator=True, everywhere=True)
+OPERATORS: Final = Person(
+    OPERATOR, _only(*(f"{verb}@models" for verb in ("promote", "register", "govern", "alias"))), operator=True, everywhere=True
+)
 SORTS: Final = {"nobody", "bare", "everything", "undeployed", "robot", "wild", MASTERS.name, OPERATOR}
 """One of each sort."""
 

@@ -52,7 +52,11 @@ def permissions(namespace: str) -> list[Json]:
         _role("edits", namespace, [*_EDITS]),
         _role("deploys", namespace, [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["create"]}]),
         _role("wild", namespace, [{"apiGroups": ["modelyard.dev"], "resources": ["*"], "verbs": ["*"]}]),
-        _role("asks", namespace, [{"apiGroups": ["modelyard.dev"], "resources": ["models"], "verbs": ["promote"]}]),
+        _role(
+            "asks",
+            namespace,
+            [{"apiGroups": ["modelyard.dev"], "resources": ["models"], "verbs": ["promote", "register", "govern", "alias"]}],
+        ),
         *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": one.name, "namespace": namespace}} for one in people.ROBOTS),
         _binding("edits", namespace, [*(one for one in everybody if one.edits), people.OPERATORS]),
         _binding("deploys", namespace, [*(one for one in everybody if one.deploys), people.OPERATORS]),

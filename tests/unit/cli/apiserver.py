@@ -1,4 +1,4 @@
-"""A small API server: objects by path, who is asking, creating, and JSON patches."""
+"""A small API server: objects by path, who is asking, creating, replacing, and JSON patches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers GET of an object or a list, POST and PATCH of an object, and SelfSubjectReview."""
+    """Answers GET of an object or a list, POST, PUT and PATCH of an object, and SelfSubjectReview."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -67,6 +67,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "dryRun" not in url.query:
             self.objects[url.path] = made
         self.answer(200, made)
+
+    def do_PUT(self) -> None:
+        path, body = urllib.parse.urlsplit(self.path).path, self._body()
+        if self.fault(self, f"PUT {path}", body):
+            return
+        about = body["metadata"]
+        about |= {"generation": about["generation"] + 1, "resourceVersion": str(int(about["resourceVersion"]) + 1)}
+        self.objects[path] = body
+        self.answer(200, body)
 
     def _below(self, path: str, selector: str) -> list[Json]:
         wanted = [one.split("=") for one in selector.split(",") if one]

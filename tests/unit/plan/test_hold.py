@@ -9,7 +9,7 @@ import pytest
 
 from modelyard import api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, hold
+from modelyard.plan import fact, hold, index
 from modelyard.plan.hold import Step
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
@@ -23,6 +23,13 @@ def version(*, runs: bool, uid: str = "u", **artifact: Any) -> api.ModelVersion:
     stages = [{"name": "production", "state": "Serving", "since": STAMP}] if runs else None
     status = {"artifact": {**PROVEN, **artifact}, "stages": stages}
     return api.ModelVersion.model_validate({"metadata": {"name": "fraud-1", "uid": uid}, "spec": spec, "status": status})
+
+
+def model(*, observed: int = 1, **stages: str) -> api.Model:
+    """A Model whose stages stand for these versions."""
+    spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}}
+    status = {"observedGeneration": observed, "stages": [{"name": name, "current": current} for name, current in stages.items()]}
+    return api.Model.model_validate({"metadata": {"name": "fraud"}, "spec": spec, "status": status})
 
 
 @pytest.mark.parametrize(
@@ -41,7 +48,42 @@ def version(*, runs: bool, uid: str = "u", **artifact: Any) -> api.ModelVersion:
     ],
 )
 def test_the_next_step(subject: api.ModelVersion, memory: hold.Memory, step: Step | None) -> None:
-    assert hold.step(subject, memory, HOUR, NOW) == step
+    assert hold.step(subject, model(), memory, HOUR, NOW) == step
+
+
+@pytest.mark.parametrize(
+    ("of", "step"),
+    [
+        pytest.param(model(), Step.LIFT, id="no stage stands for it"),
+        pytest.param(model(production="2"), Step.LIFT, id="the stage stands for another"),
+        pytest.param(model(production="1"), None, id="its stage stands for it, and its claim is not written yet"),
+        pytest.param(model(observed=-1), None, id="the Model was brought back a moment ago, and nobody has looked at it"),
+    ],
+)
+def test_what_was_brought_back_is_not_let_go_before_its_claims_are_back(of: api.Model, step: Step | None) -> None:
+    assert hold.step(version(runs=False, held="new"), of, hold.Memory(), HOUR, NOW) == step
+
+
+def test_a_hold_that_the_ledger_knows_is_no_strangers() -> None:
+    older = version(runs=True)
+
+    assert hold.others(older, [], "new") == (hold.Objects("s3://models/fraud/1/", "new"),)
+    assert hold.others(older, []) == ()
+
+
+def test_the_ledger_hears_of_a_hold_once_each_time_it_is_set_and_lifted() -> None:
+    subject, known = version(runs=True, held="new"), index.Version("u", 1)
+    [held] = hold.told(subject, Step.SET, known)
+    known.held, known.holds = "new", 1
+    [released] = hold.told(subject, Step.LIFT, known)
+    again = hold.told(subject, Step.SET, known)
+    known.held, known.holds = None, 2
+    [anew] = hold.told(subject, Step.SET, known)
+
+    assert [str(one.action) for one in (held, released, anew)] == ["Held", "Released", "Held"]
+    assert len({held.id, released.id, anew.id}) == 3
+    assert (again, hold.told(subject, Step.LIFT, known), hold.told(version(runs=True), Step.CLAIM, known)) == ((), (), ())
+    assert held.detail == {"version": "1", "manifest": "new"}
 
 
 def test_others_and_what_is_held_from_now_on_are_never_let_go() -> None:

@@ -194,11 +194,17 @@ def test_a_time_of_another_zone_is_written_in_utc() -> None:
 
 
 def test_a_fact_told_twice_is_the_same_fact() -> None:
-    later = ledger.fact(Action.ATTESTED, ledger.NOBODY_KNOWS, SUBJECT, detail={"other": 1})
+    later = ledger.fact(Action.ATTESTED, ledger.NOBODY_KNOWS, SUBJECT, digest=fact().digest, detail={"other": 1})
     next_one = ledger.fact(Action.ATTESTED, ledger.NOBODY_KNOWS, SUBJECT, step=4)
 
     assert later.id == fact().id != next_one.id
     assert next_one.id == ledger.fact(Action.ATTESTED, ledger.NOBODY_KNOWS, ledger.Subject("X", "y", "uid-1", 4)).id
+
+
+def test_a_generation_that_comes_again_with_another_spec_is_another_fact() -> None:
+    older = ledger.fact(Action.RULES_CHANGED, ledger.NOBODY_KNOWS, SUBJECT, digest="sha256:a")
+
+    assert older.id != ledger.fact(Action.RULES_CHANGED, ledger.NOBODY_KNOWS, SUBJECT, digest="sha256:b").id
 
 
 def test_which_number_a_key_is() -> None:

@@ -1,0 +1,170 @@
+"""`modelyard restore`: what is older is named and put back; what is not, or is another's, is left alone; a registry is taken over openly."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelyard import api
+from modelyard.edge import owner
+from modelyard.plan import ledger, specs
+from modelyard.plan.ledger import Action
+from tests.unit.cli import apiserver, typed
+from tests.unit.edge import pretend
+from tests.unit.plan import chronicle
+
+Json = dict[str, Any]
+MODEL, VERSION = f"{apiserver.HERE}/models/fraud", f"{apiserver.HERE}/modelversions/fraud-1"
+KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+REGISTRY = "own/ledger/main/registry.json"
+
+
+def older() -> tuple[Json, Json]:
+    """The Model and its version as the cluster has them."""
+    model, version = apiserver.model(), apiserver.version("1")
+    model["metadata"] |= {"uid": "uid-m", "generation": 2}
+    version["metadata"] |= {"uid": "uid-v"}
+    version["status"]["recorded"] = {"generation": 1, "spec": recorded(version)}
+    return model, version
+
+
+def recorded(obj: Json) -> str:
+    kind = api.Model if obj["kind"] == "Model" else api.ModelVersion
+    return ledger.named(specs.snapshot(kind.model_validate(obj)))
+
+
+@pytest.fixture
+def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """A cluster with an older Model and an older version, beside a ledger that has newer ones."""
+    model, version = older()
+    newer, attested = apiserver.model(description="newer"), apiserver.version("1", metrics={"auc": 0.9})
+    told = chronicle.Writer("fraud")
+    for one in (model, newer, version, attested):
+        kind = api.Model if one["kind"] == "Model" else api.ModelVersion
+        data = specs.snapshot(kind.model_validate(one))
+        told.blobs[ledger.named(data)] = data
+    about = {generation: ledger.Subject("Model", "fraud", "uid-m", generation) for generation in (2, 3)}
+    its = {generation: ledger.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
+    told.write(
+        ledger.fact(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
+        ledger.fact(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": "sha256:s"}),
+    )
+    told.write(
+        ledger.fact(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),
+        ledger.fact(Action.ATTESTED, chronicle.BOB, its[2], None, recorded(attested), {"version": "1"}),
+    )
+    operators = chronicle.Operators()
+    operators.begin(None)
+    for key, data in chronicle._files([told, operators]):
+        s3.put(f"own/{key}", data)
+    s3.put(REGISTRY, json.dumps({"format": owner.FORMAT, "registry": "main", "cluster": "elsewhere", "epoch": 1}).encode())
+    monkeypatch.setenv("MODELYARD_BUCKET__URI", "s3://own/")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+    found = {**apiserver.registry(model, version), KUBE_SYSTEM: {"metadata": {"name": "kube-system", "uid": "here"}}}
+    with apiserver.run(tmp_path, found) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        yield found
+
+
+def test_what_is_older_is_only_named_without_yes(person: typed.Person, objects: dict[str, Any]) -> None:
+    before = json.dumps(objects)
+
+    ended = person.types("restore", "fraud")
+
+    assert ended.code == 2
+    assert "over those of ModelVersion fraud-1 (sha256:" in ended.said
+    assert "Model fraud (sha256:" in ended.said
+    assert "add --yes" in ended.said
+    assert json.dumps(objects) == before
+
+
+def test_the_recorded_specs_are_written_as_the_user_and_a_second_time_there_is_nothing_to_do(
+    person: typed.Person, objects: dict[str, Any]
+) -> None:
+    ended = person.types("restore", "fraud", "--yes")
+
+    assert ended.code == 0
+    assert objects[MODEL]["spec"]["description"] == "newer"
+    assert objects[VERSION]["spec"]["metrics"] == {"auc": 0.9}
+    assert objects[MODEL]["metadata"]["annotations"] == {"modelyard.dev/changes": f"3 {apiserver.USER}"}
+    objects[VERSION]["status"]["recorded"] = {"generation": 2, "spec": recorded(objects[VERSION])}
+    again = person.types("restore", "fraud", "--yes")
+    assert (again.code, "nothing is put back" in again.said) == (0, True)
+
+
+def test_what_is_newer_than_the_ledger_is_not_undone(person: typed.Person, objects: dict[str, Any]) -> None:
+    objects[MODEL]["metadata"]["generation"], objects[MODEL]["spec"]["description"] = 4, "edited a moment ago"
+    objects[VERSION]["metadata"]["generation"], objects[VERSION]["spec"]["description"] = 2, "so was this"
+
+    ended = person.types("restore", "fraud", "--yes")
+
+    assert (ended.code, "nothing is put back" in ended.said) == (0, True)
+    assert objects[MODEL]["spec"]["description"] == "edited a moment ago"
+
+
+def test_a_ledger_of_another_model_of_that_name_changes_nothing(person: typed.Person, objects: dict[str, Any]) -> None:
+    objects[MODEL]["metadata"]["uid"] = "uid-of-another-cluster"
+
+    ended = person.types("restore", "fraud", "--yes")
+
+    assert ended.code == 3
+    assert "is of another Model fraud (uid uid-m, and here it is uid-of-another-cluster)" in ended.said
+    assert "check --bucket, --registry and --context" in ended.said
+    assert "description" not in objects[MODEL]["spec"]
+
+
+def test_a_spec_that_the_bucket_lost_is_named(person: typed.Person, objects: dict[str, Any], s3: pretend.S3) -> None:
+    for key in [key for key in s3.objects if "/blobs/" in key]:
+        del s3.objects[key]
+
+    ended = person.types("restore", "fraud", "--yes")
+
+    assert ended.code == 3
+    assert "apply it from Git" in ended.said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "give a MODEL to put back, or --take-over"),
+        (["fraud", "--take-over"], 2, "give a MODEL to put back, or --take-over"),
+        (["churn", "--yes"], 4, "no record of the model churn"),
+        (["fraud", "--registry", "other", "--yes"], 4, "the ledger other has no record of the model fraud"),
+        (["--take-over"], 2, "will belong to this cluster (here)"),
+        (["--take-over", "--yes", "--registry", "other"], 4, "there is no registry other in s3://own/"),
+    ],
+)
+def test_what_cannot_be_done_says_why(person: typed.Person, objects: dict[str, Any], words: list[str], code: int, said: str) -> None:
+    ended = person.types("restore", *words)
+
+    assert ended.code == code
+    assert said in ended.said
+
+
+def test_a_lost_model_is_the_operators_to_bring_back(person: typed.Person, objects: dict[str, Any]) -> None:
+    del objects[MODEL]
+
+    ended = person.types("restore", "fraud", "--yes")
+
+    assert ended.code == 4
+    assert "the operator brings lost objects back by itself" in ended.said
+
+
+def test_a_registry_is_taken_over_once_with_a_new_epoch_and_on_record(
+    person: typed.Person, objects: dict[str, Any], s3: pretend.S3
+) -> None:
+    first, again = person.types("restore", "--take-over", "--yes"), person.types("restore", "--take-over", "--yes")
+
+    assert (first.code, again.code) == (0, 0)
+    assert "belongs to this cluster, epoch 2" in first.said
+    assert "that of the cluster elsewhere stops" in first.said
+    assert "belongs to this cluster already, epoch 2" in again.said
+    assert json.loads(s3.objects[REGISTRY][-1])["cluster"] == "here"
+    last = ledger.read(s3.objects["own/ledger/main/_/_operator/0000000002.json"][-1])
+    assert [(one.action, one.actor.name, one.detail["before"], one.detail["after"]) for one in last.facts] == [
+        (Action.TAKEN_OVER, apiserver.USER, "elsewhere", "here")
+    ]
