@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
-import os
+import json
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -52,6 +53,7 @@ def run(typed: Sequence[str] | None = None) -> NoReturn:
     """Run the verb that was typed, by default on this process's command line, and exit with its code."""
     arguments = sys.argv[1:] if typed is None else list(typed)
     called = "kubectl modelyard" if pathlib.Path(sys.argv[0]).name.startswith("kubectl") else "modelyard"
+    _streams()
     try:
         app(arguments, prog_name=called)
     except outcome.Stop as stop:
@@ -61,7 +63,22 @@ def run(typed: Sequence[str] | None = None) -> NoReturn:
         sys.exit(stop.code)
     except KeyboardInterrupt:
         sys.exit(outcome.Code.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not find that out again while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(outcome.Code.DONE)
+
+
+def _streams() -> None:
+    """A terminal that knows few letters, or an output that was closed, is no reason to fail."""
+    if sys.stdout is None:
+        sys.stdout = io.StringIO()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="modelyard")
+
+
+def _spelt(error: UnicodeError) -> tuple[str, int]:
+    """Signs that cannot be encoded as JSON spells them, so that JSON stays JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error("modelyard", _spelt)

@@ -33,6 +33,7 @@ def decide(
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     if subject is not None:
         strict.one(meta.Digest, subject, "--subject")
+    strict.one(meta.ObjectName, name, "the promotion")
     found = server.get(cluster.PROMOTION, name, "see which there are with `kubectl get promotions`")
     shown = subject or _subject(found)
     gate = gate or _only_gate(found, _VERBS[decision])
@@ -113,4 +114,5 @@ def _what(found: Json, shown: str) -> str:
         f"gate {one.gate}: {output.many(one.required, 'person').replace('persons', 'people')}, approved by {', '.join(one.approved_by or ()) or 'nobody yet'}"
         for one in _gates(found)
     ]
-    return "\n".join(lines)
+    # Each stays one line: whoever asked chose some of these words, and could write lines of ours into them.
+    return "\n".join(output.safe(line) for line in lines)

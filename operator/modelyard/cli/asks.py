@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -153,8 +153,18 @@ def explain(
     verb.explain(typed, model, stage=stage, at=at, version=version, digest=digest, asked=output, now=_now())
 
 
-@app.command()
+class _Literal(typer.core.TyperCommand):
+    """A command that knows whether `--` was typed: the words behind it are names, whatever they look like."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As ever; `--` is noted first."""
+        ctx.meta["literal"] = "--" in args
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_Literal)
 def dossier(
+    ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL|verify", help="The Model; or `verify`, to check a dossier.")],
     version: Annotated[
         str, typer.Argument(metavar="VERSION|FILE", help="One of its versions, or @ALIAS; or the dossier's file, JSON or HTML.")
@@ -173,13 +183,13 @@ def dossier(
 
     `dossier MODEL VERSION` writes JSON and one self-contained HTML page; -o json or html prints one of them. Every field is verified, declared or
     missing, and follows from ledger records inside the file. `dossier verify FILE` checks that offline; with --from or --bucket also that the ledger
-    holds these records.
+    holds these records. Of a model that is named `verify`, write `dossier -- verify VERSION`.
     """
     from modelyard.cli import archives  # noqa: PLC0415
     from modelyard.cli import dossier as verb  # noqa: PLC0415
 
     typed = archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file)
-    if model == "verify":
+    if model == "verify" and not ctx.meta["literal"]:
         verb.verify(pathlib.Path(version), typed, output)
     else:
         verb.dossier(typed, model, version, to, output, _now())

@@ -8,7 +8,7 @@ import pathlib
 from typing import Any, Final
 
 from modelyard.cli import alias, archives, outcome, output, page
-from modelyard.plan import attestation, ledger
+from modelyard.plan import attestation, ledger, precedence
 from modelyard.plan import dossier as dossiers
 
 Json = dict[str, Any]
@@ -106,9 +106,16 @@ def _read(file: pathlib.Path) -> tuple[Json, str | None]:
         text = file.read_bytes().decode()
         found = json.loads(text) if text.lstrip().startswith("{") else page.read(text)
     except OSError as error:
-        raise outcome.Stop(outcome.Code.NOT_FOUND, f"{file}: {error.strerror}") from error
+        mistaken = (
+            f"\nfor the dossier of a model that is named verify: `modelyard dossier -- verify {file}`" if _is_version(str(file)) else ""
+        )
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"{file}: {error.strerror}{mistaken}") from error
     except (ValueError, RecursionError) as error:
         raise outcome.usage(f"{file}: is no dossier: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise outcome.usage(f"{file}: is no dossier, neither as JSON nor as a page")
     return found, None if text.lstrip().startswith("{") else text
+
+
+def _is_version(text: str) -> bool:
+    return text.startswith(alias.SIGN) or precedence.rank(text)[0] >= 0

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard import api, edge
-from modelyard.api import modelversion
-from modelyard.cli import address, bucket, depot, outcome, output, registry
+from modelyard.api import meta, modelversion
+from modelyard.cli import address, bucket, depot, outcome, output, registry, strict
 from modelyard.edge import cluster, store
 from modelyard.plan import digest, garbage, index, inspection, ledger
 
@@ -49,6 +49,8 @@ def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: W
         outcome.Stop: something does not answer, or is refused; with `delete` also when not everything that is free could be deleted.
     """
     form = output.form(way.asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
+    if model:
+        strict.one(meta.ModelName, model, "the model")
     versions = [api.ModelVersion.model_validate(one) for one in _everywhere(server)]
     names = [model] if model else sorted(one["metadata"]["name"] for one in server.all(cluster.MODEL))
     found = [_look(server, kept, name, versions, way) for name in names]

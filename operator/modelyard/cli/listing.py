@@ -7,7 +7,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelyard.cli import alias, outcome, output, registry, where
+from modelyard.api import meta
+from modelyard.cli import alias, outcome, output, registry, strict, where
 from modelyard.edge import cluster
 from modelyard.plan import precedence
 
@@ -32,6 +33,8 @@ def show(
         outcome.Stop: the expression is wrong, or there is no such model.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+    if model:
+        strict.one(meta.ModelName, model, "the model")
     chosen = where.parse(expression) if expression else ()
     query = {"fieldSelector": f"spec.model={model}"} if model else {}
     found = server.all(cluster.MODEL_VERSION, everywhere=everywhere, **query)

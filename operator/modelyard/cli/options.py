@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Annotated
 
 import typer
@@ -10,7 +11,19 @@ import typer
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The Model.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="One of its versions, or @ALIAS.")]
 Stage = Annotated[str, typer.Argument(metavar="STAGE", help="One of its stages.")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", metavar="NS", help="Namespace; else that of the kubeconfig's context.")]
+
+
+def _namespace(typed: str | None) -> str | None:
+    """A namespace becomes part of paths and of keys: it is held to what Kubernetes lets one be."""
+    if typed is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", typed):
+        raise typer.BadParameter(f"{typed!a}: a namespace has lower-case letters, digits and dashes, at most 63 characters")
+    return typed
+
+
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", metavar="NS", help="Namespace; else that of the kubeconfig's context.", callback=_namespace),
+]
 Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; else the current one.")]
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FORM", help="How to print: see above.")]
 Endpoint = Annotated[

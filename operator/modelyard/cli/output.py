@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,7 +50,11 @@ def form(asked: str | None, *allowed: Form) -> Form:
 def document(value: object, asked: Form) -> str:
     """A value as JSON or YAML, ending in a newline; keys keep their order."""
     if asked is Form.JSON:
-        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        try:
+            text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        except ValueError:  # JSON has no NaN and no infinity
+            text = json.dumps(_finite(value), indent=2, ensure_ascii=False)
+        return "\n".join(_escaped(line) for line in text.split("\n")) + "\n"
     import yaml  # noqa: PLC0415  only who asks for YAML waits for it
 
     class Dumper(yaml.SafeDumper):
@@ -57,18 +63,47 @@ def document(value: object, asked: Form) -> str:
         def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
             return True
 
-    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
+    text = str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120))
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=120))
+
+
+def _finite(value: Any) -> Any:
+    """A value with its numbers that JSON cannot hold as text."""
+    match value:
+        case dict():
+            return {key: _finite(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_finite(one) for one in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case _:
+            return value
+
+
+def _escaped(line: str) -> str:
+    """A line of JSON, the same to whoever parses it, without what a terminal would obey or cannot be encoded."""
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
 
 
 def write(text: str) -> None:
-    """A result, on standard output."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """A result, on standard output; the process ends when whoever read it has seen enough."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter must not find that out again while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(outcome.Code.DONE)
 
 
 def say(text: str) -> None:
-    """Something on the way, on standard error."""
-    print("\n".join(safe(line) for line in text.split("\n")), file=sys.stderr, flush=True)
+    """Something on the way, on standard error; what is done is done though nobody listens."""
+    with contextlib.suppress(BrokenPipeError):
+        print("\n".join(safe(line) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
 def safe(text: str) -> str:
@@ -100,7 +135,7 @@ def text(sections: Iterable[tuple[str, Sequence[tuple[str, str]] | str]], *, col
     for title, rows in sections:
         if not rows:
             continue
-        lines.append(f"\x1b[1m{title}\x1b[0m" if colour else title)
+        lines.append(f"\x1b[1m{safe(title)}\x1b[0m" if colour else safe(title))
         if isinstance(rows, str):
             lines += [f"  {line}" for line in rows.splitlines()]
             continue

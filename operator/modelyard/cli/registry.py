@@ -207,7 +207,7 @@ def told_of(obj: Json) -> str:
     status = obj.get("status") or {}
     ready = ready_of(obj)
     phase = status.get("phase") or "not looked at yet"
-    return f"{phase}: {ready['message']}" if ready.get("message") else str(phase)
+    return output.safe(f"{phase}: {ready['message']}" if ready.get("message") else str(phase))
 
 
 def ready_of(obj: Json) -> Json:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelyard import api
-from modelyard.cli import alias, listing, output, registry
+from modelyard.api import meta
+from modelyard.cli import alias, listing, output, registry, strict
 from modelyard.edge import cluster
 from modelyard.plan import world
 
@@ -17,6 +18,7 @@ Json = dict[str, Any]
 def status(server: registry.Registry, name: str, asked: str | None, now: datetime.datetime) -> None:
     """Print the stages of a model, and what is on its way."""
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
+    strict.one(meta.ModelName, name, "the model")
     found = server.get(cluster.MODEL, name, "see which there are with `kubectl get models`")
     versions = server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}")
     promotions = server.all(cluster.PROMOTION, fieldSelector=f"spec.model={name}")

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from urllib import parse
 
 import aiohttp
+import yaml
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import api_client, configuration
 
@@ -262,7 +263,15 @@ async def _load(settings: configuration.Configuration, context: str | None) -> s
         kubernetes_config.load_incluster_config(settings)
         return _IN_CLUSTER.with_name("namespace").read_text().strip()
     path = os.environ.get("KUBECONFIG") or str(pathlib.Path.home() / ".kube" / "config")
-    await kubernetes_config.load_kube_config(config_file=path, context=context, client_configuration=settings)
-    contexts, active = kubernetes_config.list_kube_config_contexts(config_file=path)
-    chosen = next((one for one in contexts if one["name"] == context), active) if context else active
-    return str(chosen["context"].get("namespace") or "default")
+    if not _is_there(path):
+        raise kubernetes_config.ConfigException(f"there is no kubeconfig {path}")
+    try:
+        loaded = await kubernetes_config.load_kube_config(config_file=path, context=context, client_configuration=settings)
+        return str(loaded.current_context["context"].get("namespace") or "default")
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        raise kubernetes_config.ConfigException(f"{path} is no kubeconfig: {' '.join(str(error).split())}") from error
+
+
+def _is_there(paths: str) -> bool:
+    """Whether any file of KUBECONFIG exists; the client only logs that none does, and then complains of what it lacks."""
+    return any(pathlib.Path(one).expanduser().exists() for one in paths.split(os.pathsep) if one)

@@ -361,3 +361,26 @@ def test_status_tells_what_stands_where_and_what_waits_for_whom(
     assert "24 records" in ended.out
     assert [one["promotion"] for one in data["waiting"]] == ["up"]
     assert missing.code == 4
+
+
+# --- a model that is named as a verb is
+
+
+@pytest.fixture
+def named_verify(tmp_path: pathlib.Path) -> pathlib.Path:
+    """An exported ledger with a model called `verify`."""
+    story, operators = chronicle.Story("verify"), chronicle.credit()[1]
+    story.model(chronicle.sample("model-full"))
+    story.register({**chronicle.sample("modelversion-full"), "model": "verify", "version": "1.0.0"})
+    return chronicle.export(tmp_path / "exported", story, operators)
+
+
+def test_a_model_called_verify_has_a_dossier_too(person: typed.Person, named_verify: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    mistaken = person.types("dossier", "verify", "1.0.0", "--from", named_verify)
+    made = person.types("dossier", "--to", tmp_path, "--from", named_verify, "--", "verify", "1.0.0")
+    checked = person.types("dossier", "verify", tmp_path / "verify-1.0.0.json")
+
+    assert mistaken.code == 4
+    assert "`modelyard dossier -- verify 1.0.0`" in mistaken.said
+    assert (made.code, checked.code) == (0, 0), made.said
+    assert "every field of the dossier of verify 1.0.0" in checked.said
