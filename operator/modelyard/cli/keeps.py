@@ -133,10 +133,11 @@ def ledger_export(
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
+    output: Output = None,
 ) -> None:
     """Copy models' records, and what they name, into a folder.
 
-    What `--from FOLDER` of the other verbs reads, without a cluster and without a network.
+    What `--from FOLDER` of the other verbs reads, without a cluster and without a network. Forms: table (the folder, the default), json, yaml.
     """
     from modelyard.cli import archives  # noqa: PLC0415
     from modelyard.cli import ledgers as verb  # noqa: PLC0415
@@ -144,7 +145,7 @@ def ledger_export(
     *names, target = models
     if not names:
         raise outcome.usage("give at least one model, and the folder last")
-    verb.export(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), names, pathlib.Path(target))
+    verb.export(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), names, pathlib.Path(target), output)
 
 
 @ledger.command("accept")
@@ -158,15 +159,17 @@ def ledger_accept(
     ca_file: CaFile = None,
     namespace: Namespace = None,
     context: Context = None,
+    output: Output = None,
 ) -> None:
     """Record that a person knows what is wrong with a ledger.
 
     The operator then goes on with the model. Needs to write to the operator's own bucket; the record names you as the API server knows you.
+    Forms: table (what was recorded, told on standard error, the default), json, yaml.
     """
     from modelyard.cli import archives  # noqa: PLC0415
     from modelyard.cli import ledgers as verb  # noqa: PLC0415
 
-    verb.accept(archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file), model, reason, _now(), yes=yes)
+    verb.accept(archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file), model, reason, _now(), output, yes=yes)
 
 
 def _now() -> datetime.datetime:

@@ -41,12 +41,13 @@ def verify(typed: archives.Typed, model: str | None, public_key: pathlib.Path | 
         raise outcome.Stop(outcome.Code.NO, f"the ledger is not what it was: {names}")
 
 
-def export(typed: archives.Typed, models: Sequence[str], target: pathlib.Path) -> None:
+def export(typed: archives.Typed, models: Sequence[str], target: pathlib.Path, asked: str | None) -> None:
     """Copy chains and what they name into a folder that needs no cluster and no network.
 
     Raises:
         outcome.Stop: the folder is not empty, or there is no such chain.
     """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     with archives.opened(typed) as opened:
         chains = [*(opened.model(model).chain for model in models), opened.chain(ledger.OPERATOR)]
         noted = {} if typed.folder else archives.noted(typed, chains)
@@ -57,16 +58,20 @@ def export(typed: archives.Typed, models: Sequence[str], target: pathlib.Path) -
             raise outcome.usage(str(error)) from error
         except OSError as error:
             raise folder.unreadable(error, target) from error
-    output.write(f"{target}\n")
+    if form is output.Form.TABLE:
+        output.write(f"{target}\n")
+    else:
+        output.write(output.document({"folder": str(target), "objects": count, "chains": [_name(chain) for chain in chains]}, form))
     output.say(f"{output.many(count, 'object')}; check it with `modelyard ledger verify --from {target}`")
 
 
-def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetime, *, yes: bool) -> None:
+def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetime, asked: str | None, *, yes: bool) -> None:
     """Record that a person knows what is wrong with a chain, so that it goes on.
 
     Raises:
         outcome.Stop: a folder was named, nothing is wrong, or it was not confirmed.
     """
+    form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if typed.folder:
         raise outcome.usage("an exported folder is a copy: accept in the bucket itself")
     with archives.opened(typed) as opened:
@@ -82,13 +87,17 @@ def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetim
             output.say(f"{flaw.kind} {flaw.sequence}: {flaw.sentence}")
         if not yes:
             more = "keep a copy first (`modelyard ledger export`), then add --yes"
-            raise outcome.Stop(outcome.Code.NO, f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
+            raise outcome.usage(f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
         person = ledger.Actor(registry.Registry(typed.context).whoami(), ledger.Known.DECLARED)
         keeper = appender.Ledger(opened.store, opened.place, opened.registry, lambda: now, retain=opened.retain)
         try:
             head = asyncio.run(keeper.accept(chain, person, reason, anchors, wrong))
         finally:
             keeper.close()
+    if form is not output.Form.TABLE:
+        flaws = [flaw.detail for flaw in wrong]
+        said = {"chain": _name(chain), "record": head.sequence, "by": person.name, "reason": reason, "flaws": flaws}
+        output.write(output.document(said, form))
     output.say(f"record {head.sequence} of {_name(chain)} says that {person.name} accepts it; the operator goes on when it looks next")
 
 

@@ -41,7 +41,9 @@ def push(
     parent: Annotated[
         Many,
         typer.Option(
-            "--parent", metavar="V=REL", help="1.0.0=RetrainedFrom, or FineTunedFrom, DistilledFrom, QuantizedFrom, MergedFrom; repeat it."
+            "--parent",
+            metavar="V=REL",
+            help="1.0.0=RetrainedFrom (or @ALIAS=…), or FineTunedFrom, DistilledFrom, QuantizedFrom, MergedFrom; repeat it.",
         ),
     ] = [],  # noqa: B006
     evidence: Annotated[

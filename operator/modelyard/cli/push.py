@@ -14,7 +14,7 @@ from typing import Any, Final
 import pydantic
 
 from modelyard import api, edge
-from modelyard.cli import depot, folder, manifest, outcome, output, registry, shelf
+from modelyard.cli import alias, depot, folder, manifest, outcome, output, registry, shelf
 from modelyard.edge import cluster
 from modelyard.plan import inspection
 
@@ -53,6 +53,9 @@ def push(source: pathlib.Path, typed: manifest.Typed, way: Way) -> None:
     server = registry.Registry(way.context, way.namespace)
     model, namespace = _model(typed.model, way, server)
     target = depot.of(model, way.to, None if way.model_file else server)
+    for one in described.get("lineage", {}).get("parents", ()):
+        if one["version"].startswith(alias.SIGN):
+            one["version"] = alias.resolved(model.spec.aliases or {}, one["version"], f"the Model {typed.model}")
     artifact = folder.read(files)
     papers = depot.papers(documents, typed.version, target)
     where = target.below(typed.version)

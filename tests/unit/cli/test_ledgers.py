@@ -39,13 +39,14 @@ def test_a_sound_ledger_is_verified_in_the_bucket(person: typed.Person, own: pre
 
 
 def test_what_was_exported_is_verified_without_cluster_or_network(person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path) -> None:
-    exported = person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk")
+    exported = person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk", "-o", "json")
     own.objects.clear()
     asked = len(own.asked)
 
     ended = person.types("ledger", "verify", "--from", tmp_path / "copy", "-o", "json")
 
     assert (exported.code, ended.code) == (0, 0)
+    assert json.loads(exported.out)["chains"] == ["risk/credit", "_operator"]
     assert {one["chain"]: one["records"] for one in json.loads(ended.out)["chains"]} == {"_operator": 2, "risk/credit": 24}
     assert len(own.asked) == asked
     assert person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk").code in {2, 4}
@@ -67,13 +68,15 @@ def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
         monkeypatch.setenv("KUBECONFIG", str(config))
         found = person.types("ledger", "verify", "credit")
         asked = person.types("ledger", "accept", "credit", "--reason", "restored an older bucket")
-        accepted = person.types("ledger", "accept", "credit", "--reason", "restored an older bucket", "--yes")
+        accepted = person.types("ledger", "accept", "credit", "--reason", "restored an older bucket", "--yes", "-o", "json")
         again = person.types("ledger", "verify", "credit")
         twice = person.types("ledger", "accept", "credit", "--reason", "once more", "--yes")
 
-    assert (found.code, asked.code, accepted.code, again.code, twice.code) == (3, 3, 0, 0, 3)
+    assert (found.code, asked.code, accepted.code, again.code, twice.code) == (3, 2, 0, 0, 3)
     assert "Truncated 24" in found.out
     assert "add --yes" in asked.said
+    assert json.loads(accepted.out)["by"] == apiserver.USER
+    assert {flaw["sequence"] for flaw in json.loads(accepted.out)["flaws"]} == {24}
     assert "accepted" in again.out
     assert f"by {apiserver.USER}: restored an older bucket" in again.out
     assert "nothing is wrong" in twice.said

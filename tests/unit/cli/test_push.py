@@ -25,7 +25,7 @@ def model_file(tmp_path: pathlib.Path, s3: pretend.S3) -> pathlib.Path:
         "apiVersion": "modelyard.dev/v1alpha1",
         "kind": "Model",
         "metadata": {"name": "fraud", "namespace": "risk"},
-        "spec": {"owner": {"team": "payments"}, "storage": storage},
+        "spec": {"owner": {"team": "payments"}, "storage": storage, "aliases": {"champion": "1.3.2"}},
     }
     other = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "risk"}}
     path = tmp_path / "model.yaml"
@@ -307,3 +307,12 @@ def test_a_store_without_a_bucket_is_a_no(pusher: Pusher, s3: pretend.S3) -> Non
 
     assert (ended.code, ended.out) == (3, "")
     assert "the bucket does not exist" in ended.said
+
+
+def test_a_parent_may_be_an_alias(pusher: Pusher) -> None:
+    ended = pusher.push("--parent", "@champion=RetrainedFrom")
+    missing = pusher.push("--parent", "@best=RetrainedFrom")
+
+    assert yaml.safe_load(ended.out)["spec"]["lineage"]["parents"] == [{"version": "1.3.2", "relation": "RetrainedFrom"}]
+    assert (missing.code, missing.out) == (4, "")
+    assert "the Model fraud has no alias @best; it has @champion" in missing.said
