@@ -142,13 +142,16 @@ class Versions:
     async def _tell_version(self, world: modelversion.World, plan: modelversion.Plan) -> bool:
         """Record what the status would say, then write it; whether it was news."""
         version, status = world.version, plan.status
-        if status == version.status:
+        same = status == version.status
+        if same and not version.status.unrecorded:
             return False
         self._outside.fence()
         try:
             await self._record_version(world, status)
             status = status.model_copy(update={"unrecorded": None})
         except edge.Unavailable as trouble:
+            if same:  # what was kept waits on
+                raise
             safer = [told for told in registration.facts(version, status, {}, "") if told.action in registration.SAFER]
             if not safer:
                 said = modelversion.withheld(world, fact.Fact(trouble.reason, trouble.message), self._outside.clock())
