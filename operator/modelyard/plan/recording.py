@@ -112,7 +112,7 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
         there = here.get(name)
         if asked.lost or name in lost:
             continue
-        cut = asked.was_cut_off(there) and not (backed or world.older)
+        cut = asked.was_cut_off(there) and not (backed or world.older or world.withheld)
         if cut:
             yield _aborted(name, asked)
         if not asked.deleted and (there is None or cut):
