@@ -52,7 +52,9 @@ def standing(seen: world.World, stage: str) -> Mapping[str, datetime.datetime]:
 def _as_recorded(seen: world.World, past: index.Index, stage: str, since: Mapping[str, datetime.datetime]) -> dict[str, datetime.datetime]:
     """What the ledger has as well: Promotions are deleted, and their objects lost, and what they did still counts."""
     recorded = past.succeeded.get(stage, [])
-    ended = {one.version: ledger.read_time(one.ended) for one in past.promotions.values() if one.stage == stage and one.ended}
+    ended = {
+        one.version: ledger.read_time(one.ended) for one in past.promotions.values() if one.stage == stage and one.ended and one.succeeded
+    }
     kept = {version: when for version, when in since.items() if version in recorded or version == seen.stands(stage).current}
     return {version: ended.get(version, _UNDATED) for version in recorded} | kept
 

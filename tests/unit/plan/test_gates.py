@@ -297,3 +297,15 @@ def test_a_row_that_does_not_hold_says_who_can_mend_it(sentence: str) -> None:
 
     assert not row.passed
     assert who in row.message
+
+
+def test_how_long_a_version_stood_there_is_not_told_by_a_request_that_never_succeeded() -> None:
+    """Where nothing serves and the Promotions' objects are gone, the ledger says since when."""
+    good = index.Promotion("u1", "1", "staging", phase="Succeeded", succeeded=True, ended="2026-10-03T10:00:00.000000Z")
+    bad = index.Promotion("u2", "1", "staging", phase="Rejected", ended="2026-10-01T00:00:00.000000Z")
+    past = index.Index(succeeded={"staging": ["1"]}, promotions={"good": good, "bad": bad})
+
+    held = gates.worst(gates.judge(prerequisite.Case(seen(of=model(**DAY), past=past), "production", "1"), NOW))
+
+    assert held is not None
+    assert (held.reason, held.until) == (Reason.SERVED_TOO_SHORT, datetime.datetime(2026, 10, 4, 10, tzinfo=datetime.UTC))
