@@ -28,6 +28,8 @@ def verify(typed: archives.Typed, model: str | None, public_key: pathlib.Path | 
     with archives.opened(typed) as opened:
         chains = [opened.chain(model)] if model else archive.chains(opened.source, opened.registry)
         known = {} if typed.folder else archives.noted(typed, chains)
+        if not model:  # a chain that was removed altogether is only known from its anchor
+            chains += sorted((one for one in known if one.registry == opened.registry and one not in chains), key=lambda one: one.prefix)
         found = list(archives.each(lambda chain: archive.verify(opened.source, chain, anchors=known.get(chain, ()), keys=keys), chains))
         if not any(one.records or one.flaws for one in found):
             raise opened.nothing(model or "of any name")

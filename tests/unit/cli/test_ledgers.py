@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 
 import pytest
 
@@ -80,6 +81,26 @@ def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
     assert "accepted" in again.out
     assert f"by {apiserver.USER}: restored an older bucket" in again.out
     assert "nothing is wrong" in twice.said
+
+
+def test_a_chain_that_was_removed_altogether_is_found_when_all_are_verified(
+    person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = anchors.write({CHAIN: proof.Anchor(24, ledger.named(own.objects[f"own/{CHAIN.key(24)}"][-1]))})
+    kept = [{"metadata": {"name": "modelyard-anchors.risk"}, "data": {"anchors.json": noted}}]
+    assert person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk").code == 0
+    (tmp_path / "copy" / "anchors.json").write_text(noted)
+    shutil.rmtree(tmp_path / "copy" / CHAIN.prefix)
+    for key in [key for key in own.objects if key.startswith(f"own/{CHAIN.prefix}")]:
+        del own.objects[key]
+
+    with apiserver.run(tmp_path, {"/api/v1/namespaces/modelyard-system/configmaps": kept}) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        found = [person.types("ledger", "verify"), person.types("ledger", "verify", "--from", tmp_path / "copy")]
+
+    for ended in found:
+        assert ended.code == 3
+        assert "risk/credit: Truncated 24" in ended.out
 
 
 def test_a_byte_that_was_changed_is_found(person: typed.Person, own: pretend.S3) -> None:
