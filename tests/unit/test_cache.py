@@ -97,3 +97,16 @@ def test_what_serves_without_a_model_is_counted_as_orphaned() -> None:
     assert (set(seen.deployments), seen.services) == ({"production"}, {"production"})
     known.put(cluster.MODEL, model(7))
     assert "Deployment" not in known.counts()
+
+
+def test_a_status_of_another_release_is_made_anew_and_its_object_is_not_taken_for_gone() -> None:
+    known = cache.Cache()
+    recorded = {"generation": 3, "spec": "sha256:1"}
+
+    keys = known.put(cluster.MODEL_VERSION, registered("1", 5) | {"status": {"phase": "OfTomorrow", "recorded": recorded}})
+
+    assert cache.Key("version", "risk", "fraud-1") in keys
+    found = known.version("risk", "fraud-1")
+    assert found is not None
+    assert (found.status.phase, found.status.recorded and found.status.recorded.generation) == (None, 3)
+    assert known.put(cluster.MODEL, model(6) | {"spec": {"owner": 7}}) == set()

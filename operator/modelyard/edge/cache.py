@@ -61,7 +61,8 @@ class _Family:
 WATCHED: Final = (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION, cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD)
 OURS: Final = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.STAGE}"
 """The label selector of serving objects."""
-_READERS: Final[Mapping[str, type[api.Model | api.ModelVersion | api.Promotion]]] = {
+Ours = api.Model | api.ModelVersion | api.Promotion
+_READERS: Final[Mapping[str, type[Ours]]] = {
     "Model": api.Model,
     "ModelVersion": api.ModelVersion,
     "Promotion": api.Promotion,
@@ -196,7 +197,7 @@ class Cache:
             place = (namespace, seen.model)
             self._families.setdefault(place, _Family()).objects[kind.name, seen.name] = seen
             return place, {Key("model", *place)}
-        read = reader.model_validate(raw)
+        read = _parsed(reader, raw)
         if isinstance(read, api.Model):
             place = read.key
             family = self._families.setdefault(place, _Family())
@@ -211,6 +212,15 @@ class Cache:
             return place, {Key("version", *read.key), Key("model", *place)}
         family.promotions[read.metadata.name] = read
         return place, {Key("model", *place)}
+
+
+def _parsed(reader: type[Ours], raw: Mapping[str, Any]) -> Ours:
+    """An object of ours; of a status that another release wrote and this one cannot read, only what is recorded is kept: the rest is made anew."""
+    try:
+        return reader.model_validate(raw)
+    except pydantic.ValidationError:
+        recorded = (raw.get("status") or {}).get("recorded")
+        return reader.model_validate({**raw, "status": {"recorded": recorded} if recorded else {}})
 
 
 def _matters_to_versions(model: api.Model) -> tuple[object, ...]:
