@@ -96,8 +96,8 @@ def evidence_is_there(case: prerequisite.Case, now: datetime.datetime, kind: mod
         return prerequisite.person(Reason.EVIDENCE_MISSING, message)
     named = f"the {kind} {', '.join(there)}"
     if documentation.evidence_is_verified(wanted):
-        by = case.world.registrants.get(case.version)
-        return f"{named}" + (f", declared by {by}," if by else "") + " is there, and its bytes are verified"
+        who = sorted({by for one in there if (by := case.world.declared_by(case.version, f"evidence/{one}"))})
+        return f"{named}" + (f", declared by {', '.join(who)}," if who else "") + " is there, and its bytes are verified"
     found = fact.find(wanted.status.conditions, "EvidenceVerified")
     if found and found.status == api.ConditionStatus.FALSE and found.observed_generation == wanted.metadata.generation:
         message = f"{named} does not count while the version's evidence is not verified: {found.message}; whoever wrote it uploads the right bytes"

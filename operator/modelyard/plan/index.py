@@ -30,6 +30,8 @@ class Version:
     """Who registered what the name means."""
     again: list[str] = dataclasses.field(default_factory=list)
     """Who registered the same under this name once more: an operator that brings back what was lost is one of them."""
+    attested: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Who added what since: `metrics/auc` and `evidence/vr-17` by name; empty where nobody knows."""
     spec: str = ""
     """Snapshot of the whole spec as it was last."""
     spec_digest: str = ""
@@ -221,6 +223,17 @@ def _changed(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
         known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
 
 
+def _attested(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _changed(index, record, one)
+    known = index.versions.get(_text(one, "version"))
+    if known is None or known.uid != one.subject.uid:
+        return
+    metrics, evidence = one.detail.get("metrics"), one.detail.get("evidence")
+    added = [f"metrics/{name}" for name in (metrics if isinstance(metrics, dict) else ())]
+    added += [f"evidence/{row.get('name')}" for row in (evidence if isinstance(evidence, list) else ()) if isinstance(row, dict)]
+    known.attested |= dict.fromkeys(added, one.actor.name)
+
+
 def _retired(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     if one.detail.get("version"):
         _changed(index, record, one)
@@ -329,7 +342,7 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.MODEL_CREATED: _model,
     Action.RULES_CHANGED: _rules,
     Action.REGISTERED: _registered,
-    Action.ATTESTED: _changed,
+    Action.ATTESTED: _attested,
     Action.DESCRIBED: _changed,
     Action.DEPRECATED: _changed,
     Action.REACTIVATED: _changed,

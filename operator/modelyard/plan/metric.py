@@ -15,7 +15,7 @@ def judge(seen: world.World, stage: str, version: str, gate: model_api.MetricGat
     value = _number(seen, version, gate.name)
     if isinstance(value, fact.Held):
         return value
-    by = seen.registrants.get(version)
+    by = seen.declared_by(version, f"metrics/{gate.name}")
     declared = f"{gate.name} {_said(value)}, declared by {by}," if by else f"{gate.name} {_said(value)}, as declared,"
     mend = f"register a better version; or who may govern {stage} changes the gate"
     said: list[str] = []

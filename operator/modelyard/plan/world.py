@@ -122,6 +122,8 @@ class World:
     """By version: who registered it, as far as that is known."""
     registered_again: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     """By version: who registered the same under its name later."""
+    attested: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    """By version: who added which metric (`metrics/<name>`) and evidence (`evidence/<name>`) since."""
     withheld: fact.Held | None = None
     """Why nothing may be decided now but what makes things safer: the ledger does not answer, was tampered with, or is ahead of the cluster."""
     unguarded: fact.Held | None = None
@@ -134,6 +136,10 @@ class World:
         if self.model is None:
             return ()
         return tuple(self.model.spec.stages) if self.model.spec.stages else DEFAULT_STAGES
+
+    def declared_by(self, version: str, what: str) -> str | None:
+        """Who wrote down a metric or a document: whoever added it, else whoever registered the version; None where nobody knows."""
+        return self.attested.get(version, {}).get(what, self.registrants.get(version)) or None
 
     def stage(self, name: str) -> model_api.Stage | None:
         """The declared stage of that name."""

@@ -292,6 +292,7 @@ def _with_past(world: seen.World, past: _Past) -> seen.World:
         served=spans,
         registrants=registrants,
         registered_again=again,
+        attested={name: known.attested for name, known in past.index.versions.items() if known.attested},
     )
 
 

@@ -309,3 +309,18 @@ def test_how_long_a_version_stood_there_is_not_told_by_a_request_that_never_succ
 
     assert held is not None
     assert (held.reason, held.until) == (Reason.SERVED_TOO_SHORT, datetime.datetime(2026, 10, 4, 10, tzinfo=datetime.UTC))
+
+
+def test_a_row_names_who_added_the_number_or_the_document_and_not_who_registered_the_version() -> None:
+    added = {"metrics/auc": "mia", "evidence/e0": "eve"}
+    one = version(metrics={"auc": 0.9, "p99": 3}, evidence=evidence("ModelCard"), evidence_verified="True")
+    asked = {"metrics": [{"name": "auc", "atLeast": 0.9}, {"name": "p99", "atMost": 9}], "evidence": ["ModelCard"]}
+    before = seen(of=model(gates=asked), versions=(one,), registrants={"1": "ci"}, attested={"1": added})
+
+    rows = {row.name: row.message for row in gates.judge(prerequisite.Case(before, "production", "1"), NOW)}
+
+    assert "auc 0.9, declared by mia," in rows["metrics/auc"]
+    assert "p99 3, declared by ci," in rows["metrics/p99"]
+    assert "the ModelCard e0, declared by eve," in rows["evidence/ModelCard"]
+    nobody = seen(of=model(gates=asked), versions=(one,), registrants={"1": "ci"}, attested={"1": {"metrics/auc": ""}})
+    assert "auc 0.9, as declared," in gates.judge(prerequisite.Case(nobody, "production", "1"), NOW)[5].message

@@ -62,3 +62,10 @@ def test_another_thing_under_the_name_changes_nothing_of_what_it_means() -> None
         assert getattr(during, field) == getattr(before, field), field
     assert folded(*gone, *other, told(Action.DELETED, "u2", noticed="live")).other == ""
     assert folded(*gone, *other, registered("u3")).uid == "u3"
+
+
+def test_who_added_a_metric_or_a_document_is_kept_and_stays_when_it_is_registered_again() -> None:
+    added = told(Action.ATTESTED, digest="more", metrics={"auc": 0.9}, evidence=[{"name": "vr-17"}])
+
+    assert folded(registered(), added).attested == {"metrics/auc": "alice", "evidence/vr-17": "alice"}
+    assert folded(*ONCE_READY[:2], added, registered("u2")).attested == {"metrics/auc": "alice", "evidence/vr-17": "alice"}
