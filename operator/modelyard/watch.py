@@ -87,7 +87,7 @@ class Operator:
         _heed_signals(stop)
         metrics.REGISTRY.register(metrics.Phases(self._phases, lambda: {sort: len(queue) for sort, queue in self._queues.items()}))
         async with pages.served(self._config.listen, self._alive, self._ready):
-            await self._relist(version="0")
+            await self._relist()
             self._synced = True
             log.info("knows what there is: %d keys", len(self._cache.keys()))
             tasks = [asyncio.ensure_future(work) for work in (self._informer(stop), self._relists(), self._recorder.run(), self._lead())]
@@ -157,7 +157,7 @@ class Operator:
         """See all that the leader before wrote: a watch may have been deaf without knowing it. What is known already costs little."""
         while True:
             try:
-                return await self._relist(version=None)
+                return await self._relist()
             except edge.Unavailable as trouble:
                 log.warning("leads, and cannot list what there is: %s", trouble.message)
                 await asyncio.sleep(AGAIN)
@@ -223,23 +223,23 @@ class Operator:
         while True:
             await asyncio.sleep(self._config.resync.total_seconds())
             try:
-                await self._relist(version="0")
+                await self._relist()
             except edge.Unavailable as trouble:
                 log.warning("cannot list everything anew: %s", trouble.message)
                 continue
             self._reconcile.resync()
             self.enqueue(self._cache.keys())
 
-    async def _relist(self, version: str | None) -> None:
-        """List everything: "0" is what the API server has at hand, None is what is true now."""
+    async def _relist(self) -> None:
+        """List everything as it is now, a page at a time: what the API server has at hand it would send all at once."""
         scopes: list[str | None] = [*self._config.namespaces] or [None]
         for namespace in scopes:
             for kind in cache.WATCHED:
-                query = {"resourceVersion": version} if version else {}
-                if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD}:
-                    query["labelSelector"] = cache.OURS
-                listed = [item async for item in self._reach.list(kind, namespace, **query)]
-                self.enqueue(self._cache.replace(kind, listed, namespace))
+                query = {"labelSelector": cache.OURS} if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD} else {}
+                listing = self._cache.listing(kind, namespace)
+                async for item in self._reach.list(kind, namespace, **query):
+                    self.enqueue(listing.add(item))
+                self.enqueue(listing.end())
         self._news = time.monotonic()
         self.enqueue(self._cache.keys())
 
@@ -311,6 +311,7 @@ def _kopf() -> kopf.OperatorSettings:
     wanted.scanning.disabled = True
     wanted.peering.standalone = True
     wanted.queueing.idle_timeout = 0.05
+    wanted.watching.chunk_size = 500
     wanted.watching.server_timeout = 240
     wanted.watching.client_timeout = 250
     wanted.watching.connect_timeout = 10

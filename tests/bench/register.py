@@ -114,7 +114,7 @@ class Yard:
                     return time.monotonic() - began
             except OSError:
                 pass
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1)  # each look counts all objects
         raise TimeoutError("the operator does not come to rest")
 
 

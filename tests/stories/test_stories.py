@@ -63,10 +63,12 @@ class Teller:
         self.operator = reconcile.Reconciler(reconcile.Outside(**outside))
         self.world.news.clear()
         for kind in cache.WATCHED:
-            self.enqueue(
-                self.cache.replace(kind, [o for (k, _, _), o in sorted(self.world.objects.items()) if k == kind.name and self._ours(o)])
-            )
+            listing = self.cache.listing(kind)
+            self.enqueue({key for o in self._listed(kind) for key in listing.add(o)} | listing.end())
         self.enqueue(self.cache.keys())
+
+    def _listed(self, kind: Any) -> list[Any]:
+        return [o for (k, _, _), o in sorted(self.world.objects.items()) if k == kind.name and self._ours(o)]
 
     def _die(self, _key: str) -> None:
         if self.world.crash:

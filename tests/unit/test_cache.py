@@ -56,11 +56,29 @@ def test_a_relist_evicts_ghosts_of_its_scope_only() -> None:
     known.put(cluster.MODEL_VERSION, registered("1", 1))
     known.put(cluster.MODEL_VERSION, registered("2", 2))
 
-    known.replace(cluster.MODEL_VERSION, [registered("2", 2)], "risk")
+    listing = known.listing(cluster.MODEL_VERSION, "risk")
+    listing.add(registered("2", 2))
+    listing.end()
 
     assert known.version("risk", "fraud-1") is None
     assert known.version("risk", "fraud-2") is not None
     assert known.version("other", "fraud-1") is not None
+
+
+def test_what_happens_while_a_list_is_read_is_newer_than_the_list() -> None:
+    known = cache.Cache()
+    for number in ("1", "2", "3"):
+        known.put(cluster.MODEL_VERSION, registered(number, int(number)))
+
+    listing = known.listing(cluster.MODEL_VERSION)
+    known.put(cluster.MODEL_VERSION, registered("4", 11))  # came after the list was made
+    known.put(cluster.MODEL_VERSION, registered("3", 12))  # was gone when the list was made, and came back
+    known.drop(cluster.MODEL_VERSION, "risk", "fraud-2")  # went after the list was made
+    listing.add(registered("1", 1))
+    listing.add(registered("2", 2))
+    listing.end()
+
+    assert [number for number in "1234" if known.version("risk", f"fraud-{number}")] == ["1", "3", "4"]
 
 
 def test_what_cannot_be_read_is_left_alone_and_hurts_nobody() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 import pydantic
@@ -15,6 +16,8 @@ from modelyard.plan import serving, world
 
 Name = tuple[str, str]
 """Namespace and name."""
+Place = tuple[str, str, str]
+"""Kind, namespace and name."""
 Sort = Literal["version", "model"]
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,30 @@ _READERS: Final[Mapping[str, type[Ours]]] = {
 }
 
 
+class Listing:
+    """A list that is being read, page by page: never all of it is in memory, and what happens meanwhile is newer."""
+
+    def __init__(self, known: Cache, kind: cluster.Kind, before: Mapping[Place, int]) -> None:
+        self._known = known
+        self._kind = kind
+        self._before = dict(before)
+        """Resource versions of what was known and was not listed yet."""
+        self.gone: set[Place] = set()
+        """What was dropped meanwhile: the list may be older than that."""
+
+    def add(self, raw: Mapping[str, Any]) -> set[Key]:
+        """The next object of the list; what is to be reconciled because of it."""
+        about = raw["metadata"]
+        place = (self._kind.name, about.get("namespace", ""), about["name"])
+        self._before.pop(place, None)
+        return set() if place in self.gone else self._known.put(self._kind, raw)
+
+    def end(self) -> set[Key]:
+        """That was all: what was not listed and is no news is a ghost, and dropped."""
+        ghosts = [place for place, version in self._before.items() if self._known.at(*place) == version]
+        return {key for _, namespace, name in ghosts for key in self._known.drop(self._kind, namespace, name)}
+
+
 class Cache:
     """The newest known state of every watched object, by model.
 
@@ -77,8 +104,10 @@ class Cache:
 
     def __init__(self) -> None:
         self._families: dict[Name, _Family] = {}
-        self._where: dict[tuple[str, str, str], tuple[Name, int]] = {}
-        """(kind, namespace, name) -> its family and resource version."""
+        self._where: dict[Place, tuple[Name, int]] = {}
+        """The family of each object, and its resource version."""
+        self._listings: weakref.WeakSet[Listing] = weakref.WeakSet()
+        """Those under way."""
 
     def put(self, kind: cluster.Kind, raw: Mapping[str, Any]) -> set[Key]:
         """Take note of an object; what is to be reconciled because of it."""
@@ -101,6 +130,8 @@ class Cache:
 
     def drop(self, kind: cluster.Kind, namespace: str, name: str) -> set[Key]:
         """An object is gone."""
+        for listing in self._listings:
+            listing.gone.add((kind.name, namespace, name))
         known = self._where.pop((kind.name, namespace, name), None)
         if known is None:
             return set()
@@ -120,19 +151,17 @@ class Cache:
             keys |= {Key("version", namespace, one.metadata.name) for one in family.versions.values()}
         return keys
 
-    def replace(self, kind: cluster.Kind, listed: Iterable[Mapping[str, Any]], scope: str | None = None) -> set[Key]:
-        """The whole truth about a kind, in one namespace or in all: what was not listed is a ghost, and dropped."""
-        keys: set[Key] = set()
-        alive = set()
-        for raw in listed:
-            about = raw["metadata"]
-            alive.add((about.get("namespace", ""), about["name"]))
-            keys |= self.put(kind, raw)
-        mine = [(ns, name) for known, ns, name in self._where if known == kind.name and scope in {None, ns}]
-        ghosts = [place for place in mine if place not in alive]
-        for namespace, name in ghosts:
-            keys |= self.drop(kind, namespace, name)
-        return keys
+    def listing(self, kind: cluster.Kind, scope: str | None = None) -> Listing:
+        """The whole truth about a kind, in one namespace or in all, is about to be listed."""
+        before = {place: known[1] for place, known in self._where.items() if place[0] == kind.name and scope in {None, place[1]}}
+        began = Listing(self, kind, before)
+        self._listings.add(began)
+        return began
+
+    def at(self, kind: str, namespace: str, name: str) -> int | None:
+        """The resource version of what is known of an object."""
+        known = self._where.get((kind, namespace, name))
+        return known[1] if known else None
 
     def model(self, namespace: str, name: str) -> api.Model | None:
         """The Model of that name."""

@@ -140,7 +140,7 @@ class Cluster:
             raise
 
     async def list(self, kind: Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
-        """All objects of a kind, a page at a time; `labelSelector`, `fieldSelector` and `resourceVersion` as in the API."""
+        """All objects of a kind, a page at a time; `labelSelector` and `fieldSelector` as in the API."""
         query = {"limit": str(_PAGE), **query}
         while True:
             page = await self._call("GET", kind.path(namespace), query=query)
@@ -148,7 +148,7 @@ class Cluster:
                 yield {"apiVersion": kind.api_version, "kind": kind.name, **item}
             if not (more := (page.get("metadata") or {}).get("continue")):
                 return
-            query = {**{k: v for k, v in query.items() if k != "resourceVersion"}, "continue": more}
+            query = {**query, "continue": more}
 
     async def create(self, obj: Json, *, manager: str = "modelyard", dry_run: bool = False) -> Json:
         """Create an object.
@@ -253,7 +253,7 @@ def _read(status: int, text: str) -> Json:
     message = (answer.get("message") if isinstance(answer, dict) else None) or text[:300] or f"HTTP {status}"
     if status == 409:
         raise Conflict(message)
-    if status in {401, 429} or status >= 500:
+    if status in {401, 410, 429} or status >= 500:  # 410: a list took so long that its next page is gone
         raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, f"the API server answered {status}: {message}")
     raise Refused(status, message)
 
