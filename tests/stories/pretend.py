@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge import blobs, cluster
 from modelyard.plan import digest, fact, hold, inspection, ledger, serving
 from tests.stories import bucket
 
@@ -40,6 +40,10 @@ class World:
         """Namespaces and CRDs that are not as usual: being deleted, or gone."""
         self.crash = False
         """Die after every write."""
+        self.lives: int | None = None
+        """Die after so many writes of the operator."""
+        self.works = False
+        """It is the operator who writes."""
         self.calls = 0
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -162,25 +166,26 @@ class World:
     def _touch(self, kind: cluster.Kind, obj: dict[str, Any]) -> dict[str, Any]:
         obj["metadata"]["resourceVersion"] = str(next(self._versions))
         self.news.append((kind, "MODIFIED", copy.deepcopy(obj)))
-        if self.crash:
+        if self.works and self.lives:
+            self.lives -= 1
+        if self.crash or self.lives == 0:
             raise Crash
         return copy.deepcopy(obj)
 
 
 class Store:
-    """The object store, as the prover sees it; passed where an `artifact.Prover` goes."""
+    """The object store, as the prover sees it; passed where an `artifact.Prover` goes. Blobs are real, in the operator's own bucket."""
 
     def __init__(self) -> None:
         self.bytes: dict[str, str] = {}
         """URI -> what its only file holds."""
         self.down: str | None = None
-        self.bucket_down: str | None = None
-        """The operator's own bucket."""
         self.locks: str | None = None
         """Whether objects can be held: None, the bucket has no Object Lock; `yes`; or why not."""
         self.holds: set[str] = set()
         """URIs under legal hold."""
-        self._blobs: dict[str, bytes] = {}
+        self.blobs: blobs.Blobs
+        """Of the operator that lives now: what it remembers dies with it."""
 
     async def hold(self, request: hold.Request) -> fact.Fact | None:
         self._answer()
@@ -216,37 +221,40 @@ class Store:
         return inspection.Proven(found, len(held))
 
     async def blob(self, name: str) -> bytes:
-        self._bucket()
-        return self._blobs[name]
+        found = self.blobs.get(name)
+        assert found is not None
+        return found
 
     async def keep_blob(self, data: bytes) -> str:
-        self._bucket()
-        name = digest.named(data)
-        self._blobs[name] = data
-        return name
+        return self.blobs.keep(data)
+
+    async def keep_blob_late(self, data: bytes) -> str:
+        return self.blobs.keep_late(data)
+
+    async def catch_up(self) -> None:
+        self.blobs.catch_up()
 
     def _answer(self) -> None:
         if self.down:
             raise edge.Unavailable(Reason.STORE_UNREACHABLE, self.down)
 
-    def _bucket(self) -> None:
-        if self.bucket_down:
-            raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, self.bucket_down)
-
 
 def records(kept: bucket.Bucket) -> Iterator[ledger.Record]:
-    """Every record of every model's chain."""
-    for each in kept.list("", "ledger/"):
-        if each.key.endswith(".json") and each.key.count("/") == 4:
-            yield ledger.read(kept.get("", each.key) or b"")
+    """Every record of every model's chain, whether or not the bucket answers."""
+    for key, data in sorted(kept.kept.items()):
+        if key.startswith("ledger/main/") and not key.startswith("ledger/main/_/") and key.endswith(".json") and key.count("/") == 4:
+            yield ledger.read(data[-1] or b"")
 
 
 class Guard:
-    """Policies that are effective, until a story says otherwise."""
+    """Policies that are effective, until a story says otherwise; what the probe finds is known once it was asked."""
 
-    held: fact.Held | None = None
+    def __init__(self) -> None:
+        self.held: fact.Held | None = None
+        self.found: fact.Held | None = None
 
     async def prove(self) -> fact.Held | None:
+        self.held = self.found
         return self.held
 
 

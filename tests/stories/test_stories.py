@@ -17,7 +17,7 @@ import yaml
 from modelyard import edge, reconcile, settings
 from modelyard.api import meta
 from modelyard.api.reason import Reason
-from modelyard.edge import cache, cluster, ledger
+from modelyard.edge import blobs, cache, cluster, ledger
 from modelyard.plan import digest, fact, inspection
 from tests.stories import bucket, conform, pretend
 
@@ -37,6 +37,9 @@ class Teller:
         self.due: dict[cache.Key, datetime.datetime] = {}
         self.ready: list[cache.Key] = []
         self.fenced = False
+        self.died: datetime.datetime | None = None
+        """Since when nobody leads."""
+        self.term = 1
         self._restart, self._random = restart, random.Random(seed)
         self._events: list[str] = []
         self._start()
@@ -45,9 +48,11 @@ class Teller:
         """A new operator: it remembers nothing."""
         self.cache = cache.Cache()
         config = settings.Settings(fetch_image="modelyard:test", endpoints=["*"])
+        own = inspection.Place("own", "")
         # No threads: the same story is told in the same order every time.
-        self.book = ledger.Ledger(self.bucket, inspection.Place("own", ""), "main", lambda: self.world.now, threads=0)
-        self.book.term = 1
+        self.book = ledger.Ledger(self.bucket, own, "main", lambda: self.world.now, threads=0)
+        self.store.blobs = blobs.Blobs(self.bucket, own)
+        self.book.term = self.term
         outside: Any = {
             "cluster": self.world,
             "cache": self.cache,
@@ -70,6 +75,11 @@ class Teller:
     def _listed(self, kind: Any) -> list[Any]:
         return [o for (k, _, _), o in sorted(self.world.objects.items()) if k == kind.name and self._ours(o)]
 
+    async def _know_terms(self) -> None:
+        """Who leads has read when nobody did; where the ledger does not answer, nobody begins to lead."""
+        if self.bucket.down is None:
+            await self.book.load(self.book.operators)
+
     def _die(self, _key: str) -> None:
         if self.world.crash:
             raise pretend.Crash
@@ -89,26 +99,38 @@ class Teller:
         for step in steps:
             [(verb, what)] = step.items()
             self.lines.append(f"--- {self._clock()} {verb}: {what if not isinstance(what, dict) else self._named(what)}")
-            getattr(self, f"do_{verb.replace(' ', '_')}")(what)
+            if (more := getattr(self, f"do_{verb.replace(' ', '_')}")(what)) is not None:
+                await more
             await self.settle()
         return "\n".join(self.lines) + "\n"
 
     async def settle(self) -> None:
         """Let the operator work until nothing is left to do."""
-        self.world.crash = self._restart
+        if self.died:
+            return
+        # Whoever dies while the ledger does not answer has no successor until it does: `test_outage` tells of that.
+        self.world.crash = self._restart and self.bucket.down is None
         for _ in range(2000):
             self._hear()
             if not self.ready:
                 break
             key = self.ready.pop(0)
+            self.world.works = True
             try:
                 again = await self.operator(key)
             except pretend.Crash:
+                if self.bucket.down:
+                    self.world.lives = None
+                    self.died = self.world.now
+                    return
                 self._start()
+                await self._know_terms()
                 self._random.shuffle(self.ready)
                 continue
             except edge.Unavailable:
                 again = datetime.timedelta(minutes=1)
+            finally:
+                self.world.works = False
             if again is None:
                 self.due.pop(key, None)
             elif again < datetime.timedelta(seconds=1):
@@ -208,7 +230,29 @@ class Teller:
         assert self.store.holds == set(uris)
 
     def do_ledger(self, what: str) -> None:
-        self.bucket.down = self.store.bucket_down = None if what == "answers" else what
+        self.bucket.down = None if what == "answers" else what
+
+    def do_restart(self, what: str) -> Any:
+        """Another operator goes on, at once."""
+        assert what == "at once"
+        self._start()
+        return self._know_terms()
+
+    def do_dies(self, who: str) -> None:
+        """Nobody leads."""
+        assert who == "operator"
+        self.died = self.world.now
+
+    async def do_leads(self, who: str) -> None:
+        """Another one does, and records since when nobody watched."""
+        unobserved_since, self.died = self.died, None
+        self._start()
+        self.term = await self.book.begin(who, unobserved_since)
+
+    def do_policies(self, what: str) -> None:
+        """Whether the probe finds them effective."""
+        missing = fact.Held(Reason.POLICIES_MISSING, f"these policies are not effective: {what}")
+        self.guard.found = None if what == "guard" else missing
 
     def do_refuse(self, what: dict[str, str | None]) -> None:
         self.world.refuse = {name: why for name, why in what.items() if why}

@@ -107,6 +107,14 @@ class Prover:
         """Keeps bytes in the operator's bucket; their name, `sha256:<hex>`."""
         return await self._in_thread(lambda _: self._blobs.keep(data))
 
+    async def keep_blob_late(self, data: bytes) -> str:
+        """The same for what must not wait for the bucket; `catch_up` writes it when that answers again."""
+        return await self._in_thread(lambda _: self._blobs.keep_late(data))
+
+    async def catch_up(self) -> None:
+        """Writes what `keep_blob_late` could not."""
+        await self._in_thread(lambda _: self._blobs.catch_up())
+
     async def hold(self, request: hold_plan.Request) -> fact.Fact | None:
         """Does one step of a legal hold; why it could not be done, if it could not."""
         source = self._client(request.address)

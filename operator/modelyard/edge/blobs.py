@@ -30,10 +30,14 @@ class Blobs:
         self._kept: collections.OrderedDict[str, bytes] = collections.OrderedDict()
         self._bytes = 0
         self._known: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._late: dict[str, bytes] = {}
+        """What is used already, and could not be written yet."""
 
     def get(self, name: str) -> bytes | None:
         """The bytes called `sha256:<hex>`; None when they are not there, or are other bytes now."""
         with self._lock:
+            if name in self._late:
+                return self._late[name]
             if name in self._kept:
                 self._kept.move_to_end(name)
                 return self._kept[name]
@@ -63,6 +67,23 @@ class Blobs:
             raise own(error) from None
         self._remember(name, data)
         return name
+
+    def keep_late(self, data: bytes) -> str:
+        """The same for what must not wait for the bucket: while that does not answer it is only remembered, until `catch_up`."""
+        try:
+            return self.keep(data)
+        except edge.Unavailable:
+            name = f"sha256:{hashlib.sha256(data).hexdigest()}"
+            with self._lock:
+                self._late[name] = data
+            return name
+
+    def catch_up(self) -> None:
+        """Writes what was only remembered."""
+        for name, data in list(self._late.items()):
+            self.keep(data)
+            with self._lock:
+                self._late.pop(name, None)
 
     def _key(self, name: str) -> str:
         if not digest.DIGEST.fullmatch(name):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import blobs, owner, queued, store, tail
-from modelyard.plan import checkpoint, index, inspection, ledger, proof
+from modelyard.plan import checkpoint, index, inspection, ledger, proof, serves, watched
 from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
 
 SNAPSHOT: Final = 256
@@ -154,6 +154,11 @@ class Ledger:
         """What each stage serves after the last record; KeyError when the chain was not loaded."""
         return self._chains[chain].head.state
 
+    def gaps(self) -> tuple[watched.Gap, ...]:
+        """When nobody watched, as far as the last terms tell; nothing before a term has begun."""
+        kept = self._chains.get(self.operators)
+        return tuple(watched.of_terms(kept.index.terms)) if kept and kept.index.terms else ()
+
     def tampered(self, chain: Chain) -> Tampered | None:
         """What is wrong with a chain, until it was accepted."""
         return kept.tampered if (kept := self._chains.get(chain)) else None
@@ -185,8 +190,16 @@ class Ledger:
 
     # --- what is written
 
-    async def append(self, chain: Chain, facts: Iterable[Fact], state: Iterable[StageState] | None = None) -> Head:
-        """Records facts, once each, and what the stages serve from now on (None: what they did); the head behind them.
+    async def append(
+        self, chain: Chain, facts: Iterable[Fact], state: Iterable[StageState] | None = None, seen: datetime.datetime | None = None
+    ) -> Head:
+        """Records facts, once each, and what the stages serve from now on; the head behind them.
+
+        Args:
+            chain: whose.
+            facts: in the order in which they happened.
+            state: after them; None: as the facts leave it.
+            seen: when the state was looked at.
 
         Nothing is written when every fact was recorded before (among the last `index.RECENT`) and the state is the same. What comes while a
         write is under way goes together into the next record.
@@ -196,7 +209,7 @@ class Ledger:
             edge.Unavailable: it is not known whether they were recorded: tell them again; or another operator leads.
             ValueError: a fact cannot be written.
         """
-        item = queued.Item.of(facts, state)
+        item = queued.Item.of(facts, state, seen)
         kept = self._chains.setdefault(chain, _Kept())
         with kept.queue.waiting(item):
             async with kept.lock:
@@ -330,21 +343,23 @@ class Ledger:
     async def _write_some(self, chain: Chain, kept: _Kept) -> None:
         """The next record, with as much of what waits as it may hold; whoever waited for that is done."""
         batch = kept.queue.next(kept.index.recent)
-        state = kept.head.state if batch.state is None else batch.state
+        state = serves.after(kept.head.state, batch.facts) if batch.state is None else batch.state
         try:
             if kept.tampered:
                 raise kept.tampered
             news = bool(batch.facts) or state != kept.head.state
-            wrote = not news or await self._write(chain, kept, batch.facts, state)
+            wrote = not news or await self._write(chain, kept, batch.facts, state, batch.seen)
         except Exception as error:
             kept.queue.fail(batch, error)
             raise
         kept.queue.settle(batch, kept.index.recent, kept.head.state, wrote=wrote)
 
-    async def _write(self, chain: Chain, kept: _Kept, facts: Sequence[Fact], state: tuple[StageState, ...]) -> bool:
+    async def _write(
+        self, chain: Chain, kept: _Kept, facts: Sequence[Fact], state: tuple[StageState, ...], seen: datetime.datetime | None = None
+    ) -> bool:
         """One more record; False when somebody else has written that number: theirs is folded, and the caller looks again."""
         pointer = await self._snapshot(kept)
-        record = self._record(chain, kept, facts, state, pointer)
+        record = self._record(chain, kept, facts, state, pointer, seen)
         data = ledger.write(record)
         key = chain.key(record.sequence)
         try:
@@ -389,13 +404,19 @@ class Ledger:
         kept.add(record, data)
 
     def _record(
-        self, chain: Chain, kept: _Kept, facts: Sequence[Fact], state: tuple[StageState, ...], pointer: ledger.Pointer | None
+        self,
+        chain: Chain,
+        kept: _Kept,
+        facts: Sequence[Fact],
+        state: tuple[StageState, ...],
+        pointer: ledger.Pointer | None,
+        seen: datetime.datetime | None = None,
     ) -> ledger.Record:
         last = kept.head.record
         if last:
             self._deposed(last)
         term = self.term if self.term is not None else last.term if last else 0
-        made = ledger.follow(chain, last, kept.head.digest, facts, state, now=self._clock(), term=term, index=pointer)
+        made = ledger.follow(chain, last, kept.head.digest, facts, state, now=self._clock(), term=term, index=pointer, seen=seen)
         return dataclasses.replace(made, sequence=kept.head.sequence + 1)
 
     def _deposed(self, record: ledger.Record) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
 
@@ -22,13 +23,15 @@ class Item:
     left: list[tuple[ledger.Fact, int]]
     """Facts with their sizes."""
     state: State | None
+    seen: datetime.datetime | None = None
+    """When the state was looked at."""
     done: bool = False
     trouble: Exception | None = None
 
     @classmethod
-    def of(cls, facts: Iterable[ledger.Fact], state: Iterable[ledger.StageState] | None) -> Self:
+    def of(cls, facts: Iterable[ledger.Fact], state: Iterable[ledger.StageState] | None, seen: datetime.datetime | None = None) -> Self:
         """A caller's; raises ValueError when a fact cannot be written."""
-        return cls([(one, len(canonical.dumps(ledger.dump_fact(one)))) for one in facts], None if state is None else tuple(state))
+        return cls([(one, len(canonical.dumps(ledger.dump_fact(one)))) for one in facts], None if state is None else tuple(state), seen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Batch:
     """Whose facts are all in it, or were told before."""
     part: Item | None
     """Of whom some are left for the record after."""
+    seen: datetime.datetime | None = None
+    """When the state was looked at."""
 
 
 class Queue:
@@ -65,6 +70,7 @@ class Queue:
         told = set(recent)
         facts: list[ledger.Fact] = []
         state: State | None = None
+        seen: datetime.datetime | None = None
         whole: list[Item] = []
         size = 0
         for item in self._items:
@@ -72,13 +78,13 @@ class Queue:
                 if one.id in told:
                     continue
                 if facts and (len(facts) >= FACTS or size + length > BYTES):
-                    return Batch(facts, state, whole, item)
+                    return Batch(facts, state, whole, item, seen)
                 told.add(one.id)
                 facts.append(one)
                 size += length
             whole.append(item)
-            state = item.state if item.state is not None else state
-        return Batch(facts, state, whole, None)
+            state, seen = (item.state, item.seen) if item.state is not None else (state, seen)
+        return Batch(facts, state, whole, None, seen)
 
     def settle(self, batch: Batch, recent: Sequence[str], state: State, *, wrote: bool) -> None:
         """After a record, ours or (not wrote) another's: what it tells is told, and what it says is served need not be said again."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from modelyard.plan import ledger
+from modelyard.plan import ledger, serves
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]
@@ -24,8 +24,14 @@ class Told:
     """A fact, and the record that tells it."""
 
     record: int
-    time: datetime.datetime
+    written: datetime.datetime
+    """The record's own time."""
     fact: ledger.Fact
+
+    @property
+    def time(self) -> datetime.datetime:
+        """When it was seen or decided; where nobody noted that, when it was written."""
+        return self.fact.at or self.written
 
     def text(self, name: str) -> str:
         """A text of the fact's detail; empty when there is none."""
@@ -111,9 +117,9 @@ def told(records: Iterable[ledger.Record]) -> Iterator[Told]:
             yield Told(record.sequence, record.time, one)
 
 
-def of(version: str, records: Iterable[ledger.Record]) -> Account:
-    """The account of a version, from all records or only from those that tell of it."""
-    every = list(told(records))
+def of(version: str, records: Iterable[ledger.Record], until: datetime.datetime | None = None) -> Account:
+    """The account of a version, from all records or only from those that tell of it; of what happened later than a moment nothing is told."""
+    every = [one for one in told(records) if until is None or one.time <= until]
     uids = {one.fact.subject.uid for one in every if one.fact.subject.kind == "Promotion" and names(one, version)}
     mine = [one for one in every if one.fact.subject.uid in uids or names(one, version)]
     versions = [one for one in mine if one.fact.subject.kind == "ModelVersion"]
@@ -159,21 +165,29 @@ def spells(records: Iterable[ledger.Record], wanted: Callable[[str], bool] = lam
     Exact for every record that is given: one at which nothing of the wanted versions changed may be left out.
     """
     found: list[Spell] = []
-    running: dict[tuple[str, str], Spell] = {}
+    running: dict[str, dict[str, Spell]] = {}
     for record in records:
-        now = {(stage.name, share.version): share for stage in record.state for share in stage.serves if wanted(share.version)}
-        for key, spell in list(running.items()):
-            share = now.get(key)
-            if share is None or (share.weight, share.digest) != (spell.weight, spell.digest):
-                found.append(dataclasses.replace(spell, until=record.time, ended=record.sequence))
-                del running[key]
-        for key, share in now.items():
-            if key not in running:
-                before = next((one for one in reversed(found) if (one.stage, one.version) == key), None)
-                went_on = before is not None and before.ended == record.sequence
-                since = record.time if went_on else share.since
-                running[key] = Spell(key[0], share.version, share.digest, share.weight, since, None, record.sequence, None)
-    return sorted([*found, *running.values()], key=lambda spell: (spell.since, spell.began, spell.stage, spell.version))
+        for step in serves.steps(record, tuple(running)):
+            now = {share.version: share for share in step.shares if wanted(share.version)}
+            was = running.get(step.stage, {})
+            turned = {version for version, one in was.items() if version not in now or now[version] != _share(one, now[version])}
+            found += [dataclasses.replace(was[version], until=step.moment, ended=record.sequence) for version in sorted(turned)]
+            running[step.stage] = {version: one for version, one in was.items() if version not in turned} | {
+                version: _spell(step, share, record.sequence, step.moment if version in turned else min(share.since, step.moment))
+                for version, share in now.items()
+                if version in turned or version not in was
+            }
+    left = [one for spells in running.values() for one in spells.values()]
+    return sorted([*found, *left], key=lambda spell: (spell.since, spell.began, spell.stage, spell.version))
+
+
+def _share(spell: Spell, now: ledger.Share) -> ledger.Share:
+    """What goes on, if nothing turned."""
+    return dataclasses.replace(now, weight=spell.weight, digest=spell.digest)
+
+
+def _spell(step: serves.Step, share: ledger.Share, record: int, since: datetime.datetime) -> Spell:
+    return Spell(step.stage, share.version, share.digest, share.weight, since, None, record, None)
 
 
 def snapshot(data: bytes | None) -> Json:

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelyard.plan import account, book, ledger
+from modelyard.plan import account, book, ledger, serves
 
 Json = dict[str, Any]
 
 _LARGEST = 256 << 10
 """Bytes of a list of files that is still worth carrying along."""
+_WHOLE = frozenset({ledger.Action.FORGOTTEN})
+"""What concerns every version."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,16 +78,20 @@ def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence
     digests: list[str | None] = []
     kept: list[ledger.Record] = []
     uids: set[str] = set()
-    serving: list[tuple[str, ledger.Share]] = []
+    serving: dict[str, list[ledger.Share]] = {}
     last = of.last
     for number, record in _numbered(of, digests):
         facts = list(account.told([record]))
         mine = [one for one in facts if account.names(one, version)]
         uids |= {one.fact.subject.uid for one in mine}
-        now = [(stage.name, share) for stage in record.state for share in stage.serves if share.version == version]
-        if number in {1, last} or now != serving or mine or any(account.governs(one) or one.fact.subject.uid in uids for one in facts):
+        turned = False
+        for step in serves.steps(record, tuple(serving)):
+            now = [share for share in step.shares if share.version == version]
+            turned = turned or now != serving.get(step.stage, [])
+            serving[step.stage] = now
+        told = any(account.governs(one) or one.fact.subject.uid in uids or one.fact.action in _WHOLE for one in facts)
+        if number in {1, last} or turned or mine or told:
             kept.append(record)
-        serving = now
     its = account.of(version, kept)
     names = [its.spec, *(one.fact.digest for one in account.rules(kept)[-1:])]
     names += [policy for one in its.requests if one.granted and (policy := one.granted.text("policy"))]

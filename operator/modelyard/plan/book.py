@@ -84,6 +84,21 @@ class Book:
         """The number of the last record that was written at or before a moment; 0 when there is none. Times of records never go back."""
         return self._search(lambda record: record is None or record.time <= moment)
 
+    def looked(self, number: int, moment: datetime.datetime) -> int:
+        """From a number on the last record that looked at or before a moment: what the next one tells, nobody before it tells."""
+
+        def before(wanted: int) -> bool:
+            record = self.record(wanted)
+            return self._data[wanted] is not None and (record is None or record.seen is None or record.seen <= moment)
+
+        step = 1
+        while before(number + step):
+            number, step = number + step, step * 2
+        while (step := step // 2) > 0:
+            if before(number + step):
+                number += step
+        return number
+
     def blob(self, name: str | None) -> bytes | None:
         """The bytes of a name; None when they are not there, or are others."""
         data = self._ask(name) if name else None

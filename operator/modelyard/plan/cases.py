@@ -51,7 +51,7 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
         account.snapshot(evidence.blob(rules[-1].fact.digest)) if rules else {},
         rules,
         tuple(account.spells(records, lambda name: name == version)),
-        tuple(watched.gaps(evidence.terms())),
+        (*watched.gaps(evidence.terms()), *(gap for record in records for gap in watched.lost(record))),
         files,
         tuple(records),
     )

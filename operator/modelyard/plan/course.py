@@ -129,7 +129,10 @@ def deployment(case: cases.Case) -> Json:
             "unobserved",
             "When nobody watched meanwhile",
             ("what", "record of _operator"),
-            [row((gap.words, gap.record), State.VERIFIED) for gap in gaps],
+            [
+                row((gap.words, None), State.VERIFIED, gap.record) if gap.seen else row((gap.words, gap.record), State.VERIFIED)
+                for gap in gaps
+            ],
         ),
     )
 

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import account, ledger, watched
+from modelyard.plan import account, index, ledger, serves, watched
 from modelyard.plan import book as books
 
 Json = dict[str, Any]
@@ -35,11 +35,16 @@ def at(
         version: only this version.
     """
     number = book.at(moment)
-    record, after = book.record(number), book.record(number + 1)
-    seen = [one for one in stages(record, after, moment) if stage in {None, one.state.name}]
-    gap = _gap(gaps, moment, record)
+    looked = book.looked(number, moment)
+    record, after, told = book.record(number), book.record(number + 1), book.record(looked + 1)
+    seen = [one for one in stages(book.record(looked), told, moment) if stage in {None, one.state.name}]
+    gap = next((one for one in watched.lost(told) if one.covers(moment)), None) or _gap(gaps, moment, record)
     folded = book.index(number)
+    rules = folded.spec
+    for later in book.records(range(number + 1, looked + 1 + any(one.late for one in seen))):
+        folded.add(later)
     shown = [(one.state.name, share) for one in seen for share in one.state.serves if version in {None, share.version}]
+    names = dict.fromkeys(share.version for _, share in shown)
     return {
         **_about(book),
         "at": ledger.write_time(moment),
@@ -47,50 +52,65 @@ def at(
         "record": _record(book, record),
         "serves": [_stage(one, version) for one in seen],
         "unobserved": _unobserved(gap, after, stage) if gap else None,
-        "model": _model(book, folded.spec),
-        "versions": [_version(book, name, known(book, folded, name), shown) for name in dict.fromkeys(share.version for _, share in shown)],
+        "model": _model(book, rules),
+        "versions": [_version(book, name, known(book, folded, name, moment), shown) for name in names],
         "warnings": list(book.flaws.values()),
     }
 
 
 def over_time(book: books.Book, wanted: Iterable[str], gaps: Sequence[watched.Gap] = (), stage: str | None = None) -> Json:
-    """Where and when versions served, from the first record to the last, and everything about them; reads the whole chain."""
+    """Where and when versions served, and everything about them; reads the end of the chain, and the few records that tell of them."""
     names = list(wanted)
-    spells = [one for one in account.spells(book.all(), names.__contains__) if stage in {None, one.stage}]
     folded = book.index(book.last)
+    spans = {(where, name): span for where, versions in folded.served.items() for name, span in versions.items() if name in names}
+    turns = sorted({number for span in spans.values() for number in span.turns})
+    spells = [one for one in account.spells(book.records(turns), names.__contains__) if stage in {None, one.stage}]
+    missing = [*gaps, *watched.forgotten(folded)]
     return {
         **_about(book),
         "stage": stage,
         "record": _record(book, book.record(book.last)),
-        "served": [_spell(one, gaps) for one in spells],
+        "served": [_spell(one, missing) for one in spells],
         "model": _model(book, folded.spec),
         "versions": [_version(book, name, known(book, folded, name), None) for name in names],
-        "warnings": list(book.flaws.values()),
+        "warnings": [*book.flaws.values(), *(_coarse(book, *key, span.missed) for key, span in spans.items() if span.missed)],
     }
 
 
-def stages(record: ledger.Record | None, after: ledger.Record | None, moment: datetime.datetime) -> list[Seen]:
-    """What every stage served: as the last record says, or, where the next one says that it was so already, as that one does."""
+def _coarse(book: books.Book, stage: str, version: str, missed: int) -> str:
+    return f"{missed} more changes of the share of {version} in {stage} are not listed: `modelyard history {book.chain.model}` has them all"
+
+
+def stages(record: ledger.Record | None, told: ledger.Record | None, moment: datetime.datetime) -> list[Seen]:
+    """What every stage served.
+
+    Args:
+        record: the last that looked at or before the moment.
+        told: the one after it, which may tell what was seen by then.
+        moment: the instant.
+    """
     now = {one.name: Seen(one) for one in (record.state if record else ())}
-    for later in after.state if after else ():
-        began = {share.version for share in later.serves if share.since <= moment}
-        before = {share.version for share in now[later.name].state.serves} if later.name in now else set()
-        if began - before:
-            serves = tuple(share for share in later.serves if share.version in began)
-            now[later.name] = Seen(dataclasses.replace(later, serves=serves), late=True)
+    later = {one.name: one for one in (told.state if told else ())}
+    for step in serves.steps(told) if told else ():
+        if step.moment > moment:
+            continue
+        before = now.get(step.stage, Seen(ledger.StageState(step.stage))).state
+        stands = later.get(step.stage, before)
+        stands = stands if stands.since and stands.since <= moment else before
+        now[step.stage] = Seen(dataclasses.replace(stands, serves=step.shares), late=True)
     return [now[name] for name in sorted(now)]
 
 
-def known(book: books.Book, folded: Any, version: str) -> account.Account:
-    """A version's account, from the few records that tell of it as far as an index counts."""
+def known(book: books.Book, folded: index.Index, version: str, until: datetime.datetime | None = None) -> account.Account:
+    """A version's account up to a moment, from the few records that tell of it as far as an index counts."""
     numbers = set(folded.versions[version].facts) if version in folded.versions else set()
     for asked in folded.promotions.values():
         if asked.version == version:
             numbers |= set(asked.facts)
-    return account.of(version, book.records(sorted(numbers)))
+    return account.of(version, book.records(sorted(numbers)), until)
 
 
-def by_digest(folded: Any, digest: str) -> list[str]:
+def by_digest(folded: index.Index, digest: str) -> list[str]:
     """The versions that have an artifact of this digest."""
     return [name for name, one in folded.versions.items() if one.digest == digest]
 
@@ -225,6 +245,7 @@ def _who(one: account.Told | None) -> Json:
 
 
 def _when(one: account.Told) -> Json:
+    """When it happened, as far as that was noted, and where it is recorded."""
     return {"at": ledger.write_time(one.time), "record": one.record}
 
 

@@ -50,11 +50,13 @@ def has_succeeded_in_the_stages_before(case: prerequisite.Case, now: datetime.da
 
 
 def has_served_long_enough(case: prerequisite.Case, now: datetime.datetime) -> prerequisite.Found:
-    """In every stage of `after`: since when it serves is the ledger's word; where nothing serves, since when it has Succeeded there."""
-    asked = case.demands.served_for or datetime.timedelta()
-    waits = [held for stage in case.demands.after or [] if (held := _served_too_short(case, stage, asked, now))]
+    """In every stage of `after`: when it served is the ledger's word, less what nobody watched; where nothing serves, since when it has
+    Succeeded there.
+    """  # noqa: D205
+    asked, stages = case.demands.served_for or datetime.timedelta(), case.demands.after or []
+    waits = [held for stage in stages if (held := _served_too_short(case, stage, asked, now))]
     if not waits:
-        return f"{case.version} has served {meta.write_duration(asked)} in {', '.join(case.demands.after or [])}"
+        return f"{case.version} has served {meta.write_duration(asked)} in {', '.join(stages)}{_uncounted(case, stages, now)}"
     gone = next((held for held in waits if held.waits == fact.Waits.FOR_A_PERSON), None)
     return gone or max(waits, key=lambda held: held.until or datetime.datetime.max.replace(tzinfo=datetime.UTC))
 
@@ -65,7 +67,7 @@ def _served_too_short(case: prerequisite.Case, stage: str, asked: datetime.timed
         served = case.world.served.get((stage, case.version), world.Served())
         if served.total(now) >= asked:
             return None
-        until = served.since + asked - datetime.timedelta(seconds=served.seconds) if served.since else None
+        until = now + asked - served.total(now) if served.serves else None
     else:
         since = success.standing(case.world, stage).get(case.version)
         if since and now >= since + asked:
@@ -73,10 +75,19 @@ def _served_too_short(case: prerequisite.Case, stage: str, asked: datetime.timed
         until = since + asked if since else None
     wish = f"{case.version} must have served {meta.write_duration(asked)} in {stage}"
     if until:
-        return fact.Held(Reason.SERVED_TOO_SHORT, f"{wish}: it has from {_moment(until)} on, if it stays there", until=until)
+        more = _uncounted(case, [stage], now)
+        return fact.Held(Reason.SERVED_TOO_SHORT, f"{wish}: it has from {_moment(until)} on, if it stays there{more}", until=until)
     if case.version == stands.current or case.version not in success.standing(case.world, stage):
         return fact.Held(Reason.SERVED_TOO_SHORT, f"{wish}, and does not serve there yet: it waits for that")
     return prerequisite.person(Reason.SERVED_TOO_SHORT, f"{wish}, and serves there no more: promote it there again")
+
+
+def _uncounted(case: prerequisite.Case, stages: Iterable[str], now: datetime.datetime) -> str:
+    """What of the time nobody watched, in words."""
+    served = [case.world.served.get((stage, case.version), world.Served()) for stage in stages]
+    longest = max((one.uncounted(now) for one in served), default=datetime.timedelta())
+    whole = datetime.timedelta(seconds=-(-longest // datetime.timedelta(seconds=1)))
+    return f"; {meta.write_duration(whole)} in which nobody watched do not count" if whole else ""
 
 
 def metric_is_good_enough(case: prerequisite.Case, now: datetime.datetime, gate: model_api.MetricGate) -> prerequisite.Found:

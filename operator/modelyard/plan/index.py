@@ -11,12 +11,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelyard.plan import canonical, ledger
+from modelyard.plan import serves as serving
 from modelyard.plan.ledger import Action
 
-FORMAT: Final = "modelyard.dev/index/v3"
+FORMAT: Final = "modelyard.dev/index/v4"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 RECENT: Final = 512
 """Ids of facts that are remembered: far more than can be under way when an operator dies."""
+TURNS: Final = 128
+"""Changes of weight of one version in one stage whose records are remembered; where a version began and ended is, however often."""
+TERMS: Final = 256
+"""Terms of leadership that are remembered, in the chain of the installation."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -86,10 +91,16 @@ class Promotion:
 
 @dataclasses.dataclass(slots=True)
 class Span:
-    """How long a version has served in a stage: seconds of the spans that ended, and when the one began that has not."""
+    """When a version served in a stage, as far as was seen."""
 
-    seconds: float = 0.0
+    ended: list[list[str]] = dataclasses.field(default_factory=list)
+    """[since, until] of each time that is over."""
     since: str | None = None
+    """When the time began that is not."""
+    turns: list[int] = dataclasses.field(default_factory=list)
+    """Numbers of the records that say that it began, got another share, or ended; rising."""
+    missed: int = 0
+    """Further changes of its share, whose numbers are not kept."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -108,8 +119,14 @@ class Index:
     versions: dict[str, Version] = dataclasses.field(default_factory=dict)
     promotions: dict[str, Promotion] = dataclasses.field(default_factory=dict)
     """By name."""
+    serves: dict[str, dict[str, list[Any]]] = dataclasses.field(default_factory=dict)
+    """By stage, by version: [weight, digest] of what serves after the last record."""
     served: dict[str, dict[str, Span]] = dataclasses.field(default_factory=dict)
     """By stage, by version."""
+    forgotten: list[list[Any]] = dataclasses.field(default_factory=list)
+    """[since, until, number of the record]: what was seen then could not be kept until the ledger answered."""
+    terms: list[list[Any]] = dataclasses.field(default_factory=list)
+    """[began, unobservedSince, time, number of the record] of the last terms; only the chain of the installation has any."""
     succeeded: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """By stage: the versions that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
     accepted: list[list[Any]] = dataclasses.field(default_factory=list)
@@ -126,17 +143,23 @@ class Index:
         self._serve(record)
 
     def _serve(self, record: ledger.Record) -> None:
-        """Spans begin and end as the records' states say."""
-        now = {state.name: {share.version: share.since for share in state.serves} for state in record.state}
-        for stage, spans in self.served.items():
-            for version, span in spans.items():
-                if span.since and version not in now.get(stage, {}):
-                    span.seconds += max(0.0, (record.time - ledger.read_time(span.since)).total_seconds())
-                    span.since = None
-        for stage, serving in now.items():
-            for version, since in serving.items():
-                span = self.served.setdefault(stage, {}).setdefault(version, Span())
-                span.since = span.since or ledger.write_time(since)
+        """Spans begin, turn and end as the record tells, step by step."""
+        for step in serving.steps(record, tuple(self.serves)):
+            now = {share.version: share for share in step.shares}
+            was = self.serves.get(step.stage, {})
+            for version in was.keys() - now.keys():
+                span = self.served[step.stage][version]
+                span.ended.append([span.since or "", ledger.write_time(step.moment)])
+                span.since = None
+                _turn(span, record.sequence, certain=True)
+            for version, share in now.items():
+                span = self.served.setdefault(step.stage, {}).setdefault(version, Span())
+                if version not in was:
+                    span.since = ledger.write_time(min(share.since, step.moment))
+                if was.get(version) != [share.weight, share.digest]:
+                    _turn(span, record.sequence, certain=version not in was)
+            self.serves[step.stage] = {version: [share.weight, share.digest] for version, share in sorted(now.items())}
+        self.serves = {stage: now for stage, now in self.serves.items() if now}
 
     def dump(self) -> bytes:
         """Canonical JSON."""
@@ -163,6 +186,16 @@ class Index:
         if again != data:
             raise ValueError("no index: not canonical")
         return found
+
+
+def _turn(span: Span, number: int, *, certain: bool) -> None:
+    """Remember a record, unless it is one of too many."""
+    if span.turns and span.turns[-1] == number:
+        return
+    if certain or len(span.turns) < TURNS:
+        span.turns.append(number)
+    else:
+        span.missed += 1
 
 
 def _text(one: ledger.Fact, name: str) -> str:
@@ -284,25 +317,27 @@ def _deleted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
         asked.facts.append(record.sequence)
 
 
-def _requested(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _promotion(index: Index, record: ledger.Record, one: ledger.Fact) -> Promotion | None:
+    """The Promotion that a fact is about, which now has one more record; None when its name is another's, that ran."""
     was = index.promotions.get(one.subject.name)
-    if was and was.phase:  # it ran: its name shows what became of it, for ever
-        return
-    index.promotions[one.subject.name] = Promotion(
-        one.subject.uid,
-        _text(one, "version"),
-        _text(one, "stage"),
-        requester=one.actor.name,
-        rollback=bool(one.detail.get("rollback")),
-        spec=one.digest or "",
-        facts=[record.sequence],
-    )
+    if was is None or (was.uid != one.subject.uid and not was.phase):
+        was = Promotion(one.subject.uid, _text(one, "version"), _text(one, "stage"), rollback=bool(one.detail.get("rollback")))
+        index.promotions[one.subject.name] = was
+    if was.uid != one.subject.uid:
+        return None
+    if not was.facts or was.facts[-1] != record.sequence:
+        was.facts.append(record.sequence)
+    return was
+
+
+def _requested(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _promotion(index, record, one):
+        known.requester, known.spec = one.actor.name, one.digest or ""
 
 
 def _approval(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
-    if (known := index.promotions.get(one.subject.name)) is None:
+    if (known := _promotion(index, record, one)) is None:
         return
-    known.facts.append(record.sequence)
     user, gate = one.actor.name, _text(one, "gate")
     known.approvals = [said for said in known.approvals if said[:2] != [user, gate]]
     known.approvals.append([user, gate, str(one.action), one.digest, one.detail.get("doubted") is not True])
@@ -310,19 +345,17 @@ def _approval(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
 
 def _granted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     _version(index, record, one)
-    if known := index.promotions.get(one.subject.name):
+    if known := _promotion(index, record, one):
         known.granted = record.sequence
-        known.facts.append(record.sequence)
 
 
 def _ended(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     _version(index, record, one)
     phase, stage, version = (_text(one, name) for name in ("phase", "stage", "version"))
-    if known := index.promotions.get(one.subject.name):
+    if known := _promotion(index, record, one):
         known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
-        known.ended = known.ended or ledger.write_time(record.time)  # Superseded, it had ended before
+        known.ended = known.ended or ledger.write_time(one.at or record.time)  # Superseded, it had ended before
         known.succeeded = known.succeeded or phase == "Succeeded"
-        known.facts.append(record.sequence)
     if phase == "Succeeded":
         here = index.succeeded.get(stage, [])
         undone = here[-1] if known and known.rollback and here and here[-1] != version else None
@@ -335,6 +368,17 @@ def _accepted(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     for flaw in flaws if isinstance(flaws, list) else ():
         if isinstance(flaw, dict):
             index.accepted.append([flaw.get("kind"), flaw.get("sequence"), flaw.get("head")])
+
+
+def _forgotten(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    index.forgotten.append([_text(one, "since"), _text(one, "until"), record.sequence])
+
+
+def _term(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    since = one.detail.get("unobservedSince")
+    began = one.action == Action.TERM_BEGAN
+    index.terms.append([began, since if isinstance(since, str) else None, ledger.write_time(record.time), record.sequence])
+    del index.terms[:-TERMS]
 
 
 _LIFECYCLE: Final = {Action.DEPRECATED: "Deprecated", Action.REACTIVATED: "Active", Action.RETIRED: "Retired"}
@@ -361,6 +405,9 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.RECOVERED: _told_of_version,
     Action.GRANTED: _granted,
     Action.ENDED: _ended,
+    Action.FORGOTTEN: _forgotten,
     Action.ACCEPTED: _accepted,
+    Action.TERM_BEGAN: _term,
+    Action.TERM_ENDED: _term,
 }
 """What each action means for the index; the others mean nothing for it."""

@@ -74,10 +74,14 @@ class Action(words.Word):
     )
     ENDED = "Ended", "A promotion ended. detail: version, stage, phase, reason, message."
     ROLLOUT = "Rollout", "A template changed without a promotion, or was put back. detail: version, stage, template, why."
-    SERVING = "Serving", "The versions that may get traffic changed: see the record's state. detail: stage, serves."
+    SERVING = "Serving", "The versions that may get traffic changed. detail: stage, serves (as a record's state has them)."
     DECOMMISSIONED = (
         "Decommissioned",
         "A stage stands for nothing any more: its Model was retired, or it was removed. detail: stage, version, why.",
+    )
+    FORGOTTEN = (
+        "Forgotten",
+        "While the ledger did not answer more happened than a status can keep. detail: facts (how many are lost), since, until.",
     )
     COLLECTED = "Collected", "Bytes of retired versions were deleted. detail: version, objects (key, versionId)."
     # the chain itself
@@ -140,6 +144,8 @@ class Fact:
     subject: Subject
     digest: str | None = None
     detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    at: datetime.datetime | None = None
+    """When the operator saw or decided it, which may be long before it could be recorded; None: the record's time counts."""
 
 
 def fact(
@@ -149,6 +155,8 @@ def fact(
     step: str | int | None = None,
     digest: str | None = None,
     detail: Mapping[str, Any] | None = None,
+    *,
+    at: datetime.datetime | None = None,
 ) -> Fact:
     """A fact with its id: the sha256 of action, uid, and generation or `step`, never of a time, so that told twice it is the same fact.
 
@@ -157,7 +165,8 @@ def fact(
     now = subject.generation if digest is None else f"{subject.generation} {digest}"
     told = now if step is None else step
     name = hashlib.sha256(rfc8785.dumps([str(action), subject.uid, told])).hexdigest()
-    return Fact(name, action, dataclasses.replace(actor, name=canonical.plain(actor.name)), subject, digest, canonical.plain(detail or {}))
+    actor = dataclasses.replace(actor, name=canonical.plain(actor.name))
+    return Fact(name, action, actor, subject, digest, canonical.plain(detail or {}), at)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -228,6 +237,9 @@ class Record:
     """sha256 of the object before; None for the first."""
     time: datetime.datetime
     """Never before its predecessor's."""
+    seen: datetime.datetime | None
+    """Up to then this record and those before it tell all that was served: no later one tells of a change from before. Never after `time`,
+    never before its predecessor's; None: nobody has looked yet."""
     term: int
     """The leadership under which it was written."""
     facts: tuple[Fact, ...]
@@ -246,10 +258,34 @@ def follow(
     now: datetime.datetime,
     term: int,
     index: Pointer | None,
+    seen: datetime.datetime | None = None,
 ) -> Record:
-    """The record that comes after `before`, whose object's digest is `prev`."""
+    """The record that comes after `before`, whose object's digest is `prev`.
+
+    Args:
+        chain: whose.
+        before: the last record.
+        prev: digest of its object.
+        facts: what happened; when each was seen is kept between what the records before have told all of and now, whatever clocks say.
+        state: what each stage serves after them.
+        now: the time.
+        term: the leadership under which it is written.
+        index: the last snapshot.
+        seen: when the state was looked at; None: it was not, and is what the facts make of the one before.
+    """
     time = max(now, before.time) if before else now
-    return Record(chain, before.sequence + 1 if before else 1, prev, time, term, tuple(facts), tuple(state), index)
+    told = before.seen if before else None
+    dated = tuple(_dated(one, told, time) for one in facts)
+    looks = [told, seen, *(one.at for one in dated if one.action == Action.SERVING)]
+    looked = max((min(one, time) for one in looks if one), default=None)
+    return Record(chain, before.sequence + 1 if before else 1, prev, time, looked, term, dated, tuple(state), index)
+
+
+def _dated(one: Fact, told: datetime.datetime | None, time: datetime.datetime) -> Fact:
+    if one.at is None:
+        return one
+    at = min(max(one.at, told), time) if told and one.action == Action.SERVING else min(one.at, time)
+    return one if at == one.at else dataclasses.replace(one, at=at)
 
 
 def write(record: Record) -> bytes:
@@ -263,6 +299,7 @@ def write(record: Record) -> bytes:
             "sequence": record.sequence,
             "prev": record.prev,
             "time": write_time(record.time),
+            "seen": write_time(record.seen) if record.seen else None,
             "term": record.term,
             "facts": [dump_fact(one) for one in record.facts],
             "state": [_dump_state(one) for one in record.state],
@@ -287,6 +324,7 @@ def read(data: bytes) -> Record:
             sequence=raw["sequence"],
             prev=raw["prev"],
             time=read_time(raw["time"]),
+            seen=read_time(raw["seen"]) if raw["seen"] else None,
             term=raw["term"],
             facts=tuple(load_fact(one) for one in raw["facts"]),
             state=tuple(_load_state(one) for one in raw["state"]),
@@ -329,6 +367,7 @@ def dump_fact(one: Fact) -> dict[str, Any]:
         "subject": {"kind": one.subject.kind, "name": one.subject.name, "uid": one.subject.uid, "generation": one.subject.generation},
         "digest": one.digest,
         "detail": dict(one.detail),
+        "at": write_time(one.at) if one.at else None,
     }
 
 
@@ -342,7 +381,18 @@ def load_fact(raw: Mapping[str, Any]) -> Fact:
         Subject(subject["kind"], subject["name"], subject["uid"], subject["generation"]),
         raw["digest"],
         raw["detail"],
+        read_time(raw["at"]) if raw["at"] else None,
     )
+
+
+def dump_share(one: Share) -> dict[str, Any]:
+    """A share as JSON."""
+    return {"version": one.version, "digest": one.digest, "weight": one.weight, "since": write_time(one.since)}
+
+
+def load_share(raw: Mapping[str, Any]) -> Share:
+    """What `dump_share` made."""
+    return Share(raw["version"], raw["digest"], raw["weight"], read_time(raw["since"]))
 
 
 def _dump_state(one: StageState) -> dict[str, Any]:
@@ -354,7 +404,7 @@ def _dump_state(one: StageState) -> dict[str, Any]:
         "previous": one.previous,
         "template": one.template,
         "source": one.source,
-        "serves": [{"version": s.version, "digest": s.digest, "weight": s.weight, "since": write_time(s.since)} for s in one.serves],
+        "serves": [dump_share(share) for share in one.serves],
     }
 
 
@@ -367,7 +417,7 @@ def _load_state(raw: Mapping[str, Any]) -> StageState:
         previous=raw["previous"],
         template=raw["template"],
         source=raw["source"],
-        serves=tuple(Share(s["version"], s["digest"], s["weight"], read_time(s["since"])) for s in raw["serves"]),
+        serves=tuple(load_share(share) for share in raw["serves"]),
     )
 
 

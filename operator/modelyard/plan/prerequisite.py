@@ -129,6 +129,9 @@ def version_is_ready(case: Case, now: datetime.datetime) -> Found:
         return person(Reason.VERSION_NOT_READY, f"the ModelVersion {called} is Failed: {verified.message if verified else ''}".rstrip(": "))
     if verified and verified.status == api.ConditionStatus.TRUE and wanted.status.artifact:
         return "the version is Ready: every byte is verified"
+    if case.rollback and verified and verified.status == api.ConditionStatus.UNKNOWN and wanted.status.artifact:
+        when = wanted.status.artifact.verified_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"every byte was verified at {when}; that cannot be looked at now, and going back does not wait for it: {verified.message}"
     return fact.Held(
         Reason.VERSION_NOT_READY,
         f"the ModelVersion {called} is {phase or 'Pending'}: {verified.message if verified else 'not verified yet'}",

@@ -6,6 +6,7 @@ What cannot be found is in crds/ledger.md: a tail that was cut off or written an
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ class Kind(words.Word):
     UNREADABLE = "Unreadable", "A record is no canonical JSON of this format."
     MISPLACED = "Misplaced", "A record says that it belongs to another chain or has another number: it was copied or swapped."
     VERSIONS = "Versions", "The store has more than one version of a record, or a delete marker: it was deleted or written over."
-    TIME_BACK = "TimeBack", "A record is older than the one before."
+    TIME_BACK = "TimeBack", "A record is older than the one before, or tells of what was seen after it."
     TERM_BACK = "TermBack", "A record was written under an earlier leadership than the one before."
     INDEX = "Index", "A snapshot of the index is not what the records fold to."
     TWICE = "Twice", "A fact is told twice."
@@ -73,6 +74,7 @@ class Link:
     record: ledger.Record | None = None
 
 
+_NEVER: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 NOTHING: Final = Link(0)
 """Before the first record."""
 
@@ -100,6 +102,11 @@ def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -
         flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence))
     if before.record and record.time < before.record.time:
         flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {before.record.time} of the record before"))
+    looked, told = record.seen or _NEVER, before.record.seen if before.record else None
+    if max([looked, *(one.at for one in record.facts if one.at)]) > record.time or looked < (told or _NEVER):
+        flaws.append(
+            Flaw(Kind.TIME_BACK, sequence, f"{key} tells of what was seen after it was written, or looked before the record before")
+        )
     if before.record and record.term < before.record.term:
         flaws.append(Flaw(Kind.TERM_BACK, sequence, f"{key} was written in term {record.term}, after term {before.record.term} had begun"))
     return found, flaws

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,8 +20,9 @@ SAYS: Final = {
     promotion_api.Decision.REJECTED: Action.REJECTED,
     promotion_api.Decision.WITHDRAWN: Action.WITHDRAWN,
 }
-SAFER: Final = frozenset({Action.GRANTED, Action.ENDED, Action.ROLLOUT})
-"""What can be decided while the ledger does not answer, as then only what makes things safer is decided."""
+KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
+"""What waits in the status while the ledger does not answer: then only what makes things safer is decided, who asked for it comes before it,
+and what serves may change."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Recording:
     """Content-addressed, written before the facts that name them."""
     state: tuple[ledger.StageState, ...] = ()
     """What each stage serves from now on."""
+    seen: datetime.datetime | None = None
+    """When that was looked at."""
 
 
 def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording:
@@ -50,10 +52,11 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
         *_decommissioned(world, state),
         *_serving(world, state),
     )
+    facts = tuple(dataclasses.replace(one, at=one.at or now) for one in facts)
     granted = {one.detail["stage"] for one in facts if one.action == Action.GRANTED}
     policies = [_policy(one) for one in world.stages() if one.name in granted]
     snapshots = [specs.snapshot(one) for one in (world.model, *world.promotions) if one and specs.is_new(one)]
-    return Recording(facts, (*snapshots, *policies), state)
+    return Recording(facts, (*snapshots, *policies), state, now)
 
 
 # --- the Model
@@ -169,6 +172,7 @@ def _steered(world: seen.World, one: api.Promotion) -> bool:
 def _course(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
     """That it was granted its stage, and how it ended."""
     was, spec, about = one.status, one.spec, specs.about(one)
+    known = world.past.promotions.get(one.metadata.name) if world.past else None
     what = {"version": spec.version, "stage": spec.stage}
     granted = status.phase in {promotion_api.Phase.ROLLING_OUT, promotion_api.Phase.SUCCEEDED}
     if granted and status.started_at and was.started_at is None:
@@ -182,7 +186,8 @@ def _course(world: seen.World, one: api.Promotion, status: promotion_api.Promoti
         }
         proven = subject.status.artifact.digest if subject and subject.status.artifact else None
         yield ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", proven, detail)
-    if status.phase and status.phase.is_terminal and status.phase != was.phase:
+    untold = bool(known and known.uid == about.uid and known.phase is None)  # it could not be kept until the ledger answered
+    if status.phase and status.phase.is_terminal and (status.phase != was.phase or untold):
         ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
         end: dict[str, Any] = {
             "phase": str(status.phase),
@@ -190,7 +195,8 @@ def _course(world: seen.World, one: api.Promotion, status: promotion_api.Promoti
             "message": ready.message if ready else "",
         }
         end["rollback"] = bool(spec.rollback)
-        yield ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, str(status.phase), None, what | end)
+        at = None if status.phase != was.phase else status.finished_at
+        yield ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, str(status.phase), None, what | end, at=at)
 
 
 # --- stages
@@ -227,10 +233,17 @@ def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[
         was = before.get(now.name, ledger.StageState(now.name))
         if [one.version for one in now.serves] == [one.version for one in was.serves]:
             continue
-        serves = [{"version": one.version, "digest": one.digest, "weight": one.weight} for one in now.serves]
+        serves = [ledger.dump_share(one) for one in now.serves]
         about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
-        step = f"{now.name} after {world.past.sequence if world.past else 0}"
+        waiting = sum(1 for one in world.unrecorded if one.action == Action.SERVING and one.detail.get("stage") == now.name)
+        step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
         yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": serves})
+
+
+def _last(world: seen.World) -> int:
+    """Number of the last record that is known, if only because the status says so."""
+    anchor = world.model.status.ledger if world.model else None
+    return world.past.sequence if world.past else (anchor.sequence if anchor else None) or 0
 
 
 def _decommissioned(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
@@ -284,18 +297,3 @@ def _wanted(world: seen.World, stands: model_api.StageStatus) -> str | None:
     if stands.rollout and deployment.template == stands.rollout.template:
         return stands.rollout.version
     return stands.current
-
-
-KEPT: Final = 64
-"""Facts that wait in a status for the ledger; more would make the status too large, and the newest are the ones that count."""
-
-
-def kept(before: Sequence[str] | None, facts: Sequence[ledger.Fact]) -> list[str]:
-    """What a status keeps until the ledger answers: each fact as canonical JSON, none twice."""
-    texts = [*(before or []), *(digest.canonical(ledger.dump_fact(one)).decode() for one in facts)]
-    return list({json.loads(text)["id"]: text for text in texts}.values())[-KEPT:]
-
-
-def read_kept(texts: Sequence[str] | None) -> tuple[ledger.Fact, ...]:
-    """What `kept` wrote."""
-    return tuple(ledger.load_fact(json.loads(text)) for text in texts or [])

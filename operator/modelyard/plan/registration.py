@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +27,7 @@ def facts(
     before: Mapping[str, Any] | None,
     spec_digest: str,
     *,
+    at: datetime.datetime | None = None,
     stamped: bool = True,
 ) -> tuple[ledger.Fact, ...]:
     """What lies between the version's status and the one that is to be written.
@@ -34,10 +37,12 @@ def facts(
         status: what is to be written.
         before: the spec as it was last recorded; None when it never was.
         spec_digest: of the part of the spec that never changes.
+        at: when it is decided.
         stamped: the API server itself keeps the annotation of changes.
     """
     written = (status.recorded or specs.recorded(version)).spec
-    return (*_spec(version, written, before, spec_digest, stamped=stamped), *_bytes(version, status))
+    found = (*_spec(version, written, before, spec_digest, stamped=stamped), *_bytes(version, status))
+    return tuple(dataclasses.replace(one, at=at) for one in found)
 
 
 def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[ledger.Fact, ...]:

@@ -1,12 +1,13 @@
-"""When nobody watched: the spans between the terms of leadership, from the chain `_operator`. Pure."""
+"""When nobody watched, or nobody could keep what was seen: the spans between terms of leadership, from the chain `_operator`. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from modelyard.plan import ledger
+from modelyard.plan import index, ledger
 from modelyard.plan.ledger import Action
 
 
@@ -18,7 +19,9 @@ class Gap:
     """None: nobody watched before."""
     until: datetime.datetime | None
     record: int
-    """Number of the record of `_operator` that says so."""
+    """Number of the record that says so: of `_operator`, or of the model's chain where what was seen could not be kept."""
+    seen: bool = False
+    """Somebody watched, but what they saw was lost before the ledger answered."""
 
     def covers(self, moment: datetime.datetime) -> bool:
         """Whether the moment lies within it; when it began something was seen last, and when it ended something again."""
@@ -28,9 +31,16 @@ class Gap:
         """Whether any of it lies between two moments."""
         return (self.until is None or begin < self.until) and (end is None or self.since is None or self.since < end)
 
+    def length(self, begin: datetime.datetime, end: datetime.datetime) -> datetime.timedelta:
+        """How much of it lies between two moments."""
+        since, until = max(self.since or begin, begin), min(self.until or end, end)
+        return max(until - since, datetime.timedelta())
+
     @property
     def words(self) -> str:
         """`unobserved between … and …`."""
+        if self.seen:
+            return f"not recorded between {clock(self.since)} and {clock(self.until)}, as more happened than could be kept"
         if self.since is None:
             return f"unobserved before {clock(self.until)}" if self.until else "nobody has ever watched, as far as is recorded"
         return f"unobserved between {clock(self.since)} and {clock(self.until)}" if self.until else f"unobserved since {clock(self.since)}"
@@ -46,28 +56,55 @@ def clock(moment: datetime.datetime | None) -> str:
 
 def gaps(records: Iterable[ledger.Record]) -> list[Gap]:
     """The spans, the oldest first: until a first term began, between two terms, and after the last one ended as it should."""
+    folded = index.Index()
+    terms: list[list[Any]] = []
+    for record in records:
+        folded.terms.clear()
+        folded.add(record)
+        terms += folded.terms
+    return of_terms(terms, folded.sequence)
+
+
+def of_terms(terms: Iterable[Sequence[Any]], last: int = 0) -> list[Gap]:
+    """The spans between terms, as the index of `_operator` has them.
+
+    Args:
+        terms: `index.Index.terms`.
+        last: number of the last record.
+    """
     found: list[Gap] = []
     seen: datetime.datetime | None = None
     """Until when somebody is known to have watched."""
     ended: int | None = None
-    number = 0
-    for record in records:
-        for one in record.facts:
-            if one.action == Action.TERM_BEGAN:
-                since = _time(one.detail.get("unobservedSince"))
-                since = max((moment for moment in (since, seen) if moment), default=None)
-                if since is None or since < record.time:
-                    found.append(Gap(since, record.time, record.sequence))
-                ended = None
-            elif one.action == Action.TERM_ENDED:
-                ended = record.sequence
-            seen = record.time
-        number = record.sequence
+    for began, unobserved, written, number in terms:
+        time = ledger.read_time(written)
+        if began:
+            since = max((moment for moment in (_time(unobserved), seen) if moment), default=None)
+            if since is None or since < time:
+                found.append(Gap(since, time, number))
+        ended = None if began else number
+        seen = time
     if ended is not None:
         found.append(Gap(seen, None, ended))
     elif seen is None:
-        found.append(Gap(None, None, number))
+        found.append(Gap(None, None, last))
     return found
+
+
+def forgotten(folded: index.Index) -> list[Gap]:
+    """The spans of a model's chain of which more was seen than could be kept."""
+    return [gap for since, until, number in folded.forgotten if (gap := _lost(since, until, number))]
+
+
+def lost(record: ledger.Record | None) -> list[Gap]:
+    """The same, as one record tells."""
+    told = [one for one in (record.facts if record else ()) if one.action == Action.FORGOTTEN]
+    return [gap for one in told if record and (gap := _lost(one.detail.get("since"), one.detail.get("until"), record.sequence))]
+
+
+def _lost(since: object, until: object, record: int) -> Gap | None:
+    begin, end = _time(since), _time(until)
+    return Gap(begin, end, record, seen=True) if begin and end else None
 
 
 def _time(text: object) -> datetime.datetime | None:

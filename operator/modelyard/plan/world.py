@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import model as model_api
-from modelyard.plan import fact, index, ledger, precedence, serving
+from modelyard.plan import fact, index, ledger, precedence, serves, serving, unrecorded, watched
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,17 +69,28 @@ class DryRun:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Served:
-    """How long a version has been among those that serve a stage, as the ledger recorded it."""
+    """When a version was among those that serve a stage, as the ledger recorded it, and when nobody watched meanwhile."""
 
-    seconds: float = 0.0
-    """Of the spans that have ended."""
-    since: datetime.datetime | None = None
-    """When the span began that has not ended."""
+    spans: tuple[tuple[datetime.datetime, datetime.datetime | None], ...] = ()
+    """From when to when; the last may go on."""
+    gaps: tuple[watched.Gap, ...] = ()
+    """When it is not known what served."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it does now."""
+        return any(end is None for _, end in self.spans)
 
     def total(self, now: datetime.datetime) -> datetime.timedelta:
-        """All of it until now."""
-        running = now - self.since if self.since else datetime.timedelta()
-        return datetime.timedelta(seconds=self.seconds) + max(running, datetime.timedelta())
+        """How long, until now, as far as somebody watched."""
+        return self._length(now) - self.uncounted(now)
+
+    def uncounted(self, now: datetime.datetime) -> datetime.timedelta:
+        """How long it is recorded as serving while nobody watched: it served before and after, and nobody can say that it did in between."""
+        return sum((gap.length(begin, end or now) for begin, end in self.spans for gap in self.gaps), datetime.timedelta())
+
+    def _length(self, now: datetime.datetime) -> datetime.timedelta:
+        return sum((max((end or now) - begin, datetime.timedelta()) for begin, end in self.spans), datetime.timedelta())
 
 
 Question = Render | DryRun | Snapshot
@@ -114,8 +125,10 @@ class World:
     """The namespace is being deleted, or gone: nothing can be brought back into it."""
     sequence: int = 0
     """Number of the newest record when all this was seen: `past` may know more by now."""
+    unrecorded: tuple[ledger.Fact, ...] = ()
+    """What was done and seen while the ledger did not answer, and it does not have yet."""
     state: tuple[ledger.StageState, ...] = ()
-    """What the ledger says that each stage serves."""
+    """What the ledger says that each stage serves, and what it does not have yet."""
     served: Mapping[tuple[str, str], Served] = dataclasses.field(default_factory=dict)
     """By stage and version."""
     registrants: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -130,6 +143,47 @@ class World:
     """Why nothing that needs an approval may be granted now: the policies are not effective."""
     doubted: frozenset[tuple[str, str, str]] = frozenset()
     """Approvals that do not count, as the policies were not proven effective when they appeared: (Promotion's uid, user, gate)."""
+
+    def with_ledger(self, past: index.Index, sequence: int, state: Sequence[ledger.StageState], gaps: Sequence[watched.Gap]) -> World:
+        """The same, with what the ledger has of it.
+
+        Args:
+            past: its index.
+            sequence: number of its last record.
+            state: what that says that each stage serves.
+            gaps: when nobody watched.
+        """
+        waiting = serves.news(state, [one for one in self._waiting() if one.id not in past.recent])
+        unknown = (*gaps, *watched.forgotten(past))
+        served = {(name, version): _served(span, unknown) for name, versions in past.served.items() for version, span in versions.items()}
+        registrants = {name: known.registrant for name, known in past.versions.items() if known.registrant}
+        return dataclasses.replace(
+            self,
+            past=past,
+            sequence=sequence,
+            unrecorded=waiting,
+            state=serves.after(state, waiting),
+            served=served,
+            registrants=registrants,
+            registered_again={name: known.again for name, known in past.versions.items() if known.again},
+            attested={name: known.attested for name, known in past.versions.items() if known.attested},
+        )
+
+    def without_ledger(self, held: fact.Held) -> World:
+        """The same, while the ledger does not answer; of what it has, only that is known which was known before."""
+        # What could not be rendered is asked once more: a rollback need not wait for it to be kept.
+        answers = {
+            asked: answer for asked, answer in self.answers.items() if not (isinstance(asked, Render) and isinstance(answer, fact.Fact))
+        }
+        held_back = dataclasses.replace(self, withheld=held, answers=answers)
+        if self.past is not None:
+            return held_back
+        waiting = self._waiting()
+        return dataclasses.replace(held_back, unrecorded=waiting, state=serves.after((), waiting))
+
+    def _waiting(self) -> tuple[ledger.Fact, ...]:
+        known = self.model.status.ledger if self.model else None
+        return unrecorded.read(known.unrecorded if known else None)
 
     def stages(self) -> tuple[model_api.Stage, ...]:
         """The declared stages, or the three that every model has without declaring any."""
@@ -149,6 +203,12 @@ class World:
         """What is recorded of a stage."""
         recorded = (self.model.status.stages if self.model else None) or []
         return next((stage for stage in recorded if stage.name == name), model_api.StageStatus(name=name))
+
+
+def _served(span: index.Span, gaps: tuple[watched.Gap, ...]) -> Served:
+    ended = tuple((ledger.read_time(begin), ledger.read_time(end)) for begin, end in span.ended)
+    running = ((ledger.read_time(span.since), None),) if span.since else ()
+    return Served((*ended, *running), gaps)
 
 
 DEFAULT_STAGES = (

@@ -11,8 +11,7 @@ from modelyard import edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, ledger
-from modelyard.plan import fact, index, model, proof, recording, restoring
-from modelyard.plan import ledger as ledger_plan
+from modelyard.plan import fact, index, model, proof, recording, restoring, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile.answer import Answers
 from modelyard.reconcile.create import Creations
@@ -22,6 +21,7 @@ from modelyard.reconcile.serve import Servings
 ANCHOR_EVERY: Final = datetime.timedelta(seconds=10)
 RENEWED: Final = datetime.timedelta(seconds=20)
 """What a leader writes after a renewal that is the last one; more than a Lease lasts."""
+AT_ONCE: Final = datetime.timedelta(milliseconds=200)
 REFUSED_AGAIN: Final = datetime.timedelta(seconds=30)
 NAMESPACE_AGAIN: Final = datetime.timedelta(seconds=15)
 log = logging.getLogger(__name__)
@@ -82,8 +82,12 @@ class Models:
             except edge.Unavailable as unavailable:
                 trouble = unavailable
                 world, plan = await self._decided(_withheld(world, trouble))
-        if world.withheld:
-            plan = _kept(world, plan, self._outside.clock())
+        if world.withheld and world.model and (kept := _kept(world, plan, self._outside.clock())):
+            # Written ahead as well: what is done next must not be forgotten with whoever did it.
+            self._outside.fence()
+            status = world.model.status.model_copy(update={"ledger": kept})
+            await self._outside.write_status(cluster.MODEL, world.model, status.dump())
+            return AT_ONCE
         # A good answer holds until the question changes; a bad one may be mended elsewhere, so it is asked again.
         asked = model.dry_runs(world)
         remembered.answers = {question: None for question in asked if world.answers[question] is None}
@@ -106,7 +110,8 @@ class Models:
                 remembered.older = self._is_older(past.head)
             # Until that was acted on, it is the first look: a write that failed must not make old look new.
             first = not remembered.looked
-            world = dataclasses.replace(_with_past(world, past), first=first, older=first and remembered.older)
+            world = world.with_ledger(past.index, past.head.sequence, past.head.state, self._outside.book.gaps())
+            world = dataclasses.replace(world, first=first, older=first and remembered.older)
             if held := restoring.behind(world):
                 world, remembered.behind = dataclasses.replace(world, withheld=held), True
             elif remembered.behind or restoring.was_behind(world.model):
@@ -205,12 +210,14 @@ class Models:
     async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
         told = recording.of(world, plan, self._outside.clock())
+        await self._outside.prover.catch_up()
         for blob in told.blobs:
             await self._outside.prover.keep_blob(blob)
         chain = self._outside.book.chain(key.namespace, key.name)
-        facts = (*recording.read_kept(_unrecorded(world)), *told.facts)
+        facts = (*world.unrecorded, *told.facts)
         news = facts or told.state != world.state
-        head = await self._outside.book.append(chain, facts, told.state) if news else await self._outside.book.load(chain)
+        book = self._outside.book
+        head = await book.append(chain, facts, told.state, told.seen) if news else await book.load(chain)
         return self._anchored(key, world, plan, head)
 
     def _anchored(self, key: cache.Key, world: seen.World, plan: model.Plan, head: ledger.Head) -> model.Plan:
@@ -223,7 +230,7 @@ class Models:
             return plan
         remembered, now = self._models[key], self._outside.clock()
         due = remembered.anchored + ANCHOR_EVERY if remembered.anchored else now
-        if plan.status is None and due > now:
+        if plan.status is None and due > now and not (was and was.unrecorded):
             return dataclasses.replace(plan, again=min(plan.again or due - now, due - now))
         remembered.anchored = now
         status = (plan.status or world.model.status).model_copy(update={"ledger": anchor})
@@ -272,40 +279,12 @@ def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World
     """The world with the reason why nothing may be decided."""
     assert trouble is not None
     waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, ledger.Tampered) else fact.Waits.BY_ITSELF
-    return dataclasses.replace(world, withheld=fact.Held(trouble.reason, trouble.message, waits))
+    return world.without_ledger(fact.Held(trouble.reason, trouble.message, waits))
 
 
-def _with_past(world: seen.World, past: _Past) -> seen.World:
-    """The world with what the ledger has."""
-    spans = {
-        (name, version): seen.Served(span.seconds, ledger_plan.read_time(span.since) if span.since else None)
-        for name, versions in past.index.served.items()
-        for version, span in versions.items()
-    }
-    registrants = {name: known.registrant for name, known in past.index.versions.items() if known.registrant}
-    again = {name: known.again for name, known in past.index.versions.items() if known.again}
-    return dataclasses.replace(
-        world,
-        past=past.index,
-        sequence=past.head.sequence,
-        state=past.head.state,
-        served=spans,
-        registrants=registrants,
-        registered_again=again,
-        attested={name: known.attested for name, known in past.index.versions.items() if known.attested},
-    )
-
-
-def _unrecorded(world: seen.World) -> list[str] | None:
-    return world.model.status.ledger.unrecorded if world.model and world.model.status.ledger else None
-
-
-def _kept(world: seen.World, plan: model.Plan, now: datetime.datetime) -> model.Plan:
-    """A plan that makes things safer while the ledger does not answer: what it does is kept in the Model's status until it does."""
-    done = [told for told in recording.of(world, plan, now).facts if told.action in recording.SAFER]
-    if not done or world.model is None:
-        return plan
-    was = world.model.status.ledger or model_api.LedgerStatus()
-    status = plan.status or world.model.status
-    ledger_status = was.model_copy(update={"unrecorded": recording.kept(was.unrecorded, done)})
-    return dataclasses.replace(plan, status=status.model_copy(update={"ledger": ledger_status}))
+def _kept(world: seen.World, plan: model.Plan, now: datetime.datetime) -> model_api.LedgerStatus | None:
+    """What the Model's status has to keep until the ledger answers: what makes things safer and is done, and what is seen; None: it does."""
+    done = [told for told in recording.of(world, plan, now).facts if told.action in recording.KEPT]
+    was = (world.model.status.ledger if world.model else None) or model_api.LedgerStatus()
+    kept = unrecorded.kept(was.unrecorded, done)
+    return was.model_copy(update={"unrecorded": kept}) if kept != (was.unrecorded or []) else None

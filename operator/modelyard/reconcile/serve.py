@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, leftovers
 from modelyard.plan import fact, model, serving
@@ -23,6 +25,8 @@ class _Remembered:
     refused: dict[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
     applied: dict[str, tuple[serving.Serve, int, int]] = dataclasses.field(default_factory=dict)
     """By stage: the wish, and the Deployment's generation and the Service's resource version after it was applied."""
+    ahead: set[str] = dataclasses.field(default_factory=set)
+    """Blobs that were read because going back would take them."""
     leftovers: bool = False
     """A rollout ended, and the lists of files of those before were not looked through yet."""
 
@@ -57,6 +61,18 @@ class Servings:
         for name in plan.remove:
             await self._remove(world, name)
             remembered.applied.pop(name, None)
+        await self._read_ahead(world, remembered)
+
+    async def _read_ahead(self, world: seen.World, remembered: _Remembered) -> None:
+        """Going back must not wait for the operator's bucket: what it takes is read while the bucket answers, and remembered."""
+        standing = (world.model.status.stages if world.model else None) or []
+        wanted = {one.serving.template for one in standing if one.rollout and one.serving and one.serving.template}
+        before = [world.versions.get(one.previous) for one in standing if one.serving and one.previous]
+        wanted |= {one.status.artifact.manifest for one in before if one and one.status.artifact}
+        for name in sorted(wanted - remembered.ahead):
+            with contextlib.suppress(edge.Unavailable):
+                await self._outside.prover.blob(name)
+                remembered.ahead.add(name)
 
     async def tidy(self, key: cache.Key, world: seen.World, plan: model.Plan) -> None:
         """After a rollout has ended and everything rests, delete the lists of files that nothing needs any more."""

@@ -13,7 +13,7 @@ from modelyard import api, edge
 from modelyard.api import modelversion as api_version
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster
-from modelyard.plan import fact, hold, index, inspection, modelversion, recording, registration, specs
+from modelyard.plan import fact, hold, index, inspection, modelversion, registration, specs, unrecorded
 from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside
 
@@ -59,7 +59,19 @@ class Versions:
         self._memory[key] = version.metadata.uid, plan.memory
         if trouble:
             raise edge.Unavailable(trouble.reason, trouble.message)
+        await self._catch_up(key)
         return await self._hold(key, world, plan.again)
+
+    async def _catch_up(self, key: cache.Key) -> None:
+        """Record what was done before the ledger answered; tried until it does."""
+        version = self._outside.cache.version(key.namespace, key.name)
+        if version is None or not version.status.unrecorded:
+            return
+        self._outside.fence()
+        chain = self._outside.book.chain(version.metadata.namespace, version.spec.model)
+        await self._outside.book.append(chain, unrecorded.read(version.status.unrecorded))
+        status = version.status.model_copy(update={"unrecorded": None})
+        await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump())
 
     async def _hold(self, key: cache.Key, world: modelversion.World, again: datetime.timedelta | None) -> datetime.timedelta | None:
         """The next step of a legal hold, if there is one; when to look again."""
@@ -152,14 +164,15 @@ class Versions:
         except edge.Unavailable as trouble:
             if same:  # what was kept waits on
                 raise
-            safer = [told for told in registration.facts(version, status, {}, "") if told.action in registration.SAFER]
+            done = registration.facts(version, status, {}, "", at=self._outside.clock())
+            safer = [told for told in done if told.action in registration.SAFER]
             if not safer:
                 said = modelversion.withheld(world, fact.Fact(trouble.reason, trouble.message), self._outside.clock())
                 if said != version.status:
                     await self._outside.write_status(cluster.MODEL_VERSION, version, said.dump())
                 raise
             status = status.model_copy(
-                update={"recorded": version.status.recorded, "unrecorded": recording.kept(version.status.unrecorded, safer)}
+                update={"recorded": version.status.recorded, "unrecorded": unrecorded.kept(version.status.unrecorded, safer)}
             )
         self._outside.log(plan.events)
         # This very decision is made again when it is due, not because it was written down.
@@ -173,9 +186,10 @@ class Versions:
         newer = specs.is_new(version)
         if recorded and newer:
             before = json.loads(await self._outside.prover.blob(recorded.spec))
+        now, stamped = self._outside.clock(), self._outside.guard.held is None
         named = status.spec_digest or modelversion.spec_digest(version)
-        facts = registration.facts(version, status, before, named, stamped=self._outside.guard.held is None)
-        facts = (*recording.read_kept(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
+        facts = registration.facts(version, status, before, named, at=now, stamped=stamped)
+        facts = (*unrecorded.read(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
         if not facts:
             return
         if newer:

@@ -376,7 +376,7 @@ def test_the_index_is_never_surprised() -> None:
         found = index.Index()
         for number, action in enumerate(Action, 1):
             one = ledger.fact(action, ALICE, ledger.Subject("Promotion", "x", "u", number), detail=detail)
-            found.add(ledger.Record(CHAIN, number, None, moment, 1, (one,), (), None))
+            found.add(ledger.Record(CHAIN, number, None, moment, moment, 1, (one,), (), None))
         assert index.Index.load(found.dump()) == found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelyard.plan import book, canonical, index, ledger
+from modelyard.plan import book, canonical, index, ledger, serves
 from modelyard.plan.ledger import Action, Actor, Known, Subject
 
 SAMPLES = pathlib.Path(__file__).parents[3] / "crds" / "samples"
@@ -52,6 +52,8 @@ class Writer:
         self._head: str | None = None
         self._index = index.Index()
         self._every = snapshot_every
+        self.told = 0
+        """Facts of what serves."""
 
     def keep(self, value: object) -> str:
         """A snapshot's name."""
@@ -64,24 +66,26 @@ class Writer:
         self.now += datetime.timedelta(**step)
         return self.now
 
-    def write(self, *facts: ledger.Fact) -> ledger.Record:
-        """The next record, with what the stages serve now."""
+    def write(self, *facts: ledger.Fact, looked: bool = True) -> ledger.Record:
+        """The next record, with what the stages serve now; who does not look only says again what is known of that."""
         before = self._last.index if self._last else None
         if self._index.sequence - (before.sequence if before else 0) >= self._every:
             before = ledger.Pointer(self._index.sequence, self._kept(self._index.dump()))
-        state = [self.state[name] for name in sorted(self.state)]
-        record = ledger.follow(self.chain, self._last, self._head, facts, state, now=self.now, term=self.term, index=before)
+        known = self._last.state if self._last else ()
+        state = [self.state[name] for name in sorted(self.state)] if looked else serves.after(known, facts)
+        seen = self.now if looked else None
+        record = ledger.follow(self.chain, self._last, self._head, facts, state, now=self.now, term=self.term, index=before, seen=seen)
         data = ledger.write(record)
         self.objects[record.sequence], self._last, self._head = data, record, ledger.named(data)
         self._index.add(record)
         return record
 
-    def serve(self, stage: str, serves: Mapping[str, int], since: datetime.datetime | None = None) -> None:
+    def serve(self, stage: str, shared: Mapping[str, int]) -> None:
         """From now on these versions get a stage's traffic, with these weights; the next record says so."""
         was = {share.version: share for share in self.state.get(stage, ledger.StageState(stage)).serves}
         shares = tuple(
-            dataclasses.replace(was[name], weight=weight) if name in was else ledger.Share(name, digest(name), weight, since or self.now)
-            for name, weight in sorted(serves.items())
+            dataclasses.replace(was[name], weight=weight) if name in was else ledger.Share(name, digest(name), weight, self.now)
+            for name, weight in sorted(shared.items())
         )
         self.state[stage] = dataclasses.replace(self.state.get(stage, ledger.StageState(stage)), serves=shares)
 
@@ -169,14 +173,16 @@ class Story(Writer):
         self.write(ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", digest(version), detail))
         return name
 
-    def serving(self, stage: str, serves: Mapping[str, int]) -> None:
+    def serving(self, stage: str, shared: Mapping[str, int]) -> None:
         """Another set serves, and it is recorded."""
-        self.serve(stage, serves)
-        told = {
-            "stage": stage,
-            "serves": [{"version": name, "digest": digest(name), "weight": weight} for name, weight in sorted(serves.items())],
-        }
-        self.write(ledger.fact(Action.SERVING, ledger.BY_OPERATOR, self._model(), f"{stage} after {len(self.objects)}", None, told))
+        self.serve(stage, shared)
+        self.write(self.served(stage))
+
+    def served(self, stage: str) -> ledger.Fact:
+        """That a stage serves what it serves now, as it is seen now."""
+        self.told += 1
+        detail = {"stage": stage, "serves": [ledger.dump_share(share) for share in self.state[stage].serves]}
+        return ledger.fact(Action.SERVING, ledger.BY_OPERATOR, self._model(), f"{stage} {self.told}", None, detail, at=self.now)
 
     def finish(self, name: str, version: str, stage: str, phase: str = "Succeeded", message: str = "production stands for it") -> None:
         """A Promotion ends."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, gates, index, prerequisite, world
+from modelyard.plan import fact, gates, index, prerequisite, watched, world
 from tests.unit.plan.objects import NOW, evidence, model, promotion, seen, version
 
 IN_STAGING = promotion("a", "staging", finished="2026-10-02T00:00:00Z")
@@ -18,9 +18,13 @@ DAY = {"gates": {"after": ["staging"], "servedFor": "24h"}}
 STANDS = {"stages": [{"name": "staging", "current": "1", "since": "2026-10-02T15:00:00Z"}]}
 
 
-def served(seconds: float = 0, since: str | None = None, version: str = "1") -> dict[str, Any]:
-    began = datetime.datetime.fromisoformat(since) if since else None
-    return {"served": {("staging", version): world.Served(seconds, began)}}
+def served(seconds: float = 0, since: str | None = None, version: str = "1", unwatched: tuple[str, str] | None = None) -> dict[str, Any]:
+    """It has served so long a month ago, and since a moment again; nobody watched between two others."""
+    then = datetime.datetime(2026, 9, 1, tzinfo=datetime.UTC)
+    spans = [(then, then + datetime.timedelta(seconds=seconds))] if seconds else []
+    gaps = [watched.Gap(*map(datetime.datetime.fromisoformat, unwatched), 1)] if unwatched else []
+    running = [(datetime.datetime.fromisoformat(since), None)] if since else []
+    return {"served": {("staging", version): world.Served((*spans, *running), tuple(gaps))}}
 
 
 def production(**gates: Any) -> dict[str, Any]:
@@ -93,6 +97,22 @@ TABLE: dict[str, tuple[world.World, Reason | None]] = {
         Reason.SERVED_TOO_SHORT,
     ),
     "spans add up": (seen(IN_STAGING, of=model(staging=SERVES, **DAY), **served(82_800, "2026-10-03T13:03:00+00:00")), None),
+    "time in which nobody watched does not count": (
+        seen(
+            IN_STAGING,
+            of=model(staging=SERVES, **DAY),
+            **served(since="2026-10-02T14:03:00+00:00", unwatched=("2026-10-03T10:00:00+00:00", "2026-10-03T10:00:01+00:00")),
+        ),
+        Reason.SERVED_TOO_SHORT,
+    ),
+    "nobody has to have watched before it served": (
+        seen(
+            IN_STAGING,
+            of=model(staging=SERVES, **DAY),
+            **served(since="2026-10-02T14:03:00+00:00", unwatched=("2026-10-01T10:00:00+00:00", "2026-10-02T14:03:00+00:00")),
+        ),
+        None,
+    ),
     "another version's time does not count": (
         seen(IN_STAGING, of=model(staging=SERVES, **DAY), **served(1e6, version="2")),
         Reason.SERVED_TOO_SHORT,
@@ -150,6 +170,15 @@ WAITS: dict[str, tuple[world.World, fact.Waits, datetime.datetime | None]] = {
         seen(IN_STAGING, of=model(staging=SERVES, **DAY), **served(3600, "2026-10-03T14:00:00+00:00")),
         ITSELF,
         datetime.datetime(2026, 10, 4, 13, tzinfo=datetime.UTC),
+    ),
+    "time in which nobody watched is waited for once more": (
+        seen(
+            IN_STAGING,
+            of=model(staging=SERVES, **DAY),
+            **served(3600, "2026-10-03T13:00:00+00:00", unwatched=("2026-10-03T13:10:00+00:00", "2026-10-03T13:40:00+00:00")),
+        ),
+        ITSELF,
+        datetime.datetime(2026, 10, 4, 12, 30, tzinfo=datetime.UTC),
     ),
     "what stands there is waited for until it is seen to serve": (
         seen(IN_STAGING, of=model(staging=SERVES, status=STANDS, **DAY)),

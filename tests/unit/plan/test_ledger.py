@@ -49,6 +49,7 @@ def record(**changed: Any) -> ledger.Record:
     share = ledger.Share("1", DIGEST, 100, NOW)
     state = (ledger.StageState("production", "1", DIGEST, NOW, serves=(share,)), ledger.StageState("staging"))
     whole = {"facts": (fact(),), "state": state, "index": ledger.Pointer(1, DIGEST), "time": NOW, "prev": DIGEST, "sequence": 2, "term": 1}
+    whole["seen"] = changed.get("time", NOW)
     return ledger.Record(CHAIN, **whole | changed)
 
 
@@ -56,10 +57,10 @@ def test_a_record_as_it_is_stored() -> None:
     text = ledger.write(record(state=(), index=None)).decode()
 
     assert text == (
-        f'{{"facts":[{{"action":"Attested","actor":{{"known":"Authenticated","name":"alice"}},"detail":{{"version":"1"}},"digest":"{DIGEST}",'
+        f'{{"facts":[{{"action":"Attested","actor":{{"known":"Authenticated","name":"alice"}},"at":null,"detail":{{"version":"1"}},"digest":"{DIGEST}",'
         f'"id":"{fact().id}","subject":{{"generation":3,"kind":"ModelVersion","name":"fraud-1","uid":"uid-1"}}}}],'
-        f'"format":"modelyard.dev/ledger/v1","index":null,"model":"fraud","namespace":"risk","prev":"{DIGEST}","registry":"main","sequence":2,'
-        '"state":[],"term":1,"time":"2026-10-03T14:00:02.000000Z"}'
+        f'"format":"modelyard.dev/ledger/v1","index":null,"model":"fraud","namespace":"risk","prev":"{DIGEST}","registry":"main",'
+        '"seen":"2026-10-03T14:00:02.000000Z","sequence":2,"state":[],"term":1,"time":"2026-10-03T14:00:02.000000Z"}'
     )
 
 
@@ -263,7 +264,12 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
 
 @hypothesis.given(
     strategies.sampled_from(list(Action)),
-    strategies.dictionaries(strategies.sampled_from(["version", "stage", "gate", "phase", "flaws", "specDigest", "rollback"]), anything),
+    strategies.dictionaries(
+        strategies.sampled_from(
+            ["version", "stage", "gate", "phase", "flaws", "specDigest", "rollback", "serves", "since", "unobservedSince"]
+        ),
+        anything,
+    ),
 )
 def test_no_record_surprises_the_index(action: Action, detail: dict[str, Any]) -> None:
     found = folded()

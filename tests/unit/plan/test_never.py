@@ -376,9 +376,7 @@ class Life(RuleBasedStateMachine):
     def _served(self) -> dict[tuple[str, str], world.Served]:
         found: dict[tuple[str, str], world.Served] = {}
         for stage, version, begin, end in self.truth.spans:
-            was = found.get((stage, version), world.Served())
-            seconds = was.seconds + ((end - begin).total_seconds() if end else 0)
-            found[stage, version] = world.Served(seconds, was.since if end else begin)
+            found[stage, version] = world.Served((*found.get((stage, version), world.Served()).spans, (begin, end)))
         return found
 
 

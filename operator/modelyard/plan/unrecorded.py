@@ -1,0 +1,65 @@
+"""What waits in a status until the ledger answers: bounded, and what had to be dropped is said. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from modelyard.plan import digest, ledger
+from modelyard.plan.ledger import Action, Fact
+
+MOST: Final = 64
+"""Facts that wait in a status; more would make it too large. What each stage served last is kept in any case."""
+_AGAIN: Final = frozenset({Action.REQUESTED, Action.STEERED})
+"""What the specs themselves tell once more when the ledger answers."""
+
+
+def kept(before: Sequence[str] | None, facts: Iterable[Fact]) -> list[str]:
+    """What a status keeps: each fact as canonical JSON, none twice, in the order in which they happened."""
+    found: dict[str, Fact] = {}
+    for one in (*read(before), *facts):
+        found.setdefault(one.id, one)
+    return [digest.canonical(ledger.dump_fact(one)).decode() for one in _bounded(list(found.values()))]
+
+
+def read(texts: Sequence[str] | None) -> tuple[Fact, ...]:
+    """What `kept` wrote."""
+    return tuple(ledger.load_fact(json.loads(text)) for text in texts or [])
+
+
+def _bounded(facts: list[Fact]) -> list[Fact]:
+    """Dropped is first what is told again, then what stages served in between, then what is oldest; what is lost by that is said."""
+    last = {_stage(one): one.id for one in facts if one.action == Action.SERVING}
+    lost = [one for one in facts if one.action == Action.FORGOTTEN]
+    again = [one for one in facts if one.action in _AGAIN]
+    between = [one for one in facts if one.action == Action.SERVING and last[_stage(one)] != one.id]
+    others = [one for one in facts if one.action not in {Action.SERVING, Action.FORGOTTEN, *_AGAIN}]
+    drop = [*again, *between, *others][: max(len(facts) - len(lost) - MOST, 0)]
+    left = [one for one in facts if one not in drop]
+    if not (missed := [one for one in drop if one.action not in _AGAIN]):
+        return left
+    left = [one for one in left if one not in lost]
+    return [_forgotten(missed, lost, left), *left]
+
+
+def _forgotten(drop: Sequence[Fact], lost: Sequence[Fact], left: Sequence[Fact]) -> Fact:
+    """One fact instead of many: how many, and between which moments it is not known what was served and decided."""
+    begins = [one.at for one in drop if one.at]
+    ends = begins + [
+        next((later.at for later in left if _stage(later) == _stage(one) and later.at and one.at and later.at >= one.at), None) or one.at
+        for one in drop
+        if one.action == Action.SERVING and one.at
+    ]
+    since = [ledger.write_time(one) for one in begins] + [str(one.detail["since"]) for one in lost]
+    until = [ledger.write_time(one) for one in ends] + [str(one.detail["until"]) for one in lost]
+    count = len(drop) + sum(int(one.detail["facts"]) for one in lost)
+    detail = {"facts": count, "since": min(since, default=None), "until": max(until, default=None)}
+    first = (lost or drop)[0]
+    subject = ledger.Subject("Ledger", first.subject.name, first.subject.uid, 0)
+    return ledger.fact(Action.FORGOTTEN, ledger.BY_OPERATOR, subject, f"{first.id} {count}", None, detail)
+
+
+def _stage(one: Fact) -> str:
+    """The stage whose serving a fact tells of."""
+    return str(one.detail.get("stage")) if one.action == Action.SERVING else ""

@@ -1,0 +1,94 @@
+"""The ledger does not answer for two hours: what was done meanwhile is recorded once, as of when it was done, whoever lives to see it."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import datetime
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from modelyard.plan import book, explain, ledger, proof
+from tests.stories import pretend, test_stories
+
+STORY = pathlib.Path(__file__).with_name("data") / "ledger_away.yaml"
+CHAIN = ledger.Chain("main", "risk", "fraud")
+WRITES = 26
+"""Of the operator, while the ledger does not answer."""
+
+
+async def told(dies_after: int | None = None) -> test_stories.Teller:
+    """The story, in which the operator dies after so many writes while the ledger does not answer, and has a successor when it does."""
+    steps = test_stories.read(STORY)
+    gone, back = (
+        next(number for number, step in enumerate(steps) if step.get("ledger") == word) for word in ("http://store: no answer", "answers")
+    )
+    teller = test_stories.Teller(restart=False)
+    await teller.tell([*steps[:gone], {"dies": "operator"}, {"leads": "operator-1"}, {"after": "1m"}, steps[gone]])
+    teller.world.lives = dies_after
+    await teller.tell(steps[gone + 1 : back])
+    assert (teller.died is not None) == (dies_after is not None)
+    teller.world.lives = None
+    # What nobody was there to ask for takes a little longer.
+    late: list[dict[str, Any]] = [{"leads": "operator-2"}] if teller.died else []
+    later: list[dict[str, Any]] = [{"after": "5m"}, {"available": "fraud-production"}, {"after": "5m"}]
+    await teller.tell([steps[back], *late, *later, *steps[back + 1 :]])
+    return teller
+
+
+def facts(teller: test_stories.Teller) -> list[ledger.Fact]:
+    return [one for record in pretend.records(teller.bucket) for one in record.facts]
+
+
+def served(teller: test_stories.Teller, stage: str, clock: str) -> tuple[list[str], bool]:
+    """What served at an instant, and whether that was recorded later."""
+
+    def fetch(numbers: Sequence[int]) -> list[bytes | None]:
+        return [teller.bucket.get("", CHAIN.key(number)) for number in numbers]
+
+    moment = datetime.datetime.fromisoformat(f"2026-10-01T{clock}Z")
+    [found] = explain.at(book.Book(CHAIN, fetch, lambda _name: None), moment, stage)["serves"]
+    return [one["version"] for one in found["versions"]], found["recordedLater"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> test_stories.Teller:
+    return asyncio.run(told())
+
+
+@pytest.mark.parametrize("dies_after", range(1, WRITES + 1))
+async def test_all_is_recorded_once_and_ends_in_the_same_place(dies_after: int, undisturbed: test_stories.Teller) -> None:
+    teller = await told(dies_after)
+    records = [(record.sequence, ledger.write(record)) for record in pretend.records(teller.bucket)]
+
+    def decided(of: test_stories.Teller) -> collections.Counter[str]:
+        return collections.Counter(f"{one.action} {one.subject.name}" for one in facts(of) if one.action != ledger.Action.SERVING)
+
+    assert dict(pretend.shown(teller.world)) == dict(pretend.shown(undisturbed.world))
+    assert decided(teller) == decided(undisturbed)
+    assert proof.check(CHAIN, records) == ()
+
+
+async def test_what_was_done_is_told_in_its_order_and_as_of_when_it_was_done() -> None:
+    teller = await told()
+
+    late = [one for one in facts(teller) if one.at and one.at.hour == 9 and one.at.minute > 11]
+    assert [(str(one.action), one.subject.name, one.at.strftime("%H:%M")) for one in late if one.at] == [
+        ("Serving", "fraud", "09:13"),
+        ("Steered", "p3", "09:13"),
+        ("Ended", "p3", "09:13"),
+        ("Requested", "back", "09:20"),
+        ("Granted", "back", "09:20"),
+        ("Ended", "p2", "09:22"),
+        ("Ended", "back", "09:22"),
+        ("Serving", "fraud", "09:22"),
+    ]
+    assert served(teller, "production", "09:21:59") == (["2"], False)
+    assert served(teller, "production", "09:22:00") == (["1"], True)
+    assert served(teller, "production", "11:27:59") == (["1"], True)
+    assert served(teller, "production", "11:28:00") == (["1"], False)
+    assert served(teller, "shadow", "09:12:59") == ([], False)
+    assert served(teller, "shadow", "09:13:00") == (["3"], True)

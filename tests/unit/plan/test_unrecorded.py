@@ -1,0 +1,60 @@
+"""What waits in a status until the ledger answers."""
+
+from __future__ import annotations
+
+import datetime
+
+from modelyard.plan import ledger, serves, unrecorded, watched
+from modelyard.plan.ledger import Action
+
+START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
+MINUTE = datetime.timedelta(minutes=1)
+MODEL = ledger.Subject("Model", "fraud", "u1", 1)
+
+
+def serving(number: int, stage: str, version: str) -> ledger.Fact:
+    """What a stage serves after so many minutes."""
+    at = START + number * MINUTE
+    detail = {"stage": stage, "serves": [ledger.dump_share(ledger.Share(version, None, 100, at))]}
+    return ledger.fact(Action.SERVING, ledger.BY_OPERATOR, MODEL, f"{stage} {number}", None, detail, at=at)
+
+
+def ended(number: int) -> ledger.Fact:
+    """A Promotion that ended after so many minutes."""
+    about = ledger.Subject("Promotion", f"p{number}", f"p{number}", 1)
+    return ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, "Aborted", None, {"stage": "production"}, at=START + number * MINUTE)
+
+
+def test_what_is_kept_is_read_back_in_its_order_and_told_twice_is_there_once() -> None:
+    texts = unrecorded.kept(None, [serving(1, "production", "1"), ended(2)])
+
+    again = unrecorded.kept(texts, [ended(2), ended(3)])
+
+    assert unrecorded.read(again) == (serving(1, "production", "1"), ended(2), ended(3))
+
+
+def test_of_too_much_what_each_stage_serves_in_the_end_is_kept_and_how_long_that_is_open_is_said() -> None:
+    texts: list[str] = []
+    for number in range(100):
+        texts = unrecorded.kept(texts, [serving(number, "production", str(number))])
+    texts = unrecorded.kept(texts, [serving(100, "staging", "7"), *(ended(number) for number in range(101, 111))])
+    found = unrecorded.read(texts)
+    [gap] = watched.lost(
+        ledger.follow(ledger.Chain("main", "risk", "fraud"), None, None, found, (), now=START + 200 * MINUTE, term=1, index=None)
+    )
+
+    assert len(found) == unrecorded.MOST + 1
+    assert found[0].action == Action.FORGOTTEN
+    assert found[0].detail["facts"] == 47
+    assert (gap.since, gap.until) == (START, START + 47 * MINUTE)
+    assert [(one.name, one.serves[0].version) for one in serves.after((), found)] == [("production", "99"), ("staging", "7")]
+    assert [one.action for one in found].count(Action.ENDED) == 10
+
+
+def test_who_begins_to_look_while_the_ledger_does_not_answer_tells_no_news_of_what_it_has() -> None:
+    share = ledger.Share("1", None, 100, START)
+    state = (ledger.StageState("production", serves=(share,)),)
+    seen, changed = serving(1, "production", "1"), serving(2, "production", "2")
+
+    assert serves.news(state, [seen, ended(2), changed]) == (ended(2), changed)
+    assert serves.after(state, [seen])[0].serves == (share,)
