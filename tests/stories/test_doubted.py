@@ -34,9 +34,9 @@ def bob(decision: str = "Approved") -> dict[str, Any]:
 
 async def test_an_approval_from_then_never_counts_until_it_is_written_anew() -> None:
     teller = await awaiting()
-    teller.guard.held = MISSING
+    teller.guard.held = teller.guard.found = MISSING
     await teller.tell([bob()])
-    teller.guard.held = None
+    teller.guard.held = teller.guard.found = None
 
     await restarted(teller)
     assert asked(teller)["status"]["phase"] == "AwaitingApproval"
@@ -53,10 +53,10 @@ async def test_the_words_of_a_deleted_promotion_prove_nothing_of_another_of_its_
     gates = [{"name": "risk", "required": 2}]
     await teller.tell([{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages.2.gates.approvals": gates}}}, bob()])
     again = {key: copy.deepcopy(asked(teller)[key]) for key in ("kind", "spec")} | {"metadata": {"name": "to-guarded"}}
-    teller.guard.held = MISSING
+    teller.guard.held = teller.guard.found = MISSING
 
     await teller.tell([{"delete": "Promotion to-guarded"}, {"apply": again}])
-    teller.guard.held = None
+    teller.guard.held = teller.guard.found = None
     await teller.tell([{"approve": {"promotion": "to-guarded", "user": "carol", "gate": "risk"}}])
 
     assert asked(teller)["status"]["phase"] == "AwaitingApproval"
