@@ -40,6 +40,8 @@ class Teller:
         self.died: datetime.datetime | None = None
         """Since when nobody leads."""
         self.term = 1
+        self.unsettled: datetime.datetime | None = None
+        """The last renewal of who led before."""
         self._restart, self._random = restart, random.Random(seed)
         self._events: list[str] = []
         self._start()
@@ -66,6 +68,7 @@ class Teller:
             "clock": lambda: self.world.now,
         }
         self.operator = reconcile.Reconciler(reconcile.Outside(**outside))
+        self.operator.begin(self.unsettled)
         self.world.news.clear()
         for kind in cache.WATCHED:
             listing = self.cache.listing(kind)
@@ -245,9 +248,9 @@ class Teller:
 
     async def do_leads(self, who: str) -> None:
         """Another one does, and records since when nobody watched."""
-        unobserved_since, self.died = self.died, None
+        self.unsettled, self.died = self.died, None
         self._start()
-        self.term = await self.book.begin(who, unobserved_since)
+        self.term = await self.book.begin(who, self.unsettled)
 
     def do_policies(self, what: str) -> None:
         """Whether the probe finds them effective."""
