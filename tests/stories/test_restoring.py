@@ -74,6 +74,25 @@ async def test_an_older_model_is_held_as_behind_and_nothing_is_granted_or_record
     assert not [line for line in since if line.startswith("Deleted")]
 
 
+async def test_what_was_retired_since_the_backup_is_retired_still() -> None:
+    teller = test_stories.Teller(restart=False)
+    await teller.tell([*copy.deepcopy(test_properties.STEPS[:3]), {"after": "1m"}])
+    await teller.tell([{"apply": test_properties.version("0")}, {"upload": {"s3://models/fraud/0/": "0"}}, {"after": "1m"}])
+    older = backup(teller)
+    await teller.tell(
+        [{"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-0"}, "set": {"lifecycle": "Retired"}}}, {"after": "1m"}]
+    )
+
+    await restore(teller, older)
+    await teller.tell([{"apply": {**asked("0", "development"), "metadata": {"name": "again"}}}, {"after": "3h"}])
+
+    retired = teller.world.objects["ModelVersion", "risk", "fraud-0"]
+    assert retired["spec"].get("lifecycle") is None
+    assert retired["status"]["phase"] == "Retired"
+    assert "retired on 2026-10-01" in {one["type"]: one["message"] for one in retired["status"]["conditions"]}["Ready"]
+    assert teller.world.objects["Promotion", "risk", "again"]["status"]["phase"] == "Blocked"
+
+
 @pytest.mark.parametrize("interrupted", [False, True], ids=["at once", "though the first try could not be carried out"])
 async def test_stages_that_are_older_than_the_ledger_are_taken_from_it(*, interrupted: bool) -> None:
     teller = test_stories.Teller(restart=False)

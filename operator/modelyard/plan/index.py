@@ -14,7 +14,7 @@ from modelyard.plan import canonical, ledger
 from modelyard.plan import serves as serving
 from modelyard.plan.ledger import Action
 
-FORMAT: Final = "modelyard.dev/index/v4"
+FORMAT: Final = "modelyard.dev/index/v5"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 RECENT: Final = 512
 """Ids of facts that are remembered: far more than can be under way when an operator dies."""
@@ -49,6 +49,9 @@ class Version:
     other: str = ""
     """uid of an object that has the name now and means something else: Reused. It changes nothing of what the name means."""
     lifecycle: str = "Active"
+    """Retired is final, for every object that the name ever has."""
+    retired: list[str] = dataclasses.field(default_factory=list)
+    """When, and by whom; empty while it is not."""
     held: str | None = None
     """Manifest of the object versions that are under a legal hold of ours."""
     holds: int = 0
@@ -230,7 +233,8 @@ def _registered(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
             return
         was.uid, was.spec = one.subject.uid, one.digest or was.spec
         was.again = sorted({*was.again, who} - {was.registrant, ""})
-        was.deleted, was.other, was.lifecycle, was.lost = False, "", "Active", False  # another lifecycle is a fact of its own
+        was.deleted, was.other, was.lost = False, "", False
+        was.lifecycle = was.lifecycle if was.retired else "Active"  # another lifecycle is a fact of its own
         return
     index.versions[name] = Version(
         one.subject.uid,
@@ -253,7 +257,10 @@ def _version(index: Index, record: ledger.Record, one: ledger.Fact) -> Version |
 def _changed(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     if (known := _version(index, record, one)) and known.uid == one.subject.uid:
         known.spec = one.digest or known.spec
-        known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
+        if not known.retired:
+            known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
+        if one.action == Action.RETIRED and not known.retired:
+            known.retired = [ledger.write_time(one.at or record.time), one.actor.name]
 
 
 def _attested(index: Index, record: ledger.Record, one: ledger.Fact) -> None:

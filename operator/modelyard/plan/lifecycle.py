@@ -8,14 +8,39 @@ from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import StageState, VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact
+from modelyard.plan import fact, index
 
 
 def at_rest(version: api.ModelVersion) -> bool:
     """Whether it is Retired for good: nothing runs it, so nobody reads its bytes any more."""
-    if version.spec.lifecycle != VersionLifecycle.RETIRED:
-        return False
-    return version.status.phase == VersionPhase.RETIRED or not version.status.stages
+    asked = version.spec.lifecycle == VersionLifecycle.RETIRED
+    return version.status.phase == VersionPhase.RETIRED or (asked and not version.status.stages)
+
+
+def as_recorded(version: api.ModelVersion, past: index.Version | None) -> api.ModelVersion:
+    """The version as it is for good: once its name was Retired, no object of that name is anything else, whatever it asks to be."""
+    if not _is_over(version, past):
+        return version
+    return version.model_copy(update={"spec": version.spec.model_copy(update={"lifecycle": VersionLifecycle.RETIRED})})
+
+
+def _is_over(version: api.ModelVersion, past: index.Version | None) -> bool:
+    """Whether the ledger has it Retired, and it asks for something else: it was created again, or comes from an older backup."""
+    return past is not None and past.digest is not None and bool(past.retired) and version.spec.lifecycle != VersionLifecycle.RETIRED
+
+
+def why(version: api.ModelVersion, past: index.Version | None) -> str | None:
+    """Why it is Retired, where it does not ask to be."""
+    if past is not None and _is_over(version, past):
+        when, who = past.retired
+        by = f" by {who}" if who else ""
+        return (
+            f"Retired, which is final: the ledger has it retired on {when[:10]}{by}, so this name serves nowhere any more;"
+            " set spec.lifecycle to Retired, and register another version"
+        )
+    before = fact.find(version.status.conditions, "Ready")
+    kept = version.status.phase == VersionPhase.RETIRED and version.spec.lifecycle != VersionLifecycle.RETIRED
+    return before.message if kept and before else None
 
 
 def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
@@ -26,8 +51,10 @@ def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
     return VersionPhase.DEPRECATED if outdated and phase == VersionPhase.READY else phase
 
 
-def conditions(version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, fact.State]) -> dict[str, fact.State]:
-    """The conditions with what the lifecycle says over them."""
+def conditions(
+    version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, fact.State], because: str | None = None
+) -> dict[str, fact.State]:
+    """The conditions with what the lifecycle says over them; `because`: why it is Retired where it does not ask to be."""
     kept = dict(wanted)
     if at_rest(version):
         for kind in ("EvidenceVerified", "DocumentationComplete"):
@@ -35,9 +62,8 @@ def conditions(version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[s
                 kept[kind] = fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
         for kind in ("Reconciling", "Stalled"):
             kept.pop(kind, None)
-        return kept | {
-            "Ready": fact.State.true(Reason.RETIRED, "Retired, as it is asked to be: it serves nowhere, and is not looked at any more")
-        }
+        asked = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
+        return kept | {"Ready": fact.State.true(Reason.RETIRED, because or asked)}
     if phase != VersionPhase.DEPRECATED:
         return kept
     runs = where(version)

@@ -60,6 +60,8 @@ class World:
     """By name; None: not asked for yet."""
     past: index.Version | None = None
     """What the ledger knows of this name."""
+    because: str | None = None
+    """Why it is Retired, where it does not ask to be."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +123,16 @@ CHECKS: Final = (name_means_what_it_meant, model_exists, uri_is_below_the_models
 
 def decide(world: World, now: datetime.datetime) -> Plan:
     """What this version should do next."""
+    asked = world.version
+    past = None if world.past is None or name_means_what_it_meant(world, now) else world.past
+    final = lifecycle.as_recorded(asked, past)
+    plan = _decide(dataclasses.replace(world, version=final, because=lifecycle.why(asked, past)), now)
+    if final is asked:
+        return plan
+    return dataclasses.replace(plan, status=plan.status.model_copy(update={"recorded": specs.recorded(asked)}))
+
+
+def _decide(world: World, now: datetime.datetime) -> Plan:
     held = fact.first(CHECKS, world, now)
     if lifecycle.at_rest(world.version):
         return _rest(world, now, held)
@@ -262,7 +274,7 @@ def _tell(
     """The status that says so, the Event if it is news, and when to look again."""
     was = world.version.status
     shown = lifecycle.shown(world.version, phase)
-    wanted = lifecycle.conditions(world.version, shown, _conditions(world, shown, verified))
+    wanted = lifecycle.conditions(world.version, shown, _conditions(world, shown, verified), world.because)
     generation = world.version.metadata.generation
     status = modelversion.ModelVersionStatus(
         observed_generation=generation,

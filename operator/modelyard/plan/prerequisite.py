@@ -116,8 +116,13 @@ def version_is_ready(case: Case, now: datetime.datetime) -> Found:
     if wanted is None:
         return fact.Held(Reason.VERSION_MISSING, f"the ModelVersion {called} does not exist yet; apply it, and this goes on")
     phase = wanted.status.phase
-    if wanted.spec.lifecycle == modelversion.VersionLifecycle.RETIRED or phase == api.VersionPhase.REUSED:
+    over = {api.VersionPhase.RETIRED, api.VersionPhase.REUSED}
+    if wanted.spec.lifecycle == modelversion.VersionLifecycle.RETIRED or phase in over:
         return person(Reason.VERSION_RETIRED, f"the ModelVersion {called} is {phase or wanted.spec.lifecycle}: nothing promotes it")
+    past = case.world.past.versions.get(case.version) if case.world.past else None
+    if past and past.digest and past.retired:
+        message = f"the ModelVersion {called} was Retired on {past.retired[0][:10]}, which is final: promote another version"
+        return person(Reason.VERSION_RETIRED, message)
     if wanted.spec.lifecycle == modelversion.VersionLifecycle.DEPRECATED and not case.rollback:
         return person(Reason.VERSION_RETIRED, f"the ModelVersion {called} is Deprecated: set spec.lifecycle to Active to promote it")
     verified = fact.find(wanted.status.conditions, "Verified")

@@ -143,12 +143,15 @@ class Versions:
             return fact.Fact(trouble.reason, trouble.message)
 
     async def _past(self, version: api.ModelVersion) -> index.Version | None:
-        """What the ledger has of this version's name; not asked once the version was verified under it, as that says no more."""
+        """What the ledger has of this version's name; not waited for once the version was verified under it, as that says little more."""
         was = version.status
-        if was.recorded and was.artifact and was.phase != api_version.VersionPhase.REUSED:
-            return None
         chain = self._outside.book.chain(version.metadata.namespace, version.spec.model)
-        await self._outside.book.load(chain)
+        try:
+            await self._outside.book.load(chain)
+        except edge.Unavailable:
+            if was.recorded and was.artifact and was.phase != api_version.VersionPhase.REUSED:
+                return None
+            raise
         return self._outside.book.index(chain).versions.get(version.spec.version)
 
     async def _tell_version(self, world: modelversion.World, plan: modelversion.Plan) -> bool:

@@ -39,7 +39,7 @@ def test_what_never_was_ready_is_registered_anew() -> None:
     assert (known.uid, known.spec_digest, known.digest, known.deleted) == ("u2", "sha256:b", None, False)
 
 
-def test_the_same_again_is_the_same_version_and_not_retired_any_more() -> None:
+def test_the_same_again_is_the_same_version_and_retired_for_ever() -> None:
     known = folded(*ONCE_READY, told(Action.DELETED, noticed="live"), registered("u2"))
 
     assert (known.uid, known.digest, known.manifest, known.deleted, known.lifecycle) == (
@@ -47,8 +47,10 @@ def test_the_same_again_is_the_same_version_and_not_retired_any_more() -> None:
         "sha256:bytes",
         "sha256:m",
         False,
-        "Active",
+        "Retired",
     )
+    assert known.retired == ["2026-10-03T14:03:00.000000Z", "alice"]
+    assert folded(*ONCE_READY, told(Action.REACTIVATED, digest="again")).lifecycle == "Retired"
     assert known.spec == "whole sha256:a u2"
 
 

@@ -306,3 +306,41 @@ def test_a_version_that_is_active_again_says_so_though_its_store_does_not_answer
     plan = life.look(fact.Fact(Reason.STORE_UNREACHABLE, "no answer"))
 
     assert (plan.status.phase, said(plan)) == (VersionPhase.READY, ("Unknown", Reason.STORE_UNREACHABLE))
+
+
+def once(spec_digest: str, **known: Any) -> index.Version:
+    """What the ledger has of a name that was verified and retired."""
+    past = index.Version("old", 1, "alice", spec_digest=spec_digest, digest=DIGEST, lifecycle="Retired", deleted=True)
+    return dataclasses.replace(past, **({"retired": ["2026-09-01T00:00:00.000000Z", "carol"]} | known))
+
+
+@pytest.mark.parametrize("lifecycle", [None, "Active", "Deprecated"])
+def test_what_was_retired_and_is_created_again_is_retired_and_nobody_reads_its_bytes(lifecycle: str | None) -> None:
+    again = version(lifecycle=lifecycle)
+    plan = modelversion.decide(world(version=again, past=once(modelversion.spec_digest(again))), NOW)
+    said = {one.type: one for one in plan.status.conditions}["Ready"]
+
+    assert not plan.ask
+    assert (plan.status.phase, said.status, said.reason) == (VersionPhase.RETIRED, "True", Reason.RETIRED)
+    assert "retired on 2026-09-01 by carol" in said.message
+    assert plan.status.recorded == modelversion.specs.recorded(again)
+    for past in (once(modelversion.spec_digest(again)), None):  # and stays so, whether or not the ledger answers
+        later = again.model_copy(update={"status": plan.status})
+        assert modelversion.decide(world(version=later, past=past), NOW).status == plan.status
+
+
+def test_what_never_was_ready_or_means_something_else_is_not_retired_with_its_name() -> None:
+    again = version()
+    named = modelversion.spec_digest(again)
+
+    assert modelversion.decide(world(version=again, past=once(named, digest=None)), NOW).ask
+    assert modelversion.decide(world(version=again, past=once("sha256:other")), NOW).status.phase == VersionPhase.REUSED
+
+
+def test_what_an_older_backup_still_serves_waits_to_be_retired() -> None:
+    claim = {"name": "production", "state": "Serving", "since": "2026-10-01T00:00:00Z"}
+    again = version({"phase": "Ready", "stages": [claim], "conditions": [], "observedGeneration": 1})
+    plan = modelversion.decide(world(version=again, past=once(modelversion.spec_digest(again)), proof=FOUND), NOW)
+
+    assert plan.status.phase == VersionPhase.DEPRECATED
+    assert {one.type: one for one in plan.status.conditions}["Ready"].reason == Reason.STILL_SERVING
