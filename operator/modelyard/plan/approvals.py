@@ -10,7 +10,7 @@ from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api.promotion import Approval, Decision
-from modelyard.plan import digest, modelversion, world
+from modelyard.plan import digest, documentation, modelversion, world
 
 MACHINE: Final = "system:"
 """How the names of service accounts and of the cluster's own users begin."""
@@ -20,7 +20,8 @@ def subject(seen: world.World, stage: str, version: str) -> str | None:
     """What people are asked to approve, as `sha256:…` of canonical JSON; None while the version's bytes are not known.
 
     The stage, the verified bytes, all that is declared about them (metrics and evidence too: a result that is added is another thing to
-    agree to), and what the stage does with it: its gates, its strategy, its template. Lists of named entries are sorted.
+    agree to), and what the stage does with it: its gates, its strategy, its template; the risk tier too, where that decides what must be
+    documented. Lists of named entries are sorted.
     """
     declared, wanted = seen.stage(stage), seen.versions.get(version)
     if declared is None or wanted is None or wanted.status.artifact is None:
@@ -34,7 +35,7 @@ def subject(seen: world.World, stage: str, version: str) -> str | None:
             "specDigest": modelversion.spec_digest(wanted),
             "metrics": spec.get("metrics") or {},
             "evidence": _by_name(spec.get("evidence")),
-            "gates": _gates(declared.gates),
+            "gates": _gates(declared.gates) | _tier(seen.model, declared.gates),
             "strategy": {field: serving[field] for field in ("strategy", "steps", "progressDeadline") if field in serving}
             | ({"analysis": _by_name(serving["analysis"])} if "analysis" in serving else {}),
             "template": {field: serving[field] for field in ("template", "port") if field in serving},
@@ -46,6 +47,10 @@ def _gates(gates: model_api.Gates | None) -> dict[str, Any]:
     dumped = gates.dump() if gates else {}
     named = {field: _by_name(dumped[field]) for field in ("metrics", "approvals") if field in dumped}
     return dumped | named | {field: sorted(dumped[field]) for field in ("after", "evidence") if field in dumped}
+
+
+def _tier(model: api.Model | None, gates: model_api.Gates | None) -> dict[str, Any]:
+    return {"riskTier": str(documentation.tier(model))} if model and gates and gates.documentation else {}
 
 
 def _by_name(rows: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:

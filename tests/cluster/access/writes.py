@@ -185,6 +185,8 @@ def on_models(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterator
     yield from change("gates of staging", put(*staging, "gates", value={"evidence": ["ModelCard"]}), rules("staging"))
     two = both(put(*staging, "gates", value={"documentation": True}), put(*production, "gates", value={"documentation": True}))
     yield from change("gates of both", two, rules("staging", "production"))
+    yield from change("risk tier", put("spec", "riskTier", value="High"), rules())
+    yield from change("risk tier Low, as it was", put("spec", "riskTier", value="Low"), FREE)
     yield from change("production frozen", put(*production, "frozen", value={"reason": "year-end"}), rules("production"))
     yield from change("autoPromote in production", put(*production, "autoPromote", value=True), rules("production"))
     yield from change("autoPromote false in production", put(*production, "autoPromote", value=False), FREE)
@@ -462,7 +464,12 @@ BY_ROLE: Final[Mapping[str, set[str]]] = {
         "Promotion, deleted",
     },
     "approver": {"Promotion: approval for risk, JSON patch"},
-    "governor": {"Model: description, JSON patch", "Model: gates of production, JSON patch", "Model of one stage, created"},
+    "governor": {
+        "Model: risk tier, JSON patch",
+        "Model: description, JSON patch",
+        "Model: gates of production, JSON patch",
+        "Model of one stage, created",
+    },
     "owner": {
         "Model: description, JSON patch",
         "Model: alias, JSON patch",
@@ -481,6 +488,7 @@ SAID: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "modelyard-governor",
     ),
     ("Model: gates of both, put", "govern-production"): ("govern on models of", "production", "staging", "changes one stage per write"),
+    ("Model: risk tier, put", "govern-production"): ("change the riskTier", "govern on models of", "modelyard-governor"),
     ("Model: replicas of production, put", "undeployed"): ("create on deployments of apps", "namespace {namespace}", "ClusterRole edit"),
     ("Model, Active, deleted", "everything"): ("set spec.lifecycle to Retired first",),
     ("Model, Retired and serving, deleted", "everything"): ("wait until it serves nothing",),

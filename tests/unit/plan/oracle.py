@@ -79,8 +79,10 @@ class Registry:
         version = self.versions.get(one.version)
         if one.rollback or version is None or version.state == "Pending":
             return None
-        parts = (one.version, sorted(version.metrics.items()), version.evidence, version.documented, one.stage)
-        return (*map(repr, parts), repr(sorted(self.stages[one.stage].gates.items())))
+        gates = self.stages[one.stage].gates
+        tier = self.tier if gates.get("documentation") else None
+        parts = (one.version, sorted(version.metrics.items()), version.evidence, version.documented, one.stage, tier)
+        return (*map(repr, parts), repr(sorted(gates.items())))
 
     def lacks(self, one: Request) -> set[str]:
         """Person, Itself, People: who must do something before the stage can be granted."""

@@ -40,6 +40,14 @@ def test_people_are_asked_anew_when_something_else_is_asked(what: str) -> None:
     assert CHANGES[what]() != ABOUT
 
 
+def test_the_risk_tier_is_asked_about_where_it_decides_what_is_documented() -> None:
+    def of(tier: str | None, **gates: Any) -> str:
+        return subject(model(spec={"riskTier": tier}, gates={**GATES, **gates}, serving=SERVING))
+
+    assert of("High") == of("Low") == of(None) == ABOUT
+    assert of("High", documentation=True) != of("Low", documentation=True) == of(None, documentation=True)
+
+
 def test_other_bytes_are_another_subject() -> None:
     one = version()
     assert one.status.artifact

@@ -28,7 +28,7 @@ def _stage_lacks(doing: str, verb: str, changed: str, role: str) -> str:
 
 POLICY: Final = Policy(
     "models",
-    "Models: rules of a stage need govern, what it serves promote (and create deployments), aliases alias, lifecycle and deletion retire.",
+    "Models: rules of a stage and the risk tier need govern, what it serves promote (and create deployments), aliases alias, lifecycle and deletion retire.",
     (Rule(["models"], ("CREATE", "UPDATE", "DELETE")),),
     {
         "model": "request.operation == 'CREATE' ? object.metadata.name : oldObject.metadata.name",
@@ -50,6 +50,11 @@ POLICY: Final = Policy(
             f"request.operation == 'DELETE' || ({_one_stage('govern', 'ruled')})",
             _stage_lacks("make or change the rules", "govern", "ruled", "governor"),
             cel.plain("govern", "creating a Model, adding or removing a stage, or changing its gates, frozen or autoPromote"),
+        ),
+        Check(
+            f"request.operation != 'UPDATE' || !({cel.differs('riskTier', repr('Low'))}) || variables.govern",
+            cel.lacks("'change the riskTier, which decides what every stage may ask to be documented'", "govern", "'models'", "governor"),
+            cel.plain("govern", "changing riskTier"),
         ),
         Check(
             f"request.operation == 'DELETE' || ({_one_stage('promote', 'served')})",
