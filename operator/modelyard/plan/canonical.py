@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ def loads(data: bytes) -> Any:
 
 
 def plain(value: object) -> Any:
-    """A value as canonical JSON can hold it: NaN and the infinities by name, integers that JSON does not hold exactly as the nearest number,
+    """A value as canonical JSON can hold it: NaN and the infinities by name, integers that JSON does not hold exactly as text in decimal,
     half a surrogate pair as `?`, sets as sorted lists, what is unknown as text.
     """  # noqa: D205
     match value:
@@ -36,7 +37,7 @@ def plain(value: object) -> Any:
         case str():
             return str(value).encode("utf-8", "replace").decode()
         case int():
-            return int(value) if abs(value) <= _EXACT else _near(value)
+            return int(value) if abs(value) <= _EXACT else _decimal(value)
         case float():
             return float(value) if math.isfinite(value) else _NAMES.get(value, "NaN")
         case Mapping():
@@ -49,11 +50,9 @@ def plain(value: object) -> Any:
             return plain(str(value))
 
 
-def _near(value: int) -> float | str:
-    try:
-        return float(value)
-    except OverflowError:
-        return "Infinity" if value > 0 else "-Infinity"
+def _decimal(value: int) -> str:
+    """All digits, however many: what differs must not look the same."""
+    return format(decimal.Decimal(value), "f")
 
 
 def _integer(text: str) -> int | float:

@@ -10,22 +10,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
-
-import rfc8785
+from typing import Final
 
 from modelyard.api.reason import Reason
+from modelyard.plan import canonical as canonical_json
 
 MAX_FILES: Final = 25_000
 MAX_SEGMENT: Final = 255
 """Bytes of one path segment, as file systems have it."""
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
-_EXACT: Final = 2**53 - 1
-"""RFC 8785 has no integers beyond: not every reader of JSON holds them exactly."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
 
@@ -91,27 +87,13 @@ def named(data: bytes) -> str:
 
 
 def canonical(value: object) -> bytes:
-    """A value's canonical JSON (RFC 8785), in which numbers that it cannot hold are strings."""
-    return rfc8785.dumps(_exact(value))
+    """A value's canonical JSON (RFC 8785), in which what that cannot hold is `plain`."""
+    return canonical_json.dumps(canonical_json.plain(value))
 
 
 def of_json(value: object) -> str:
     """The digest, `sha256:<hex>`, of a value's canonical JSON."""
     return named(canonical(value))
-
-
-def _exact(value: object) -> Any:
-    match value:
-        case dict():
-            return {key: _exact(one) for key, one in value.items()}
-        case list() | tuple():
-            return [_exact(one) for one in value]
-        case int() if abs(value) > _EXACT:
-            return str(value)
-        case float() if not math.isfinite(value):
-            return str(value)
-        case _:
-            return value
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

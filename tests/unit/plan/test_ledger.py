@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import strategies
 
-from modelyard.plan import anchors, canonical, checkpoint, index, ledger, proof
+from modelyard.plan import anchors, canonical, checkpoint, digest, index, ledger, proof
 from modelyard.plan.ledger import Action
 
 CHAIN = ledger.Chain("main", "risk", "fraud")
@@ -78,9 +78,9 @@ def test_whatever_happened_can_be_recorded_and_read_back(detail: dict[str, Any])
         (math.nan, "NaN"),
         (-math.inf, "-Infinity"),
         (2**53 - 1, 2**53 - 1),
-        (2**53 + 1, float(2**53)),
-        (10**400, "Infinity"),
-        (-(10**400), "-Infinity"),
+        (2**53, "9007199254740992"),
+        (-(2**53) - 1, "-9007199254740993"),
+        (10**400, "1" + "0" * 400),
         ("a\ud800b", "a?b"),
         ({"b", "a"}, ["a", "b"]),
         ((1, b"x"), [1, "b'x'"]),
@@ -88,8 +88,9 @@ def test_whatever_happened_can_be_recorded_and_read_back(detail: dict[str, Any])
         (Action.GRANTED, "Granted"),
     ],
 )
-def test_a_value_made_fit_for_json(value: object, plain: object) -> None:
+def test_a_value_made_fit_for_json_whatever_it_is_for(value: object, plain: object) -> None:
     assert canonical.plain(value) == plain
+    assert digest.canonical(value) == canonical.dumps(plain)
     assert canonical.dumps(canonical.loads(canonical.dumps(canonical.plain(value)))) == canonical.dumps(plain)
 
 

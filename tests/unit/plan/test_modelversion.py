@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index, inspection, modelversion
+from modelyard.plan import fact, index, inspection, modelversion, specs
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -308,6 +309,13 @@ def test_a_version_that_is_active_again_says_so_though_its_store_does_not_answer
     assert (plan.status.phase, said(plan)) == (VersionPhase.READY, ("Unknown", Reason.STORE_UNREACHABLE))
 
 
+def test_versions_that_differ_in_a_huge_number_only_are_two() -> None:
+    one, other = (version(training={"seed": seed}) for seed in (2**63 - 1, 2**63 - 2))
+
+    assert modelversion.spec_digest(one) != modelversion.spec_digest(other)
+    assert api.ModelVersion.model_validate({"metadata": one.metadata, "spec": json.loads(specs.snapshot(one))}).spec == one.spec
+
+
 def once(spec_digest: str, **known: Any) -> index.Version:
     """What the ledger has of a name that was verified and retired."""
     past = index.Version("old", 1, "alice", spec_digest=spec_digest, digest=DIGEST, lifecycle="Retired", deleted=True)
@@ -323,7 +331,7 @@ def test_what_was_retired_and_is_created_again_is_retired_and_nobody_reads_its_b
     assert not plan.ask
     assert (plan.status.phase, said.status, said.reason) == (VersionPhase.RETIRED, "True", Reason.RETIRED)
     assert "retired on 2026-09-01 by carol" in said.message
-    assert plan.status.recorded == modelversion.specs.recorded(again)
+    assert plan.status.recorded == specs.recorded(again)
     for past in (once(modelversion.spec_digest(again)), None):  # and stays so, whether or not the ledger answers
         later = again.model_copy(update={"status": plan.status})
         assert modelversion.decide(world(version=later, past=past), NOW).status == plan.status
