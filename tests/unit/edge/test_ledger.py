@@ -463,3 +463,28 @@ async def test_the_ledger_as_an_installation_wants_it(kept: bucket.Bucket, tmp_p
     (tmp_path / "ledger.pem").write_text("no key")
     with pytest.raises(ValueError):
         ledgers.of(config, kept, WHERE, bucket.Clock())
+
+
+async def test_a_takeover_is_recorded_before_it_is_so_and_the_cluster_that_had_it_writes_nothing_more(
+    kept: bucket.Bucket, opened: Opened
+) -> None:
+    old, new = opened(), opened()
+    await old.claim("cluster-a")
+    await old.begin("one")
+    seen = list[str]()
+    kept.after = seen.append
+    await new.take_over("cluster-b", ALICE)
+    kept.after = lambda _: None
+    with pytest.raises(edge.Unavailable) as told:
+        await old.still_mine("cluster-a")
+    before = dict(kept.kept)
+    with pytest.raises(edge.Unavailable):
+        await old.append(CHAIN, [fact(1)])
+    with pytest.raises(edge.Unavailable):
+        await old.end("one")
+
+    assert told.value.reason == Reason.REGISTRY_TAKEN
+    assert [key.rpartition("/")[2] for key in seen] == ["0000000002.json", "registry.json"]
+    assert kept.kept == before
+    await new.still_mine("cluster-b")
+    assert sound(kept, new.operators)
