@@ -128,6 +128,14 @@ def done(version: api.ModelVersion, which: Step, why: fact.Fact | None) -> model
     return version.status.model_copy(update={"artifact": artifact.model_copy(update=update)})
 
 
+def remember(memory: Memory, which: Step, of: Objects, why: fact.Fact | None, now: datetime.datetime) -> Memory:
+    """What this process knows after a step; what was let go has to be held anew, should it ever run again."""
+    if why:
+        return dataclasses.replace(memory, tried=now)
+    held = {Step.SET: of.manifest, Step.LIFT: None}.get(which, memory.held)
+    return dataclasses.replace(memory, held=held, tried=None)
+
+
 def events(version: api.ModelVersion, why: fact.Fact | None) -> tuple[fact.Event, ...]:
     """A warning, once, when a bucket that could hold does not; one without Object Lock is as its owner wants it."""
     artifact = version.status.artifact

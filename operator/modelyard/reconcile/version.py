@@ -101,8 +101,7 @@ class Versions:
             why = fact.Fact(Reason.HOLD_REFUSED, trouble.message)
         if step == hold.Step.LIFT and why is None:
             await self._outside.book.append(chain, hold.told(version, step, known))
-        held = objects.manifest if step == hold.Step.SET and why is None else memory.held
-        self._holds[key] = dataclasses.replace(memory, held=held, tried=now if why else None)
+        self._holds[key] = hold.remember(memory, step, objects, why, now)
         status, events = hold.done(version, step, why), hold.events(version, why)
         self._outside.log(events)
         if status != version.status:

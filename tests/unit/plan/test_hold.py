@@ -107,3 +107,14 @@ def test_a_refusal_is_said_once_and_a_bucket_without_locks_is_no_news() -> None:
     assert hold.events(subject, without) == ()
     assert said.artifact is not None
     assert (said.artifact.held, said.artifact.hold_message) == (None, "may not")
+
+
+def test_what_was_let_go_is_held_anew_when_it_runs_again() -> None:
+    of, memory = hold.Objects("s3://models/fraud/1/", "new"), hold.Memory("u")
+    held = hold.remember(memory, Step.SET, of, None, NOW)
+    let_go = hold.remember(held, Step.LIFT, of, None, NOW)
+    claimed = hold.remember(let_go, Step.CLAIM, of, None, NOW)
+
+    assert (held.held, let_go.held, claimed.held) == ("new", None, None)
+    assert hold.step(version(runs=True, held="new"), model(), claimed, HOUR, NOW) == Step.SET
+    assert hold.remember(held, Step.LIFT, of, fact.Fact(Reason.HOLD_REFUSED, "may not"), NOW) == hold.Memory("u", "new", NOW)
