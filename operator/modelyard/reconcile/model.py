@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import logging
 from typing import Final
 
 from modelyard import edge
@@ -13,6 +12,7 @@ from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, ledger
 from modelyard.plan import fact, index, model, proof, recording, restoring, unrecorded
 from modelyard.plan import world as seen
+from modelyard.reconcile import missing
 from modelyard.reconcile.answer import Answers
 from modelyard.reconcile.create import Creations
 from modelyard.reconcile.outside import Outside
@@ -23,8 +23,6 @@ RENEWED: Final = datetime.timedelta(seconds=20)
 """What a leader writes after a renewal that is the last one; more than a Lease lasts."""
 AT_ONCE: Final = datetime.timedelta(milliseconds=200)
 REFUSED_AGAIN: Final = datetime.timedelta(seconds=30)
-NAMESPACE_AGAIN: Final = datetime.timedelta(seconds=15)
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(slots=True)
@@ -40,10 +38,7 @@ class _Remembered:
     """What was found then was acted on."""
     behind: bool = False
     """It was held as Behind, and what it lacked has not been dealt with."""
-    here: bool = False
-    """An object of the model was seen in this cluster."""
-    nowhere: bool = False
-    """That its namespace does not exist was told."""
+    place: missing.Known = dataclasses.field(default_factory=missing.Known)
 
 
 class Models:
@@ -68,13 +63,9 @@ class Models:
             self._models.pop(key, None)
             self._servings.forget(key)
             return None
-        if restoring.missing(world):
-            await self._kinds_stand()
-            found = await self._outside.cluster.get(cluster.NAMESPACE, "", key.namespace)
-            if found is None and not remembered.here:
-                return _nowhere(world, remembered)
-            world = dataclasses.replace(world, terminating=found is None or bool(found["metadata"].get("deletionTimestamp")))
-        world = await self._guarded(world)
+        if (explained := await missing.explained(self._outside, world, remembered.place)) is None:
+            return missing.AGAIN
+        world = await self._guarded(explained)
         world, plan = await self._decided(world)
         if world.withheld is None:
             try:
@@ -116,7 +107,6 @@ class Models:
                 world, remembered.behind = dataclasses.replace(world, withheld=held), True
             elif remembered.behind or restoring.was_behind(world.model):
                 world = dataclasses.replace(world, older=True)
-        remembered.here = remembered.here or bool(world.model or world.versions or world.promotions)
         return world, trouble
 
     def _report_orphans(self, key: cache.Key, world: seen.World) -> None:
@@ -173,19 +163,6 @@ class Models:
         except edge.Unavailable as trouble:
             return None, trouble
         return _Past(head, self._outside.book.index(chain)), None
-
-    async def _kinds_stand(self) -> None:
-        """Nothing that is missing was deleted while the kinds themselves go: `kubectl delete crd` takes all objects along.
-
-        Raises:
-            edge.Unavailable: one of the kinds is being deleted, or gone.
-        """
-        for kind in (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION):
-            name = f"{kind.plural}.{kind.group}"
-            found = await self._outside.cluster.get(cluster.CRD, "", name)
-            if found is None or found["metadata"].get("deletionTimestamp"):
-                message = f"the CRD {name} is {'being deleted' if found else 'gone'}: install it again, and what it had comes back"
-                raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message)
 
     async def _guarded(self, world: seen.World) -> seen.World:
         """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
@@ -256,15 +233,6 @@ class Models:
             await self._creations.promotion(world, name, version)
         self._outside.post(plan.events)
         await self._servings.tidy(key, world, plan)
-
-
-def _nowhere(world: seen.World, remembered: _Remembered) -> datetime.timedelta:
-    """A model of a namespace that this cluster does not have, and that was not seen to go: lost with it, or not moved yet."""
-    if not remembered.nowhere:
-        message = "the namespace %s does not exist: create it, with the Secrets that its Models name, and the Model %s comes back"
-        log.warning(message, world.namespace, world.name, extra={"object": f"Model/{world.namespace}/{world.name}"})
-    remembered.nowhere = True
-    return NAMESPACE_AGAIN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
