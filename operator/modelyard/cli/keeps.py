@@ -40,7 +40,7 @@ app.add_typer(ledger, name="ledger")
 
 @app.command()
 def restore(
-    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="The Model whose recorded spec is put back.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="The Model whose recorded specs are put back.")] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="The registry belongs to this cluster from now on.")] = False,
     yes: Yes = False,
     bucket: Bucket = None,
@@ -52,8 +52,9 @@ def restore(
 ) -> None:
     """Put back what an older backup lacks, or take over a registry.
 
-    What the cluster lost, the operator brings back from the ledger by itself. A Model that an older backup made older is held as Behind
-    until its newer spec is applied again: this writes the recorded one, as you. --take-over lets another cluster's operator lead the registry.
+    What the cluster lost, the operator brings back from the ledger by itself. A Model that an older backup made older, or a version of it,
+    is held as Behind until the newer spec is applied again: this writes the recorded ones, as you. --take-over makes the registry this
+    cluster's: its operator leads, and that of the cluster which had it stops.
     """
     from modelyard.cli import archives  # noqa: PLC0415
     from modelyard.cli import restore as verb  # noqa: PLC0415
