@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import logging
 import weakref
@@ -208,16 +209,12 @@ class Cache:
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """How many versions and promotions are in which phase, for the metrics."""
-        counted: dict[str, dict[str, int]] = {"ModelVersion": {}, "Promotion": {}}
-        for family in self._families.values():
-            for kind, members in (("ModelVersion", family.versions), ("Promotion", family.promotions)):
-                for one in members.values():
-                    phase = str(one.status.phase or "Pending")
-                    counted[kind][phase] = counted[kind].get(phase, 0) + 1
-            if family.model is None and (orphans := sum(1 for one in family.objects.values() if one.deployment)):
-                of = counted.setdefault("Deployment", {})
-                of["Orphaned"] = of.get("Orphaned", 0) + orphans
-        return counted
+        families = self._families.values()
+        versions = collections.Counter(one.status.phase or "Pending" for family in families for one in family.versions.values())
+        promotions = collections.Counter(one.status.phase or "Pending" for family in families for one in family.promotions.values())
+        orphans = sum(1 for family in families if family.model is None for one in family.objects.values() if one.deployment)
+        counted = {"ModelVersion": versions, "Promotion": promotions} | ({"Deployment": {"Orphaned": orphans}} if orphans else {})
+        return {kind: {str(phase): count for phase, count in phases.items()} for kind, phases in counted.items()}
 
     def _store(self, kind: cluster.Kind, raw: Mapping[str, Any], namespace: str) -> tuple[Name, set[Key]]:
         reader = _READERS.get(kind.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import Final
 
@@ -144,6 +145,7 @@ class Proven:
 EvidenceResult = Proven | Differs | Missing | Refused
 
 
+@functools.lru_cache(1024)  # asked several times a look, and of a Model's storage at every look at each of its versions
 def place(uri: str) -> Place | None:
     """The bucket and key of `s3://bucket/key`; None when it is no such URI or its path could be read in two ways."""
     match = _URI.fullmatch(uri)
