@@ -1,4 +1,4 @@
-"""The informer: the only module that knows kopf. Handlers only fill the cache and enqueue; also the relist, the probes, and who leads."""
+"""One running operator: what the informer hears fills the cache and is enqueued; also the relist, the probes, and who leads."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import asyncio
 import datetime
 import logging
 import os
-import signal
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import aiohttp
-import kopf
-
-from modelyard import edge, leading, loop, reconcile, settings
+from modelyard import edge, informer, leading, loop, reconcile, settings
 from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, pages, probe, store
 from modelyard.plan import inspection, term
 
@@ -29,8 +25,6 @@ SETTLED: Final = 5.0
 """Seconds between two looks at whether every model was looked at."""
 AGAIN: Final = 1.0
 """Seconds after which an API server that does not answer is asked again by who has just come to lead."""
-# Together about ten minutes: an API server that restarts must not end who stands by.
-_ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)
 
 
 class Operator:
@@ -84,13 +78,21 @@ class Operator:
             edge.Unavailable: the API server cannot be read at all.
         """
         stop = asyncio.Event()
-        _heed_signals(stop)
+        informer.heed_signals(stop)
         metrics.REGISTRY.register(metrics.Phases(self._phases, lambda: {sort: len(queue) for sort, queue in self._queues.items()}))
         async with pages.served(self._config.listen, self._alive, self._ready):
             await self._relist()
             self._synced = True
             log.info("knows what there is: %d keys", len(self._cache.keys()))
-            tasks = [asyncio.ensure_future(work) for work in (self._informer(stop), self._relists(), self._recorder.run(), self._lead())]
+            tasks = [
+                asyncio.ensure_future(work)
+                for work in (
+                    informer.watch(self._reach, self._config.namespaces, self._heard, stop),
+                    self._relists(),
+                    self._recorder.run(),
+                    self._lead(),
+                )
+            ]
             stopping = asyncio.ensure_future(stop.wait())
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             stop.set()
@@ -188,36 +190,6 @@ class Operator:
         else:
             self.enqueue(self._cache.put(kind, raw))
 
-    async def _informer(self, stop: asyncio.Event) -> None:
-        registry = kopf.OperatorRegistry()
-
-        @kopf.on.login(registry=registry)
-        async def login(**_: Any) -> kopf.AiohttpSession:
-            access = await self._reach.access()
-            connector = aiohttp.TCPConnector(limit=cluster.CONNECTIONS, ssl=access.tls or True)
-            session = aiohttp.ClientSession(connector=connector, headers=dict(access.headers))
-            return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
-
-        for kind in cache.WATCHED:
-            labels = _selector() if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD} else None
-
-            @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, labels=labels, id=f"see-{kind.plural}")
-            async def see(event: Any, kind: cluster.Kind = kind, **_: Any) -> None:
-                self._heard(kind, event)
-
-        # Peering is off, but kopf would look up its user's name for an identity, and a container's user has none.
-        unused: Any = "modelyard"
-        scope: dict[str, Any] = {"namespaces": self._config.namespaces} if self._config.namespaces else {"clusterwide": True}
-        # Not `kopf.operator`: at its end it cancels every task there is, those that finish what is worked on among them.
-        tasks = await kopf.spawn_tasks(registry=registry, settings=_kopf(), stop_flag=stop, identity=unused, **scope)
-        _heed_signals(stop)  # kopf has put its own handlers there, which would end its watches first
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            await self._finish(list(tasks))
-
     async def _relists(self) -> None:
         """The whole truth from time to time: what the informer missed is made good, ghosts are evicted."""
         while True:
@@ -260,12 +232,6 @@ class Operator:
         return pages.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)
 
 
-def _heed_signals(stop: asyncio.Event) -> None:
-    running = asyncio.get_running_loop()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        running.add_signal_handler(sign, stop.set)
-
-
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
@@ -280,46 +246,6 @@ def _own(bucket: settings.Bucket) -> inspection.Address:
         with open(bucket.ca_file, encoding="ascii") as file:  # noqa: PTH123  once, at start
             pem = file.read()
     return inspection.Address(bucket.endpoint, bucket.region, pair, pem)
-
-
-def _selector() -> dict[str, Any]:
-    name, _, rest = cache.OURS.partition("=")
-    value, _, present = rest.partition(",")
-    return {name: value, present: kopf.PRESENT}
-
-
-class _Changes(kopf.DiffBaseStorage):
-    """What kopf compares an object with, to tell its handlers what changed: nothing. It would copy and walk each object twice an event."""
-
-    def build(self, **_: Any) -> Any:
-        """Nothing of the object."""
-        return {}
-
-    def fetch(self, **_: Any) -> None:
-        """Nothing was kept."""
-
-    def store(self, **_: Any) -> None:
-        """Keeps nothing."""
-
-
-def _kopf() -> kopf.OperatorSettings:
-    """Nothing of kopf's but its watches: no Events, no peering, no finalizers, no annotations, no diffs, and patience."""
-    wanted = kopf.OperatorSettings()
-    wanted.persistence.diffbase_storage = _Changes()
-    wanted.persistence.progress_storage = kopf.StatusProgressStorage()
-    wanted.posting.enabled = False
-    wanted.scanning.disabled = True
-    wanted.peering.standalone = True
-    wanted.queueing.idle_timeout = 0.05
-    wanted.watching.chunk_size = 500
-    wanted.watching.server_timeout = 240
-    wanted.watching.client_timeout = 250
-    wanted.watching.connect_timeout = 10
-    wanted.networking.request_timeout = 60
-    wanted.networking.connect_timeout = 5
-    wanted.networking.error_backoffs = _ERROR_BACKOFFS
-    wanted.process.ultimate_exiting_timeout = 60
-    return wanted
 
 
 async def operate(config: settings.Settings) -> None:
