@@ -90,6 +90,13 @@ async def test_what_was_retired_since_the_backup_is_retired_still() -> None:
     assert retired["spec"].get("lifecycle") is None
     assert retired["status"]["phase"] == "Retired"
     assert "retired on 2026-10-01" in {one["type"]: one["message"] for one in retired["status"]["conditions"]}["Ready"]
+    again = teller.world.objects["Promotion", "risk", "again"]["status"]
+    assert [one["reason"] for one in again["conditions"] if one["type"] == "Ready"] == ["Behind"]
+
+    await teller.tell(
+        [{"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-0"}, "set": {"description": "as it was"}}}, {"after": "1m"}]
+    )
+    assert teller.world.objects["ModelVersion", "risk", "fraud-0"]["status"]["phase"] == "Retired"
     assert teller.world.objects["Promotion", "risk", "again"]["status"]["phase"] == "Blocked"
 
 
