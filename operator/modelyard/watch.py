@@ -136,7 +136,8 @@ class Operator:
         """Once every model was looked at, what an older backup would have lost is known and dealt with."""
         while True:
             await asyncio.sleep(SETTLED)
-            if len(self._queues["model"]):
+            # What failed waits for later, and is not looked at yet: the ledger may be away since this term began.
+            if len(self._queues["model"]) or not self._reconcile.settled:
                 continue
             try:
                 await self._elector.settle()

@@ -100,6 +100,18 @@ async def test_what_was_retired_since_the_backup_is_retired_still() -> None:
     assert teller.world.objects["Promotion", "risk", "again"]["status"]["phase"] == "Blocked"
 
 
+async def test_a_model_that_was_not_seen_with_its_ledger_is_not_settled() -> None:
+    teller = await served()
+    assert teller.operator.settled
+    teller.bucket.down = "no answer"
+    teller._start()
+    await teller.settle()
+
+    assert not teller.operator.settled
+    await teller.tell([{"ledger": "answers"}, {"after": "1m"}])
+    assert teller.operator.settled
+
+
 @pytest.mark.parametrize("interrupted", [False, True], ids=["at once", "though the first try could not be carried out"])
 async def test_stages_that_are_older_than_the_ledger_are_taken_from_it(*, interrupted: bool) -> None:
     teller = test_stories.Teller(restart=False)

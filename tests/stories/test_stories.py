@@ -253,9 +253,10 @@ class Teller:
         self.term = await self.book.begin(who, self.unsettled)
 
     def do_policies(self, what: str) -> None:
-        """Whether the probe finds them effective."""
+        """What the minute's probe finds; when that changes, everything is looked at."""
         missing = fact.Held(Reason.POLICIES_MISSING, f"these policies are not effective: {what}")
-        self.guard.found = None if what == "guard" else missing
+        self.guard.held = self.guard.found = None if what == "are effective" else missing
+        self.enqueue(self.cache.keys())
 
     def do_refuse(self, what: dict[str, str | None]) -> None:
         self.world.refuse = {name: why for name, why in what.items() if why}

@@ -8,7 +8,8 @@ import collections
 import pytest
 
 from modelyard import edge, leading, settings
-from modelyard.edge import cluster, ledger
+from modelyard.api.reason import Reason
+from modelyard.edge import cluster, ledger, metrics
 from modelyard.plan import anchors, inspection, term
 from modelyard.plan import ledger as plan
 from tests.stories import bucket, pretend
@@ -67,6 +68,32 @@ async def test_whoever_waits_for_the_policies_is_told_when_the_answer_changes() 
         await guard.prove()
 
     assert told == [1, 3]
+
+
+async def test_policies_that_do_not_guard_are_counted_and_trouble_with_trying_them_is_not() -> None:
+    class Away:
+        """Policies that are tried, and the API server does not answer."""
+
+        async def __call__(self) -> list[str]:
+            raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "no answer")
+
+    probe = Probe()
+    probe.answers.extend([["status", "promotions"], []])
+    guard = leading.Guard(probe, lambda: None)
+    before = guard.held
+    found, counts = [], []
+    for _ in range(2):
+        probe.go.release()
+        found.append(await guard.prove())
+        counts.append(metrics.REGISTRY.get_sample_value("modelyard_policies_missing"))
+    trouble = await leading.Guard(Away(), lambda: None).prove()
+
+    assert before is not None  # nobody is asked before they were tried once
+    assert (before.reason, trouble and trouble.reason) == (Reason.PROGRESSING, Reason.CLUSTER_UNAVAILABLE)
+    assert found[0] is not None
+    assert (found[0].reason, "promotions, status" in found[0].message, found[1]) == (Reason.POLICIES_MISSING, True, None)
+    assert counts == [2, 0]
+    assert metrics.REGISTRY.get_sample_value("modelyard_policies_missing") == 0
 
 
 async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_and_read_back() -> None:

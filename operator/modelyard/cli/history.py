@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 from modelyard.cli import archives, moments, output
+from modelyard.plan import book as books
 from modelyard.plan import ledger, timeline, watched
 
 _KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
@@ -18,9 +19,11 @@ def history(typed: archives.Typed, model: str, since: str | None, until: str | N
     end = moments.read(until, "--until", now) if until else now
     with archives.opened(typed) as opened:
         book = opened.model(model)
-        last = book.at(end) if until else book.last
+        last = _last(book, end) if until else book.last
         first = book.at(begin - datetime.timedelta(microseconds=1)) + 1 if begin else 1
-        found = list(timeline.entries(book.all(first, last)))
+        # What was recorded later than it happened is told of when it happened.
+        found = sorted(timeline.entries(book.all(first, last)), key=lambda one: str(one["time"]))
+        found = [one for one in found if (not begin or ledger.write_time(begin) <= one["time"]) and one["time"] <= ledger.write_time(end)]
         start = ledger.write_time(begin) if begin else found[0]["time"] if found else ledger.write_time(now)
         found = timeline.with_gaps(found, opened.gaps(), start, ledger.write_time(end))
     for flaw in book.flaws.values():
@@ -31,6 +34,12 @@ def history(typed: archives.Typed, model: str, since: str | None, until: str | N
         output.write(output.columns(["TIME", "WHO", "WHAT", "WHY"], [_row(one) for one in found]))
     else:
         output.say(f"nothing is recorded of {model} between these moments")
+
+
+def _last(book: books.Book, end: datetime.datetime) -> int:
+    """The last record that may tell of what happened by then: the one after those that looked by then, if there is one."""
+    told = book.looked(book.at(end), end) + 1
+    return told if book.data(told) is not None else told - 1
 
 
 def _row(one: dict[str, Any]) -> list[str]:

@@ -132,6 +132,10 @@ def _deleted(one: account.Told) -> str:
     return f"{one.fact.subject.kind} {one.fact.subject.name} was deleted{noticed}"
 
 
+def _forgotten(one: account.Told) -> str:
+    return f"could not keep {one.fact.detail.get('facts')} facts while the ledger did not answer, between {one.text('since')} and {one.text('until')}"
+
+
 def _accepted(one: account.Told) -> str:
     return f"accepted that the ledger is not what it was, with {len(one.rows('flaws'))} flaws"
 
@@ -173,6 +177,7 @@ _SENTENCES: Final[Mapping[Action, Any]] = {
     Action.ENDED: _ended,
     Action.ROLLOUT: lambda one: f"rolled out another template in {one.text('stage')} for {_version(one)}",
     Action.SERVING: _serving,
+    Action.FORGOTTEN: _forgotten,
     Action.COLLECTED: _words("deleted the bytes of"),
     Action.ACCEPTED: _accepted,
     Action.RESTORED: _restored,

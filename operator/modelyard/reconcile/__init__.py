@@ -44,6 +44,11 @@ class Reconciler:
         """A term of leadership begins; `unsettled_since` is until when the cluster's own state is known to be whole."""
         self._models.unsettled_since = unsettled_since
 
+    @property
+    def settled(self) -> bool:
+        """Whether every model that was looked at was seen together with what the ledger has of it, and that was acted on."""
+        return self._models.settled
+
     def resync(self) -> None:
         """Forget what was applied: everything is compared with the cluster once more."""
         self._models.resync()

@@ -132,6 +132,12 @@ class Models:
         self._outside.log(events)
         self._outside.post(events)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that was looked at so far was seen together with what the ledger has; a chain that a person must accept is no more to see."""
+        book = self._outside.book
+        return all(one.looked or book.tampered(book.chain(key.namespace, key.name)) for key, one in self._models.items())
+
     def resync(self) -> None:
         """Forget what was applied: everything is compared with the cluster once more."""
         self._servings.resync()

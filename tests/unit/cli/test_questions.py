@@ -53,6 +53,29 @@ def test_history_that_begins_while_nobody_watched_says_so_first(person: typed.Pe
     assert "production serves 1.4.0 at 50 %" in second
 
 
+def test_what_was_recorded_later_is_in_the_history_of_when_it_happened(person: typed.Person, tmp_path: pathlib.Path) -> None:
+    story, operators = chronicle.Story(), chronicle.Operators()
+    operators.begin(None)
+    story.serving("production", {"1.1.0": 100})
+    story.later(minutes=5)
+    story.serve("production", {"1.0.0": 100})
+    kept = story.served("production")
+    story.later(minutes=30)
+    story.write(looked=False)
+    story.write(kept)
+    folder = chronicle.export(tmp_path / "exported", story, operators)
+
+    def told(since: str, until: str) -> list[str]:
+        ended = person.types(
+            "history", "credit", "--from", folder, "-o", "json", "--since", f"2026-10-03 {since}", "--until", f"2026-10-03 {until}"
+        )
+        return [one["what"] for one in json.loads(ended.out)]
+
+    assert told("14:04", "14:06") == ["production serves 1.0.0 at 100 %"]
+    assert told("14:06", "14:40") == []
+    assert told("13:59", "14:40") == ["production serves 1.1.0 at 100 %", "production serves 1.0.0 at 100 %"]
+
+
 def test_history_as_data_says_how_it_is_known_who_did_it(person: typed.Person, exported: pathlib.Path) -> None:
     found = json.loads(person.types("history", "credit", "--from", exported, "-o", "json").out)
 
