@@ -73,7 +73,7 @@ def test_what_was_recorded_later_is_in_the_history_of_when_it_happened(person: t
 
     assert told("14:04", "14:06") == ["production serves 1.0.0 at 100 %"]
     assert told("14:06", "14:40") == []
-    assert told("13:59", "14:40") == ["production serves 1.1.0 at 100 %", "production serves 1.0.0 at 100 %"]
+    assert told("14:00", "14:40") == ["production serves 1.1.0 at 100 %", "production serves 1.0.0 at 100 %"]
 
 
 def test_history_as_data_says_how_it_is_known_who_did_it(person: typed.Person, exported: pathlib.Path) -> None:
