@@ -49,7 +49,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [list, watch, create]
 - apiGroups: [modelyard.dev]
   resources: [models/status, modelversions/status, promotions/status]
-  verbs: [update]
+  verbs: [patch]
 # What serves: applied from the Model's template, removed when the stage or the Model is retired.
 - apiGroups: [apps]
   resources: [deployments]
