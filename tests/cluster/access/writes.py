@@ -430,6 +430,7 @@ def _drop(obj: Json, field: str) -> Json:
 
 
 _SEEN: Final = {
+    "Model: risk tier, JSON patch",
     "Model: description, JSON patch",
     "Model: gates of production, JSON patch",
     "Model: replicas of production, JSON patch",
