@@ -390,6 +390,7 @@ class VersionCounts(meta.Object):
     total: Annotated[int, Says("All ModelVersions of the model.", format="int32")] = 0
     ready: Annotated[int, Says("Those that are Ready.", format="int32")] = 0
     latest: Annotated[str | None, Says("The highest Ready version, as SemVer orders them.")] = None
+    held: Annotated[int | None, Says("Those whose objects are under a legal hold of the operator's; absent: none.", format="int32")] = None
 
 
 class StagePromotion(meta.Object):

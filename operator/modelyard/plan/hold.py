@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+from collections.abc import Iterable
 
 from modelyard import api
 from modelyard.api import modelversion
+from modelyard.api.access import cel
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, index, inspection, ledger, specs
 
@@ -104,6 +106,15 @@ def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded
     )
     ours = [Objects(version.spec.artifact.uri, recorded)] if recorded and mine and mine.held is None else []
     return (*held, *again, *ours)
+
+
+def still(versions: Iterable[api.ModelVersion]) -> list[str]:
+    """The versions whose objects are held, but for those whose hold a person gave up: it cannot be lifted."""
+    return [
+        one.spec.version
+        for one in versions
+        if one.status.artifact and one.status.artifact.held and cel.LEAVE not in (one.metadata.annotations or {})
+    ]
 
 
 def told(version: api.ModelVersion, which: Step, known: index.Version | None) -> tuple[ledger.Fact, ...]:

@@ -11,7 +11,7 @@ from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
-from modelyard.plan import aliases, fact, precedence, promotion, restoring, retirement, serving, specs, stage
+from modelyard.plan import aliases, fact, hold, precedence, promotion, restoring, retirement, serving, specs, stage
 from modelyard.plan import world as seen
 
 
@@ -233,7 +233,12 @@ def _policies(world: seen.World) -> dict[str, fact.State]:
 
 def _counts(world: seen.World) -> model_api.VersionCounts:
     ready = [name for name, one in world.versions.items() if one.status.phase == api.VersionPhase.READY]
-    return model_api.VersionCounts(total=len(world.versions), ready=len(ready), latest=max(ready, key=precedence.rank, default=None))
+    return model_api.VersionCounts(
+        total=len(world.versions),
+        ready=len(ready),
+        latest=max(ready, key=precedence.rank, default=None),
+        held=len(hold.still(world.versions.values())) or None,
+    )
 
 
 def _with_serving(world: seen.World, stands: model_api.StageStatus) -> model_api.StageStatus:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from modelyard import api
 from modelyard.api import model as model_api
+from modelyard.api.access import cel
 from modelyard.api.modelversion import VersionLifecycle
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, promotion, stage
+from modelyard.plan import fact, hold, precedence, promotion, stage
 from modelyard.plan import world as seen
 
 
@@ -84,6 +85,15 @@ def conditions(world: seen.World, stages: Sequence[model_api.StageStatus]) -> di
     standing = {one.name for one in stages if one.current}
     known = list(dict.fromkeys([*(one.name for one in world.stages()), *world.deployments, *sorted(world.services), *_of_pods(world)]))
     left = [name for name in order(world, known) if name in standing or _runs(world, name)]
+    if not left and (held := hold.still(world.versions.values())):
+        message = (
+            f"it serves nothing; the legal hold on the objects of {', '.join(sorted(held, key=precedence.rank))} is being lifted: where that "
+            f"fails, status.artifact.holdMessage says why, and the annotation {cel.LEAVE} on the ModelVersion gives it up"
+        )
+        return {
+            "Ready": fact.State.false(fact.Fact(Reason.MODEL_RETIRED, message)),
+            "Reconciling": fact.State.true(Reason.MODEL_RETIRED, message),
+        }
     if not left:
         return {"Ready": fact.State.true(Reason.RETIRED, "Retired, everything is decommissioned")}
     then = f", then {', '.join(left[1:])}" if left[1:] else ""

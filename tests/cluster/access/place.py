@@ -169,11 +169,18 @@ async def furnish(crowd: people.Crowd, namespace: str) -> None:
     await _make(maker, namespace, model(), operator, {"observedGeneration": 1})
     await _make(maker, namespace, model("old", lifecycle="Retired"), operator, {"observedGeneration": 1})
     await _make(maker, namespace, model("busy", lifecycle="Retired"), operator, {"observedGeneration": 1, **runs})
+    holds = {"versions": {"total": 1, "ready": 0, "held": 1}}
+    await _make(maker, namespace, model("holding", lifecycle="Retired"), operator, {"observedGeneration": 1, **holds})
     await _make(maker, namespace, version("1"), operator, {**once, **claims})
     await _make(maker, namespace, version("2"), operator, {"observedGeneration": 1, "phase": "Pending"})
     await _make(maker, namespace, version("3", lifecycle="Retired"), operator, once)
     await _make(maker, namespace, version("4", lifecycle="Retired"), operator, {**once, **claims})
     await _make(maker, namespace, version("5"), operator, once)
+    under = {**once, "artifact": {**artifact, "held": DIGEST}}
+    await _make(maker, namespace, version("6", lifecycle="Retired"), operator, under)
+    given_up = version("7", lifecycle="Retired")
+    given_up["metadata"]["annotations"] = {"modelyard.dev/leave-held": "yes"}
+    await _make(maker, namespace, given_up, operator, under)
     await _make(crowd["masters"], namespace, version("1", of="credit"), operator, {"observedGeneration": 1})
     asked = {"approvals": [{"gate": "risk"}, {"gate": "business"}, {"gate": "robots", "allowServiceAccounts": True}]}
     for name, phase in (("wait", "AwaitingApproval"), ("pending", "Pending"), ("running", "RollingOut"), ("done", "Succeeded")):

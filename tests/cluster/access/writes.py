@@ -230,6 +230,7 @@ def on_models(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterator
     )
     yield from deleted("Model", namespace, "fraud", "Model, Active", Told(impossible=True))
     yield from deleted("Model", namespace, "busy", "Model, Retired and serving", Told(impossible=True))
+    yield from deleted("Model", namespace, "holding", "Model, Retired and holding", Told(impossible=True))
     yield from deleted("Model", namespace, "old", "Model, Retired", Told([Demand("retire")]))
     yield from changed("Model", "fraud", "Model: status", put("status", "observedGeneration", value=0), Told(status=True), found, "status")
     future = Told(status=True, impossible=True)
@@ -264,6 +265,8 @@ def on_versions(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterat
     yield from deleted("ModelVersion", namespace, "fraud-2", "ModelVersion, never Ready", register)
     yield from deleted("ModelVersion", namespace, "fraud-3", "ModelVersion, Retired", retire)
     yield from deleted("ModelVersion", namespace, "fraud-4", "ModelVersion, Retired and serving", Told(impossible=True))
+    yield from deleted("ModelVersion", namespace, "fraud-6", "ModelVersion, Retired and held", Told(impossible=True))
+    yield from deleted("ModelVersion", namespace, "fraud-7", "ModelVersion, Retired and its hold given up", retire)
     yield from deleted("ModelVersion", namespace, "fraud-5", "ModelVersion, Ready", Told(impossible=True))
     yield from changed(
         "ModelVersion", "fraud-5", "ModelVersion: status", put("status", "phase", value="Failed"), Told(status=True), found, "status"
@@ -493,6 +496,11 @@ SAID: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("Model: replicas of production, put", "undeployed"): ("create on deployments of apps", "namespace {namespace}", "ClusterRole edit"),
     ("Model, Active, deleted", "everything"): ("set spec.lifecycle to Retired first",),
     ("Model, Retired and serving, deleted", "everything"): ("wait until it serves nothing",),
+    ("Model, Retired and holding, deleted", "everything"): ("under a legal hold", "status.versions.held", "modelyard.dev/leave-held"),
+    ("ModelVersion, Retired and held, deleted", "everything"): (
+        "status.artifact.held",
+        "kubectl annotate mv fraud-6 modelyard.dev/leave-held=yes",
+    ),
     ("ModelVersion, created", "bare"): ("register on models", "resourceName fraud", "modelyard-publisher"),
     ("ModelVersion, Ready, deleted", "everything"): ("was Ready once", "Retired"),
     ("Promotion, created", "bare"): ("promote on models/production", "modelyard-promoter"),

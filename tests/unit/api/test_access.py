@@ -41,6 +41,16 @@ def test_every_verb_is_asked_for_and_held_by_a_role() -> None:
     assert {verb for one in role.ROLES for verb in one.verbs} == VERBS
 
 
+@pytest.mark.parametrize("name", ["versions", "models"])
+def test_deletion_waits_for_legal_holds_and_names_the_way_out(name: str) -> None:
+    [made] = [one for one in access.POLICIES if one.name == name]
+    [check] = [one for one in made.checks if "variables.released" in one.expression]
+
+    assert "held" in made.variables["released"]
+    assert "status.artifact.holdMessage" in check.otherwise
+    assert cel.LEAVE in check.otherwise
+
+
 def test_every_message_names_a_role_that_there_is() -> None:
     messages = " ".join(check.otherwise for made in access.POLICIES for check in made.checks)
 

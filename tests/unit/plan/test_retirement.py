@@ -10,6 +10,7 @@ import pytest
 
 from modelyard import api
 from modelyard.api import model as model_api
+from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, ledger, lifecycle, model, recording, retirement, world
@@ -128,6 +129,31 @@ def test_a_stage_that_goes_is_recorded_once_and_what_a_lost_model_served_is_not_
     assert not [one for one in recording.of(again, model.decide(again, NOW), NOW).facts if one.action == ledger.Action.DECOMMISSIONED]
     lost = dataclasses.replace(subject, model=None)
     assert not recording.of(lost, model.decide(lost, NOW), NOW).facts
+
+
+def held(version: api.ModelVersion, **annotations: str) -> api.ModelVersion:
+    """The version with its objects under a legal hold."""
+    artifact = modelversion.ArtifactStatus(digest="d", files=1, bytes=1, manifest="m", verified_at=NOW, checked_at=NOW, seconds=1, held="m")
+    status = version.status.model_copy(update={"artifact": artifact})
+    return version.model_copy(update={"status": status, "metadata": version.metadata.model_copy(update={"annotations": annotations})})
+
+
+@pytest.mark.parametrize(
+    ("left", "ready", "counted"),
+    [
+        pytest.param(held(version("Retired")), "False", 1, id="its objects are still held"),
+        pytest.param(held(version("Retired"), **{"modelyard.dev/leave-held": "yes"}), "True", None, id="a person gave the hold up"),
+        pytest.param(version("Retired"), "True", None, id="the hold is lifted"),
+    ],
+)
+def test_a_model_is_not_decommissioned_while_a_versions_objects_are_held(left: api.ModelVersion, ready: str, counted: int | None) -> None:
+    plan = model.decide(dataclasses.replace(seen(fraud(("production", []), standing=None)), versions={"1": left}), NOW)
+
+    assert plan.status is not None
+    found = fact.find(plan.status.conditions, "Ready")
+    assert found is not None
+    assert (found.status, plan.status.versions and plan.status.versions.held) == (ready, counted)
+    assert ("legal hold on the objects of 1" in found.message) == (ready == "False")
 
 
 def test_a_removed_stage_is_recorded_as_one() -> None:

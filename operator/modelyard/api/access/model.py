@@ -44,6 +44,7 @@ POLICY: Final = Policy(
         "promote": cel.may("promote"),
         "retire": cel.may("retire"),
         "idle": "oldObject.?status.?stages.orValue([]).all(s, !has(s.serving) && !has(s.rollout) && !has(s.promotion))",
+        "released": "oldObject.?status.?versions.?held.orValue(0) == 0",
     },
     (
         Check(
@@ -88,6 +89,13 @@ POLICY: Final = Policy(
             "'the Model ' + variables.model + ' cannot be deleted yet: ' + (variables.idle ? 'set spec.lifecycle to Retired first' : "
             "'set spec.lifecycle to Retired, and wait until it serves nothing')",
             "a Model can be deleted only when Retired and serving nothing",
+        ),
+        Check(
+            "request.operation != 'DELETE' || variables.ending || variables.released",
+            "'the Model ' + variables.model + ' cannot be deleted yet: objects of its versions are under a legal hold, which only the operator lifts, "
+            "and only with this Model: wait until status.versions.held is gone; status.artifact.holdMessage of a ModelVersion says why it cannot be "
+            f"lifted, and the annotation {cel.LEAVE} on that ModelVersion gives it up'",
+            "a Model can be deleted only when no objects of its versions are under a legal hold of the operator's",
         ),
     ),
 )

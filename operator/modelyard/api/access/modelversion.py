@@ -16,6 +16,8 @@ POLICY: Final = Policy(
         "ending": cel.ENDING,
         "untried": "!has(oldObject.status) || (!has(oldObject.status.artifact) && !has(oldObject.status.specDigest))",
         "retired": f"{cel.of('lifecycle', repr('Active'), 'oldObject')} == 'Retired' && size(oldObject.?status.?stages.orValue([])) == 0",
+        "released": f"!has(oldObject.status) || !has(oldObject.status.artifact) || !has(oldObject.status.artifact.held) || "
+        f"'{cel.LEAVE}' in oldObject.metadata.?annotations.orValue({{}})",
         "register": cel.may("register"),
         "retire": cel.may("retire"),
     },
@@ -40,6 +42,13 @@ POLICY: Final = Policy(
             "'the ModelVersion ' + oldObject.metadata.name + ' was Ready once and cannot be deleted yet: set spec.lifecycle to Retired, "
             "and wait until no stage runs it'",
             "a version that was Ready once can be deleted only when Retired and serving nothing",
+        ),
+        Check(
+            "request.operation != 'DELETE' || variables.ending || !variables.retired || variables.released",
+            "'the objects of the ModelVersion ' + oldObject.metadata.name + ' are still under a legal hold, which nobody would lift once it is "
+            "deleted: wait until status.artifact.held is gone; if the hold cannot be lifted, status.artifact.holdMessage says why, and who gives "
+            f"up lifting it annotates the ModelVersion first: kubectl annotate mv ' + oldObject.metadata.name + ' {cel.LEAVE}=yes'",
+            f"a version whose objects are under legal hold can be deleted only once that is lifted, or given up by the annotation {cel.LEAVE}",
         ),
         Check(
             "request.operation != 'DELETE' || variables.ending || (variables.untried && variables.register) || (variables.retired && variables.retire)",
