@@ -81,11 +81,35 @@ def test_what_happens_while_a_list_is_read_is_newer_than_the_list() -> None:
     assert [number for number in "1234" if known.version("risk", f"fraud-{number}")] == ["1", "3", "4"]
 
 
-def test_what_cannot_be_read_is_left_alone_and_hurts_nobody() -> None:
+def test_what_cannot_be_read_is_there_and_hurts_no_other_model() -> None:
     known = cache.Cache()
+    known.put(cluster.MODEL, model(1))
 
-    assert known.put(cluster.MODEL, raw("Model", "broken", 1, owner="nobody")) == set()
+    assert known.put(cluster.MODEL, raw("Model", "broken", 1, owner="nobody")) == {cache.Key("model", "risk", "broken")}
     assert known.model("risk", "broken") is None
+    [one] = known.unread("risk", "broken")
+    assert one.wrong.startswith("spec.owner (")
+    assert known.unread("risk", "fraud") == ()
+    assert known.keys("model") == {cache.Key("model", "risk", "broken"), cache.Key("model", "risk", "fraud")}
+
+
+def test_what_cannot_be_read_any_more_is_not_used_as_it_was_and_its_resource_version_is_known() -> None:
+    known = cache.Cache()
+    known.put(cluster.MODEL, model(1))
+    known.put(cluster.MODEL_VERSION, registered("1", 2))
+    broken = registered("1", 3) | {"spec": {"model": 7}}
+
+    assert known.put(cluster.MODEL_VERSION, broken) == {cache.Key("model", "risk", "fraud")}
+    assert known.version("risk", "fraud-1") is None
+    assert known.at("ModelVersion", "risk", "fraud-1") == 3
+    assert [one.name for one in known.world("risk", "fraud").unread] == ["fraud-1"]
+
+    known.put(cluster.MODEL_VERSION, registered("1", 4))
+    assert known.version("risk", "fraud-1") is not None
+    assert known.unread("risk", "fraud") == ()
+    known.put(cluster.MODEL_VERSION, broken | {"metadata": broken["metadata"] | {"resourceVersion": "5"}})
+    known.drop(cluster.MODEL_VERSION, "risk", "fraud-1")
+    assert known.unread("risk", "fraud") == ()
 
 
 def test_a_pod_says_what_keeps_it_from_serving() -> None:
@@ -127,4 +151,4 @@ def test_a_status_of_another_release_is_made_anew_and_its_object_is_not_taken_fo
     found = known.version("risk", "fraud-1")
     assert found is not None
     assert (found.status.phase, found.status.recorded and found.status.recorded.generation) == (None, 3)
-    assert known.put(cluster.MODEL, model(6) | {"spec": {"owner": 7}}) == set()
+    assert known.unread("risk", "fraud") == ()

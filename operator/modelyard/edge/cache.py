@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 import pydantic
 
 from modelyard import api
-from modelyard.edge import cluster
-from modelyard.plan import serving, world
+from modelyard.edge import cluster, reader
+from modelyard.plan import serving, unread, world
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -60,17 +60,33 @@ class _Family:
     promotions: dict[str, api.Promotion] = dataclasses.field(default_factory=dict)
     objects: dict[tuple[str, str], Seen] = dataclasses.field(default_factory=dict)
     """Deployments, Services and Pods, by kind and name."""
+    unread: dict[tuple[str, str], unread.Unread] = dataclasses.field(default_factory=dict)
+    """Objects of ours that cannot be read, by kind and name: what they were before is in use no more."""
+
+    def forget(self, kind: str, name: str, model: str) -> None:
+        """An object is not what it was, or gone."""
+        self.unread.pop((kind, name), None)
+        self.objects.pop((kind, name), None)
+        if kind == cluster.MODEL.name:
+            self.model = None
+        elif kind == cluster.MODEL_VERSION.name:
+            self.versions.pop(name.removeprefix(f"{model}-"), None)
+        elif kind == cluster.PROMOTION.name:
+            self.promotions.pop(name, None)
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Nothing says what is to serve: there is no Model, not even one that cannot be read."""
+        return self.model is None and not any(kind == cluster.MODEL.name for kind, _ in self.unread)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.model or self.versions or self.promotions or self.objects or self.unread)
 
 
 WATCHED: Final = (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION, cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD)
 OURS: Final = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.STAGE}"
 """The label selector of serving objects."""
-Ours = api.Model | api.ModelVersion | api.Promotion
-_READERS: Final[Mapping[str, type[Ours]]] = {
-    "Model": api.Model,
-    "ModelVersion": api.ModelVersion,
-    "Promotion": api.Promotion,
-}
 
 
 class Listing:
@@ -119,15 +135,31 @@ class Cache:
         if known and known[1] >= version:
             return set()
         try:
-            family, keys = self._store(kind, raw, namespace)
+            found = reader.read(kind.name, raw) if kind.name in reader.READERS else _READ[kind.name](raw)
         except pydantic.ValidationError as error:
-            # The CRD refuses such objects; one that is there all the same is left alone until somebody writes it anew.
+            # Not even its metadata can be read: it is left alone until somebody writes it anew.
             log.warning(
                 "cannot read this object: %s", error.errors(include_url=False, include_input=False), extra={"object": "/".join(place)}
             )
             return set()
+        if isinstance(found, unread.Unread):
+            log.warning(found.fact.message, extra={"object": "/".join(place)})
+            of = name if kind is cluster.MODEL else known[0][1] if known else reader.model_of(raw)
+            if of is None:
+                return set()
+            family = (namespace, of)
+            keys = self._set_aside(found, family)
+        else:
+            family, keys = self._store(kind, found, namespace)
         self._where[place] = (family, version)
         return keys
+
+    def _set_aside(self, found: unread.Unread, place: Name) -> set[Key]:
+        """It is there, and what it was before does not hold any more."""
+        family = self._families.setdefault(place, _Family())
+        family.forget(found.kind, found.name, place[1])
+        family.unread[found.kind, found.name] = found
+        return {Key("model", *place)}
 
     def drop(self, kind: cluster.Kind, namespace: str, name: str) -> set[Key]:
         """An object is gone."""
@@ -137,15 +169,8 @@ class Cache:
         if known is None:
             return set()
         family = self._families[known[0]]
-        if kind is cluster.MODEL:
-            family.model = None
-        elif kind is cluster.MODEL_VERSION:
-            family.versions.pop(name.removeprefix(f"{known[0][1]}-"), None)
-        elif kind is cluster.PROMOTION:
-            family.promotions.pop(name, None)
-        else:
-            family.objects.pop((kind.name, name), None)
-        if not (family.model or family.versions or family.promotions or family.objects):
+        family.forget(kind.name, name, known[0][1])
+        if family.is_empty:
             del self._families[known[0]]
         keys = {Key("model", *known[0])}
         if kind is cluster.MODEL:
@@ -176,6 +201,11 @@ class Cache:
             return None
         return self._families[known[0]].versions.get(name.removeprefix(f"{known[0][1]}-"))
 
+    def unread(self, namespace: str, model: str) -> tuple[unread.Unread, ...]:
+        """The objects of a model that cannot be read, itself among them."""
+        family = self._families.get((namespace, model))
+        return tuple(family.unread.values()) if family else ()
+
     def world(self, namespace: str, name: str) -> world.World:
         """All that is known of one model."""
         family = self._families.get((namespace, name)) or _Family()
@@ -190,6 +220,7 @@ class Cache:
             services=frozenset(
                 one.name.removeprefix(f"{name}-") for (kind, _), one in family.objects.items() if kind == cluster.SERVICE.name
             ),
+            unread=tuple(family.unread.values()),
             pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
         )
 
@@ -212,41 +243,31 @@ class Cache:
         families = self._families.values()
         versions = collections.Counter(one.status.phase or "Pending" for family in families for one in family.versions.values())
         promotions = collections.Counter(one.status.phase or "Pending" for family in families for one in family.promotions.values())
-        orphans = sum(1 for family in families if family.model is None for one in family.objects.values() if one.deployment)
+        orphans = sum(1 for family in families if family.is_orphaned for one in family.objects.values() if one.deployment)
         counted = {"ModelVersion": versions, "Promotion": promotions} | ({"Deployment": {"Orphaned": orphans}} if orphans else {})
         return {kind: {str(phase): count for phase, count in phases.items()} for kind, phases in counted.items()}
 
-    def _store(self, kind: cluster.Kind, raw: Mapping[str, Any], namespace: str) -> tuple[Name, set[Key]]:
-        reader = _READERS.get(kind.name)
-        if reader is None:
-            seen = _READ[kind.name](raw)
-            place = (namespace, seen.model)
-            self._families.setdefault(place, _Family()).objects[kind.name, seen.name] = seen
+    def _store(self, kind: cluster.Kind, read: reader.Ours | Seen, namespace: str) -> tuple[Name, set[Key]]:
+        if isinstance(read, Seen):
+            place = (namespace, read.model)
+            self._families.setdefault(place, _Family()).objects[kind.name, read.name] = read
             return place, {Key("model", *place)}
-        read = _parsed(reader, raw)
         if isinstance(read, api.Model):
             place = read.key
             family = self._families.setdefault(place, _Family())
+            family.unread.pop((kind.name, place[1]), None)
             fresh = family.model is None or _matters_to_versions(family.model) != _matters_to_versions(read)
             family.model = read
             inspected = {Key("version", namespace, one.metadata.name) for one in family.versions.values()} if fresh else set()
             return place, {Key("model", *place), *inspected}
         place = (namespace, read.spec.model)
         family = self._families.setdefault(place, _Family())
+        family.unread.pop((kind.name, read.metadata.name), None)
         if isinstance(read, api.ModelVersion):
             family.versions[read.spec.version] = read
             return place, {Key("version", *read.key), Key("model", *place)}
         family.promotions[read.metadata.name] = read
         return place, {Key("model", *place)}
-
-
-def _parsed(reader: type[Ours], raw: Mapping[str, Any]) -> Ours:
-    """An object of ours; of a status that another release wrote and this one cannot read, only what is recorded is kept: the rest is made anew."""
-    try:
-        return reader.model_validate(raw)
-    except pydantic.ValidationError:
-        recorded = (raw.get("status") or {}).get("recorded")
-        return reader.model_validate({**raw, "status": {"recorded": recorded} if recorded else {}})
 
 
 def _matters_to_versions(model: api.Model) -> tuple[object, ...]:

@@ -110,7 +110,8 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
             continue
         for uid in ([] if known.deleted else [known.uid]) + ([known.other] if known.other else []):
             yield registration.gone("ModelVersion", name, uid, {**noticed, "version": version})
-    here, lost = {one.metadata.name: one.metadata.uid for one in world.promotions}, set(restoring.forgotten(world))
+    there_too = {one.name: one.subject.metadata.uid for one in world.unread if one.kind == "Promotion"}
+    here, lost = there_too | {one.metadata.name: one.metadata.uid for one in world.promotions}, set(restoring.forgotten(world))
     for name, asked in past.promotions.items():
         there = here.get(name)
         if asked.lost or name in lost:

@@ -32,7 +32,7 @@ def missing(world: seen.World) -> bool:
     past = world.past
     if past is None or past.uid is None:
         return False
-    here = {one.metadata.name for one in world.promotions}
+    here = {one.metadata.name for one in world.promotions} | {one.name for one in world.unread if one.kind == "Promotion"}
     return (
         (world.model is None and not past.deleted)
         or any(version not in world.versions and not known.deleted for version, known in past.versions.items())
@@ -72,7 +72,7 @@ def forgotten(world: seen.World) -> tuple[str, ...]:
     past = world.past
     if past is None or world.terminating or not (world.older or lost(world)):
         return ()
-    here = {one.metadata.name for one in world.promotions}
+    here = {one.metadata.name for one in world.promotions} | {one.name for one in world.unread if one.kind == "Promotion"}
     return tuple(name for name, asked in past.promotions.items() if name not in here and not (asked.deleted or asked.lost))
 
 

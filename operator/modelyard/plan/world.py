@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import model as model_api
-from modelyard.plan import fact, index, ledger, precedence, serves, serving, unrecorded, watched
+from modelyard.plan import fact, index, ledger, precedence, serves, serving, unread, unrecorded, watched
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,6 +112,8 @@ class World:
     services: frozenset[str] = frozenset()
     """Stages that have a Service."""
     pods: tuple[Pod, ...] = ()
+    unread: tuple[unread.Unread, ...] = ()
+    """Objects of ours that are there and cannot be read."""
     answers: Mapping[Question, Answer] = dataclasses.field(default_factory=dict)
     refused: Mapping[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
     """What the API server would not take when it was last applied."""

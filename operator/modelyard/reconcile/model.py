@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 from typing import Final
@@ -10,7 +11,7 @@ from modelyard import edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, ledger
-from modelyard.plan import fact, index, model, proof, recording, restoring, unrecorded
+from modelyard.plan import fact, index, model, proof, recording, restoring, unread, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing
 from modelyard.reconcile.answer import Answers
@@ -51,6 +52,8 @@ class Models:
         self._creations = Creations(outside)
         self._models: dict[cache.Key, _Remembered] = {}
         self._orphans: dict[cache.Key, frozenset[str]] = {}
+        self._said: set[tuple[str, str]] = set()
+        """uid and resource version of what cannot be read and was told so."""
         self.unsettled_since: datetime.datetime | None = None
         """Until when the cluster's own state is known to be whole: what the ledger has from later, a restored backup does not."""
 
@@ -58,6 +61,8 @@ class Models:
         """Handle one key; when to look at it again."""
         remembered = self._models.setdefault(key, _Remembered())
         world, trouble = await self._observed(key, remembered)
+        if await self._unread(world):
+            return None  # whoever writes it anew begins this again
         self._report_orphans(key, world)
         if world.model is None and not world.promotions and (world.past is None or world.past.deleted or world.past.uid is None):
             self._models.pop(key, None)
@@ -109,6 +114,30 @@ class Models:
                 world = dataclasses.replace(world, older=True)
         return world, trouble
 
+    async def _unread(self, world: seen.World) -> bool:
+        """Whether decisions wait for objects that cannot be read; these and the Model say so."""
+        those = unread.blocking(world.unread, world.past)
+        now = self._outside.clock()
+        for one in world.unread:
+            await self._say_unread(one, blocks=one in those)
+        if those and world.model:
+            was, generation = world.model.status, world.model.metadata.generation
+            said = unread.conditions(was.conditions, unread.told_to_model(those), generation, now)
+            status = was.model_copy(update={"observed_generation": generation, "conditions": said})
+            if status != was:
+                await self._outside.write_status(cluster.MODEL, world.model, status.dump())
+        return bool(those)
+
+    async def _say_unread(self, one: unread.Unread, *, blocks: bool) -> None:
+        status, about = unread.status(one, self._outside.clock(), blocks=blocks), one.subject.metadata
+        if status == one.status or (about.uid, about.resource_version) in self._said:
+            return
+        event = fact.happened(one.subject, one.fact.reason, one.fact.message, warning=True)
+        with contextlib.suppress(cluster.Refused):  # the API server cannot read it either: then the Event and the Model tell
+            await self._outside.write_status(cluster.KINDS[one.kind], one.subject, status)
+        self._said.add((about.uid, about.resource_version))
+        self._outside.post((event,) if blocks else ())
+
     def _report_orphans(self, key: cache.Key, world: seen.World) -> None:
         """What serves and belongs to no Model is told of once, and left alone; a Model that was lost is brought back instead."""
         before = self._orphans.pop(key, frozenset())
@@ -134,9 +163,12 @@ class Models:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was looked at so far was seen together with what the ledger has; a chain that a person must accept is no more to see."""
+        """Whether all that was looked at so far was seen together with what the ledger has; a chain that a person must accept, or an object that cannot be read, is no more to see."""
         book = self._outside.book
-        return all(one.looked or book.tampered(book.chain(key.namespace, key.name)) for key, one in self._models.items())
+        return all(
+            one.looked or book.tampered(book.chain(key.namespace, key.name)) or self._outside.cache.unread(key.namespace, key.name)
+            for key, one in self._models.items()
+        )
 
     def resync(self) -> None:
         """Forget what was applied: everything is compared with the cluster once more."""

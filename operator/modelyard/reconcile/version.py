@@ -36,6 +36,8 @@ class Versions:
     async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
         """Handle one key; when to look at it again."""
         version = self._outside.cache.version(key.namespace, key.name)
+        if version and any(one.kind == "Model" for one in self._outside.cache.unread(key.namespace, version.spec.model)):
+            return None  # the Model is there and cannot be read: where the bytes are is not known, and nothing was found of them
         if version is None or version.metadata.deletion_timestamp:
             self._memory.pop(key, None)
             self._holds.pop(key, None)

@@ -1,0 +1,65 @@
+"""An object whose spec cannot be read is there: nothing is decided of its model, nothing is taken for deleted, and what serves goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.stories import pretend, test_properties, test_stories
+
+CASES = {
+    "Model fraud": ("stages", "none", test_properties.STAGES),
+    "ModelVersion fraud-1": ("artifact.format", "papyrus", "onnx"),
+    "Promotion to-guarded": ("reason", 7, None),
+}
+
+
+def change(named: str, value: Any) -> dict[str, Any]:
+    kind, name = named.split()
+    return {"change": {"kind": kind, "metadata": {"name": name}, "set": {CASES[named][0]: value}}}
+
+
+async def served() -> test_stories.Teller:
+    """Version 1 serves in production, and waits for people in guarded."""
+    teller = await test_properties.play(test_properties.STEPS)
+    await teller.tell([{"available": "fraud-production"}, {"after": "5m"}])
+    return teller
+
+
+@pytest.mark.parametrize("named", CASES)
+async def test_what_cannot_be_read_withholds_every_decision_of_its_model_until_it_can(named: str) -> None:
+    field, wrong, right = CASES[named]
+    teller = await served()
+    before = dict(pretend.shown(teller.world))
+    teller.lines.clear()
+
+    await teller.tell([change(named, wrong), {"after": "5m"}, {"upload": {"s3://models/fraud/2/": "2"}}])
+    if named != "Model fraud":  # which has to say where the bytes are
+        await teller.tell([{"apply": test_properties.version("2")}])
+    await teller.tell([{"restart": "at once"}, {"after": "5m"}])
+
+    meanwhile = dict(pretend.shown(teller.world))
+    assert not [line for line in teller.lines if any(f"= {action} " in line for action in ("Requested", "Granted", "Ended", "Deleted"))]
+    assert meanwhile["Deployment fraud-production"] == before["Deployment fraud-production"]
+    assert f" Invalid: {'' if named == 'Model fraud' else named + ': '}this release cannot read spec.{field}" in meanwhile["Model fraud"]
+    assert f"this release cannot read spec.{field}" in meanwhile[named]
+    assert sum(f"! {named} Invalid: " in line for line in teller.lines) == 1
+
+    await teller.tell([change(named, right), {"after": "5m"}])
+
+    after = dict(pretend.shown(teller.world))
+    assert set(before) <= set(after)
+    assert not [told for told in after.values() if "Invalid" in told]
+    assert f"development={'1' if named == 'Model fraud' else '2'}, production=1" in after["Model fraud"]
+
+
+async def test_a_promotion_that_is_history_withholds_nothing_and_is_not_taken_for_deleted() -> None:
+    teller = await served()
+
+    await teller.tell([{"change": {"kind": "Promotion", "metadata": {"name": "to-production"}, "set": {"reason": 7}}}, {"after": "5m"}])
+    await teller.tell([{"restart": "at once"}, {"delete": "Promotion to-guarded"}])
+
+    assert "Ready=True" in dict(pretend.shown(teller.world))["Model fraud"]
+    assert [line.split()[:4] for line in teller.lines if "Deleted" in line and "to-production" in line] == []
+    assert [line for line in teller.lines if "Deleted" in line]
