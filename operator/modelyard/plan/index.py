@@ -14,7 +14,7 @@ from modelyard.plan import canonical, ledger
 from modelyard.plan import serves as serving
 from modelyard.plan.ledger import Action
 
-FORMAT: Final = "modelyard.dev/index/v5"
+FORMAT: Final = "modelyard.dev/index/v6"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 RECENT: Final = 512
 """Ids of facts that are remembered: far more than can be under way when an operator dies."""
@@ -44,6 +44,8 @@ class Version:
     digest: str | None = None
     """Of the bytes, once they were verified: from then on the name can never mean other bytes or other metadata."""
     manifest: str | None = None
+    documents: list[str] = dataclasses.field(default_factory=list)
+    """Names of the evidence that was found to be what it claims to be, when that was last told."""
     verified: int | None = None
     deleted: bool = False
     other: str = ""
@@ -72,6 +74,7 @@ class Promotion:
     requester: str = ""
     rollback: bool = False
     spec: str = ""
+    """Snapshot of the whole spec as it was requested, or last steered."""
     granted: int | None = None
     phase: str | None = None
     """How it ended; None while it has not."""
@@ -288,6 +291,12 @@ def _verified(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
         known.verified = known.verified or record.sequence
 
 
+def _documents(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    known, evidence = _version(index, record, one), one.detail.get("evidence")
+    if known and known.uid == one.subject.uid:
+        known.documents = sorted(evidence) if isinstance(evidence, dict) else []
+
+
 def _held(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _version(index, record, one):
         known.held = _text(one, "manifest") or None if one.action == Action.HELD else None
@@ -340,6 +349,11 @@ def _promotion(index: Index, record: ledger.Record, one: ledger.Fact) -> Promoti
 def _requested(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _promotion(index, record, one):
         known.requester, known.spec = one.actor.name, one.digest or ""
+
+
+def _steered(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _promotion(index, record, one):
+        known.spec = one.digest or known.spec
 
 
 def _approval(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -400,11 +414,12 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.RETIRED: _retired,
     Action.DELETED: _deleted,
     Action.REQUESTED: _requested,
+    Action.STEERED: _steered,
     Action.APPROVED: _approval,
     Action.REJECTED: _approval,
     Action.WITHDRAWN: _approval,
     Action.VERIFIED: _verified,
-    Action.EVIDENCE_VERIFIED: _told_of_version,
+    Action.EVIDENCE_VERIFIED: _documents,
     Action.HELD: _held,
     Action.RELEASED: _held,
     Action.RESTORED: _restored,

@@ -176,7 +176,8 @@ def _course(world: seen.World, one: api.Promotion, status: promotion_api.Promoti
     known = world.past.promotions.get(one.metadata.name) if world.past else None
     what = {"version": spec.version, "stage": spec.stage}
     granted = status.phase in {promotion_api.Phase.ROLLING_OUT, promotion_api.Phase.SUCCEEDED}
-    if granted and status.started_at and was.started_at is None:
+    known = known if known and known.uid == about.uid else None
+    if granted and status.started_at and was.started_at is None and not (known and known.granted):
         declared, subject = world.stage(spec.stage), world.versions.get(spec.version)
         detail = what | {
             "rollback": bool(spec.rollback),
@@ -187,8 +188,8 @@ def _course(world: seen.World, one: api.Promotion, status: promotion_api.Promoti
         }
         proven = subject.status.artifact.digest if subject and subject.status.artifact else None
         yield ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", proven, detail)
-    untold = bool(known and known.uid == about.uid and known.phase is None)  # it could not be kept until the ledger answered
-    if status.phase and status.phase.is_terminal and (status.phase != was.phase or untold):
+    untold = bool(known and known.phase is None)  # it could not be kept until the ledger answered
+    if status.phase and status.phase.is_terminal and (status.phase != was.phase or untold) and not (known and known.phase == status.phase):
         ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
         end: dict[str, Any] = {
             "phase": str(status.phase),

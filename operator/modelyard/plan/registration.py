@@ -29,6 +29,7 @@ def facts(
     *,
     at: datetime.datetime | None = None,
     stamped: bool = True,
+    past: index.Version | None = None,
 ) -> tuple[ledger.Fact, ...]:
     """What lies between the version's status and the one that is to be written.
 
@@ -39,9 +40,13 @@ def facts(
         spec_digest: of the part of the spec that never changes.
         at: when it is decided.
         stamped: the API server itself keeps the annotation of changes.
+        past: what the ledger has of the name: a status that was lost is no news.
     """
     written = (status.recorded or specs.recorded(version)).spec
-    found = (*_spec(version, written, before, spec_digest, stamped=stamped), *_bytes(version, status))
+    found = (
+        *_spec(version, written, before, spec_digest, stamped=stamped),
+        *_bytes(version, status, past if past and past.uid == version.metadata.uid else None),
+    )
     return tuple(dataclasses.replace(one, at=at) for one in found)
 
 
@@ -97,14 +102,15 @@ def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     return {"metrics": metrics, "evidence": evidence} if metrics or evidence else {}
 
 
-def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> Iterator[ledger.Fact]:
+def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, past: index.Version | None) -> Iterator[ledger.Fact]:
     was, now = version.status, status
     subject, name = specs.about(version), version.spec.version
     by = ledger.BY_OPERATOR
     before, after = fact.find(was.conditions, "Verified"), fact.find(now.conditions, "Verified")
     step = before.last_transition_time.isoformat() if before else ""
     bytes_changed = now.artifact and (was.artifact is None or was.artifact.verified_at != now.artifact.verified_at)
-    if now.artifact and bytes_changed:
+    known_of = was.artifact is None and past is not None and now.artifact is not None and past.manifest == now.artifact.manifest
+    if now.artifact and bytes_changed and not known_of:
         read = now.artifact
         detail = {"version": name, "files": read.files, "bytes": read.bytes, "manifest": read.manifest, "seconds": read.seconds}
         # The time of the reading before is in the status: told again after a crash, this is the same fact.
@@ -112,7 +118,9 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -
         yield ledger.fact(Action.VERIFIED, by, subject, f"{read.manifest} {earlier}", read.digest, detail)
     proven = fact.find(now.conditions, "EvidenceVerified")
     known = fact.find(was.conditions, "EvidenceVerified")
-    if proven and proven.status == api.ConditionStatus.TRUE and (known is None or known != proven):
+    named = sorted(one.name for one in version.spec.evidence or [])
+    told = past is not None and past.documents == named
+    if proven and proven.status == api.ConditionStatus.TRUE and (known is None or known != proven) and not told:
         evidence = {one.name: one.sha256 for one in version.spec.evidence or []}
         yield ledger.fact(Action.EVIDENCE_VERIFIED, by, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence})
     digest = now.artifact.digest if now.artifact else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from modelyard import api
 from modelyard.api import access, meta
 from modelyard.plan import digest, ledger
+
+T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 
 
 def snapshot(subject: api.Model | api.ModelVersion | api.Promotion) -> bytes:
@@ -26,6 +28,21 @@ def recorded(subject: api.Model | api.ModelVersion | api.Promotion) -> meta.Reco
     if subject.status.recorded and subject.status.recorded.generation == subject.metadata.generation:
         return subject.status.recorded
     return meta.Recorded(generation=subject.metadata.generation, spec=digest.named(snapshot(subject)))
+
+
+def recovered(subject: T, uid: str | None, spec: str | None) -> T:
+    """The object as the ledger has it recorded, where its status was lost: what was told once is not told again, however long ago.
+
+    Args:
+        subject: as it is.
+        uid: of the object that the ledger has under this name.
+        spec: snapshot of that one's spec as it was last.
+    """
+    if subject.status.recorded or not spec or uid != subject.metadata.uid:
+        return subject
+    same = digest.named(snapshot(subject)) == spec
+    known = meta.Recorded(generation=subject.metadata.generation - (not same), spec=spec)
+    return subject.model_copy(update={"status": subject.status.model_copy(update={"recorded": known})})
 
 
 def about(subject: meta.Resource) -> ledger.Subject:

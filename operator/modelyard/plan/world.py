@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import model as model_api
-from modelyard.plan import fact, index, ledger, precedence, serves, serving, unread, unrecorded, watched
+from modelyard.plan import fact, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -159,8 +159,13 @@ class World:
         unknown = (*gaps, *watched.forgotten(past))
         served = {(name, version): _served(span, unknown) for name, versions in past.served.items() for version, span in versions.items()}
         registrants = {name: known.registrant for name, known in past.versions.items() if known.registrant}
+        asked = past.promotions
         return dataclasses.replace(
             self,
+            model=specs.recovered(self.model, None if past.deleted else past.uid, past.spec) if self.model else None,
+            promotions=tuple(
+                specs.recovered(one, known.uid, known.spec) if (known := asked.get(one.metadata.name)) else one for one in self.promotions
+            ),
             past=past,
             sequence=sequence,
             unrecorded=waiting,

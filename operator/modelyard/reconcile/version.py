@@ -42,13 +42,15 @@ class Versions:
             self._memory.pop(key, None)
             self._holds.pop(key, None)
             return None
+        past = await self._past(version)
+        version = specs.recovered(version, past.uid, past.spec) if past and not past.deleted else version
         uid, memory = self._memory.get(key, ("", modelversion.Memory()))
         world = modelversion.World(
             version=version,
             model=self._outside.cache.model(key.namespace, version.spec.model),
             limits=self._limits,
             memory=memory if uid == version.metadata.uid else modelversion.Memory(),
-            past=await self._past(version),
+            past=past,
         )
         plan = modelversion.decide(world, self._outside.clock())
         trouble: fact.Fact | None = None
@@ -192,7 +194,7 @@ class Versions:
             before = json.loads(await self._outside.prover.blob(recorded.spec))
         now, stamped = self._outside.clock(), self._outside.guard.held is None
         named = status.spec_digest or modelversion.spec_digest(version)
-        facts = registration.facts(version, status, before, named, at=now, stamped=stamped)
+        facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past)
         facts = (*unrecorded.read(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
         if not facts:
             return

@@ -1,0 +1,65 @@
+"""A status that is lost is made anew, and the ledger is not told once more what it has, however long ago it was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelyard.plan import index, proof
+from tests.stories import pretend, test_properties, test_stories
+
+DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/vr.pdf", "text": "fine"}
+
+
+def lose_statuses(teller: test_stories.Teller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody remembers the id of what was told but for the last fact."""
+    monkeypatch.setattr(index, "RECENT", 1)
+    for kind in ("Model", "ModelVersion", "Promotion"):
+        for place, obj in teller.world.objects.items():
+            if place[0] == kind:
+                obj.pop("status", None)
+
+
+def flaws(teller: test_stories.Teller) -> list[proof.Flaw]:
+    chain = teller.book.chain("risk", "fraud")
+    return list(
+        proof.check(chain, ((one.sequence, pretend.ledger.write(one)) for one in pretend.records(teller.bucket) if one.chain == chain))
+    )
+
+
+@pytest.fixture
+async def teller() -> test_stories.Teller:
+    """Version 1 with a document serves in production."""
+    one = await test_properties.play([{"upload": {"s3://models/fraud/vr.pdf": "fine"}}, *test_properties.STEPS])
+    await one.tell([{"available": "fraud-production"}, add({"evidence": [dict(DOCUMENT)]}), {"after": "5m"}])
+    return one
+
+
+def add(what: dict[str, Any]) -> dict[str, Any]:
+    return {"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": what}}
+
+
+async def test_a_status_that_was_lost_long_after_is_no_news(teller: test_stories.Teller, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, told = dict(pretend.shown(teller.world)), teller.told
+    lose_statuses(teller, monkeypatch)
+
+    await teller.tell([{"restart": "at once"}, {"after": "5m"}])
+
+    assert flaws(teller) == []
+    assert teller.told == told
+    assert dict(pretend.shown(teller.world)).keys() == before.keys()
+
+
+async def test_what_was_changed_while_the_status_was_lost_is_told_as_a_change(
+    teller: test_stories.Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_statuses(teller, monkeypatch)
+    version = teller.world.objects["ModelVersion", "risk", "fraud-1"]
+    version["spec"]["metrics"], version["metadata"]["generation"] = {"auc": 0.9}, version["metadata"]["generation"] + 1
+    teller.lines.clear()
+
+    await teller.tell([{"restart": "at once"}, {"after": "5m"}])
+
+    assert [line for line in teller.lines if line.startswith("  = ")] == ["  = Attested ModelVersion fraud-1"]
+    assert flaws(teller) == []
