@@ -47,6 +47,8 @@ class Version:
     documents: list[str] = dataclasses.field(default_factory=list)
     """Names of the evidence that was found to be what it claims to be, when that was last told."""
     verified: int | None = None
+    quarantined: bool = False
+    """Its bytes were found changed, and not found right since; whatever its status says meanwhile."""
     deleted: bool = False
     other: str = ""
     """uid of an object that has the name now and means something else: Reused. It changes nothing of what the name means."""
@@ -291,6 +293,12 @@ def _verified(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
         known.verified = known.verified or record.sequence
 
 
+def _quarantined(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
+    known = _version(index, record, one)
+    if known and known.uid == one.subject.uid:
+        known.quarantined = one.action == Action.QUARANTINED
+
+
 def _documents(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     known, evidence = _version(index, record, one), one.detail.get("evidence")
     if known and known.uid == one.subject.uid:
@@ -423,8 +431,8 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.HELD: _held,
     Action.RELEASED: _held,
     Action.RESTORED: _restored,
-    Action.QUARANTINED: _told_of_version,
-    Action.RECOVERED: _told_of_version,
+    Action.QUARANTINED: _quarantined,
+    Action.RECOVERED: _quarantined,
     Action.GRANTED: _granted,
     Action.ENDED: _ended,
     Action.FORGOTTEN: _forgotten,

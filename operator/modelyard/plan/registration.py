@@ -124,7 +124,10 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
         evidence = {one.name: one.sha256 for one in version.spec.evidence or []}
         yield ledger.fact(Action.EVIDENCE_VERIFIED, by, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence})
     digest = now.artifact.digest if now.artifact else None
-    lost, found = was.phase == VersionPhase.QUARANTINED, now.phase == VersionPhase.QUARANTINED
+    # Between the two it may have been something else: Pending, as its Model was missing.
+    lost = was.phase == VersionPhase.QUARANTINED or (past is not None and past.quarantined)
+    found = now.phase == VersionPhase.QUARANTINED
+    step = step or (f"after {past.facts[-1]}" if past else "")
     if found and not lost:
         message = after.message if after else ""
         yield ledger.fact(Action.QUARANTINED, by, subject, f"quarantined {step}", digest, {"version": name, "message": message})
