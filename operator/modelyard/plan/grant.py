@@ -10,7 +10,7 @@ from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, rollout
+from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, restoring, rollout
 from modelyard.plan import world as seen
 
 
@@ -80,9 +80,11 @@ def automatic(world: seen.World, was: model_api.StageStatus, now: datetime.datet
     declared = world.stage(was.name)
     if declared is None or not declared.auto_promote or was.hold or world.withheld:
         return None, None
-    ran = world.past.promotions.values() if world.past else ()  # objects are deleted, and lost
+    ran = world.past.promotions if world.past else {}
+    lost = {name for name, one in ran.items() if one.lost} | set(restoring.forgotten(world))
     asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name}
-    asked |= {one.version for one in ran if one.stage == was.name and one.phase}
+    # Whoever deletes what was asked for says no, noticed now or before; what was lost before it ended nobody deleted.
+    asked |= {one.version for name, one in ran.items() if one.stage == was.name and (one.phase or name not in lost)}
     above = precedence.rank(was.current) if was.current else precedence.rank("")
     again: list[datetime.timedelta] = []
     for version in sorted(world.versions, key=precedence.rank, reverse=True):

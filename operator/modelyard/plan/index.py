@@ -218,6 +218,8 @@ def _ignore(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
 
 def _model(index: Index, record: ledger.Record, one: ledger.Fact) -> None:
     del record
+    for asked in index.promotions.values() if index.deleted else ():
+        asked.lost = asked.lost or (asked.deleted and not asked.phase)  # it went with the Model before: nobody said no to what it asked for
     index.uid, index.spec, index.generation = one.subject.uid, one.digest, one.subject.generation
     index.deleted = index.retired = False
 

@@ -242,6 +242,25 @@ def test_auto_promote_asks_for_nothing_that_ended_in_the_stage_before_though_its
     assert model.decide(seen(of=a_model(**stage), past=index.Index(promotions={"mine": ran})), NOW).create == ()
 
 
+@pytest.mark.parametrize(
+    ("known", "around", "again"),
+    [
+        pytest.param({}, {}, False, id="it is gone, and that is noticed now"),
+        pytest.param({"deleted": True}, {}, False, id="its deletion is on record"),
+        pytest.param({"lost": True}, {}, True, id="it was lost with what the cluster had"),
+        pytest.param({}, {"older": True}, True, id="an older backup was restored"),
+        pytest.param({"deleted": True, "stage": "staging"}, {}, True, id="it was another stage's"),
+    ],
+)
+def test_auto_promote_does_not_ask_again_for_what_a_person_deleted_before_its_grant(
+    known: dict[str, Any], around: dict[str, Any], again: bool
+) -> None:
+    asked = index.Promotion(**{"uid": "u", "version": "1", "stage": "production", **known})
+    before = seen(of=a_model(gates={}, autoPromote=True), past=index.Index(uid="m", promotions={"mine": asked}), **around)
+
+    assert bool(model.decide(before, NOW).create) == again
+
+
 def test_a_name_runs_once_though_its_promotion_was_replaced_by_another_before_anybody_looked() -> None:
     ran = index.Promotion("another uid", "1", "production", granted=3)
     again = seen(promotion("p"), of=a_model(gates=FREE), past=index.Index(uid="u", promotions={"p": ran}))

@@ -54,6 +54,25 @@ def test_the_same_again_is_the_same_version_and_retired_for_ever() -> None:
     assert known.spec == "whole sha256:a u2"
 
 
+def test_what_was_asked_for_of_a_model_that_was_deleted_is_lost_to_the_one_that_comes_after() -> None:
+    def made(action: Action, kind: str, name: str, **detail: Any) -> ledger.Fact:
+        return ledger.fact(action, ledger.NOBODY_KNOWS, ledger.Subject(kind, name, name, 1), None, None, detail)
+
+    asked = {"version": "1", "stage": "production"}
+    first = [made(Action.REQUESTED, "Promotion", name, **asked) for name in ("no", "ran")]
+    ended = made(Action.ENDED, "Promotion", "ran", phase="Failed", **asked)
+    gone = [made(Action.DELETED, "Promotion", name) for name in ("no", "ran")]
+    whole = index.Index()
+
+    one = ledger.follow(CHAIN, None, None, [*first, ended, *gone], (), now=NOW, term=1, index=None)
+    whole.add(one)
+    assert not whole.promotions["no"].lost
+    anew = [made(Action.DELETED, "Model", "fraud"), made(Action.MODEL_CREATED, "Model", "fraud")]
+    whole.add(ledger.follow(CHAIN, one, "sha256:0", anew, (), now=NOW, term=1, index=None))
+
+    assert {name: asking.lost for name, asking in whole.promotions.items()} == {"no": True, "ran": False}
+
+
 def test_another_thing_under_the_name_changes_nothing_of_what_it_means() -> None:
     gone = (*ONCE_READY, told(Action.DELETED, noticed="live"))
     other = (registered("u2", "sha256:b"), told(Action.DEPRECATED, "u2", "deprecated"), told(Action.RETIRED, "u2", "retired again"))
