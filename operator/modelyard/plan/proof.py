@@ -41,7 +41,8 @@ class Flaw:
     sequence: int
     sentence: str
     head: str | None = None
-    """The digest that an anchor or checkpoint names, when it is about one."""
+    """The digest that an anchor or checkpoint names, when it is about one; of an object that is not what it should be, its own: what is accepted
+    is that object, not whatever is written in its place later."""
     accepted: bool = False
     """A later record says that a person knows of it."""
 
@@ -75,6 +76,7 @@ class Link:
 
 
 _NEVER: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_CUT: Final = frozenset({Kind.TRUNCATED, Kind.REPLACED})
 NOTHING: Final = Link(0)
 """Before the first record."""
 
@@ -88,10 +90,10 @@ def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -
     try:
         record = ledger.read(data)
     except ValueError as error:
-        return Link(sequence, digest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}")]
+        return Link(sequence, digest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}", digest)]
     if (record.chain, record.sequence) != (chain, sequence):
         own = record.chain.key(record.sequence)
-        return Link(sequence, digest), [Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {own}")]
+        return Link(sequence, digest), [Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {own}", digest)]
     found = Link(sequence, digest, record)
     flaws = []
     known = before.digest is not None or before is NOTHING
@@ -99,7 +101,8 @@ def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -
         sentence = (
             f"{key} follows {record.prev or 'nothing'}, but the record before is {before.digest or 'none'}: one of the two was changed"
         )
-        flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence))
+        # Either may be changed once more.
+        flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence, ledger.named(f"{before.digest or ''} {digest}".encode())))
     if before.record and record.time < before.record.time:
         flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {before.record.time} of the record before"))
     looked, told = record.seen or _NEVER, before.record.seen if before.record else None
@@ -126,8 +129,8 @@ def against(chain: ledger.Chain, anchor: Anchor, last: int, digest: str | None) 
 def uncovered(flaws: Iterable[Flaw], accepted: Sequence[Sequence[Any]]) -> list[Flaw]:
     """Those that no person accepted; a chain that was accepted as too short is also accepted when it has grown with other records."""
     known = [list(one) for one in accepted]
-    cut = [one[1:] for one in known if one[0] in {Kind.TRUNCATED, Kind.REPLACED}]
-    return [flaw for flaw in flaws if flaw.told not in known and not (flaw.head and flaw.told[1:] in cut)]
+    cut = [one[1:] for one in known if one[0] in _CUT]
+    return [flaw for flaw in flaws if flaw.told not in known and not (flaw.kind in _CUT and flaw.told[1:] in cut)]
 
 
 def check(

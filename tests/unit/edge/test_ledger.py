@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import pathlib
 import random
@@ -279,6 +280,36 @@ async def test_what_was_tampered_with_holds_until_accepted(
     flaws = proof.check(CHAIN, records(kept), anchors=anchors.values())
     assert flaws
     assert all(flaw.accepted for flaw in flaws)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda data, again: data + b" " * again, id="Unreadable"),
+        pytest.param(lambda data, again: data.replace(b'"seen":', b'"seen" :' if again == 1 else b'"seen":  '), id="Unreadable, as long"),
+        pytest.param(lambda data, again: data.replace(b'"name":"alice"', b'"name":"mallo%d"' % again), id="Unchained"),
+    ],
+)
+async def test_who_accepts_a_changed_record_has_not_accepted_what_it_is_changed_to_later(
+    kept: bucket.Bucket, opened: Opened, harm: Callable[[bytes, int], bytes]
+) -> None:
+    writer = opened()
+    for number in range(5):
+        await writer.append(CHAIN, [dataclasses.replace(fact(number), actor=ALICE)])
+    whole = kept.kept[CHAIN.key(3)][-1]
+    assert whole
+    assert harm(whole, 1) != harm(whole, 2) != whole
+    kept.put("", CHAIN.key(3), harm(whole, 1))
+    found = proof.check(CHAIN, records(kept))
+    await opened().accept(CHAIN, ALICE, "restored from a copy", flaws=found)
+    await opened().load(CHAIN)
+    assert all(flaw.accepted for flaw in proof.check(CHAIN, records(kept)))
+
+    kept.put("", CHAIN.key(3), harm(whole, 2))
+
+    with pytest.raises(ledgers.Tampered):
+        await opened().load(CHAIN)
+    assert not all(flaw.accepted for flaw in proof.check(CHAIN, records(kept)))
 
 
 async def test_a_number_that_was_deleted_is_found_when_it_is_written(kept: bucket.Bucket, opened: Opened) -> None:
