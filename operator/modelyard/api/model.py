@@ -167,6 +167,10 @@ class MetricGate(meta.Object):
     )
 
 
+MOST_PEOPLE: Final = 24
+"""Approvals that a stage may require; more than the entries of a Promotion could never be given, and who withdraws or does not count takes room."""
+
+
 class ApprovalGate(meta.Object):
     """People who must agree."""
 
@@ -184,7 +188,13 @@ class Gates(meta.Object):
                 "!has(self.servedFor) || has(self.after)",
                 "servedFor counts from the stages in after: add after, or remove servedFor",
                 ".servedFor",
-            )
+            ),
+            Rule(
+                f"!has(self.approvals) || self.approvals.map(a, has(a.required) ? a.required : 1).sum() <= {MOST_PEOPLE}",
+                f"the gates of a stage may require {MOST_PEOPLE} people together, as a Promotion has room for 32 entries, withdrawn ones among "
+                "them: set required lower, or remove a gate",
+                ".approvals",
+            ),
         )
     )
 

@@ -67,7 +67,7 @@ def gates(draw: st.DrawFn, earlier: list[str], all_stages: list[str]) -> dict[st
                 "metrics": _rows(row, "name", least=1, most=4),
                 "evidence": st.lists(one_of(model.EvidenceType), min_size=1, max_size=4, unique=True),
                 "documentation": st.booleans(),
-                "approvals": _rows(people, "name", least=1, most=3),
+                "approvals": _rows(people, "name", least=1, most=3).filter(lambda rows: sum(one.get("required", 1) for one in rows) <= 24),
             },
         )
     )

@@ -11,6 +11,7 @@ import pydantic
 import pytest
 import yaml
 
+from modelyard import api
 from modelyard.api import crd, meta, model, schema
 from modelyard.api.schema import Says
 
@@ -146,6 +147,17 @@ def test_only_status_has_a_default(kind: crd.Kind) -> None:
 
     assert said["properties"]["status"]["default"] == {"observedGeneration": -1}
     assert [path for path, field in fields(said, kind.name) if "default" in field] == [f"{kind.name}.status"]
+
+
+def test_a_stage_cannot_require_more_people_than_a_promotion_has_entries_for() -> None:
+    """Summed over at most 8 gates by the API server; what is left is for entries that are withdrawn or do not count."""
+    gates = crd.root(api.Model)["properties"]["spec"]["properties"]["stages"]["items"]["properties"]["gates"]
+    entries = crd.root(api.Promotion)["properties"]["spec"]["properties"]["approvals"]["maxItems"]
+    [rule] = [rule for rule in gates[schema.VALIDATIONS] if ".sum() <= " in rule["rule"]]
+    most = int(rule["rule"].rpartition(" ")[2])
+
+    assert gates["properties"]["approvals"]["items"]["properties"]["required"]["maximum"] <= most < entries
+    assert f"room for {entries} entries" in rule["message"]
 
 
 @pytest.mark.parametrize("kind", crd.KINDS, ids=lambda kind: kind.singular)
