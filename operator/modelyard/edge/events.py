@@ -1,4 +1,8 @@
-"""Events as people see them with kubectl: posted when there is time for it, and lost rather than waited for."""
+"""Events as people see them with kubectl: posted when there is time for it, and lost rather than waited for.
+
+Who imports a thousand versions waits for them to be Ready, and not for a thousand Events, which cost the API server as much as the statuses do:
+after a first burst they are posted at an even pace, each as of when it happened.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,12 @@ from modelyard.plan import fact
 
 log = logging.getLogger(__name__)
 
-KEPT: Final = 1000
+KEPT: Final = 10_000
 """Events that wait to be posted; more are counted as lost rather than hold anything up."""
+BURST: Final = 100
+"""Events that are posted at once after a rest."""
+PACE: Final = 25.0
+"""Events per second in the long run."""
 
 
 class Recorder:
@@ -23,30 +31,33 @@ class Recorder:
 
     def __init__(self, reach: cluster.Cluster) -> None:
         self._reach = reach
-        self._waiting: asyncio.Queue[fact.Event] = asyncio.Queue(KEPT)
+        self._waiting: asyncio.Queue[tuple[datetime.datetime, fact.Event]] = asyncio.Queue(KEPT)
 
     def post(self, event: fact.Event) -> None:
         """Post an Event when there is time for it."""
         try:
-            self._waiting.put_nowait(event)
+            self._waiting.put_nowait((datetime.datetime.now(datetime.UTC), event))
         except asyncio.QueueFull:
             metrics.EVENTS_LOST.inc()
 
     async def run(self) -> None:
         """Post until cancelled."""
+        clock = asyncio.get_running_loop().time
+        rested = clock()  # when as many as BURST could be posted at once
         while True:
-            event = await self._waiting.get()
+            happened, event = await self._waiting.get()
+            rested = max(rested, clock()) + 1 / PACE
+            await asyncio.sleep(max(0.0, rested - clock() - BURST / PACE))
             try:
-                await self._reach.create(_event(event))
+                await self._reach.create(_event(event, happened))
             except (edge.Unavailable, cluster.Refused, cluster.Conflict) as trouble:
                 metrics.EVENTS_LOST.inc()
                 log.warning("an Event could not be posted: %s", trouble, extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
 
-def _event(event: fact.Event) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC)
-    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    unique = hashlib.sha256(f"{event}{now.timestamp()}".encode()).hexdigest()[:16]
+def _event(event: fact.Event, happened: datetime.datetime) -> dict[str, Any]:
+    moment = happened.strftime("%Y-%m-%dT%H:%M:%SZ")
+    unique = hashlib.sha256(f"{event}{happened.timestamp()}".encode()).hexdigest()[:16]
     about = {
         "apiVersion": cluster.KINDS[event.kind].api_version,
         "kind": event.kind,

@@ -1,0 +1,58 @@
+"""Events are posted at a pace that leaves the API server to the work, and none is lost for that."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from modelyard.api.reason import Reason
+from modelyard.edge import events
+from modelyard.plan import fact
+from tests.unit.edge import simulated
+
+
+class Posted:
+    """An API server that remembers when it was sent what."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+        self.messages: list[str] = []
+
+    async def create(self, obj: dict[str, Any]) -> None:
+        self.at.append(asyncio.get_running_loop().time())
+        self.messages.append(obj["message"])
+
+
+def event(number: int) -> fact.Event:
+    return fact.Event("ModelVersion", "risk", f"fraud-{number}", "uid", fact.Fact(Reason.VERIFIED, f"{number}"))
+
+
+async def posted(reach: Any, numbers: list[int], rest: float) -> None:
+    """Post these, and again after a rest."""
+    recorder = events.Recorder(reach)
+    task = asyncio.ensure_future(recorder.run())
+    for number in numbers:
+        recorder.post(event(number))
+    await asyncio.sleep(rest)
+    recorder.post(event(-1))
+    await asyncio.sleep(1)
+    task.cancel()
+
+
+def test_a_burst_goes_at_once_and_what_follows_at_an_even_pace() -> None:
+    reach, many = Posted(), list(range(events.BURST + 50))
+
+    simulated.run(lambda: posted(reach, many, rest=60))
+
+    assert reach.messages == [str(number) for number in [*many, -1]]
+    assert reach.at[events.BURST - 1] < 0.001
+    assert [round(at * events.PACE) for at in reach.at[events.BURST : -1]] == list(range(1, 51))
+    assert 60 <= reach.at[-1] < 60.001
+
+
+def test_a_thousand_versions_more_than_wait_are_lost_and_hold_nothing_up() -> None:
+    reach = Posted()
+
+    simulated.run(lambda: posted(reach, list(range(events.KEPT + 1_000)), rest=events.KEPT / events.PACE + 1))
+
+    assert len(reach.at) == events.KEPT + 1
