@@ -11,7 +11,7 @@ from tests.cluster.access.oracle import Person
 Json = dict[str, Any]
 
 API: Final = "modelyard.dev/v1alpha1"
-MODELS: Final = ("fraud", "old", "busy", "fresh")
+MODELS: Final = ("fraud", "old", "busy", "holding", "fresh")
 """The models that everybody's rights are about; credit is another team's."""
 NOW, EARLIER, OTHER = (f"sha256:{sign * 64}" for sign in "abd")
 """Subjects: what is asked now, what was asked before, and what never was."""
