@@ -30,6 +30,8 @@ def install(cluster: access.Cluster, *values: str) -> None:
     )
     chart = layout.REPOSITORY / "charts" / "modelyard"
     _helm(cluster, "upgrade", "--install", "modelyard", chart, "--wait", "--timeout=180s", *(f"--set-string={value}" for value in settings))
+    sample = layout.REPOSITORY / "crds" / "samples" / "model-minimal.yaml"
+    process.until("the API server to take the new kinds", 120, lambda: cluster.takes(sample))
 
 
 def uninstall(cluster: access.Cluster) -> None:

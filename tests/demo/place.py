@@ -97,18 +97,8 @@ def _install(cluster: access.Cluster, identity: str) -> None:
     if done.returncode:
         hint = "; was an installation stopped halfway? `make cluster-down` clears it" if "another operation" in done.stderr else ""
         raise story.Trouble(f"helm: {done.stderr.strip()}{hint}")
-    # An API server answers 503 to objects of kinds that were just installed, until the policies about them know the kinds.
-    process.until("the API server to take the new kinds", 120, lambda: _takes_models(cluster))
+    process.until("the API server to take the new kinds", 120, lambda: cluster.takes(HERE / "manifests" / "model.yaml"))
     voice.good(f"deployment/{RELEASE} in {NAMESPACE} is ready after {time.monotonic() - began:.0f} s")
-
-
-def _takes_models(cluster: access.Cluster) -> bool:
-    """Whether a Model would be taken; a dry run. Any refusal but "not yet" is for who applies it to see."""
-    try:
-        cluster.kubectl("apply", "--dry-run=server", "--namespace=default", f"--filename={HERE / 'manifests' / 'model.yaml'}")
-    except access.KubectlError as error:
-        return "ServiceUnavailable" not in str(error)
-    return True
 
 
 def environment(cluster: access.Cluster) -> dict[str, str]:

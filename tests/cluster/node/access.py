@@ -48,6 +48,17 @@ class Cluster:
             raise KeyError(f"no user {user!r}; there are {', '.join(sorted({*layout.USERS, layout.GITOPS}))}")
         return file
 
+    def takes(self, manifest: pathlib.Path) -> bool:
+        """Whether the API server knows the kinds of a manifest: those just installed it answers 503 for some seconds; a dry run.
+
+        Any other refusal is for who applies it to see.
+        """
+        try:
+            self.kubectl("apply", "--dry-run=server", "--namespace=default", f"--filename={manifest}")
+        except KubectlError as error:
+            return "ServiceUnavailable" not in str(error)
+        return True
+
     def kubectl(self, *args: str | pathlib.Path, user: str = layout.ADMIN, input: str | None = None) -> str:  # noqa: A002  subprocess's word
         """What a kubectl command prints.
 
