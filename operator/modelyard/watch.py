@@ -62,6 +62,7 @@ class Operator:
                 guard=self._guard,
                 enqueue=self.enqueue,
                 fence=elector.check,
+                clock=_now,
             )
         )
         self._queues: Mapping[cache.Sort, loop.Queue[cache.Key]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
-import json
 from collections.abc import Iterator
 
 from modelyard import api
@@ -13,7 +12,7 @@ from modelyard.cli import archives, outcome, output, registry
 from modelyard.edge import cluster
 from modelyard.edge import ledger as appender
 from modelyard.plan import book as books
-from modelyard.plan import index, ledger, restoring
+from modelyard.plan import index, ledger, restoring, specs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
         if not yes:
             what = ", ".join(f"{one} ({one.recorded})" for one in older)
             raise outcome.Stop(outcome.Code.USAGE, f"it writes the recorded specs over those of {what}: add --yes")
-        specs = [(one, _snapshot(book, one)) for one in older]
-    for one, spec in specs:
+        recorded = [(one, _snapshot(book, one)) for one in older]
+    for one, spec in recorded:
         server.replace({**one.found, "spec": spec})
         output.say(f"the {one} has the spec that the ledger has ({one.recorded})")
     output.say("the operator goes on when it sees it")
@@ -75,10 +74,7 @@ def _snapshot(book: books.Book, one: _Older) -> registry.Json:
     data = book.blob(one.recorded)
     if data is None:
         raise outcome.Stop(outcome.Code.NO, f"the bucket no longer has the spec {one.recorded} of the {one}: apply it from Git")
-    read = (api.Model if one.found["kind"] == "Model" else api.ModelVersion).model_validate(
-        {"metadata": {"name": one.found["metadata"]["name"]}, "spec": json.loads(data)}
-    )
-    return read.spec.dump()
+    return specs.read(one.found["kind"], one.found["metadata"]["name"], data)
 
 
 def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> None:

@@ -101,8 +101,9 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
     if past is None:
         return
     noticed = {"noticed": "later" if world.first else "live"}
-    backed = {one.name for one in restoring.lost(world)}
-    if past.uid and not past.deleted and world.model is None and "Model" not in {one.kind for one in restoring.lost(world)}:
+    back = restoring.lost(world)
+    backed = {one.name for one in back}
+    if past.uid and not past.deleted and world.model is None and "Model" not in {one.kind for one in back}:
         yield registration.gone("Model", world.name, past.uid, noticed)
     for version, known in past.versions.items():
         name = f"{world.name}-{version}"
@@ -110,8 +111,7 @@ def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
             continue
         for uid in ([] if known.deleted else [known.uid]) + ([known.other] if known.other else []):
             yield registration.gone("ModelVersion", name, uid, {**noticed, "version": version})
-    there_too = {one.name: one.subject.metadata.uid for one in world.unread if one.kind == "Promotion"}
-    here, lost = there_too | {one.metadata.name: one.metadata.uid for one in world.promotions}, set(restoring.forgotten(world))
+    here, lost = world.asked(), set(restoring.forgotten(world))
     for name, asked in past.promotions.items():
         there = here.get(name)
         if asked.lost or name in lost:

@@ -32,11 +32,10 @@ def missing(world: seen.World) -> bool:
     past = world.past
     if past is None or past.uid is None:
         return False
-    here = {one.metadata.name for one in world.promotions} | {one.name for one in world.unread if one.kind == "Promotion"}
     return (
         (world.model is None and not past.deleted)
         or any(version not in world.versions and not known.deleted for version, known in past.versions.items())
-        or any(name not in here and not (asked.deleted or asked.lost) for name, asked in past.promotions.items())
+        or bool(_unexplained(world, past))
     )
 
 
@@ -72,8 +71,13 @@ def forgotten(world: seen.World) -> tuple[str, ...]:
     past = world.past
     if past is None or world.terminating or not (world.older or lost(world)):
         return ()
-    here = {one.metadata.name for one in world.promotions} | {one.name for one in world.unread if one.kind == "Promotion"}
-    return tuple(name for name, asked in past.promotions.items() if name not in here and not (asked.deleted or asked.lost))
+    return _unexplained(world, past)
+
+
+def _unexplained(world: seen.World, past: index.Index) -> tuple[str, ...]:
+    """Promotions that are not here, and of which the ledger does not say why."""
+    here = world.asked()
+    return tuple(name for name, one in past.promotions.items() if name not in here and not (one.deleted or one.lost))
 
 
 def behind(world: seen.World) -> fact.Held | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -15,6 +16,17 @@ T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 def snapshot(subject: api.Model | api.ModelVersion | api.Promotion) -> bytes:
     """The whole spec, as the ledger keeps it; its sha256 names it."""
     return digest.canonical(subject.spec.dump())
+
+
+def read(kind: str, name: str, data: bytes) -> dict[str, Any]:
+    """The spec that a snapshot of a Model or ModelVersion holds, as this release writes it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    whole = api.Model if kind == "Model" else api.ModelVersion
+    spec: dict[str, Any] = whole.model_validate({"metadata": {"name": name}, "spec": json.loads(data)}).spec.dump()
+    return spec
 
 
 def is_new(subject: api.Model | api.ModelVersion | api.Promotion) -> bool:

@@ -198,6 +198,11 @@ class World:
             return ()
         return tuple(self.model.spec.stages) if self.model.spec.stages else DEFAULT_STAGES
 
+    def asked(self) -> dict[str, str]:
+        """The uids of all Promotions that are here, by name; of those that cannot be read as well."""
+        unread = {one.name: one.subject.metadata.uid for one in self.unread if one.kind == "Promotion"}
+        return unread | {one.metadata.name: one.metadata.uid for one in self.promotions}
+
     def declared_by(self, version: str, what: str) -> str | None:
         """Who wrote down a metric or a document: whoever added it, else whoever registered the version; None where nobody knows."""
         return self.attested.get(version, {}).get(what, self.registrants.get(version)) or None

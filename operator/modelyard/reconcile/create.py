@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from modelyard import api
 from modelyard.api.access import changes
 from modelyard.edge import cluster
-from modelyard.plan import restoring, stage
+from modelyard.plan import restoring, specs, stage
 from modelyard.plan import world as seen
 from modelyard.reconcile.outside import Outside
 
@@ -43,11 +42,9 @@ class Creations:
 
     async def restore(self, world: seen.World, lost: restoring.Lost) -> None:
         """Create anew what was lost; its owner's next apply changes it as any other object."""
-        spec = json.loads(await self._outside.prover.blob(lost.spec))
-        whole = api.Model if lost.kind == "Model" else api.ModelVersion
+        spec = specs.read(lost.kind, lost.name, await self._outside.prover.blob(lost.spec))
         about = {"name": lost.name, "namespace": world.namespace}
-        read = whole.model_validate({"metadata": about, "spec": spec})
-        obj = {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": about, "spec": read.spec.dump()}
+        obj = {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": about, "spec": spec}
         try:
             self._outside.fence()
             self._outside.note(cluster.KINDS[lost.kind], await self._outside.cluster.create(await self._signed(obj)))

@@ -80,7 +80,6 @@ class Models:
                 world, plan = await self._decided(_withheld(world, trouble))
         if world.withheld and world.model and (kept := _kept(world, plan, self._outside.clock())):
             # Written ahead as well: what is done next must not be forgotten with whoever did it.
-            self._outside.fence()
             status = world.model.status.model_copy(update={"ledger": kept})
             await self._outside.write_status(cluster.MODEL, world.model, status.dump())
             return AT_ONCE
@@ -204,16 +203,15 @@ class Models:
 
     async def _guarded(self, world: seen.World) -> seen.World:
         """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
-        said = {
-            one.uid: {(word[0], word[1]): word[2:] for word in one.approvals}
-            for one in (world.past.promotions if world.past else {}).values()
-        }
+        told = world.past.promotions if world.past else {}
         fresh, doubted = set(), set()
         for one in world.promotions:
             if one.status.phase and one.status.phase.is_terminal:
                 continue
+            past = told.get(one.metadata.name)
+            said = {(word[0], word[1]): word[2:] for word in past.approvals} if past and past.uid == one.metadata.uid else {}
             for word in one.spec.approvals or []:
-                known = said.get(one.metadata.uid, {}).get((word.user, word.gate))
+                known = said.get((word.user, word.gate))
                 entry = (one.metadata.uid, word.user, word.gate)
                 if known is None or known[:2] != [str(recording.SAYS[word.decision]), word.subject]:
                     fresh.add(entry)

@@ -31,10 +31,6 @@ class Guard(Protocol):
     async def prove(self) -> fact.Held | None: ...
 
 
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """The world outside, as both sorts of key see it."""
@@ -50,7 +46,7 @@ class Outside:
     """Called with every key that a write of ours concerns."""
     fence: Callable[[], None]
     """Raises `edge.Unavailable` when another replica may lead; called before every write."""
-    clock: Callable[[], datetime.datetime] = _now
+    clock: Callable[[], datetime.datetime]
     """The time now, with a time zone."""
 
     def log(self, events: Iterable[fact.Event]) -> None:

@@ -63,19 +63,10 @@ class Versions:
         self._memory[key] = version.metadata.uid, plan.memory
         if trouble:
             raise edge.Unavailable(trouble.reason, trouble.message)
-        await self._catch_up(key)
+        written = self._outside.cache.version(key.namespace, key.name)
+        if written and written.status.unrecorded:  # the next look tells it, tried until the ledger answers
+            raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, "what was done while the ledger did not answer waits in status.unrecorded")
         return await self._hold(key, world, plan.again)
-
-    async def _catch_up(self, key: cache.Key) -> None:
-        """Record what was done before the ledger answered; tried until it does."""
-        version = self._outside.cache.version(key.namespace, key.name)
-        if version is None or not version.status.unrecorded:
-            return
-        self._outside.fence()
-        chain = self._outside.book.chain(version.metadata.namespace, version.spec.model)
-        await self._outside.book.append(chain, unrecorded.read(version.status.unrecorded))
-        status = version.status.model_copy(update={"unrecorded": None})
-        await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump())
 
     async def _hold(self, key: cache.Key, world: modelversion.World, again: datetime.timedelta | None) -> datetime.timedelta | None:
         """The next step of a legal hold, if there is one; when to look again."""
