@@ -41,11 +41,7 @@ def decide(
     output.say(_what(found, shown))
     written = server.patch(cluster.PROMOTION, name, lambda now, me: steps(now, me, decision, gate, comment, shown))
     output.say(f"{decision}: gate {gate} of {name}")
-    if form is output.Form.NAME:
-        output.write(f"promotion.modelyard.dev/{name}\n")
-    elif form is not output.Form.TABLE:
-        written["metadata"].pop("managedFields", None)
-        output.write(output.document(written, form))
+    registry.written(cluster.PROMOTION, written, form)
 
 
 def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None, shown: str) -> list[Json]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import pathlib
 from typing import Annotated, Any
 
 import typer
 
+from modelyard.cli import moments
 from modelyard.cli.options import Bucket, BucketEndpoint, CaFile, Context, From, Model, Namespace, Output, RegistryName
 
 app = typer.Typer(rich_markup_mode=None)
@@ -31,10 +31,10 @@ def list_(
     Forms: table (the default), json, yaml, name. Fields of --where: metrics.KEY, params.KEY, tags.KEY, name, namespace, created, model, version,
     format, lifecycle, framework, runId, commit, seed, phase, digest, files, bytes, stage, dataset, parent, evidence; operators: = != < <= > >=.
     """
-    from modelyard.cli import listing, registry  # noqa: PLC0415
+    from modelyard.cli import listing, registry
 
     server = registry.Registry(context, namespace)
-    listing.show(server, model, where, stage, output, _now(), everywhere=everywhere)
+    listing.show(server, model, where, stage, output, moments.now(), everywhere=everywhere)
 
 
 @app.command()
@@ -49,10 +49,10 @@ def show(
 
     Forms: table (for people, the default), json, yaml, name.
     """
-    from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.cli import show as verb  # noqa: PLC0415
+    from modelyard.cli import registry
+    from modelyard.cli import show as verb
 
-    verb.show(registry.Registry(context, namespace), name, version, output, _now())
+    verb.show(registry.Registry(context, namespace), name, version, output, moments.now())
 
 
 @app.command()
@@ -66,10 +66,10 @@ def status(
 
     Forms: table (for people, the default), json, yaml.
     """
-    from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.cli import status as verb  # noqa: PLC0415
+    from modelyard.cli import registry
+    from modelyard.cli import status as verb
 
-    verb.status(registry.Registry(context, namespace), model, output, _now())
+    verb.status(registry.Registry(context, namespace), model, output, moments.now())
 
 
 @app.command()
@@ -90,8 +90,8 @@ def diff(
 
     Parameters, metrics, data, evidence, and files; from the ledger, or, without the files, from the cluster. Forms: table (the default), json, yaml.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import diff as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import diff as verb
 
     verb.diff(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, before, after, output)
 
@@ -115,10 +115,12 @@ def history(
     Who, what and why, from the ledger, and when nobody watched. Times: 2026-10-03T14:03:00Z, 2026-10-03 14:03 (UTC), 2026-10-03, now. Forms: table
     (the default), json, yaml.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import history as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import history as verb
 
-    verb.history(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, since, until, output, _now())
+    verb.history(
+        archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, since, until, output, moments.now()
+    )
 
 
 @app.command()
@@ -146,11 +148,11 @@ def explain(
     Versions with weights, digest, training source, parameters, data, metrics, evidence, who registered, asked and approved, which gates held; and
     when nobody watched. Read from the ledger; `ledger verify` proves that it is what it was. Forms: table (for people, the default), json, yaml.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import explain as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import explain as verb
 
     typed = archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file)
-    verb.explain(typed, model, stage=stage, at=at, version=version, digest=digest, asked=output, now=_now())
+    verb.explain(typed, model, stage=stage, at=at, version=version, digest=digest, asked=output, now=moments.now())
 
 
 class _Literal(typer.core.TyperCommand):
@@ -185,15 +187,11 @@ def dossier(
     missing, and follows from ledger records inside the file. `dossier verify FILE` checks that offline; with --from or --bucket also that the ledger
     holds these records. Of a model that is named `verify`, write `dossier -- verify VERSION`.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import dossier as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import dossier as verb
 
     typed = archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file)
     if model == "verify" and not ctx.meta["literal"]:
         verb.verify(pathlib.Path(version), typed, output)
     else:
-        verb.dossier(typed, model, version, to, output, _now())
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+        verb.dossier(typed, model, version, to, output, moments.now())

@@ -53,11 +53,7 @@ def attest(server: registry.Registry, model: str, version: str, typed: Typed, wa
             _upload(place, item)
         found = _add(server, name, model, metrics, entry)
     _tell(server, found, metrics, entry, added)
-    if form is output.Form.NAME:
-        output.write(f"modelversion.{api.GROUP}/{name}\n")
-    elif form is not output.Form.TABLE:
-        found["metadata"].pop("managedFields", None)
-        output.write(output.document({"apiVersion": api.API_VERSION, "kind": "ModelVersion", **found}, form))
+    registry.written(cluster.MODEL_VERSION, found, form)
 
 
 def new(now: Json, metrics: Mapping[str, float], entry: Json | None) -> tuple[dict[str, float], Json | None]:

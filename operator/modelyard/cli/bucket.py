@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.cli import outcome, own
+from modelyard.cli import moments, outcome, own
 from modelyard.edge import blobs, ledger, store
 from modelyard.plan import index, inspection
 from modelyard.plan import ledger as ledger_plan
@@ -70,7 +70,7 @@ class Bucket:
 
     def _ask(self, question: Callable[[ledger.Ledger, ledger_plan.Chain], Awaitable[T]], namespace: str, model: str) -> T:
         async def answer() -> T:
-            book = ledger.Ledger(self._source, self._where, self._name, _now, kept=self._blobs, retain=self._retain)
+            book = ledger.Ledger(self._source, self._where, self._name, moments.now, kept=self._blobs, retain=self._retain)
             try:
                 return await question(book, ledger_plan.Chain(self._name, namespace, model))
             finally:
@@ -80,10 +80,6 @@ class Bucket:
             return asyncio.run(answer())
         except edge.Unavailable as trouble:
             raise _stop(trouble) from None
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _stop(trouble: edge.Unavailable) -> outcome.Stop:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from modelyard.cli import moments
 from modelyard.cli.options import (
     Asked,
     Comment,
@@ -46,8 +47,8 @@ def promote(
 
     Creates a Promotion. Forms: table (what happens, told on standard error, the default), json, yaml, name.
     """
-    from modelyard.cli import promote as verb  # noqa: PLC0415
-    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.cli import promote as verb
+    from modelyard.cli import registry
 
     server = registry.Registry(context, namespace)
     verb.promote(server, model, version, stage, reason=reason, name=name, wait=wait, timeout=timeout, asked=output)
@@ -73,81 +74,55 @@ def rollback(
     is Retired; and the stage's autoPromote rests until a person promotes again. Forms: table (what happens, told on standard error, the default),
     json, yaml, name.
     """
-    from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.cli import rollback as verb  # noqa: PLC0415
+    from modelyard.cli import registry
+    from modelyard.cli import rollback as verb
 
     server = registry.Registry(context, namespace)
-    verb.rollback(server, model, stage, to, _now(), reason=reason, wait=wait, timeout=timeout, asked=output)
+    verb.rollback(server, model, stage, to, moments.now(), reason=reason, wait=wait, timeout=timeout, asked=output)
 
 
-@app.command()
-def approve(
-    promotion: Asked,
-    gate: Gate = None,
-    comment: Comment = None,
-    subject: Subject = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: Output = None,
-) -> None:
-    """Say yes to what a promotion asks, in one's own name.
+def _says(decision: str) -> Callable[..., None]:
+    def says(
+        promotion: Asked,
+        gate: Gate = None,
+        comment: Comment = None,
+        subject: Subject = None,
+        namespace: Namespace = None,
+        context: Context = None,
+        output: Output = None,
+    ) -> None:
+        from modelyard.api.promotion import Decision
+        from modelyard.cli import approve as verb
+        from modelyard.cli import registry
+
+        server = registry.Registry(context, namespace)
+        verb.decide(server, promotion, Decision(decision), gate=gate, comment=comment, subject=subject, asked=output)
+
+    return says
+
+
+app.command(
+    "approve",
+    help="""Say yes to what a promotion asks, in one's own name.
 
     Counts while bytes, metadata, gates and template stay as they are. Forms: table (what was written, told on standard error, the default), json,
     yaml, name.
-    """
-    _decide("Approved", promotion, gate, comment, subject, namespace, context, output)
-
-
-@app.command()
-def reject(
-    promotion: Asked,
-    gate: Gate = None,
-    comment: Comment = None,
-    subject: Subject = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: Output = None,
-) -> None:
-    """Say no to what a promotion asks: it ends as Rejected.
+    """,
+)(_says("Approved"))
+app.command(
+    "reject",
+    help="""Say no to what a promotion asks: it ends as Rejected.
 
     Forms: as approve.
-    """
-    _decide("Rejected", promotion, gate, comment, subject, namespace, context, output)
-
-
-@app.command()
-def withdraw(
-    promotion: Asked,
-    gate: Gate = None,
-    comment: Comment = None,
-    subject: Subject = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: Output = None,
-) -> None:
-    """Take one's own approval back, before the stage is granted.
+    """,
+)(_says("Rejected"))
+app.command(
+    "withdraw",
+    help="""Take one's own approval back, before the stage is granted.
 
     Forms: as approve.
-    """
-    _decide("Withdrawn", promotion, gate, comment, subject, namespace, context, output)
-
-
-def _decide(
-    decision: str,
-    promotion: str,
-    gate: str | None,
-    comment: str | None,
-    subject: str | None,
-    namespace: str | None,
-    context: str | None,
-    output: str | None,
-) -> None:
-    from modelyard.api.promotion import Decision  # noqa: PLC0415
-    from modelyard.cli import approve as verb  # noqa: PLC0415
-    from modelyard.cli import registry  # noqa: PLC0415
-
-    server = registry.Registry(context, namespace)
-    verb.decide(server, promotion, Decision(decision), gate=gate, comment=comment, subject=subject, asked=output)
+    """,
+)(_says("Withdrawn"))
 
 
 @app.command()
@@ -164,8 +139,8 @@ def deprecate(
 
     What serves, serves on, under a warning. Forms: table (the default), json, yaml, name.
     """
-    from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.cli import retire as verb  # noqa: PLC0415
+    from modelyard.cli import registry
+    from modelyard.cli import retire as verb
 
     verb.deprecate(registry.Registry(context, namespace), model, version, reason=reason, undo=undo, asked=output)
 
@@ -186,11 +161,7 @@ def retire(
 
     Retired is final. A version that is in use is not retired: promote another one in its place first. Forms: table (the default), json, yaml, name.
     """
-    from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.cli import retire as verb  # noqa: PLC0415
+    from modelyard.cli import registry
+    from modelyard.cli import retire as verb
 
     verb.retire(registry.Registry(context, namespace), model, version, reason=reason, yes=yes, asked=output)
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import pathlib
 from typing import Annotated
 
 import typer
 
-from modelyard.cli import outcome
+from modelyard.cli import moments, outcome
 from modelyard.cli.options import (
     Bucket,
     BucketEndpoint,
@@ -56,8 +55,8 @@ def restore(
     is held as Behind until the newer spec is applied again: this writes the recorded ones, as you. --take-over makes the registry this
     cluster's: its operator leads, and that of the cluster which had it stops.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import restore as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import restore as verb
 
     typed = archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file)
     if take_over == (model is not None):
@@ -65,7 +64,7 @@ def restore(
     if model:
         verb.model(typed, model, yes=yes)
     else:
-        verb.take_over(typed, _now(), yes=yes)
+        verb.take_over(typed, moments.now(), yes=yes)
 
 
 @app.command()
@@ -87,10 +86,10 @@ def gc(
     --endpoint, --ca-file and the credentials of AWS_ACCESS_KEY_ID are for the Model's store; how the operator's own bucket is reached says
     `modelyard ledger --help`. Forms: table (the default), json, yaml.
     """
-    from modelyard.cli import bucket as kept  # noqa: PLC0415
-    from modelyard.cli import depot, own  # noqa: PLC0415
-    from modelyard.cli import gc as verb  # noqa: PLC0415
-    from modelyard.cli import registry as registries  # noqa: PLC0415
+    from modelyard.cli import bucket as kept
+    from modelyard.cli import depot, own
+    from modelyard.cli import gc as verb
+    from modelyard.cli import registry as registries
 
     way = verb.Way(delete, depot.Way(endpoint, ca_file, credentials_from_cluster), output)
     opened = kept.Bucket.open(own.find(context, bucket, registry, None, None))
@@ -118,8 +117,8 @@ def ledger_verify(
     Compared with the anchors that the cluster or the exported folder has, signed checkpoints, and the bucket's object versions. Forms: table (the
     default), json, yaml.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import ledgers as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import ledgers as verb
 
     verb.verify(archives.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, public_key, output)
 
@@ -140,8 +139,8 @@ def ledger_export(
 
     What `--from FOLDER` of the other verbs reads, without a cluster and without a network. Forms: table (the folder, the default), json, yaml.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import ledgers as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import ledgers as verb
 
     *names, target = models
     if not names:
@@ -167,11 +166,9 @@ def ledger_accept(
     The operator then goes on with the model. Needs to write to the operator's own bucket; the record names you as the API server knows you.
     Forms: table (what was recorded, told on standard error, the default), json, yaml.
     """
-    from modelyard.cli import archives  # noqa: PLC0415
-    from modelyard.cli import ledgers as verb  # noqa: PLC0415
+    from modelyard.cli import archives
+    from modelyard.cli import ledgers as verb
 
-    verb.accept(archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file), model, reason, _now(), output, yes=yes)
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+    verb.accept(
+        archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file), model, reason, moments.now(), output, yes=yes
+    )

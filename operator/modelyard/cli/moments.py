@@ -7,6 +7,11 @@ import datetime
 from modelyard.cli import outcome
 
 
+def now() -> datetime.datetime:
+    """The present moment, in UTC."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 def read(text: str, what: str, now: datetime.datetime) -> datetime.datetime:
     """`now`, a date, or a date and time; UTC where no offset is given.
 

@@ -86,12 +86,7 @@ def tell(server: registry.Registry, found: Json, form: output.Form, *, wait: boo
     name = found["metadata"]["name"]
     if wait:
         found = server.follow(cluster.PROMOTION, name, timeout, has_ended)
-    if form is output.Form.NAME:
-        output.write(f"promotion.modelyard.dev/{name}\n")
-    elif form is not output.Form.TABLE:
-        found["metadata"].pop("managedFields", None)
-        output.write(output.document(found, form))
-    elif not wait:
+    if not registry.written(cluster.PROMOTION, found, form) and not wait:
         output.say(f"follow it with `kubectl get promotion {name} --namespace {server.namespace} --watch`")
     if wait and not succeeded(found):
         raise outcome.Stop(outcome.Code.NO, f"Promotion {name} did not succeed: {registry.told_of(found)}")

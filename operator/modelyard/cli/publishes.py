@@ -85,8 +85,8 @@ def push(
     --write or --apply says where it goes. What is stored already is never written over: what is the same byte for byte is left alone, anything
     else stops the push. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
     """
-    from modelyard.cli import depot, manifest  # noqa: PLC0415
-    from modelyard.cli import push as verb  # noqa: PLC0415
+    from modelyard.cli import depot, manifest
+    from modelyard.cli import push as verb
 
     typed = manifest.Typed(
         model, version, format_, metric, param, dataset, parent, evidence, framework, run_id, commit, repository, image, seed, card, signature,
@@ -123,8 +123,8 @@ def attest(
     What is there never changes: the same again is fine, another value or other bytes under its name are refused. The document goes below the Model's
     storage.uri, as push puts it. Takes the verb attest. Forms: table (what was added, told on standard error, the default), json, yaml, name.
     """
-    from modelyard.cli import attest as verb  # noqa: PLC0415
-    from modelyard.cli import depot, registry  # noqa: PLC0415
+    from modelyard.cli import attest as verb
+    from modelyard.cli import depot, registry
 
     typed = verb.Typed(metric, evidence, type_, name, title, author)
     way = depot.Way(endpoint, ca_file, credentials_from_cluster)
@@ -145,6 +145,6 @@ def verify(
 
     No cluster is needed. Forms: table (the digest, the default), sums (the SHA256SUMS text whose sha256 is the digest), json, yaml.
     """
-    from modelyard.cli import verify as verb  # noqa: PLC0415
+    from modelyard.cli import verify as verb
 
     verb.verify(what, digest, output, endpoint, ca_file)

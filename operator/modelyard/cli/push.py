@@ -153,7 +153,7 @@ def _hand_over(made: Json, way: Way, form: output.Form, server: registry.Registr
         if way.wait:
             shown = server.follow(cluster.MODEL_VERSION, name, way.timeout, _has_ended)
         if way.output:
-            output.write(output.document(_tidy(shown), form))
+            output.write(output.document(registry.tidy(shown), form))
         if way.wait and (shown.get("status") or {}).get("phase") not in _GOOD:
             raise outcome.Stop(outcome.Code.NO, f"ModelVersion {name} is not Ready: {registry.told_of(shown)}")
     elif not way.write or way.output:
@@ -162,8 +162,3 @@ def _hand_over(made: Json, way: Way, form: output.Form, server: registry.Registr
 
 def _has_ended(version: Json) -> bool:
     return (version.get("status") or {}).get("phase") in _GOOD | _BAD
-
-
-def _tidy(obj: Json) -> Json:
-    """Without what only machines read."""
-    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}

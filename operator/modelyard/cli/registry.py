@@ -22,6 +22,20 @@ _EVERY: Final = 1.0
 """Seconds between two looks at what is waited for."""
 
 
+def tidy(obj: Json) -> Json:
+    """An object without what only machines read."""
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
+
+
+def written(kind: cluster.Kind, found: Json, form: output.Form) -> bool:
+    """Print an object as its name, as JSON or YAML; False, and nothing, for a table: what that shows is the verb's."""
+    if form is output.Form.NAME:
+        output.write(f"{kind.name.lower()}.{kind.group}/{found['metadata']['name']}\n")
+    elif form is not output.Form.TABLE:
+        output.write(output.document(tidy({"apiVersion": kind.api_version, "kind": kind.name, **found}), form))
+    return form is not output.Form.TABLE
+
+
 class Registry:
     """The API server, in one context and one namespace.
 

@@ -121,10 +121,5 @@ def _write(server: registry.Registry, kind: cluster.Kind, found: Json, lifecycle
     about = found["metadata"]
     shown = server.patch(kind, about["name"], lambda now, me: steps(now, me, about["resourceVersion"], lifecycle_, reason))
     output.say(f"{kind.name} {about['name']} in namespace {server.namespace}: lifecycle {lifecycle_}")
-    if form is output.Form.NAME:
-        output.write(f"{kind.name.lower()}.{kind.group}/{about['name']}\n")
-    elif form is not output.Form.TABLE:
-        shown.get("metadata", {}).pop("managedFields", None)
-        output.write(output.document({"apiVersion": kind.api_version, "kind": kind.name, **shown}, form))
-    elif lifecycle_ == "Retired" and kind is cluster.MODEL:
+    if not registry.written(kind, shown, form) and lifecycle_ == "Retired" and kind is cluster.MODEL:
         output.say(f"follow it with `kubectl get model {about['name']} --namespace {server.namespace} --watch`")

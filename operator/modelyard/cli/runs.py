@@ -13,7 +13,7 @@ def operator() -> None:
 
     Its settings come from the environment (MODELYARD_…).
     """
-    from modelyard.cli import operate  # noqa: PLC0415  loads the informer, which no other verb needs
+    from modelyard.cli import operate
 
     raise typer.Exit(operate.operate())
 
@@ -24,6 +24,6 @@ def fetch() -> None:
 
     Fails closed. Its settings come from the environment (MODELYARD_…).
     """
-    from modelyard.cli import fetch as verb  # noqa: PLC0415
+    from modelyard.cli import fetch as verb
 
     raise typer.Exit(verb.main())

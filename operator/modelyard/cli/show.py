@@ -28,12 +28,9 @@ def show(server: registry.Registry, name: str, version: str | None, asked: str |
     whole = f"{name}-{version}" if version else name
     hint = f"see which there are with `modelyard list{f' {name}' if version else ''}`"
     found = server.get(kind, whole, hint if version else f"and no Model either; {hint}")
-    found["metadata"].pop("managedFields", None)
-    if form is output.Form.NAME:
-        output.write(f"{kind.name.lower()}.{kind.group}/{whole}\n")
-    elif form is not output.Form.TABLE:
-        output.write(output.document(found, form))
-    elif kind is cluster.MODEL:
+    if registry.written(kind, found, form):
+        return
+    if kind is cluster.MODEL:
         output.write(output.text(model(found, server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
     else:
         selector = f"spec.model={found['spec']['model']},spec.version={found['spec']['version']}"
