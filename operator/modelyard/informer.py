@@ -77,7 +77,6 @@ class _Changes(kopf.DiffBaseStorage):
 
     def build(self, **_: Any) -> Any:
         """Nothing of the object."""
-        return {}
 
     def fetch(self, **_: Any) -> None:
         """Nothing was kept."""

@@ -89,15 +89,15 @@ class Prover:
 
     async def inspect(self, request: inspection.Request) -> inspection.Result:
         """What bytes an artifact has now; raises edge.Unavailable and nothing else."""
-        return await self._in_thread(lambda stop: self._inspect(request, stop))
+        return await self._stoppable(lambda stop: self._inspect(request, stop))
 
     async def prove_object(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult:
         """Whether one document is there with the bytes it should have; raises edge.Unavailable and nothing else."""
-        return await self._in_thread(lambda stop: self._prove_object(request, stop))
+        return await self._stoppable(lambda stop: self._prove_object(request, stop))
 
     async def blob(self, name: str) -> bytes:
         """The bytes called `sha256:<hex>`, checked; Unavailable(LedgerUnavailable) when they are gone or were changed."""
-        data = await self._in_thread(lambda _: self._blobs.get(name))
+        data = await self._in_thread(lambda: self._blobs.get(name))
         if data is None:
             message = f"the operator's own bucket no longer has {name}; restore it, or have its version verified again"
             raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
@@ -105,20 +105,20 @@ class Prover:
 
     async def keep_blob(self, data: bytes) -> str:
         """Keeps bytes in the operator's bucket; their name, `sha256:<hex>`."""
-        return await self._in_thread(lambda _: self._blobs.keep(data))
+        return await self._in_thread(lambda: self._blobs.keep(data))
 
     async def keep_blob_late(self, data: bytes) -> str:
         """The same for what must not wait for the bucket; `catch_up` writes it when that answers again."""
-        return await self._in_thread(lambda _: self._blobs.keep_late(data))
+        return await self._in_thread(lambda: self._blobs.keep_late(data))
 
     async def catch_up(self) -> None:
         """Writes what `keep_blob_late` could not."""
-        await self._in_thread(lambda _: self._blobs.catch_up())
+        await self._in_thread(self._blobs.catch_up)
 
     async def hold(self, request: hold_plan.Request) -> fact.Fact | None:
         """Does one step of a legal hold; why it could not be done, if it could not."""
         source = self._client(request.address)
-        return await self._in_thread(lambda _: hold.carry_out(source, self._blobs, request, self._readers.map))
+        return await self._in_thread(lambda: hold.carry_out(source, self._blobs, request, self._readers.map))
 
     def close(self) -> None:
         """Stops what runs; nothing may be asked afterwards."""
@@ -127,11 +127,14 @@ class Prover:
         self._inspectors.shutdown(wait=False, cancel_futures=True)
         self._readers.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_thread(self, work: Callable[[threading.Event], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._inspectors, work)
+
+    async def _stoppable(self, work: Callable[[threading.Event], T]) -> T:
         stop = threading.Event()
         self._stops.add(stop)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._inspectors, work, stop)
+            return await self._in_thread(lambda: work(stop))
         finally:
             self._stops.remove(stop)
             stop.set()

@@ -79,7 +79,8 @@ class Outside:
         about = subject.metadata
         self.fence()
         answer = await self.cluster.write_status(kind, about.namespace, about.name, about.resource_version, dict(status))
-        self.enqueue(self.cache.put(kind, answer) - {by})
+        if self.cache.at(kind.name, about.namespace, about.name) is not None:  # else it was deleted before the answer was read
+            self.enqueue(self.cache.put(kind, answer) - {by})
 
     def note(self, kind: api_server.Kind, answer: Mapping[str, Any]) -> None:
         """An answer enters the cache at once, and whoever it concerns is looked at."""
