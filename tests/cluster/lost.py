@@ -14,10 +14,8 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from modelyard.cli import app
 from modelyard.plan import ledger
@@ -36,13 +34,9 @@ class Team(test_main_job.Team):
         found: list[Json] = json.loads(self.kubectl("get", kind, "-o", "json", *more))["items"]
         return found
 
-    def wait(self, true: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            if time.monotonic() > deadline:
-                said = {kind: [(one["metadata"]["name"], one.get("status")) for one in self.listed(kind)] for kind in KINDS}
-                pytest.fail(f"waited {seconds:.0f} s for {what}; there is:\n{json.dumps(said, indent=1)}\nthe pods: {self.pods()}")
-            time.sleep(0.3)
+    def described(self) -> str:
+        said = {kind: [(one["metadata"]["name"], one.get("status")) for one in self.listed(kind)] for kind in KINDS}
+        return f"{json.dumps(said, indent=1)}\nthe pods: {self.pods()}"
 
     def specs(self) -> dict[str, str]:
         """Of each Model and version: the digest of what it is."""

@@ -87,9 +87,12 @@ class Team:
         deadline = time.monotonic() + seconds
         while not true():
             if time.monotonic() > deadline:
-                described = self.kubectl("get", "mdl,mv,promo,deploy,rs,pods,events", "-o", "wide")
-                pytest.fail(f"waited {seconds:.0f} s for {what}; there is:\n{described}")
+                pytest.fail(f"waited {seconds:.0f} s for {what}; there is:\n{self.described()}")
             time.sleep(0.3)
+
+    def described(self) -> str:
+        """What there is, for whoever looks into a failure."""
+        return self.kubectl("get", "mdl,mv,promo,deploy,rs,pods,events", "-o", "wide")
 
     def served(self, stage: str) -> str | None:
         """What the stage's Service answers, or None while it does not."""

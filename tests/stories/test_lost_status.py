@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import index, proof
+from modelyard.plan import index, ledger, proof
 from tests.stories import pretend, test_properties, test_stories
 
 DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/vr.pdf", "text": "fine"}
 
 
-def lose_statuses(teller: test_stories.Teller, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody remembers the id of what was told but for the last fact."""
-    monkeypatch.setattr(index, "RECENT", 1)
-    for kind in ("Model", "ModelVersion", "Promotion"):
-        for place, obj in teller.world.objects.items():
-            if place[0] == kind:
-                obj.pop("status", None)
+async def lose_statuses(teller: test_stories.Teller) -> None:
+    """They are gone, and so much was told since that nobody remembers the id of what was told before."""
+    about = ledger.Subject("Model", "fraud", "another", 1)
+    since = [ledger.fact(ledger.Action.COLLECTED, ledger.NOBODY_KNOWS, about, step) for step in range(index.RECENT)]
+    await teller.book.append(teller.book.chain("risk", "fraud"), since)
+    await teller.tell([{"after": "1s"}])
+    for place, obj in teller.world.objects.items():
+        if place[0] in {"Model", "ModelVersion", "Promotion"}:
+            obj.pop("status", None)
 
 
 def flaws(teller: test_stories.Teller) -> list[proof.Flaw]:
@@ -40,9 +42,10 @@ def add(what: dict[str, Any]) -> dict[str, Any]:
     return {"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": what}}
 
 
-async def test_a_status_that_was_lost_long_after_is_no_news(teller: test_stories.Teller, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, told = dict(pretend.shown(teller.world)), teller.told
-    lose_statuses(teller, monkeypatch)
+async def test_a_status_that_was_lost_long_after_is_no_news(teller: test_stories.Teller) -> None:
+    before = dict(pretend.shown(teller.world))
+    await lose_statuses(teller)
+    told = teller.told
 
     await teller.tell([{"restart": "at once"}, {"after": "5m"}])
 
@@ -51,10 +54,8 @@ async def test_a_status_that_was_lost_long_after_is_no_news(teller: test_stories
     assert dict(pretend.shown(teller.world)).keys() == before.keys()
 
 
-async def test_what_was_changed_while_the_status_was_lost_is_told_as_a_change(
-    teller: test_stories.Teller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lose_statuses(teller, monkeypatch)
+async def test_what_was_changed_while_the_status_was_lost_is_told_as_a_change(teller: test_stories.Teller) -> None:
+    await lose_statuses(teller)
     version = teller.world.objects["ModelVersion", "risk", "fraud-1"]
     version["spec"]["metrics"], version["metadata"]["generation"] = {"auc": 0.9}, version["metadata"]["generation"] + 1
     teller.lines.clear()

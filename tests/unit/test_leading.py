@@ -13,6 +13,7 @@ from modelyard.edge import cluster, ledger, metrics
 from modelyard.plan import anchors, inspection, term
 from modelyard.plan import ledger as plan
 from tests.stories import bucket, pretend
+from tests.unit.edge import simulated
 
 RISK = plan.Chain("main", "risk", "fraud")
 RETAIL = plan.Chain("main", "retail", "churn")
@@ -136,30 +137,32 @@ async def test_a_kept_end_that_cannot_be_read_is_written_anew() -> None:
     assert set(await leader.read_anchors()) == {RISK}
 
 
-async def test_a_leader_whose_registry_was_taken_over_meanwhile_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leading, "OWNED_EVERY", 0.0)
-    world, kept = pretend.World(), bucket.Bucket()
-    world.around["kube-system"] = {"metadata": {"name": "kube-system", "uid": "here"}}
-    book, other = (ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0) for _ in range(2))
-    leader = leading.Leading(world, book, settings.Settings(), leading.Guard(Probe(), lambda: None), lambda _: None)  # type: ignore[arg-type]
-    began = term.Term("pod-a", 1, None, None, None)
-    await leader.begin(began)
-    *others, watching = leader.works()
-    for one in others:
-        one.close()
-    stops = asyncio.ensure_future(watching)
-    await settled()
-    assert not stops.done()
+def test_a_leader_whose_registry_was_taken_over_meanwhile_stops() -> None:
+    async def main() -> None:
+        world, kept = pretend.World(), bucket.Bucket()
+        world.around["kube-system"] = {"metadata": {"name": "kube-system", "uid": "here"}}
+        book, other = (ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0) for _ in range(2))
+        leader = leading.Leading(world, book, settings.Settings(), leading.Guard(Probe(), lambda: None), lambda _: None)  # type: ignore[arg-type]
+        began = term.Term("pod-a", 1, None, None, None)
+        await leader.begin(began)
+        *others, watching = leader.works()
+        for one in others:
+            one.close()
+        stops = asyncio.ensure_future(watching)
+        await asyncio.sleep(60)
+        assert not stops.done()
 
-    await other.take_over("yonder")
+        await other.take_over("yonder")
 
-    with pytest.raises(edge.Unavailable, match="belongs to the cluster yonder, and this is here"):
-        await asyncio.wait_for(stops, 5)
-    beginning = asyncio.ensure_future(leader.begin(began))
-    await settled()
-    assert leader.trouble is not None
-    assert "modelyard restore --take-over" in leader.trouble
-    beginning.cancel()
+        with pytest.raises(edge.Unavailable, match="belongs to the cluster yonder, and this is here"):
+            await asyncio.wait_for(stops, 60)
+        beginning = asyncio.ensure_future(leader.begin(began))
+        await asyncio.sleep(1)
+        assert leader.trouble is not None
+        assert "modelyard restore --take-over" in leader.trouble
+        beginning.cancel()
+
+    simulated.run(main)
 
 
 def fact(chain: plan.Chain) -> plan.Fact:

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -62,6 +62,11 @@ class _Kept:
     tampered: Tampered | None = None
     lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
     queue: queued.Queue = dataclasses.field(default_factory=queued.Queue)
+
+    def is_known(self, anchors: Iterable[proof.Anchor]) -> bool:
+        """Whether it was read, is whole, and none of the anchors says anything newer."""
+        at = self.head.sequence, self.head.digest
+        return self.loaded and self.tampered is None and all(one.sequence < at[0] or (one.sequence, one.head) == at for one in anchors)
 
     def add(self, record: ledger.Record, data: bytes) -> None:
         """One more record."""
@@ -137,10 +142,11 @@ class Ledger:
             Tampered: the chain is not what the anchors or its own records say; remembered, so that nothing is appended.
             edge.Unavailable: the store does not answer.
         """
-        kept = self._chains.setdefault(chain, _Kept())
-        async with kept.lock:
-            await self._load(chain, kept, [anchor] if anchor else [])
-            return kept.head
+        kept, anchors = self._kept(chain), [anchor] if anchor else []
+        if not kept.is_known(anchors):  # else there is no need to wait for a write that is under way
+            async with kept.lock:
+                await self._load(chain, kept, anchors)
+        return kept.head
 
     def head(self, chain: Chain) -> Head | None:
         """The head as it was last seen or written; None when the chain was not loaded."""
@@ -210,7 +216,7 @@ class Ledger:
             ValueError: a fact cannot be written.
         """
         item = queued.Item.of(facts, state, seen)
-        kept = self._chains.setdefault(chain, _Kept())
+        kept = self._kept(chain)
         with kept.queue.waiting(item):
             async with kept.lock:
                 if not kept.loaded:
@@ -222,7 +228,7 @@ class Ledger:
         return kept.head
 
     async def accept(
-        self, chain: Chain, actor: Actor, reason: str, anchors: Iterable[proof.Anchor] = (), flaws: Iterable[proof.Flaw] = ()
+        self, chain: Chain, actor: Actor, reason: str, anchors: Collection[proof.Anchor] = (), flaws: Iterable[proof.Flaw] = ()
     ) -> Head:
         """Records that a person knows what is wrong with a chain; from then on it goes on. Nothing is written when nothing is wrong.
 
@@ -233,7 +239,7 @@ class Ledger:
             anchors: all that are known, in Model.status and in the ConfigMap.
             flaws: more than loading finds, from `archive.verify`.
         """
-        kept = self._chains.setdefault(chain, _Kept())
+        kept = self._kept(chain)
         known = [flaw for flaw in flaws if not flaw.accepted]
         async with kept.lock:
             with contextlib.suppress(Tampered):
@@ -264,7 +270,7 @@ class Ledger:
         """A term of leadership begins; its number, which every record of it carries. What was remembered of chains is read anew."""
         self._anchors = dict(self.anchors())
         self._chains.clear()
-        chain, kept = self.operators, self._chains.setdefault(self.operators, _Kept())
+        chain, kept = self.operators, self._kept(self.operators)
         async with kept.lock:
             while True:
                 await self._load(chain, kept, [])
@@ -324,11 +330,15 @@ class Ledger:
 
     # --- inside; the chain's lock is held
 
-    async def _load(self, chain: Chain, kept: _Kept, anchors: Iterable[proof.Anchor]) -> None:
-        head = kept.head
-        newer = [one for one in anchors if one.sequence >= head.sequence and (one.sequence, one.head) != (head.sequence, head.digest)]
-        if kept.loaded and kept.tampered is None and not newer:
+    def _kept(self, chain: Chain) -> _Kept:
+        if (kept := self._chains.get(chain)) is None:
+            kept = self._chains[chain] = _Kept()
+        return kept
+
+    async def _load(self, chain: Chain, kept: _Kept, anchors: Collection[proof.Anchor]) -> None:
+        if kept.is_known(anchors):
             return
+        head = kept.head
         mine = [proof.Anchor(head.sequence, head.digest, "this operator")] if head.digest and kept.tampered is None else []
         known = [self._anchors[chain]] if chain in self._anchors else []
         found = await tail.read(self.reach, chain, [*mine, *known, *anchors])

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import pathlib
 import random
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -100,6 +101,23 @@ async def test_facts_that_come_while_a_write_is_under_way_go_together(kept: buck
     assert len(told(kept)) == 300
     assert len(records(kept)) < 10
     assert sound(kept)
+
+
+async def test_what_is_known_of_a_chain_does_not_wait_for_a_record_that_is_being_written(kept: bucket.Bucket) -> None:
+    book, writes, answered = ledgers.Ledger(kept, WHERE, "main", bucket.Clock()), threading.Event(), threading.Event()
+    first = await book.append(CHAIN, [fact(0)])
+
+    def write(_key: str) -> None:
+        writes.set()
+        assert answered.wait(30)
+
+    kept.before = write
+    appending = asyncio.ensure_future(book.append(CHAIN, [fact(1)]))
+    await asyncio.to_thread(writes.wait, 30)
+    found = await asyncio.wait_for(book.load(CHAIN), 10)
+    answered.set()
+
+    assert (found, (await appending).sequence) == (first, 2)
 
 
 async def test_a_record_is_bounded(kept: bucket.Bucket, opened: Opened) -> None:
