@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from modelyard.api import access
+from modelyard.cli import registry
 from modelyard.edge import cluster, probe
 from tests.cluster.access import older, people, place
 from tests.cluster.node import layout
@@ -118,6 +120,30 @@ async def test_the_command_line_signs_by_itself(admin: people.Login, folder: pat
     answered = (await admin.send("GET", waiting)).body
     assert answered["spec"]["approvals"] == [{"user": "admin", "gate": "risk", "decision": "Rejected", "subject": place.NOW}]
     assert answered["metadata"]["annotations"][access.CHANGES] == "2 admin"
+
+    for verb in ("pause", "resume", "abort"):
+        types(verb, "fraud-1-production")
+    steered = (await admin.send("GET", waiting)).body
+    assert (steered["spec"]["paused"], steered["spec"]["abort"]) == (False, True)
+    assert steered["metadata"]["annotations"][access.CHANGES] == "2 admin\n3 admin\n4 admin\n5 admin"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_command_line_signs_what_it_applies_when_that_changes_anything(
+    admin: people.Login, folder: pathlib.Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(older.kubeconfig(folder, address, "admin")))
+
+    def applied(**spec: Any) -> str:
+        one = place.version("7")
+        wanted = {**one, "metadata": {**one["metadata"], "namespace": "default"}, "spec": {**one["spec"], **spec}}
+        made = registry.Registry(None, "default").apply(wanted)
+        return str(made["metadata"]["annotations"][access.CHANGES])
+
+    def lines() -> list[str]:
+        return [applied(), applied(), applied(tags={"team": "payments"}), applied(tags={"team": "payments"})]
+
+    assert await asyncio.to_thread(lines) == ["1 admin", "1 admin", "1 admin\n2 admin", "1 admin\n2 admin"]
 
 
 @pytest.mark.asyncio(loop_scope="module")

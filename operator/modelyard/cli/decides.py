@@ -126,6 +126,50 @@ app.command(
 
 
 @app.command()
+def abort(
+    promotion: Asked,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 0 only if it was Aborted.")] = False,
+    timeout: Timeout = 3600,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Output = None,
+) -> None:
+    """End a promotion on its way: its stage goes back to what it stands for.
+
+    At once, while the ledger is away as well. Final: to try again, promote again. Forms: table (what was written, told on standard error, the
+    default), json, yaml, name.
+    """
+    from modelyard.cli import registry
+    from modelyard.cli import steer as verb
+
+    verb.steer(registry.Registry(context, namespace), promotion, verb.ABORT, wait=wait, timeout=timeout, asked=output)
+
+
+@app.command()
+def pause(promotion: Asked, namespace: Namespace = None, context: Context = None, output: Output = None) -> None:
+    """Stop a promotion where it is, until it is resumed or aborted.
+
+    Its progressDeadline begins anew when it goes on. Forms: as abort.
+    """
+    from modelyard.cli import registry
+    from modelyard.cli import steer as verb
+
+    verb.steer(registry.Registry(context, namespace), promotion, verb.PAUSE, asked=output)
+
+
+@app.command()
+def resume(promotion: Asked, namespace: Namespace = None, context: Context = None, output: Output = None) -> None:
+    """Let a paused promotion go on.
+
+    Forms: as abort.
+    """
+    from modelyard.cli import registry
+    from modelyard.cli import steer as verb
+
+    verb.steer(registry.Registry(context, namespace), promotion, verb.RESUME, asked=output)
+
+
+@app.command()
 def deprecate(
     model: Model,
     version: Version,

@@ -6,12 +6,12 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
 from modelyard.api import access, meta
 from modelyard.api.access import changes
-from modelyard.cli import alias, outcome, output, strict
+from modelyard.cli import alias, outcome, output, sign, strict
 from modelyard.edge import Unavailable, cluster
 
 Json = dict[str, Any]
@@ -87,13 +87,19 @@ class Registry:
         return alias.resolve(self.get(cluster.MODEL, model, "check its name and --namespace"), version)
 
     def apply(self, obj: Json, *, dry_run: bool = False) -> Json:
-        """Make an object so, as the user; nothing that another manager owns is taken away from it. A new one of ours is signed."""
+        """Make an object so, as the user; nothing that another manager owns is taken away from it. What is changed is signed."""
 
         async def ask(server: cluster.Cluster) -> Json:
-            about = obj["metadata"]
-            new = await server.get(cluster.KINDS[obj["kind"]], about["namespace"], about["name"]) is None
-            wanted = changes.signed(obj, await server.whoami()) if new else obj
-            return await server.apply(wanted, manager=MANAGER, force=False, dry_run=dry_run)
+            about, me = obj["metadata"], await server.whoami()
+            now = await server.get(cluster.KINDS[obj["kind"]], about["namespace"], about["name"])
+            for wanted in _signed(obj, now, me):
+                try:
+                    return await server.apply(wanted, manager=MANAGER, force=False, dry_run=dry_run)
+                except cluster.Refused as no:
+                    refused = no
+                    if access.CHANGES not in no.message:
+                        break
+            raise refused
 
         return self._ask(ask)
 
@@ -138,11 +144,7 @@ class Registry:
         """Write an object over the version of it that was looked at; signed, as `create`."""
 
         async def ask(server: cluster.Cluster) -> Json:
-            me, about = await server.whoami(), obj["metadata"]
-            recorded = ((obj.get("status") or {}).get("recorded") or {}).get("generation", 0)
-            notes = about.get("annotations") or {}
-            line = changes.added(notes.get(access.CHANGES, ""), about["generation"], recorded, me)
-            return await server.replace({**obj, "metadata": {**about, "annotations": {**notes, access.CHANGES: line}}}, manager=MANAGER)
+            return await server.replace(_with(obj, sign.line(obj, await server.whoami())), manager=MANAGER)
 
         return self._ask(ask)
 
@@ -203,6 +205,21 @@ class Registry:
             return asyncio.run(answer())
         except (Unavailable, cluster.Refused, cluster.Conflict) as error:
             _stop(error)
+
+
+def _signed(obj: Json, now: Json | None, me: str) -> Iterator[Json]:
+    """What to apply, in the order in which it is tried: only the API server knows whether it signs, and whether the spec changes at all."""
+    if now is None:
+        yield changes.signed(obj, me)
+        return
+    yield obj
+    yield _with(obj, (now["metadata"].get("annotations") or {}).get(access.CHANGES, ""))
+    yield _with(obj, sign.line(now, me))
+
+
+def _with(obj: Json, lines: str) -> Json:
+    about = obj["metadata"]
+    return {**obj, "metadata": {**about, "annotations": {**(about.get("annotations") or {}), access.CHANGES: lines}}}
 
 
 def strictly(obj: Json, where: str) -> Json:

@@ -57,11 +57,10 @@ def _target(server: registry.Registry, model: Json, stands: Json, there: list[Js
     current, previous, held = stands.get("current"), stands.get("previous"), stands.get("promotion")
     version = alias.resolve(model, to) if to else None
     if held and version in {None, current}:
-        patch = (
-            f"""kubectl patch promotion {held["name"]} --namespace {server.namespace} --type merge --patch '{{"spec":{{"abort":true}}}}'"""
-        )
         message = f"{stage} still stands for {current or 'nothing'}, and {held['name']} is bringing {held['version']}"
-        raise outcome.Stop(outcome.Code.NO, f"{message}\nto stop that, abort it: {patch}; to go further back, say --to VERSION")
+        raise outcome.Stop(
+            outcome.Code.NO, f"{message}\nto stop that, `modelyard abort {held['name']}`; to go further back, say --to VERSION"
+        )
     if version is None:
         version = previous
     if version is None:

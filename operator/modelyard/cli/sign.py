@@ -1,4 +1,4 @@
-"""Who changed what, where the API server does not say it by itself: the line that a JSON patch adds to `modelyard.dev/changes`."""
+"""Who changed what, where the API server does not say it by itself: the line that is added to `modelyard.dev/changes`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from modelyard.api.access import changes
 Json = dict[str, Any]
 
 
+def line(now: Json, me: str) -> str:
+    """The annotation after a change of the spec that an object has now."""
+    about = now["metadata"]
+    recorded = ((now.get("status") or {}).get("recorded") or {}).get("generation", 0)
+    return changes.added((about.get("annotations") or {}).get(access.CHANGES, ""), about["generation"], recorded, me)
+
+
 def steps(now: Json, me: str) -> list[Json]:
     """The steps of a JSON patch that sign the spec change it makes, as the API server does from Kubernetes 1.36 on."""
-    about = now["metadata"]
-    notes = about.get("annotations") or {}
-    recorded = ((now.get("status") or {}).get("recorded") or {}).get("generation", 0)
-    signed = changes.added(notes.get(access.CHANGES, ""), about["generation"], recorded, me)
-    if notes:
+    about, signed = now["metadata"], line(now, me)
+    if about.get("annotations"):
         return [{"op": "add", "path": f"/metadata/annotations/{access.CHANGES.replace('/', '~1')}", "value": signed}]
     return [
         {"op": "test", "path": "/metadata/annotations", "value": about.get("annotations")},

@@ -91,7 +91,7 @@ def test_after_an_attempt_that_ended_another_has_a_name_of_its_own(
         ({}, ["--to", "@best"], 4, "the Model fraud has no alias @best; it has @fallback"),
         ({}, ["--to", "v1"], 2, "a version is lower-case SemVer"),
         ({"previous": None}, [], 3, "nothing is known to be before 3 in production; it has stood for 2, 1 too: say which with --to"),
-        ({"promotion": {"name": "new", "version": "4"}}, [], 3, "new is bringing 4\nto stop that, abort it: kubectl patch promotion new"),
+        ({"promotion": {"name": "new", "version": "4"}}, [], 3, "new is bringing 4\nto stop that, `modelyard abort new`"),
     ],
 )
 def test_what_cannot_be_gone_back_to_is_said(
