@@ -22,7 +22,8 @@ from tests.bench.row import row
 from tests.cluster import installed
 from tests.cluster.node import access, layout, node
 
-NAMESPACE = "bench"
+NAMESPACE = f"bench-{secrets.token_hex(4)}"
+"""A new one in each run: in one that was just deleted and made again the API server looks the namespace up anew at each write."""
 IN_FLIGHT = 32
 SMALL, MANY = 1_000, 10_000
 STARTED = "process_start_time_seconds"
@@ -177,7 +178,6 @@ def rows() -> Iterator[dict[str, Any]]:
     cluster = node.up()
     # A ledger of its own: in the one of the run before, these names mean other bytes.
     installed.install(cluster, "verification.recheck=1h", f"ledger.registry=bench-{secrets.token_hex(4)}")
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true")
     cluster.kubectl("create", "namespace", NAMESPACE)
     try:
         yield from asyncio.run(_measure(cluster))

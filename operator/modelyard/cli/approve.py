@@ -74,7 +74,7 @@ def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None
 
 def _is_asked(found: Json, decision: Decision) -> None:
     """Approvals are written while people are asked; taking one back, also while the promotion waits for something else."""
-    phase = (found.get("status") or {}).get("phase")
+    phase = registry.phase_of(found)
     allowed = {api.Phase.AWAITING_APPROVAL} | ({api.Phase.PENDING, api.Phase.BLOCKED} if decision is Decision.WITHDRAWN else set())
     if phase not in allowed:
         message = f"nobody is asked: Promotion {found['metadata']['name']} is {registry.told_of(found)}"

@@ -153,5 +153,5 @@ def _tell(
         return
     selector = f"spec.model={spec['model']},spec.version={spec['version']}"
     for one in server.all(cluster.PROMOTION, fieldSelector=selector):
-        if (one.get("status") or {}).get("phase") == api.Phase.AWAITING_APPROVAL:
+        if registry.phase_of(one) == api.Phase.AWAITING_APPROVAL:
             output.say(f"people are asked again for {one['metadata']['name']}: they approve a version with its metrics and evidence")

@@ -94,11 +94,9 @@ def tell(server: registry.Registry, found: Json, form: output.Form, *, wait: boo
 
 def succeeded(promotion: Json) -> bool:
     """Whether the stage stands for its version, or did until a later promotion."""
-    status = promotion.get("status") or {}
-    conditions = {one["type"]: one["status"] for one in status.get("conditions") or []}
-    return status.get("phase") == api.Phase.SUCCEEDED or (
-        status.get("phase") == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True"
-    )
+    conditions = {one["type"]: one["status"] for one in (promotion.get("status") or {}).get("conditions") or []}
+    phase = registry.phase_of(promotion)
+    return phase == api.Phase.SUCCEEDED or (phase == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True")
 
 
 def _same(found: Json, wanted: Json, server: registry.Registry) -> None:
@@ -122,4 +120,4 @@ def _field(promotion: Json, name: str) -> object:
 
 def has_ended(promotion: Json) -> bool:
     """Whether nothing will change it any more."""
-    return (promotion.get("status") or {}).get("phase") in {phase.value for phase in api.Phase if phase.is_terminal}
+    return registry.phase_of(promotion) in {phase.value for phase in api.Phase if phase.is_terminal}

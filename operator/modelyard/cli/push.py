@@ -154,11 +154,11 @@ def _hand_over(made: Json, way: Way, form: output.Form, server: registry.Registr
             shown = server.follow(cluster.MODEL_VERSION, name, way.timeout, _has_ended)
         if way.output:
             output.write(output.document(registry.tidy(shown), form))
-        if way.wait and (shown.get("status") or {}).get("phase") not in _GOOD:
+        if way.wait and registry.phase_of(shown) not in _GOOD:
             raise outcome.Stop(outcome.Code.NO, f"ModelVersion {name} is not Ready: {registry.told_of(shown)}")
     elif not way.write or way.output:
         output.write(output.document(made, form))
 
 
 def _has_ended(version: Json) -> bool:
-    return (version.get("status") or {}).get("phase") in _GOOD | _BAD
+    return registry.phase_of(version) in _GOOD | _BAD

@@ -235,10 +235,15 @@ def strictly(obj: Json, where: str) -> Json:
 
 def told_of(obj: Json) -> str:
     """An object's phase, and what its Ready condition says, in one line."""
-    status = obj.get("status") or {}
     ready = ready_of(obj)
-    phase = status.get("phase") or "not looked at yet"
+    phase = phase_of(obj) or "not looked at yet"
     return output.safe(f"{phase}: {ready['message']}" if ready.get("message") else str(phase))
+
+
+def phase_of(obj: Json) -> str | None:
+    """An object's phase; None before it was looked at."""
+    phase: str | None = (obj.get("status") or {}).get("phase")
+    return phase
 
 
 def ready_of(obj: Json) -> Json:

@@ -116,7 +116,7 @@ def _promotions(promotions: Sequence[Json], now: datetime.datetime) -> str:
         [
             one["metadata"]["name"],
             one["spec"]["stage"],
-            (one.get("status") or {}).get("phase") or "-",
+            registry.phase_of(one) or "-",
             listing.age(one["metadata"]["creationTimestamp"], now),
             registry.ready_of(one).get("message") or "-",
         ]

@@ -41,7 +41,7 @@ def document(model: Json, versions: Sequence[Json], promotions: Sequence[Json]) 
                 "promotion": one["metadata"]["name"],
                 "version": one["spec"]["version"],
                 "stage": one["spec"]["stage"],
-                "phase": (one.get("status") or {}).get("phase"),
+                "phase": registry.phase_of(one),
                 "waitsFor": _waits(one),
             }
             for one in _open(promotions)
@@ -49,7 +49,7 @@ def document(model: Json, versions: Sequence[Json], promotions: Sequence[Json]) 
         "versions": [
             {
                 "version": one["spec"]["version"],
-                "phase": (one.get("status") or {}).get("phase"),
+                "phase": registry.phase_of(one),
                 "message": registry.ready_of(one).get("message"),
             }
             for one in _troubled(versions)
@@ -76,13 +76,12 @@ def sections(model: Json, versions: Sequence[Json], promotions: Sequence[Json], 
     aliases = [[f"{alias.SIGN}{name}", version, phase or "does not exist"] for name, version, phase in _aliases(model, versions)]
     yield "Aliases", output.columns(["ALIAS", "VERSION", "PHASE"], aliases, colour=output.coloured()) if aliases else ""
     waiting = [
-        [one["metadata"]["name"], one["spec"]["stage"], (one.get("status") or {}).get("phase") or "-", _age(one, now), _waits(one)]
+        [one["metadata"]["name"], one["spec"]["stage"], registry.phase_of(one) or "-", _age(one, now), _waits(one)]
         for one in _open(promotions)
     ]
     yield "Waiting", output.columns(["PROMOTION", "STAGE", "PHASE", "AGE", "FOR"], waiting, colour=output.coloured()) if waiting else ""
     rows = [
-        [one["spec"]["version"], (one.get("status") or {}).get("phase") or "-", registry.ready_of(one).get("message") or "-"]
-        for one in _troubled(versions)
+        [one["spec"]["version"], registry.phase_of(one) or "-", registry.ready_of(one).get("message") or "-"] for one in _troubled(versions)
     ]
     yield "Versions that are not ready", output.columns(["VERSION", "PHASE", "MESSAGE"], rows, colour=output.coloured()) if rows else ""
 
@@ -108,7 +107,7 @@ def _stages(model: Json, now: datetime.datetime) -> str:
 
 def _aliases(model: Json, versions: Sequence[Json]) -> list[tuple[str, str, str | None]]:
     """Each alias with its version and the phase of that; None where there is no such version."""
-    phases = {one["spec"]["version"]: (one.get("status") or {}).get("phase") or "Pending" for one in versions}
+    phases = {one["spec"]["version"]: registry.phase_of(one) or "Pending" for one in versions}
     return [(name, version, phases.get(version)) for name, version in sorted((model["spec"].get("aliases") or {}).items())]
 
 
@@ -120,13 +119,13 @@ def _waits(promotion: Json) -> str:
 
 def _open(promotions: Sequence[Json]) -> list[Json]:
     ended = {phase.value for phase in api.Phase if phase.is_terminal}
-    found = [one for one in promotions if (one.get("status") or {}).get("phase") not in ended]
+    found = [one for one in promotions if registry.phase_of(one) not in ended]
     return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp")))
 
 
 def _troubled(versions: Sequence[Json]) -> list[Json]:
     fine = {"Ready", "Deprecated", "Retired"}
-    return [one for one in listing.ordered(versions) if (one.get("status") or {}).get("phase") not in fine]
+    return [one for one in listing.ordered(versions) if registry.phase_of(one) not in fine]
 
 
 def _ledger(said: Json) -> str:

@@ -20,9 +20,11 @@ class Turn:
     field: str
     value: bool
     done: str
+    ends: api.Phase | None = None
+    """What it leads to."""
 
 
-ABORT: Final = Turn("abort", value=True, done="is to end; the stage goes back to what it stands for")
+ABORT: Final = Turn("abort", value=True, done="is to end; the stage goes back to what it stands for", ends=api.Phase.ABORTED)
 PAUSE: Final = Turn("paused", value=True, done="stops where it is, until `modelyard resume`; `modelyard abort` goes back")
 RESUME: Final = Turn("paused", value=False, done="goes on")
 _TAKES: Final = "it takes the verb `promote` on the stage of the Model: ask who governs it"
@@ -45,7 +47,7 @@ def steer(server: registry.Registry, name: str, turn: Turn, *, wait: bool = Fals
     form = output.form(asked, *promote.FORMS)
     strict.one(meta.ObjectName, name, "the promotion")
     found = server.get(cluster.PROMOTION, name, "see which there are with `kubectl get promotions`")
-    if bool(found["spec"].get(turn.field)) == turn.value:
+    if bool(found["spec"].get(turn.field)) == turn.value and (not promote.has_ended(found) or registry.phase_of(found) == turn.ends):
         output.say(f"Promotion {name}: spec.{turn.field} is {str(turn.value).lower()} already")
     else:
         found = server.patch(cluster.PROMOTION, name, lambda now, me: steps(now, me, turn), takes=_TAKES)
@@ -54,7 +56,7 @@ def steer(server: registry.Registry, name: str, turn: Turn, *, wait: bool = Fals
     if wait:
         found = server.follow(cluster.PROMOTION, name, timeout, promote.has_ended)
     registry.written(cluster.PROMOTION, found, form)
-    if wait and (found.get("status") or {}).get("phase") != api.Phase.ABORTED:
+    if wait and registry.phase_of(found) != turn.ends:
         raise outcome.Stop(outcome.Code.NO, f"Promotion {name} was not aborted: {registry.told_of(found)}")
 
 
@@ -67,7 +69,7 @@ def steps(now: Json, me: str, turn: Turn) -> list[Json]:
     if promote.has_ended(now):
         spec, message = now["spec"], f"Promotion {now['metadata']['name']} has ended: {registry.told_of(now)}"
         back = f"`modelyard rollback {spec['model']} {spec['stage']} --reason TEXT` goes back to what the stage stood for before"
-        raise outcome.Stop(outcome.Code.NO, f"{message}\n{back}" if promote.succeeded(now) else message)
+        raise outcome.Stop(outcome.Code.NO, f"{message}\n{back}" if registry.phase_of(now) == api.Phase.SUCCEEDED else message)
     # Each change of the spec makes a new generation, so this one test holds for the line that signs it as well.
     return [
         {"op": "test", "path": "/metadata/generation", "value": now["metadata"]["generation"]},

@@ -1,7 +1,7 @@
 """Events as people see them with kubectl: posted when there is time for it, and lost rather than waited for.
 
 Who imports a thousand versions waits for them to be Ready, and not for a thousand Events, which cost the API server as much as the statuses do:
-after a first burst they are posted at an even pace, each as of when it happened.
+after a first burst they are posted at an even pace, warnings first, each as of when it happened.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import hashlib
+import itertools
 import logging
+import math
 from typing import Any, Final
 
 from modelyard import edge
@@ -20,9 +22,9 @@ log = logging.getLogger(__name__)
 
 KEPT: Final = 10_000
 """Events that wait to be posted; more are counted as lost rather than hold anything up."""
-BURST: Final = 100
+BURST: Final = 25
 """Events that are posted at once after a rest."""
-PACE: Final = 25.0
+PACE: Final = 10.0
 """Events per second in the long run."""
 
 
@@ -31,23 +33,25 @@ class Recorder:
 
     def __init__(self, reach: cluster.Cluster) -> None:
         self._reach = reach
-        self._waiting: asyncio.Queue[tuple[datetime.datetime, fact.Event]] = asyncio.Queue(KEPT)
+        self._count = itertools.count()
+        self._waiting: asyncio.PriorityQueue[tuple[bool, int, datetime.datetime, fact.Event]] = asyncio.PriorityQueue(KEPT)
+        """Warnings before the others, each sort in the order in which it happened."""
 
     def post(self, event: fact.Event) -> None:
         """Post an Event when there is time for it."""
         try:
-            self._waiting.put_nowait((datetime.datetime.now(datetime.UTC), event))
+            self._waiting.put_nowait((not event.warning, next(self._count), datetime.datetime.now(datetime.UTC), event))
         except asyncio.QueueFull:
             metrics.EVENTS_LOST.inc()
 
     async def run(self) -> None:
         """Post until cancelled."""
         clock = asyncio.get_running_loop().time
-        rested = clock()  # when as many as BURST could be posted at once
+        due = -math.inf  # when the next may be posted
         while True:
-            happened, event = await self._waiting.get()
-            rested = max(rested, clock()) + 1 / PACE
-            await asyncio.sleep(max(0.0, rested - clock() - BURST / PACE))
+            await asyncio.sleep(max(0.0, due - clock()))
+            *_, happened, event = await self._waiting.get()
+            due = max(due, clock() - (BURST - 1) / PACE) + 1 / PACE
             try:
                 await self._reach.create(_event(event, happened))
             except (edge.Unavailable, cluster.Refused, cluster.Conflict) as trouble:

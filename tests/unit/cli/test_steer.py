@@ -72,9 +72,22 @@ def test_what_is_so_already_is_not_written_again(
     assert said in ended.said
 
 
-@pytest.mark.parametrize("verb", ["abort", "pause"])
+def test_what_was_aborted_need_not_be_aborted_again(person: typed.Person, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with registry(tmp_path, monkeypatch, "Aborted", abort=True):
+        ended = person.types("abort", "fraud-2-production", "--wait")
+
+    assert ended.code == 0
+    assert "spec.abort is true already" in ended.said
+
+
+@pytest.mark.parametrize("verb", ["abort", "pause", "resume"])
 @pytest.mark.parametrize(
-    ("phase", "hint"), [("Succeeded", "`modelyard rollback fraud production --reason TEXT` goes back"), ("Failed", "has ended: Failed")]
+    ("phase", "hint"),
+    [
+        ("Succeeded", "`modelyard rollback fraud production --reason TEXT` goes back"),
+        ("Superseded", "has ended: Superseded"),
+        ("Failed", "has ended: Failed"),
+    ],
 )
 def test_one_that_has_ended_is_left_alone_and_the_way_back_is_named(
     person: typed.Person, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, verb: str, phase: str, hint: str

@@ -23,8 +23,8 @@ class Posted:
         self.messages.append(obj["message"])
 
 
-def event(number: int) -> fact.Event:
-    return fact.Event("ModelVersion", "risk", f"fraud-{number}", "uid", fact.Fact(Reason.VERIFIED, f"{number}"))
+def event(number: int, *, warning: bool = False) -> fact.Event:
+    return fact.Event("ModelVersion", "risk", f"fraud-{number}", "uid", fact.Fact(Reason.VERIFIED, f"{number}"), warning)
 
 
 async def posted(reach: Any, numbers: list[int], rest: float) -> None:
@@ -48,6 +48,27 @@ def test_a_burst_goes_at_once_and_what_follows_at_an_even_pace() -> None:
     assert reach.at[events.BURST - 1] < 0.001
     assert [round(at * events.PACE) for at in reach.at[events.BURST : -1]] == list(range(1, 51))
     assert 60 <= reach.at[-1] < 60.001
+
+
+def test_a_warning_does_not_wait_behind_what_went_well() -> None:
+    reach, many = Posted(), list(range(events.BURST + 50))
+
+    async def warned() -> None:
+        recorder = events.Recorder(reach)
+        task = asyncio.ensure_future(recorder.run())
+        for number in many:
+            recorder.post(event(number))
+        await asyncio.sleep(1)
+        for number in (-1, -2):
+            recorder.post(event(number, warning=True))
+        await asyncio.sleep(60)
+        task.cancel()
+
+    simulated.run(warned)
+
+    first = reach.messages.index("-1")
+    assert first <= events.BURST + events.PACE + 1
+    assert reach.messages == [*map(str, many[:first]), "-1", "-2", *map(str, many[first:])]
 
 
 def test_a_thousand_versions_more_than_wait_are_lost_and_hold_nothing_up() -> None:
