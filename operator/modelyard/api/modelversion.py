@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
-from modelyard.api import meta, model, schema
+from modelyard.api import gates as gates_api
+from modelyard.api import meta, schema
 from modelyard.api.schema import Rule, Says
 
 _ANOTHER: Final = "what a version is cannot change: put it back, or register another version"
@@ -172,7 +173,7 @@ class Evidence(meta.Object):
     )
 
     name: Annotated[meta.ObjectName, Says("Name of the evidence, unique in the version.", maxLength=63)]
-    type: Annotated[model.EvidenceType, Says("What a stage's gates.evidence asks for.")]
+    type: Annotated[gates_api.EvidenceType, Says("What a stage's gates.evidence asks for.")]
     title: Annotated[str | None, _text("Its title, for people.", 256)] = None
     uri: Annotated[meta.File, Says("One object below the Model's storage.uri.")]
     sha256: Annotated[meta.Digest, Says("sha256 of the object's bytes, as sha256:<hex>.")]

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.api import meta, model, modelversion
+from modelyard.api import gates as gates_api
+from modelyard.api import meta, modelversion
 from modelyard.cli import outcome, strict
 
 Json = dict[str, Any]
@@ -122,7 +123,7 @@ def document(file: pathlib.Path, said: Json, typed: str) -> Document:
     if not file.is_file():
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"{typed}: there is no file {file}")
     said = {"name": said.get("name") or _slug(file.stem), **{key: value for key, value in said.items() if key != "name"}}
-    for key, kind in (("name", meta.ObjectName), ("type", model.EvidenceType)):
+    for key, kind in (("name", meta.ObjectName), ("type", gates_api.EvidenceType)):
         strict.one(kind, said[key], f"--evidence, {key}")
     return Document(file, said)
 

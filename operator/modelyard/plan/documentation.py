@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from modelyard import api
-from modelyard.api.model import EvidenceType, RiskTier
+from modelyard.api.gates import EvidenceType
+from modelyard.api.model import RiskTier
 from modelyard.api.modelversion import DatasetRole
 from modelyard.plan import fact
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from modelyard import api
+from modelyard.api import gates as gates_api
 from modelyard.api import meta, promotion
-from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.plan import approvals, documentation, fact, metric, prerequisite, success, world
 
@@ -90,12 +90,12 @@ def _uncounted(case: prerequisite.Case, stages: Iterable[str], now: datetime.dat
     return f"; {meta.write_duration(whole)} in which nobody watched do not count" if whole else ""
 
 
-def metric_is_good_enough(case: prerequisite.Case, now: datetime.datetime, gate: model_api.MetricGate) -> prerequisite.Found:
+def metric_is_good_enough(case: prerequisite.Case, now: datetime.datetime, gate: gates_api.MetricGate) -> prerequisite.Found:
     del now
     return metric.judge(case.world, case.stage, case.version, gate)
 
 
-def evidence_is_there(case: prerequisite.Case, now: datetime.datetime, kind: model_api.EvidenceType) -> prerequisite.Found:
+def evidence_is_there(case: prerequisite.Case, now: datetime.datetime, kind: gates_api.EvidenceType) -> prerequisite.Found:
     """The type is present, and the bytes of all evidence are verified as it is declared now."""
     del now
     wanted = case.wanted

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Collection
 
 from modelyard import api
-from modelyard.api import model as model_api
+from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
 from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, restoring, rollout
@@ -20,18 +20,18 @@ class Choice:
 
     told: tuple[promotion.Told, ...] = ()
     granted: api.Promotion | None = None
-    begun: model_api.StageRollout | None = None
+    begun: stage_api.StageRollout | None = None
     """What the granted one begins with."""
     ask: seen.Question | None = None
     again: datetime.timedelta | None = None
 
 
-def choose(world: seen.World, was: model_api.StageStatus, spoken_to: Collection[str], now: datetime.datetime) -> Choice:
+def choose(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], now: datetime.datetime) -> Choice:
     """The latest promotion whose gates all hold is granted the stage; those before it are superseded, the others wait."""
     told: list[promotion.Told] = []
     again: list[datetime.timedelta] = []
     granted: api.Promotion | None = None
-    begun: model_api.StageRollout | None = None
+    begun: stage_api.StageRollout | None = None
     for one in sorted(unfinished(world, was, spoken_to), key=seen.order, reverse=True):
         if ended := _ended(world, one):
             told.append(ended)
@@ -59,7 +59,7 @@ def choose(world: seen.World, was: model_api.StageStatus, spoken_to: Collection[
 
 
 def wait(
-    world: seen.World, was: model_api.StageStatus, spoken_to: Collection[str], by: str, now: datetime.datetime
+    world: seen.World, was: api.StageStatus, spoken_to: Collection[str], by: str, now: datetime.datetime
 ) -> tuple[promotion.Told, ...]:
     """Who holds the stage is not disturbed; the others are judged, and wait for its end before people are asked."""
     behind = fact.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {was.name}; this goes on after it")
@@ -72,7 +72,7 @@ def wait(
     return tuple(told)
 
 
-def automatic(world: seen.World, was: model_api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
+def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
     """The highest version that is above the current one, passes the gates, and was never asked for in this stage; and when to look again.
 
     People are asked once there is a Promotion: the approvals that it will need hold nothing here.
@@ -99,13 +99,13 @@ def automatic(world: seen.World, was: model_api.StageStatus, now: datetime.datet
     return None, min(again, default=None)
 
 
-def rollback_is_due(world: seen.World, was: model_api.StageStatus, now: datetime.datetime) -> bool:
+def rollback_is_due(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> bool:
     """Whether a rollback asks for the stage that could be granted it now."""
     wishes = [one for one in unfinished(world, was, ()) if one.spec.rollback and not one.spec.abort and not one.spec.paused]
     return any(not gates.worst(gates.judge(prerequisite.Case.of(world, one), now)) for one in wishes)
 
 
-def unfinished(world: seen.World, was: model_api.StageStatus, spoken_to: Collection[str]) -> list[api.Promotion]:
+def unfinished(world: seen.World, was: api.StageStatus, spoken_to: Collection[str]) -> list[api.Promotion]:
     """The promotions of a stage that want it, do not hold it, and were not spoken to yet."""
     holds = was.promotion.uid if was.promotion else None
     return [

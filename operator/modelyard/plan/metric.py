@@ -5,12 +5,12 @@ from __future__ import annotations
 import decimal
 import math
 
-from modelyard.api import model as model_api
+from modelyard.api import gates as gates_api
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, world
 
 
-def judge(seen: world.World, stage: str, version: str, gate: model_api.MetricGate) -> fact.Held | str:
+def judge(seen: world.World, stage: str, version: str, gate: gates_api.MetricGate) -> fact.Held | str:
     """Whether the version's number is good enough: what was found, or why it is not."""
     value = _number(seen, version, gate.name)
     if isinstance(value, fact.Held):
@@ -37,7 +37,7 @@ def judge(seen: world.World, stage: str, version: str, gate: model_api.MetricGat
     return f"{declared} {' and '.join(said)}"
 
 
-def _not_worse(seen: world.World, version: str, gate: model_api.MetricGate, value: float) -> fact.Held | str:
+def _not_worse(seen: world.World, version: str, gate: gates_api.MetricGate, value: float) -> fact.Held | str:
     """Against what the other stage stands for now."""
     other = str(gate.not_worse_than)
     rival = seen.stands(other).current

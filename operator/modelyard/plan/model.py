@@ -10,6 +10,8 @@ from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api import promotion as promotion_api
+from modelyard.api import serving as serving_api
+from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
 from modelyard.plan import aliases, fact, hold, precedence, promotion, restoring, retirement, serving, specs, stage
 from modelyard.plan import world as seen
@@ -130,7 +132,7 @@ def dry_runs(world: seen.World) -> list[seen.DryRun]:
     ]
 
 
-def _wishes(world: seen.World, stages: Sequence[model_api.StageStatus]) -> Iterator[serving.Serve]:
+def _wishes(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[serving.Serve]:
     """What each stage is to run: what is being rolled out, else what it stands for."""
     for stands in stages:
         declared = world.stage(stands.name)
@@ -138,20 +140,20 @@ def _wishes(world: seen.World, stages: Sequence[model_api.StageStatus]) -> Itera
         if declared is None or declared.serving is None or not template:
             continue
         holder = stands.promotion and next((one for one in world.promotions if one.metadata.uid == stands.promotion.uid), None)
-        deadline = declared.serving.progress_deadline or model_api.DEFAULT_PROGRESS_DEADLINE
+        deadline = declared.serving.progress_deadline or serving_api.DEFAULT_PROGRESS_DEADLINE
         yield serving.Serve(
             model=world.name,
             stage=stands.name,
             template=template,
             replicas=declared.serving.replicas,
-            strategy=declared.serving.strategy or model_api.Strategy.ROLLING_UPDATE,
+            strategy=declared.serving.strategy or serving_api.Strategy.ROLLING_UPDATE,
             paused=bool(holder and holder.spec.paused),
             deadline=max(1, int(deadline.total_seconds())),
         )
 
 
 def _claims(
-    world: seen.World, stages: Sequence[model_api.StageStatus], now: datetime.datetime
+    world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime
 ) -> Iterator[tuple[str, tuple[modelversion.StageClaim, ...]]]:
     """A version is claimed before its first pod and released after its last."""
     wanted: dict[str, dict[str, modelversion.StageState]] = {}
@@ -181,7 +183,7 @@ def _claims(
 
 
 def _status(
-    world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[model_api.StageStatus], now: datetime.datetime
+    world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], now: datetime.datetime
 ) -> model_api.ModelStatus:
     assert world.model is not None
     was = world.model.status
@@ -198,7 +200,7 @@ def _status(
     )
 
 
-def _conditions(world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[model_api.StageStatus]) -> dict[str, fact.State]:
+def _conditions(world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus]) -> dict[str, fact.State]:
     if world.withheld:
         said = fact.Fact(world.withheld.reason, world.withheld.message)
         if world.withheld.waits == fact.Waits.BY_ITSELF:
@@ -241,13 +243,13 @@ def _counts(world: seen.World) -> model_api.VersionCounts:
     )
 
 
-def _with_serving(world: seen.World, stands: model_api.StageStatus) -> model_api.StageStatus:
+def _with_serving(world: seen.World, stands: api.StageStatus) -> api.StageStatus:
     """The stage's status with what its Deployment says now."""
     deployment = world.deployments.get(stands.name)
     if deployment is None:
         kept = stands.serving.model_copy(update={"desired": None, "available": None}) if stands.serving else None
         return stands.model_copy(update={"serving": kept})
-    known = stands.serving or model_api.ServingStatus(deployment=deployment.name)
+    known = stands.serving or stage_api.ServingStatus(deployment=deployment.name)
     return stands.model_copy(
         update={"serving": known.model_copy(update={"desired": deployment.desired, "available": deployment.available})}
     )

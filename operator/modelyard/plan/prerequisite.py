@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from modelyard import api
+from modelyard.api import gates as gates_api
 from modelyard.api import model as model_api
 from modelyard.api import modelversion
+from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
 from modelyard.plan import approvals, fact, serving, success
 from modelyard.plan import world as seen
@@ -37,10 +39,10 @@ class Case:
         return self.world.versions.get(self.version)
 
     @property
-    def demands(self) -> model_api.Gates:
+    def demands(self) -> gates_api.Gates:
         """The gates of the stage."""
         declared = self.world.stage(self.stage)
-        return (declared.gates if declared else None) or model_api.Gates()
+        return (declared.gates if declared else None) or gates_api.Gates()
 
     @property
     def subject(self) -> str | None:
@@ -87,7 +89,7 @@ def strategy_is_supported(case: Case, now: datetime.datetime) -> Found:
     del now
     declared = case.world.stage(case.stage)
     runs = declared.serving if declared else None
-    if runs and runs.strategy in {model_api.Strategy.CANARY, model_api.Strategy.BLUE_GREEN}:
+    if runs and runs.strategy in {serving_api.Strategy.CANARY, serving_api.Strategy.BLUE_GREEN}:
         message = (
             f"the stage {case.stage} asks for the strategy {runs.strategy}, which this release does not have: use RollingUpdate or Recreate"
         )

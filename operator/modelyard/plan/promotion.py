@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from modelyard import api
-from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
+from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
 from modelyard.plan import approvals, fact, gates, index, ledger
@@ -99,7 +99,7 @@ def troubled(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: f
     return Told(promotion, Phase.PENDING, said, verdicts, trouble=said, asked=asked)
 
 
-def granted(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: model_api.StageRollout, asked: approvals.Asked) -> Told:
+def granted(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage_api.StageRollout, asked: approvals.Asked) -> Told:
     """The stage is its own from now on."""
     rollout = promotion_api.RolloutStatus(since=begun.since, template=begun.template)
     said = fact.Fact(Reason.ROLLING_OUT, f"{begun.version} was granted {promotion.spec.stage}")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
+from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
 from modelyard.plan import approvals, digest, index, ledger, model, registration, restoring, specs
 from modelyard.plan import world as seen
@@ -204,11 +205,11 @@ def _course(world: seen.World, one: api.Promotion, status: promotion_api.Promoti
 # --- stages
 
 
-def _policy(declared: model_api.Stage) -> bytes:
+def _policy(declared: api.Stage) -> bytes:
     return digest.canonical(declared.dump())
 
 
-def _rollouts(world: seen.World, stages: Sequence[model_api.StageStatus]) -> Iterator[ledger.Fact]:
+def _rollouts(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[ledger.Fact]:
     """Templates that change without a promotion, or were put back."""
     if world.model is None:
         return
@@ -261,19 +262,19 @@ def _decommissioned(world: seen.World, state: Sequence[ledger.StageState]) -> It
             yield ledger.fact(Action.DECOMMISSIONED, ledger.BY_OPERATOR, specs.about(world.model), step, None, detail)
 
 
-def serving_state(world: seen.World, stages: Sequence[model_api.StageStatus], now: datetime.datetime) -> Iterator[ledger.StageState]:
+def serving_state(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[ledger.StageState]:
     """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing."""
     before = {one.name: one for one in world.state}
     declared = {one.name: one for one in stages}
     for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
-        stands = declared.get(name, model_api.StageStatus(name=name))
+        stands = declared.get(name, api.StageStatus(name=name))
         was = before.get(name, ledger.StageState(name))
         shares = tuple(_shares(world, stands, was, now))
-        runs = stands.serving or model_api.ServingStatus(deployment="")
+        runs = stands.serving or stage_api.ServingStatus(deployment="")
         yield ledger.StageState(name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
 
 
-def _shares(world: seen.World, stands: model_api.StageStatus, was: ledger.StageState, now: datetime.datetime) -> Iterator[ledger.Share]:
+def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, now: datetime.datetime) -> Iterator[ledger.Share]:
     pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
     earlier = {share.version: share for share in was.serves}
     wanted = _wanted(world, stands)
@@ -291,7 +292,7 @@ def _shares(world: seen.World, stands: model_api.StageStatus, was: ledger.StageS
         yield ledger.Share(version, (share.digest if share else None) or proven, kept, share.since if share else now)
 
 
-def _wanted(world: seen.World, stands: model_api.StageStatus) -> str | None:
+def _wanted(world: seen.World, stands: api.StageStatus) -> str | None:
     """The version that the stage's Deployment is told to run; None when it is told to run nothing."""
     deployment = world.deployments.get(stands.name)
     if deployment is None or deployment.desired == 0:

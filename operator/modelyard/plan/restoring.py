@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from modelyard import api
-from modelyard.api import model as model_api
+from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, index, ledger, specs
 from modelyard.plan import world as seen
@@ -127,10 +127,10 @@ def was_behind(model: api.Model | None) -> bool:
     return ready is not None and ready.reason == Reason.BEHIND
 
 
-def stages(world: seen.World) -> Iterator[model_api.StageStatus]:
+def stages(world: seen.World) -> Iterator[api.StageStatus]:
     """The stages as the ledger has them, for a status that was lost or is older."""
     for state in world.state:
-        yield model_api.StageStatus(
+        yield api.StageStatus(
             name=state.name,
             current=state.current,
             digest=state.digest,
@@ -141,7 +141,7 @@ def stages(world: seen.World) -> Iterator[model_api.StageStatus]:
         )
 
 
-def _hold(world: seen.World, name: str) -> model_api.Hold | None:
+def _hold(world: seen.World, name: str) -> stage_api.Hold | None:
     """AutoPromote rests while the last that was granted the stage is a rollback that Succeeded."""
     granted = [
         (one.granted, called) for called, one in (world.past.promotions if world.past else {}).items() if one.granted and one.stage == name
@@ -152,13 +152,13 @@ def _hold(world: seen.World, name: str) -> model_api.Hold | None:
     last = world.past.promotions[called]
     if not (last.rollback and last.succeeded and last.ended):
         return None
-    return model_api.Hold(since=ledger.read_time(last.ended).replace(microsecond=0), promotion=called)
+    return stage_api.Hold(since=ledger.read_time(last.ended).replace(microsecond=0), promotion=called)
 
 
-def _serving(world: seen.World, state: ledger.StageState) -> model_api.ServingStatus | None:
+def _serving(world: seen.World, state: ledger.StageState) -> stage_api.ServingStatus | None:
     if state.template is None:
         return None
-    return model_api.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
+    return stage_api.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
 
 
 def with_ledgers_stages(world: seen.World) -> seen.World:

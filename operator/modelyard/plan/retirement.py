@@ -61,7 +61,7 @@ def _turn(world: seen.World, name: str, *, down: bool) -> stage.Turn:
     told = tuple(promotion.Told(one, Phase.ABORTED, said) for one in _unfinished(world, name))
     if not down:  # until its turn it serves what it stands for
         return stage.Turn(was.model_copy(update={"promotion": None, "rollout": None}), told)
-    return stage.Turn(model_api.StageStatus(name=name, previous=was.current or was.previous), told)
+    return stage.Turn(api.StageStatus(name=name, previous=was.current or was.previous), told)
 
 
 def waiting(world: seen.World, names: Sequence[str], why: fact.Held) -> list[stage.Turn]:
@@ -80,7 +80,7 @@ def _unfinished(world: seen.World, name: str) -> list[api.Promotion]:
     return [one for one in mine if not (one.status.phase and one.status.phase.is_terminal)]
 
 
-def conditions(world: seen.World, stages: Sequence[model_api.StageStatus]) -> dict[str, fact.State]:
+def conditions(world: seen.World, stages: Sequence[api.StageStatus]) -> dict[str, fact.State]:
     """What the Model says of itself meanwhile, and in the end."""
     standing = {one.name for one in stages if one.current}
     known = list(dict.fromkeys([*(one.name for one in world.stages()), *world.deployments, *sorted(world.services), *_of_pods(world)]))
@@ -108,7 +108,7 @@ def _of_pods(world: seen.World) -> list[str]:
     return sorted({pod.stage for pod in world.pods})
 
 
-def outdated(versions: Mapping[str, api.ModelVersion], stages: Sequence[model_api.StageStatus]) -> str:
+def outdated(versions: Mapping[str, api.ModelVersion], stages: Sequence[api.StageStatus]) -> str:
     """Which stages stand for a version that should not be promoted any more; empty when none does."""
     words = {VersionLifecycle.DEPRECATED: "is Deprecated", VersionLifecycle.RETIRED: "is to be Retired"}
     told = [

@@ -6,8 +6,10 @@ import dataclasses
 import datetime
 from typing import Final
 
+from modelyard import api
 from modelyard.api import meta
-from modelyard.api import model as model_api
+from modelyard.api import serving as serving_api
+from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, serving
 from modelyard.plan import world as seen
@@ -28,7 +30,7 @@ class Progress:
 
 
 def judge(
-    world: seen.World, was: model_api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None
+    world: seen.World, was: api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None
 ) -> Progress:
     """How far the stage's Deployment is with what is being rolled out; `since`: from when its deadline counts, by default from its beginning."""
     rollout = was.rollout
@@ -45,7 +47,7 @@ def judge(
             return Progress(expired=True, said=why)
     if paused:
         return Progress(said=fact.Fact(Reason.PAUSED, "spec.paused is set: set it to false to go on, or spec.abort to go back"))
-    deadline = declared.serving.progress_deadline or model_api.DEFAULT_PROGRESS_DEADLINE
+    deadline = declared.serving.progress_deadline or serving_api.DEFAULT_PROGRESS_DEADLINE
     trouble = next((pod.trouble for pod in world.pods if pod.stage == was.name and pod.version == rollout.version and pod.trouble), None)
     because = f": {trouble}" if trouble else ""
     since = since or rollout.since
@@ -62,13 +64,13 @@ def judge(
 
 
 def begin(
-    world: seen.World, was: model_api.StageStatus, version: str, now: datetime.datetime
-) -> model_api.StageRollout | seen.Question | fact.Fact:
+    world: seen.World, was: api.StageStatus, version: str, now: datetime.datetime
+) -> stage_api.StageRollout | seen.Question | fact.Fact:
     """The rollout of a version in a stage, once it is known what that renders to."""
     declared = world.stage(was.name)
     since = now.replace(microsecond=0)
     if declared is None or declared.serving is None:
-        return model_api.StageRollout(version=version, since=since)
+        return stage_api.StageRollout(version=version, since=since)
     source = serving.source(declared.serving)
     question = seen.Render(was.name, version, source)
     if question not in world.answers:
@@ -76,4 +78,4 @@ def begin(
     answer = world.answers[question]
     if not isinstance(answer, str):
         return answer if isinstance(answer, fact.Fact) else fact.Fact(Reason.TEMPLATE_INVALID, "the template renders to nothing")
-    return model_api.StageRollout(version=version, template=answer, source=source, since=since)
+    return stage_api.StageRollout(version=version, template=answer, source=source, since=since)

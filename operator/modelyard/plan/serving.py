@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.api import model as model_api
+from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
 from modelyard.plan import digest, fact
 
@@ -44,7 +44,7 @@ class Blueprint:
 
     model: api.Model
     stage: str
-    serving: model_api.Serving
+    serving: serving_api.Serving
     version: str
     uri: str
     digest: str
@@ -53,7 +53,7 @@ class Blueprint:
     fetch_image: str
 
 
-def source(serving: model_api.Serving) -> str:
+def source(serving: serving_api.Serving) -> str:
     """sha256 of what the user wrote and the pods run: two equal ones need no rollout."""
     return _sha256(digest.canonical({"template": serving.template, "port": serving.port}))
 
@@ -64,7 +64,7 @@ def files(manifest: bytes) -> bytes:
     return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), mtime=0)
 
 
-def reserved(serving: model_api.Serving) -> fact.Fact | None:
+def reserved(serving: serving_api.Serving) -> fact.Fact | None:
     """A template must leave our names alone and have a container to serve with."""
     spec = serving.template.get("spec")
     containers = spec.get("containers") if isinstance(spec, dict) else None
@@ -119,7 +119,7 @@ class Serve:
     template: str
     """sha256 of the rendered document."""
     replicas: int | None
-    strategy: model_api.Strategy
+    strategy: serving_api.Strategy
     paused: bool
     deadline: int
     """Seconds."""
@@ -166,9 +166,9 @@ def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]
     ]
 
 
-STRATEGIES: Mapping[model_api.Strategy, dict[str, Any]] = {
-    model_api.Strategy.ROLLING_UPDATE: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-    model_api.Strategy.RECREATE: {"type": "Recreate"},
+STRATEGIES: Mapping[serving_api.Strategy, dict[str, Any]] = {
+    serving_api.Strategy.ROLLING_UPDATE: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+    serving_api.Strategy.RECREATE: {"type": "Recreate"},
 }
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 
 from modelyard import api
-from modelyard.api import model as model_api
+from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, grant, promotion, rollout, serving, success
@@ -17,7 +17,7 @@ from modelyard.plan import world as seen
 class Turn:
     """What a decision makes of one stage."""
 
-    status: model_api.StageStatus
+    status: api.StageStatus
     told: tuple[promotion.Told, ...] = ()
     ask: tuple[seen.Question, ...] = ()
     auto: str | None = None
@@ -33,7 +33,7 @@ def take(world: seen.World, name: str, now: datetime.datetime) -> Turn:
     return dataclasses.replace(turn, told=(*turn.told, *_over(world, turn)))
 
 
-def _take(world: seen.World, was: model_api.StageStatus, now: datetime.datetime) -> Turn:
+def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> Turn:
     if was.promotion:
         turn = _go_on(world, was, was.promotion, now)
     elif was.rollout:
@@ -51,7 +51,7 @@ def _take(world: seen.World, was: model_api.StageStatus, now: datetime.datetime)
 # --- the promotion that holds the stage
 
 
-def _go_on(world: seen.World, was: model_api.StageStatus, holds: model_api.StagePromotion, now: datetime.datetime) -> Turn:
+def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromotion, now: datetime.datetime) -> Turn:
     holder = next((one for one in world.promotions if one.metadata.uid == holds.uid), None)
     if holder is None or holder.metadata.deletion_timestamp:
         return Turn(_released(was))
@@ -93,9 +93,7 @@ def _goes_on(holder: api.Promotion, now: datetime.datetime) -> RolloutStatus | N
     return was.model_copy(update={"since": now.replace(microsecond=0)})
 
 
-def _cannot_succeed_now(
-    world: seen.World, was: model_api.StageStatus, holder: api.Promotion, why: fact.Held, now: datetime.datetime
-) -> Turn:
+def _cannot_succeed_now(world: seen.World, was: api.StageStatus, holder: api.Promotion, why: fact.Held, now: datetime.datetime) -> Turn:
     """Its pods are there, but that the stage stands for it cannot be recorded; a rollback does not wait for that."""
     if grant.rollback_is_due(world, was, now):
         said = fact.Fact(Reason.SUPERSEDED, f"a rollback was asked for before {was.name} stood for {holder.spec.version}")
@@ -104,7 +102,7 @@ def _cannot_succeed_now(
     return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, said, trouble=why),), again=rollout.RETRY)
 
 
-def _ended(was: model_api.StageStatus, holder: api.Promotion, phase: Phase, said: fact.Fact) -> Turn:
+def _ended(was: api.StageStatus, holder: api.Promotion, phase: Phase, said: fact.Fact) -> Turn:
     return Turn(_released(was), (promotion.Told(holder, phase, said),))
 
 
@@ -115,17 +113,17 @@ def _supersede(world: seen.World, name: str, holder: api.Promotion) -> tuple[pro
     return tuple(promotion.Told(one, Phase.SUPERSEDED, said) for one in older)
 
 
-def _released(was: model_api.StageStatus) -> model_api.StageStatus:
+def _released(was: api.StageStatus) -> api.StageStatus:
     """As before the grant: the stage stands for what it stood for."""
     return was.model_copy(update={"promotion": None, "rollout": None})
 
 
-def _finished(world: seen.World, was: model_api.StageStatus, holder: api.Promotion, now: datetime.datetime) -> model_api.StageStatus:
+def _finished(world: seen.World, was: api.StageStatus, holder: api.Promotion, now: datetime.datetime) -> api.StageStatus:
     version = holder.spec.version
     subject = world.versions.get(version)
     proven = subject.status.artifact if subject else None
-    hold = model_api.Hold(since=now.replace(microsecond=0), promotion=holder.metadata.name) if holder.spec.rollback else was.hold
-    return model_api.StageStatus(
+    hold = stage_api.Hold(since=now.replace(microsecond=0), promotion=holder.metadata.name) if holder.spec.rollback else was.hold
+    return api.StageStatus(
         name=was.name,
         current=version,
         digest=proven.digest if proven else None,
@@ -136,10 +134,10 @@ def _finished(world: seen.World, was: model_api.StageStatus, holder: api.Promoti
     )
 
 
-def _stood_for(world: seen.World, was: model_api.StageStatus) -> model_api.ServingStatus | None:
+def _stood_for(world: seen.World, was: api.StageStatus) -> stage_api.ServingStatus | None:
     if was.rollout is None or was.rollout.template is None:
         return None
-    return model_api.ServingStatus(deployment=f"{world.name}-{was.name}", template=was.rollout.template, source=was.rollout.source)
+    return stage_api.ServingStatus(deployment=f"{world.name}-{was.name}", template=was.rollout.template, source=was.rollout.source)
 
 
 def _over(world: seen.World, turn: Turn) -> list[promotion.Told]:
@@ -178,8 +176,8 @@ def _spoken_to(turn: Turn) -> set[str]:
     return {one.promotion.metadata.uid for one in turn.told}
 
 
-def _held_by(was: model_api.StageStatus, one: api.Promotion, begun: model_api.StageRollout) -> model_api.StageStatus:
-    holder = model_api.StagePromotion(name=one.metadata.name, uid=one.metadata.uid, version=one.spec.version)
+def _held_by(was: api.StageStatus, one: api.Promotion, begun: stage_api.StageRollout) -> api.StageStatus:
+    holder = stage_api.StagePromotion(name=one.metadata.name, uid=one.metadata.uid, version=one.spec.version)
     hold = was.hold if AUTOMATIC in one.metadata.labels else None  # a person made this one: autoPromote may go on
     return was.model_copy(update={"promotion": holder, "rollout": begun, "hold": hold})
 
@@ -226,12 +224,12 @@ def _cannot_be_loaded(world: seen.World, name: str, version: str) -> fact.Fact |
     return None
 
 
-def _go_on_with_template(world: seen.World, was: model_api.StageStatus, changed: model_api.StageRollout, now: datetime.datetime) -> Turn:
+def _go_on_with_template(world: seen.World, was: api.StageStatus, changed: stage_api.StageRollout, now: datetime.datetime) -> Turn:
     progress = rollout.judge(world, was, now, paused=False)
     if progress.done:
         return Turn(was.model_copy(update={"rollout": None, "serving": _stood_for(world, was)}))
     if progress.expired:
-        stands = was.serving or model_api.ServingStatus(deployment=f"{world.name}-{was.name}")
+        stands = was.serving or stage_api.ServingStatus(deployment=f"{world.name}-{was.name}")
         return Turn(
             was.model_copy(update={"rollout": None, "serving": stands.model_copy(update={"refused": changed.source})}),
             trouble=progress.said,

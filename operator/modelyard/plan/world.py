@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard import api
-from modelyard.api import model as model_api
+from modelyard.api import gates as gates_api
 from modelyard.plan import fact, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
 
 
@@ -192,7 +192,7 @@ class World:
         known = self.model.status.ledger if self.model else None
         return unrecorded.read(known.unrecorded if known else None)
 
-    def stages(self) -> tuple[model_api.Stage, ...]:
+    def stages(self) -> tuple[api.Stage, ...]:
         """The declared stages, or the three that every model has without declaring any."""
         if self.model is None:
             return ()
@@ -207,14 +207,14 @@ class World:
         """Who wrote down a metric or a document: whoever added it, else whoever registered the version; None where nobody knows."""
         return self.attested.get(version, {}).get(what, self.registrants.get(version)) or None
 
-    def stage(self, name: str) -> model_api.Stage | None:
+    def stage(self, name: str) -> api.Stage | None:
         """The declared stage of that name."""
         return next((stage for stage in self.stages() if stage.name == name), None)
 
-    def stands(self, name: str) -> model_api.StageStatus:
+    def stands(self, name: str) -> api.StageStatus:
         """What is recorded of a stage."""
         recorded = (self.model.status.stages if self.model else None) or []
-        return next((stage for stage in recorded if stage.name == name), model_api.StageStatus(name=name))
+        return next((stage for stage in recorded if stage.name == name), api.StageStatus(name=name))
 
 
 def _served(span: index.Span, gaps: tuple[watched.Gap, ...]) -> Served:
@@ -224,9 +224,9 @@ def _served(span: index.Span, gaps: tuple[watched.Gap, ...]) -> Served:
 
 
 DEFAULT_STAGES = (
-    model_api.Stage(name="development"),
-    model_api.Stage(name="staging", gates=model_api.Gates(after=["development"])),
-    model_api.Stage(name="production", gates=model_api.Gates(after=["staging"])),
+    api.Stage(name="development"),
+    api.Stage(name="staging", gates=gates_api.Gates(after=["development"])),
+    api.Stage(name="production", gates=gates_api.Gates(after=["staging"])),
 )
 
 

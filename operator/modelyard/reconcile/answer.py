@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from modelyard import edge
-from modelyard.api import model as model_api
+from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
 from modelyard.plan import fact, serving
@@ -89,5 +89,5 @@ def _dry_wish(world: seen.World, name: str) -> serving.Serve:
     declared = world.stage(name)
     strategy = declared.serving.strategy if declared and declared.serving else None
     return serving.Serve(
-        world.name, name, serving.NO_DIGEST, None, strategy or model_api.Strategy.ROLLING_UPDATE, paused=False, deadline=600
+        world.name, name, serving.NO_DIGEST, None, strategy or serving_api.Strategy.ROLLING_UPDATE, paused=False, deadline=600
     )

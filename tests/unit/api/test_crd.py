@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from modelyard import api
-from modelyard.api import crd, meta, model, schema
+from modelyard.api import crd, meta, schema
 from modelyard.api.schema import Says
 
 ROOT: Final = pathlib.Path(__file__).resolve().parents[3]
@@ -183,6 +183,6 @@ def test_a_crd_fits_into_the_annotation_of_a_client_side_apply() -> None:
 
 def test_a_candidate_is_no_stage() -> None:
     """The reserved name is refused by a rule, not by the pattern, so that the message can say why."""
-    said = crd.structural(model.Stage.model_json_schema(), "Stage")
+    said = crd.structural(api.Stage.model_json_schema(), "Stage")
 
     assert any("candidate" in rule["rule"] for rule in said["properties"]["name"][schema.VALIDATIONS])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.api import model as model_api
+from modelyard.api import gates as gates_api
 from modelyard.api.reason import Reason
 from modelyard.plan import fact, metric
 from tests.unit.plan.objects import model, seen, version
@@ -45,7 +45,7 @@ def judged(mine: Any, theirs: Any, gate: dict[str, Any], current: str = "0") -> 
         version("0", metrics=theirs if isinstance(theirs, dict) else {"auc": theirs or 0}),
     )
     around = seen(of=model(status=status), versions=versions)
-    return metric.judge(around, "production", "1", model_api.MetricGate.model_validate({"name": "auc", **gate}))
+    return metric.judge(around, "production", "1", gates_api.MetricGate.model_validate({"name": "auc", **gate}))
 
 
 @pytest.mark.parametrize("sentence", TABLE)

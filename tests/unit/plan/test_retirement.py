@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from modelyard import api
-from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
@@ -158,7 +157,7 @@ def test_a_model_is_not_decommissioned_while_a_versions_objects_are_held(left: a
 
 def test_a_removed_stage_is_recorded_as_one() -> None:
     was = fraud(("production", []), ("old", []), lifecycle=None)
-    spec = was.spec.model_copy(update={"stages": [model_api.Stage(name="production")]})
+    spec = was.spec.model_copy(update={"stages": [api.Stage(name="production")]})
     subject = seen(was.model_copy(update={"spec": spec}), state=(ledger.StageState("old", "1"), ledger.StageState("production", "1")))
 
     told = recording.of(subject, model.decide(subject, NOW), NOW)

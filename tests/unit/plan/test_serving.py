@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from modelyard import api
-from modelyard.api import model as model_api
+from modelyard.api import serving as serving_api
 from modelyard.plan import digest, serving
 
 MANIFEST = digest.write_manifest(digest.manifest([digest.File("model.onnx", 5, "0" * 64, "e", "v1")]))
@@ -109,7 +109,7 @@ def test_the_same_blueprint_renders_to_the_same_bytes_and_the_users_template_sta
 
 def test_reserved_names_and_a_template_without_containers_are_named() -> None:
     def reserved(template: dict[str, Any]) -> str | None:
-        found = serving.reserved(model_api.Serving(template=template, port=1))
+        found = serving.reserved(serving_api.Serving(template=template, port=1))
         return found.message if found else None
 
     assert reserved(SERVER) is None
@@ -120,7 +120,7 @@ def test_reserved_names_and_a_template_without_containers_are_named() -> None:
 
 
 def test_replicas_that_the_stage_does_not_set_are_never_applied() -> None:
-    wish = serving.Serve("fraud", "production", "sha256:2", None, model_api.Strategy.RECREATE, paused=False, deadline=600)
+    wish = serving.Serve("fraud", "production", "sha256:2", None, serving_api.Strategy.RECREATE, paused=False, deadline=600)
 
     *_, deployment = serving.objects(wish, json.dumps(rendered(model(SERVER))).encode(), "risk")
 
