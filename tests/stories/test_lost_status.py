@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import index, ledger, proof
+from modelyard.plan import fold, ledger, proof
 from tests.stories import pretend, test_properties, test_stories
 
 DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/vr.pdf", "text": "fine"}
@@ -15,7 +15,7 @@ DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/
 async def lose_statuses(teller: test_stories.Teller) -> None:
     """They are gone, and so much was told since that nobody remembers the id of what was told before."""
     about = ledger.Subject("Model", "fraud", "another", 1)
-    since = [ledger.fact(ledger.Action.COLLECTED, ledger.NOBODY_KNOWS, about, step) for step in range(index.RECENT)]
+    since = [ledger.fact(ledger.Action.COLLECTED, ledger.NOBODY_KNOWS, about, step) for step in range(fold.RECENT)]
     await teller.book.append(teller.book.chain("risk", "fraud"), since)
     await teller.tell([{"after": "1s"}])
     for place, obj in teller.world.objects.items():

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import blobs, owner, queued, store, tail
-from modelyard.plan import checkpoint, index, inspection, ledger, proof, serves, watched
+from modelyard.plan import checkpoint, fold, index, inspection, ledger, proof, serves, watched
 from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
 
 SNAPSHOT: Final = 256
@@ -71,7 +71,7 @@ class _Kept:
     def add(self, record: ledger.Record, data: bytes) -> None:
         """One more record."""
         self.head = Head(record.sequence, ledger.named(data), record)
-        self.index.add(record)
+        fold.add(self.index, record)
 
 
 class Ledger:
@@ -207,7 +207,7 @@ class Ledger:
             state: after them; None: as the facts leave it.
             seen: when the state was looked at.
 
-        Nothing is written when every fact was recorded before (among the last `index.RECENT`) and the state is the same. What comes while a
+        Nothing is written when every fact was recorded before (among the last `fold.RECENT`) and the state is the same. What comes while a
         write is under way goes together into the next record.
 
         Raises:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from modelyard import edge
 from modelyard.edge import blobs, store
-from modelyard.plan import index, inspection, ledger, proof
+from modelyard.plan import fold, index, inspection, ledger, proof
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class _Reading:
                 self._flaws += flaws
                 record = link.record or record
                 if link.record and number > folded.sequence:
-                    folded.add(link.record)
+                    fold.add(folded, link.record)
                 if number not in kept:  # 100,000 records need not be held at once
                     del self._data[number]
         await self._compare(last)

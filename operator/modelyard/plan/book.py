@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from modelyard.plan import fold, ledger
 from modelyard.plan import index as folding
-from modelyard.plan import ledger
 
 Fetch = Callable[[Sequence[int]], Sequence[bytes | None]]
 """The objects of these numbers, None where there is none; all of them may be asked for at once."""
@@ -108,7 +108,7 @@ class Book:
         """What the records up to this number fold to."""
         folded = self._snapshot(number)
         for record in self.records(range(folded.sequence + 1, number + 1)):
-            folded.add(record)
+            fold.add(folded, record)
         return folded
 
     def _snapshot(self, number: int) -> folding.Index:

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import account, index, ledger, serves, watched
+from modelyard.plan import account, fold, index, ledger, serves, watched
 from modelyard.plan import book as books
 
 Json = dict[str, Any]
@@ -42,7 +42,7 @@ def at(
     folded = book.index(number)
     rules = folded.spec
     for later in book.records(range(number + 1, looked + 1 + any(one.late for one in seen))):
-        folded.add(later)
+        fold.add(folded, later)
     shown = [(one.state.name, share) for one in seen for share in one.state.serves if version in {None, share.version}]
     names = dict.fromkeys(share.version for _, share in shown)
     return {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.api import words
-from modelyard.plan import canonical, checkpoint, index, ledger
+from modelyard.plan import canonical, checkpoint, fold, index, ledger
 
 
 class Kind(words.Word):
@@ -208,7 +208,7 @@ class _Reading:
         self._twice(record)
         if sentence := _impossible(record):
             self.flaws.append(Flaw(Kind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
-        self.index.add(record)
+        fold.add(self.index, record)
 
     def _twice(self, record: ledger.Record) -> None:
         for one in record.facts:

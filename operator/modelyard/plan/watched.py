@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import index, ledger
+from modelyard.plan import fold, index, ledger
 from modelyard.plan.ledger import Action
 
 
@@ -60,7 +60,7 @@ def gaps(records: Iterable[ledger.Record]) -> list[Gap]:
     terms: list[list[Any]] = []
     for record in records:
         folded.terms.clear()
-        folded.add(record)
+        fold.add(folded, record)
         terms += folded.terms
     return of_terms(terms, folded.sequence)
 

@@ -18,7 +18,7 @@ from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import ledger as ledgers
 from modelyard.edge import queued
-from modelyard.plan import checkpoint, index, inspection, ledger, proof
+from modelyard.plan import checkpoint, fold, index, inspection, ledger, proof
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
@@ -425,7 +425,7 @@ def test_the_index_is_never_surprised() -> None:
         found = index.Index()
         for number, action in enumerate(Action, 1):
             one = ledger.fact(action, ALICE, ledger.Subject("Promotion", "x", "u", number), detail=detail)
-            found.add(ledger.Record(CHAIN, number, None, moment, moment, 1, (one,), (), None))
+            fold.add(found, ledger.Record(CHAIN, number, None, moment, moment, 1, (one,), (), None))
         assert index.Index.load(found.dump()) == found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelyard.plan import book, canonical, index, ledger, serves
+from modelyard.plan import book, canonical, fold, index, ledger, serves
 from modelyard.plan.ledger import Action, Actor, Known, Subject
 
 SAMPLES = pathlib.Path(__file__).parents[3] / "crds" / "samples"
@@ -77,7 +77,7 @@ class Writer:
         record = ledger.follow(self.chain, self._last, self._head, facts, state, now=self.now, term=self.term, index=before, seen=seen)
         data = ledger.write(record)
         self.objects[record.sequence], self._last, self._head = data, record, ledger.named(data)
-        self._index.add(record)
+        fold.add(self._index, record)
         return record
 
     def serve(self, stage: str, shared: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from modelyard.plan import index, ledger
+from modelyard.plan import fold, index, ledger
 from modelyard.plan.ledger import Action
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
@@ -29,7 +29,7 @@ def folded(*facts: ledger.Fact) -> index.Version:
     known, before = index.Index(), None
     for one in facts:
         before = ledger.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=NOW, term=1, index=None)
-        known.add(before)
+        fold.add(known, before)
     return index.Index.load(known.dump()).versions["1"]
 
 
@@ -65,10 +65,10 @@ def test_what_was_asked_for_of_a_model_that_was_deleted_is_lost_to_the_one_that_
     whole = index.Index()
 
     one = ledger.follow(CHAIN, None, None, [*first, ended, *gone], (), now=NOW, term=1, index=None)
-    whole.add(one)
+    fold.add(whole, one)
     assert not whole.promotions["no"].lost
     anew = [made(Action.DELETED, "Model", "fraud"), made(Action.MODEL_CREATED, "Model", "fraud")]
-    whole.add(ledger.follow(CHAIN, one, "sha256:0", anew, (), now=NOW, term=1, index=None))
+    fold.add(whole, ledger.follow(CHAIN, one, "sha256:0", anew, (), now=NOW, term=1, index=None))
 
     assert {name: asking.lost for name, asking in whole.promotions.items()} == {"no": True, "ran": False}
 

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import strategies
 
-from modelyard.plan import anchors, canonical, checkpoint, digest, index, ledger, proof
+from modelyard.plan import anchors, canonical, checkpoint, digest, fold, index, ledger, proof
 from modelyard.plan.ledger import Action
 
 CHAIN = ledger.Chain("main", "risk", "fraud")
@@ -237,7 +237,9 @@ def test_time_follows_even_when_the_clock_went_back() -> None:
 
 def folded() -> index.Index:
     found = index.Index()
-    found.add(record(facts=(fact({"version": "1", "specDigest": DIGEST}, Action.REGISTERED), fact({"version": "1"}, Action.VERIFIED))))
+    fold.add(
+        found, record(facts=(fact({"version": "1", "specDigest": DIGEST}, Action.REGISTERED), fact({"version": "1"}, Action.VERIFIED)))
+    )
     return found
 
 
@@ -274,7 +276,7 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
 )
 def test_no_record_surprises_the_index(action: Action, detail: dict[str, Any]) -> None:
     found = folded()
-    found.add(ledger.read(ledger.write(record(sequence=3, facts=(fact(detail, action),)))))
+    fold.add(found, ledger.read(ledger.write(record(sequence=3, facts=(fact(detail, action),)))))
 
     assert index.Index.load(found.dump()) == found
 

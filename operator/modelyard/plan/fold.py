@@ -1,0 +1,292 @@
+"""What each record means for the index of its chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from modelyard.plan import index, ledger
+from modelyard.plan import serves as serving
+from modelyard.plan.ledger import Action
+
+RECENT: Final = 512
+"""Ids of facts that are remembered: far more than can be under way when an operator dies."""
+TURNS: Final = 128
+"""Changes of weight of one version in one stage whose records are remembered; where a version began and ended is, however often."""
+TERMS: Final = 256
+"""Terms of leadership that are remembered, in the chain of the installation."""
+
+
+def add(folded: index.Index, record: ledger.Record) -> None:
+    """Fold the next record in; nothing that `ledger.read` takes can be too odd for it."""
+    folded.sequence = record.sequence
+    for one in record.facts:
+        _FOLDS.get(one.action, _ignore)(folded, record, one)
+        folded.recent.append(one.id)
+    del folded.recent[:-RECENT]
+    _serve(folded, record)
+
+
+def _serve(folded: index.Index, record: ledger.Record) -> None:
+    """Spans begin, turn and end as the record tells, step by step."""
+    for step in serving.steps(record, tuple(folded.serves)):
+        now = {share.version: share for share in step.shares}
+        was = folded.serves.get(step.stage, {})
+        for version in was.keys() - now.keys():
+            span = folded.served[step.stage][version]
+            span.ended.append([span.since or "", ledger.write_time(step.moment)])
+            span.since = None
+            _turn(span, record.sequence, certain=True)
+        for version, share in now.items():
+            span = folded.served.setdefault(step.stage, {}).setdefault(version, index.Span())
+            if version not in was:
+                span.since = ledger.write_time(min(share.since, step.moment))
+            if was.get(version) != [share.weight, share.digest]:
+                _turn(span, record.sequence, certain=version not in was)
+        folded.serves[step.stage] = {version: [share.weight, share.digest] for version, share in sorted(now.items())}
+    folded.serves = {stage: now for stage, now in folded.serves.items() if now}
+
+
+def _turn(span: index.Span, number: int, *, certain: bool) -> None:
+    """Remember a record, unless it is one of too many."""
+    if span.turns and span.turns[-1] == number:
+        return
+    if certain or len(span.turns) < TURNS:
+        span.turns.append(number)
+    else:
+        span.missed += 1
+
+
+def _text(one: ledger.Fact, name: str) -> str:
+    """A text of a fact's detail; empty when there is none."""
+    value = one.detail.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _ignore(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    """Nothing is asked about it again."""
+
+
+def _model(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    del record
+    for asked in folded.promotions.values() if folded.deleted else ():
+        asked.lost = asked.lost or (asked.deleted and not asked.phase)  # it went with the Model before: nobody said no to what it asked for
+    folded.uid, folded.spec, folded.generation = one.subject.uid, one.digest, one.subject.generation
+    folded.deleted = folded.retired = False
+
+
+def _rules(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    del record
+    folded.spec, folded.generation = one.digest, one.subject.generation
+
+
+def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    name = _text(one, "version")
+    was = folded.versions.get(name)
+    who = was.registrant if was and was.lost else one.actor.name
+    if was and was.digest:  # once Ready, a name means the same for ever
+        _version(folded, record, one)
+        if was.spec_digest != _text(one, "specDigest"):
+            was.other = one.subject.uid
+            return
+        was.uid, was.spec = one.subject.uid, one.digest or was.spec
+        was.again = sorted({*was.again, who} - {was.registrant, ""})
+        was.deleted, was.other, was.lost = False, "", False
+        was.lifecycle = was.lifecycle if was.retired else "Active"  # another lifecycle is a fact of its own
+        return
+    folded.versions[name] = index.Version(
+        one.subject.uid,
+        record.sequence,
+        registrant=who,
+        spec=one.digest or "",
+        spec_digest=_text(one, "specDigest"),
+        facts=[record.sequence],
+    )
+
+
+def _version(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> index.Version | None:
+    """The version that a fact is about, which now has one more record."""
+    known = folded.versions.get(_text(one, "version"))
+    if known and (not known.facts or known.facts[-1] != record.sequence):
+        known.facts.append(record.sequence)
+    return known
+
+
+def _changed(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if (known := _version(folded, record, one)) and known.uid == one.subject.uid:
+        known.spec = one.digest or known.spec
+        if not known.retired:
+            known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
+        if one.action == Action.RETIRED and not known.retired:
+            known.retired = [ledger.write_time(one.at or record.time), one.actor.name]
+
+
+def _attested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _changed(folded, record, one)
+    known = folded.versions.get(_text(one, "version"))
+    if known is None or known.uid != one.subject.uid:
+        return
+    metrics, evidence = one.detail.get("metrics"), one.detail.get("evidence")
+    added = [f"metrics/{name}" for name in (metrics if isinstance(metrics, dict) else ())]
+    added += [f"evidence/{row.get('name')}" for row in (evidence if isinstance(evidence, list) else ()) if isinstance(row, dict)]
+    known.attested |= dict.fromkeys(added, one.actor.name)
+
+
+def _retired(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if one.detail.get("version"):
+        _changed(folded, record, one)
+    else:
+        folded.retired, folded.spec = True, one.digest or folded.spec
+
+
+def _verified(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _version(folded, record, one):
+        known.digest = known.digest or one.digest
+        known.manifest = _text(one, "manifest") or known.manifest
+        known.verified = known.verified or record.sequence
+
+
+def _quarantined(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    known = _version(folded, record, one)
+    if known and known.uid == one.subject.uid:
+        known.quarantined = one.action == Action.QUARANTINED
+
+
+def _documents(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    known, evidence = _version(folded, record, one), one.detail.get("evidence")
+    if known and known.uid == one.subject.uid:
+        known.documents = sorted(evidence) if isinstance(evidence, dict) else []
+
+
+def _held(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _version(folded, record, one):
+        known.held = _text(one, "manifest") or None if one.action == Action.HELD else None
+        known.holds += 1
+
+
+def _restored(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    objects, promotions = (one.detail.get(name) for name in ("objects", "promotions"))
+    for name in objects if isinstance(objects, list) else ():
+        kind, _, called = str(name).partition("/")
+        known = folded.versions.get(called.removeprefix(f"{record.chain.model}-"))
+        if known and kind == "ModelVersion":
+            known.lost = True
+    for name in promotions if isinstance(promotions, list) else ():
+        if asked := folded.promotions.get(str(name)):
+            asked.lost = True
+
+
+def _deleted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if one.subject.kind == "Model":
+        folded.deleted = True
+    elif one.subject.kind == "ModelVersion":
+        known = _version(folded, record, one)
+        if known and known.uid == one.subject.uid:
+            known.deleted = True
+        elif known and known.other == one.subject.uid:
+            known.other = ""
+    elif asked := folded.promotions.get(one.subject.name):
+        asked.deleted = True
+        asked.facts.append(record.sequence)
+
+
+def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> index.Promotion | None:
+    """The Promotion that a fact is about, which now has one more record; None when its name is another's, that ran."""
+    was = folded.promotions.get(one.subject.name)
+    if was is None or (was.uid != one.subject.uid and not was.phase):
+        was = index.Promotion(one.subject.uid, _text(one, "version"), _text(one, "stage"), rollback=bool(one.detail.get("rollback")))
+        folded.promotions[one.subject.name] = was
+    if was.uid != one.subject.uid:
+        return None
+    if not was.facts or was.facts[-1] != record.sequence:
+        was.facts.append(record.sequence)
+    return was
+
+
+def _requested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _promotion(folded, record, one):
+        known.requester, known.spec = one.actor.name, one.digest or ""
+
+
+def _steered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if known := _promotion(folded, record, one):
+        known.spec = one.digest or known.spec
+
+
+def _approval(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    if (known := _promotion(folded, record, one)) is None:
+        return
+    user, gate = one.actor.name, _text(one, "gate")
+    known.approvals = [said for said in known.approvals if said[:2] != [user, gate]]
+    known.approvals.append([user, gate, str(one.action), one.digest, one.detail.get("doubted") is not True])
+
+
+def _granted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _version(folded, record, one)
+    if known := _promotion(folded, record, one):
+        known.granted = record.sequence
+
+
+def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _version(folded, record, one)
+    phase, stage, version = (_text(one, name) for name in ("phase", "stage", "version"))
+    if known := _promotion(folded, record, one):
+        known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
+        known.ended = known.ended or ledger.write_time(one.at or record.time)  # Superseded, it had ended before
+        known.succeeded = known.succeeded or phase == "Succeeded"
+    if phase == "Succeeded":
+        here = folded.succeeded.get(stage, [])
+        undone = here[-1] if known and known.rollback and here and here[-1] != version else None
+        folded.succeeded[stage] = [*(one for one in here if one not in {undone, version}), version]
+
+
+def _accepted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    del record
+    flaws = one.detail.get("flaws")
+    for flaw in flaws if isinstance(flaws, list) else ():
+        if isinstance(flaw, dict):
+            folded.accepted.append([flaw.get("kind"), flaw.get("sequence"), flaw.get("head")])
+
+
+def _forgotten(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    folded.forgotten.append([_text(one, "since"), _text(one, "until"), record.sequence])
+
+
+def _term(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    since = one.detail.get("unobservedSince")
+    began = one.action == Action.TERM_BEGAN
+    folded.terms.append([began, since if isinstance(since, str) else None, ledger.write_time(record.time), record.sequence])
+    del folded.terms[:-TERMS]
+
+
+_LIFECYCLE: Final = {Action.DEPRECATED: "Deprecated", Action.REACTIVATED: "Active", Action.RETIRED: "Retired"}
+_FOLDS: Final[Mapping[Action, Any]] = {
+    Action.MODEL_CREATED: _model,
+    Action.RULES_CHANGED: _rules,
+    Action.REGISTERED: _registered,
+    Action.ATTESTED: _attested,
+    Action.DESCRIBED: _changed,
+    Action.DEPRECATED: _changed,
+    Action.REACTIVATED: _changed,
+    Action.RETIRED: _retired,
+    Action.DELETED: _deleted,
+    Action.REQUESTED: _requested,
+    Action.STEERED: _steered,
+    Action.APPROVED: _approval,
+    Action.REJECTED: _approval,
+    Action.WITHDRAWN: _approval,
+    Action.VERIFIED: _verified,
+    Action.EVIDENCE_VERIFIED: _documents,
+    Action.HELD: _held,
+    Action.RELEASED: _held,
+    Action.RESTORED: _restored,
+    Action.QUARANTINED: _quarantined,
+    Action.RECOVERED: _quarantined,
+    Action.GRANTED: _granted,
+    Action.ENDED: _ended,
+    Action.FORGOTTEN: _forgotten,
+    Action.ACCEPTED: _accepted,
+    Action.TERM_BEGAN: _term,
+    Action.TERM_ENDED: _term,
+}
+"""What each action means for the index; the others mean nothing for it."""
