@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import Any
 
-from modelyard.plan import ledger
+from modelyard.plan import codec
 from tests.bench.row import row
 from tests.cluster import stores
 from tests.unit.plan import chronicle
@@ -34,7 +34,7 @@ def rows() -> list[dict[str, Any]]:
         alone = min(_typed(running, "--help") for _ in range(3))
         found = []
         for name, part in (("in the middle", 0.5), ("near its end", 0.99)):
-            moment = ledger.write_time(chronicle.START + part * (story.now - chronicle.START))
+            moment = codec.write_time(chronicle.START + part * (story.now - chronicle.START))
             words = ("explain", "long", "--stage", "production", "--at", moment, "--bucket", "s3://modelyard/", "-n", "risk")
             took = min(_typed(running, *words) for _ in range(3))
             found.append(row(f"explain an instant {name} of {RECORDS:,} records", took, "s", alone, goal=1))

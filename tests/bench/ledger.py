@@ -17,7 +17,7 @@ from typing import Any
 
 from modelyard.edge import ledger as ledgers
 from modelyard.edge import store
-from modelyard.plan import inspection, ledger, proof
+from modelyard.plan import codec, inspection, ledger, proof
 from tests.bench.row import row
 from tests.cluster import stores
 from tests.stories import bucket
@@ -44,7 +44,7 @@ def fact(number: int) -> ledger.Fact:
 
 
 async def _facts(client: store.Store) -> list[dict[str, Any]]:
-    size = len(ledger.write(ledger.follow(ledger.Chain("main", "risk", "m"), None, None, [fact(1)], [], now=_now(), term=1, index=None)))
+    size = len(codec.write(ledger.follow(ledger.Chain("main", "risk", "m"), None, None, [fact(1)], [], now=_now(), term=1, index=None)))
     writer = ledgers.Ledger(client, WHERE, "main", _now)
     await writer.begin("bench")
 
@@ -103,7 +103,7 @@ def _long(running: stores.Running, client: store.Store) -> list[dict[str, Any]]:
         if anchor:
             data = client.get("modelyard", of.key(anchor))
             assert data
-            known = proof.Anchor(anchor, ledger.named(data))
+            known = proof.Anchor(anchor, codec.named(data))
 
         async def load(reader: ledgers.Ledger = reader, of: ledger.Chain = of, known: proof.Anchor | None = known) -> None:
             assert (await reader.load(of, known)).sequence == LONG

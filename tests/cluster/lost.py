@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelyard.cli import app
-from modelyard.plan import ledger
+from modelyard.plan import codec, ledger
 from tests.cluster import test_leader, test_main_job
 from tests.cluster.node import access
 
@@ -99,9 +99,9 @@ class Team(test_main_job.Team):
         for listed in sorted(self.store.list("modelyard", chain.prefix), key=lambda one: one.key):
             if chain.sequence(listed.key):
                 data = self.store.get("modelyard", listed.key) or b""
-                found.append(ledger.read(data))
+                found.append(codec.read(data))
                 assert found[-1].prev == prev
-                prev = ledger.named(data)
+                prev = codec.named(data)
         return found
 
     def facts(self, since: int = 0, registry: str = "main") -> list[str]:

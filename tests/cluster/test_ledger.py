@@ -19,7 +19,7 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import archive, store
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import inspection, ledger, proof
+from modelyard.plan import codec, inspection, ledger, proof
 from tests.cluster import appends, stores
 
 WHERE = inspection.Place("modelyard", "")
@@ -76,7 +76,7 @@ def verified(client: store.Store, chain: ledger.Chain, where: inspection.Place =
     verdict = archive.verify(source, chain)
     assert verdict.flaws == ()
     data = [source.get(chain.key(number)) for number in range(1, verdict.records + 1)]
-    return [one.id for each in data if each for one in ledger.read(each).facts]
+    return [one.id for each in data if each for one in codec.read(each).facts]
 
 
 @pytest.mark.parametrize("bucket", ["modelyard", "versions", "plain"])

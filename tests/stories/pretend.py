@@ -14,7 +14,7 @@ from typing import Any
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import blobs, cluster
-from modelyard.plan import digest, fact, hold, inspection, ledger, serving
+from modelyard.plan import codec, digest, fact, hold, inspection, ledger, serving
 from tests.stories import bucket
 
 START = datetime.datetime(2026, 10, 1, 9, 0, tzinfo=datetime.UTC)
@@ -243,7 +243,7 @@ def records(kept: bucket.Bucket) -> Iterator[ledger.Record]:
     """Every record of every model's chain, whether or not the bucket answers."""
     for key, data in sorted(kept.kept.items()):
         if key.startswith("ledger/main/") and not key.startswith("ledger/main/_/") and key.endswith(".json") and key.count("/") == 4:
-            yield ledger.read(data[-1] or b"")
+            yield codec.read(data[-1] or b"")
 
 
 class Guard:

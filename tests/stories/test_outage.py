@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import book, explain, ledger, proof
+from modelyard.plan import book, codec, explain, ledger, proof
 from tests.stories import pretend, test_stories
 
 STORY = pathlib.Path(__file__).with_name("data") / "ledger_away.yaml"
@@ -62,7 +62,7 @@ def undisturbed() -> test_stories.Teller:
 @pytest.mark.parametrize("dies_after", range(1, WRITES + 1))
 async def test_all_is_recorded_once_and_ends_in_the_same_place(dies_after: int, undisturbed: test_stories.Teller) -> None:
     teller = await told(dies_after)
-    records = [(record.sequence, ledger.write(record)) for record in pretend.records(teller.bucket)]
+    records = [(record.sequence, codec.write(record)) for record in pretend.records(teller.bucket)]
 
     def decided(of: test_stories.Teller) -> collections.Counter[str]:
         return collections.Counter(f"{one.action} {one.subject.name}" for one in facts(of) if one.action != ledger.Action.SERVING)

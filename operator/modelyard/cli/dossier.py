@@ -8,7 +8,7 @@ import pathlib
 from typing import Any, Final
 
 from modelyard.cli import alias, archives, outcome, output, page
-from modelyard.plan import attestation, ledger, precedence
+from modelyard.plan import attestation, codec, ledger, precedence
 from modelyard.plan import dossier as dossiers
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ def dossier(typed: archives.Typed, model: str, version: str, folder: pathlib.Pat
     with archives.opened(typed) as opened:
         book = opened.model(model)
         version = alias.recorded(book, version)
-        found = dossiers.make(attestation.gather(book, opened.operators(), version), version, ledger.write_time(now))
+        found = dossiers.make(attestation.gather(book, opened.operators(), version), version, codec.write_time(now))
     for flaw in book.flaws.values():
         output.say(f"{flaw}: look with `modelyard ledger verify {model}`")
     if found is None:

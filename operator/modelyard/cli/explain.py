@@ -8,8 +8,8 @@ from typing import Any
 
 from modelyard.cli import alias, archives, moments, outcome, output
 from modelyard.plan import book as books
+from modelyard.plan import codec, watched
 from modelyard.plan import explain as answers
-from modelyard.plan import ledger, watched
 
 Json = dict[str, Any]
 Rows = Sequence[tuple[str, str]]
@@ -193,7 +193,7 @@ def _words(one: Mapping[str, Any], *names: str) -> str:
 
 
 def _clock(text: str | None) -> str:
-    return watched.clock(ledger.read_time(text)) if text else "-"
+    return watched.clock(codec.read_time(text)) if text else "-"
 
 
 def _rows(**values: Any) -> Rows:

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelyard.cli import archives, moments, output
 from modelyard.plan import book as books
-from modelyard.plan import ledger, timeline, watched
+from modelyard.plan import codec, timeline, watched
 
 _KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
 
@@ -23,9 +23,9 @@ def history(typed: archives.Typed, model: str, since: str | None, until: str | N
         first = book.at(begin - datetime.timedelta(microseconds=1)) + 1 if begin else 1
         # What was recorded later than it happened is told of when it happened.
         found = sorted(timeline.entries(book.all(first, last)), key=lambda one: str(one["time"]))
-        found = [one for one in found if (not begin or ledger.write_time(begin) <= one["time"]) and one["time"] <= ledger.write_time(end)]
-        start = ledger.write_time(begin) if begin else found[0]["time"] if found else ledger.write_time(now)
-        found = timeline.with_gaps(found, opened.gaps(), start, ledger.write_time(end))
+        found = [one for one in found if (not begin or codec.write_time(begin) <= one["time"]) and one["time"] <= codec.write_time(end)]
+        start = codec.write_time(begin) if begin else found[0]["time"] if found else codec.write_time(now)
+        found = timeline.with_gaps(found, opened.gaps(), start, codec.write_time(end))
     for flaw in book.flaws.values():
         output.say(f"{flaw}: look with `modelyard ledger verify {model}`")
     if form is not output.Form.TABLE:
@@ -43,5 +43,5 @@ def _last(book: books.Book, end: datetime.datetime) -> int:
 
 
 def _row(one: dict[str, Any]) -> list[str]:
-    moment = watched.clock(ledger.read_time(one["time"]).replace(microsecond=0))
+    moment = watched.clock(codec.read_time(one["time"]).replace(microsecond=0))
     return [moment, f"{one['who'] or ''}{_KNOWN.get(one['known'], '')}" or "-", one["what"], one["why"] or ""]

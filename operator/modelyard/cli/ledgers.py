@@ -11,7 +11,7 @@ from typing import Any
 from modelyard.cli import archives, folder, outcome, output, registry
 from modelyard.edge import archive
 from modelyard.edge import ledger as appender
-from modelyard.plan import account, checkpoint, ledger
+from modelyard.plan import account, checkpoint, codec, ledger
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]
@@ -157,7 +157,7 @@ def _accepted(one: archive.Verdict) -> list[Json]:
         {
             "chain": _name(one.chain),
             "record": told.record,
-            "at": ledger.write_time(told.time),
+            "at": codec.write_time(told.time),
             "by": told.fact.actor.name,
             "reason": told.text("reason"),
         }

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jinja2
 
-from modelyard.plan import ledger, standing, watched
+from modelyard.plan import codec, standing, watched
 
 Json = dict[str, Any]
 
@@ -68,6 +68,6 @@ def _clock(value: str) -> str:
     if len(value) != 27 or not value.endswith("Z"):
         return value
     try:
-        return watched.clock(ledger.read_time(value))
+        return watched.clock(codec.read_time(value))
     except ValueError:
         return value

@@ -17,7 +17,7 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import blobs, owner, store, versions
 from modelyard.plan import anchors as texts
-from modelyard.plan import checkpoint, inspection, ledger, proof
+from modelyard.plan import checkpoint, codec, inspection, ledger, proof
 
 T = TypeVar("T")
 
@@ -273,10 +273,10 @@ class _Last:
         for number, data in found:
             if data is not None:
                 self.records += 1
-                self.head = proof.Anchor(number, ledger.named(data), "the end")
+                self.head = proof.Anchor(number, codec.named(data), "the end")
                 if _ACCEPTED in data:
                     with contextlib.suppress(ValueError):
-                        record = ledger.read(data)
+                        record = codec.read(data)
                         self.accepted += [record] if any(one.action == ledger.Action.ACCEPTED for one in record.facts) else []
             yield number, data
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import blobs, owner, queued, store, tail
-from modelyard.plan import checkpoint, fold, index, inspection, ledger, proof, serves, watched
+from modelyard.plan import checkpoint, codec, fold, index, inspection, ledger, proof, serves, watched
 from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
 
 SNAPSHOT: Final = 256
@@ -70,7 +70,7 @@ class _Kept:
 
     def add(self, record: ledger.Record, data: bytes) -> None:
         """One more record."""
-        self.head = Head(record.sequence, ledger.named(data), record)
+        self.head = Head(record.sequence, codec.named(data), record)
         fold.add(self.index, record)
 
 
@@ -191,7 +191,7 @@ class Ledger:
         """One record; None when it is not there or was changed."""
         data = await self.reach.record(chain.key(sequence))
         with contextlib.suppress(ValueError):
-            return ledger.read(data) if data is not None else None
+            return codec.read(data) if data is not None else None
         return None
 
     # --- what is written
@@ -275,7 +275,7 @@ class Ledger:
             while True:
                 await self._load(chain, kept, [])
                 number = self.term = (kept.head.record.term if kept.head.record else 0) + 1
-                since = ledger.write_time(unobserved_since) if unobserved_since else None
+                since = codec.write_time(unobserved_since) if unobserved_since else None
                 told = _term(Action.TERM_BEGAN, holder, number, {"unobservedSince": since})
                 try:
                     if await self._write(chain, kept, [told], kept.head.state):
@@ -370,7 +370,7 @@ class Ledger:
         """One more record; False when somebody else has written that number: theirs is folded, and the caller looks again."""
         pointer = await self._snapshot(kept)
         record = self._record(chain, kept, facts, state, pointer, seen)
-        data = ledger.write(record)
+        data = codec.write(record)
         key = chain.key(record.sequence)
         try:
             created = await self._create(key, data) or (await self.reach.record(key) is None and await self._create(key, data))
@@ -400,7 +400,7 @@ class Ledger:
             detail = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
             told = ledger.fact(Action.ACCEPTED, actor, subject, f"{kept.head.sequence}/{kept.head.digest}", detail=detail)
             record = self._record(chain, kept, [told], kept.head.state, None)
-            data = ledger.write(record)
+            data = codec.write(record)
             if await self._create(chain.key(record.sequence), data):
                 break
             if await self.reach.record(chain.key(record.sequence)) is not None:

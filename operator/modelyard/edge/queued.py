@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
 
-from modelyard.plan import canonical, ledger
+from modelyard.plan import canonical, codec, ledger
 
 FACTS: Final = 512
 BYTES: Final = 1 << 20
@@ -31,7 +31,7 @@ class Item:
     @classmethod
     def of(cls, facts: Iterable[ledger.Fact], state: Iterable[ledger.StageState] | None, seen: datetime.datetime | None = None) -> Self:
         """A caller's; raises ValueError when a fact cannot be written."""
-        return cls([(one, len(canonical.dumps(ledger.dump_fact(one)))) for one in facts], None if state is None else tuple(state), seen)
+        return cls([(one, len(canonical.dumps(codec.dump_fact(one)))) for one in facts], None if state is None else tuple(state), seen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from modelyard import edge
 from modelyard.edge import blobs, store
-from modelyard.plan import fold, index, inspection, ledger, proof
+from modelyard.plan import codec, fold, index, inspection, ledger, proof
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class _Reading:
             if anchor.sequence <= last:
                 await self._fetch([anchor.sequence])
             data = self._data.get(anchor.sequence)
-            self._flaws += proof.against(self._chain, anchor, last, ledger.named(data) if data is not None else None)
+            self._flaws += proof.against(self._chain, anchor, last, codec.named(data) if data is not None else None)
 
     async def _there(self, number: int) -> bool:
         await self._fetch([number])
@@ -185,6 +185,6 @@ async def gather(ask: Callable[[str], Awaitable[bytes | None]], keys: list[str])
 
 def _record(data: bytes | None) -> ledger.Record | None:
     try:
-        return ledger.read(data) if data is not None else None
+        return codec.read(data) if data is not None else None
     except ValueError:
         return None

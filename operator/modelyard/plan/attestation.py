@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelyard.plan import account, book, ledger, serves
+from modelyard.plan import account, book, codec, ledger, serves
 
 Json = dict[str, Any]
 
@@ -49,10 +49,10 @@ class Evidence:
             "model": self.chain.model,
             "sequence": len(self.digests),
             "head": self.digests[-1] if self.digests else None,
-            "records": [{"sequence": number, "digest": ledger.named(data), "text": data.decode()} for number, data in self.records.items()],
+            "records": [{"sequence": number, "digest": codec.named(data), "text": data.decode()} for number, data in self.records.items()],
             "digests": list(self.digests),
             "operators": [
-                {"sequence": number, "digest": ledger.named(data), "text": data.decode()} for number, data in self.operators.items()
+                {"sequence": number, "digest": codec.named(data), "text": data.decode()} for number, data in self.operators.items()
             ],
             "blobs": [{"digest": name, "text": data.decode()} for name, data in self.blobs.items()],
         }
@@ -99,18 +99,18 @@ def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence
     manifest = its.verified[-1].text("manifest") if its.verified else ""
     if (listed := of.blob(manifest)) is not None and len(listed) <= _LARGEST:
         blobs[manifest] = listed
-    terms = {record.sequence: ledger.write(record) for record in operators.all()} if operators else {}
-    return Evidence(of.chain, {record.sequence: ledger.write(record) for record in kept}, tuple(digests), terms, blobs)
+    terms = {record.sequence: codec.write(record) for record in operators.all()} if operators else {}
+    return Evidence(of.chain, {record.sequence: codec.write(record) for record in kept}, tuple(digests), terms, blobs)
 
 
 def problems(raw: Mapping[str, Any], evidence: Evidence) -> Iterator[str]:
     """What is wrong with an attestation in itself: hashes, numbers, links to the record before."""
     for what, name in (("records", "record"), ("operators", "record of _operator")):
         for one in raw[what]:
-            if ledger.named(str(one["text"]).encode()) != one["digest"]:
+            if codec.named(str(one["text"]).encode()) != one["digest"]:
                 yield f"{name} {one['sequence']}: its text does not have the digest {one['digest']}"
     for one in raw["blobs"]:
-        if ledger.named(str(one["text"]).encode()) != one["digest"]:
+        if codec.named(str(one["text"]).encode()) != one["digest"]:
             yield f"blob {one['digest']}: its text has another digest"
     if raw["sequence"] != len(evidence.digests) or raw["head"] != (evidence.digests[-1] if evidence.digests else None):
         yield "head: it is not the last of the digests"
@@ -142,7 +142,7 @@ def _numbered(of: book.Book, digests: list[str | None]) -> Iterator[tuple[int, l
         found = {record.sequence: record for record in of.records(numbers)}
         for number in numbers:
             data = of.data(number)
-            digests.append(ledger.named(data) if data is not None else None)
+            digests.append(codec.named(data) if data is not None else None)
             if data is None:
                 of.flaws[number] = f"{of.chain.key(number)} is missing"
             if number in found:
@@ -154,18 +154,18 @@ def _links(records: Mapping[int, bytes], chain: ledger.Chain, digests: Sequence[
     before: ledger.Record | None = None
     for number, data in sorted(records.items()):
         try:
-            record = ledger.read(data)
+            record = codec.read(data)
         except ValueError as error:
             yield f"record {number}: {error}"
             continue
         if (record.chain, record.sequence) != (chain, number):
             yield f"record {number}: it is the record that belongs at {record.chain.key(record.sequence)}"
         known = digests[number - 1] if digests is not None and 0 < number <= len(digests) else None
-        if digests is not None and known != ledger.named(data):
+        if digests is not None and known != codec.named(data):
             yield f"record {number}: the list of digests says {known or 'nothing'}"
         follows = digests[number - 2] if digests is not None and 1 < number <= len(digests) + 1 else None
         if digests is None and number - 1 in records:
-            follows = ledger.named(records[number - 1])
+            follows = codec.named(records[number - 1])
         if (follows is not None or number == 1) and record.prev != follows:
             yield f"record {number}: it follows {record.prev or 'nothing'}, not {follows or 'nothing'}"
         if before and record.time < before.time:
@@ -176,6 +176,6 @@ def _links(records: Mapping[int, bytes], chain: ledger.Chain, digests: Sequence[
 def _parsed(records: Mapping[int, bytes]) -> Iterator[tuple[int, ledger.Record]]:
     for number, data in sorted(records.items()):
         try:
-            yield number, ledger.read(data)
+            yield number, codec.read(data)
         except ValueError:  # told by `problems`
             continue

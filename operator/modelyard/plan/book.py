@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from modelyard.plan import fold, ledger
+from modelyard.plan import codec, fold, ledger
 from modelyard.plan import index as folding
 
 Fetch = Callable[[Sequence[int]], Sequence[bytes | None]]
@@ -102,7 +102,7 @@ class Book:
     def blob(self, name: str | None) -> bytes | None:
         """The bytes of a name; None when they are not there, or are others."""
         data = self._ask(name) if name else None
-        return data if data is not None and ledger.named(data) == name else None
+        return data if data is not None and codec.named(data) == name else None
 
     def index(self, number: int) -> folding.Index:
         """What the records up to this number fold to."""
@@ -168,7 +168,7 @@ class Book:
             return None
         key = self.chain.key(number)
         try:
-            found = ledger.read(data)
+            found = codec.read(data)
         except ValueError as error:
             self.flaws[number] = f"{key} was changed: {error}"
             return None

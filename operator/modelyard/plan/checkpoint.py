@@ -14,7 +14,7 @@ from cryptography import exceptions
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import canonical, ledger
+from modelyard.plan import canonical, codec, ledger
 
 FORMAT: Final = "modelyard.dev/checkpoint/v1"
 Key = ed25519.Ed25519PublicKey
@@ -96,7 +96,7 @@ def read(data: bytes, keys: Mapping[str, Key] | None) -> Checkpoint:
         raw = canonical.loads(data)
         signature = base64.b64decode(raw["signature"], validate=True)
         chain = ledger.Chain(raw["registry"], raw["namespace"], raw["model"])
-        found = Checkpoint(chain, raw["sequence"], raw["head"], ledger.read_time(raw["time"]), raw["keyId"])
+        found = Checkpoint(chain, raw["sequence"], raw["head"], codec.read_time(raw["time"]), raw["keyId"])
         again = canonical.dumps(_said(found) | {"signature": raw["signature"]})
     except (KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise ValueError(f"it is no checkpoint: {type(error).__name__} {error}") from None
@@ -121,6 +121,6 @@ def _said(one: Checkpoint) -> dict[str, Any]:
         "model": one.chain.model,
         "sequence": one.sequence,
         "head": one.head,
-        "time": ledger.write_time(one.time),
+        "time": codec.write_time(one.time),
         "keyId": one.key_id,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.plan import cases, ledger, standing, timeline
+from modelyard.plan import cases, codec, standing, timeline
 from modelyard.plan.ledger import Action
 from modelyard.plan.standing import State, field, row, section, table
 
@@ -64,7 +64,7 @@ def approvals(case: cases.Case) -> Json:
                 one.name,
                 one.stage,
                 one.requested.fact.actor.name,
-                ledger.write_time(one.requested.time),
+                codec.write_time(one.requested.time),
                 one.requested.text("reason"),
                 one.ended.text("phase") if one.ended else "granted" if one.granted else "open",
                 one.ended.text("message") if one.ended else None,
@@ -86,7 +86,7 @@ def approvals(case: cases.Case) -> Json:
                 str(word.fact.action),
                 word.text("comment"),
                 word.fact.detail.get("counts", True) is not False,
-                ledger.write_time(word.time),
+                codec.write_time(word.time),
             ),
             standing.of_actor(word),
             word.record,
@@ -110,7 +110,7 @@ def deployment(case: cases.Case) -> Json:
     now = [f"{one.stage} {one.weight} %" for one in case.spells if one.until is None]
     spells = [
         row(
-            (one.stage, one.weight, ledger.write_time(one.since), ledger.write_time(one.until) if one.until else None, one.digest),
+            (one.stage, one.weight, codec.write_time(one.since), codec.write_time(one.until) if one.until else None, one.digest),
             State.VERIFIED,
             *(number for number in (one.began, one.ended) if number),
         )
@@ -121,7 +121,7 @@ def deployment(case: cases.Case) -> Json:
         "deployment",
         "Deployment",
         [
-            field("asOf", "As of the last record", ledger.write_time(last.time) if last else None, State.VERIFIED, number),
+            field("asOf", "As of the last record", codec.write_time(last.time) if last else None, State.VERIFIED, number),
             field("serves", "It serves then", now or "nothing", State.VERIFIED, number),
         ],
         table("spells", "When it may have got traffic", ("stage", "weight in %", "from", "until", "digest"), spells),
@@ -143,7 +143,7 @@ def changes(case: cases.Case) -> Json:
     rows = [
         row(
             (
-                ledger.write_time(one.time),
+                codec.write_time(one.time),
                 one.fact.actor.name or None,
                 str(one.fact.actor.known),
                 timeline.sentence(one),
@@ -178,7 +178,7 @@ def retirement(case: cases.Case) -> Json:
         "Retirement",
         [
             field("lifecycle", "Lifecycle", state, State.VERIFIED, last.record if last else registered),
-            field("since", "Since", ledger.write_time(last.time) if last else None, State.VERIFIED, last.record if last else 0),
+            field("since", "Since", codec.write_time(last.time) if last else None, State.VERIFIED, last.record if last else 0),
             field(
                 "by",
                 "By",
@@ -190,7 +190,7 @@ def retirement(case: cases.Case) -> Json:
             field(
                 "modelRetired",
                 "The Model was retired",
-                ledger.write_time(model.time) if model else None,
+                codec.write_time(model.time) if model else None,
                 State.VERIFIED,
                 model.record if model else 0,
             ),
@@ -199,6 +199,6 @@ def retirement(case: cases.Case) -> Json:
             "gone",
             "What was deleted",
             ("at", "what"),
-            [row((ledger.write_time(one.time), timeline.sentence(one)), State.VERIFIED, one.record) for one in gone],
+            [row((codec.write_time(one.time), timeline.sentence(one)), State.VERIFIED, one.record) for one in gone],
         ),
     )

@@ -25,7 +25,7 @@ def make(evidence: attestation.Evidence, version: str, made: str) -> Json | None
     Args:
         evidence: from `attestation.gather`.
         version: its name.
-        made: when, as `ledger.write_time` writes it.
+        made: when, as `codec.write_time` writes it.
     """
     case = cases.of(evidence, version)
     if case.its.registered is None:

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import account, fold, index, ledger, serves, watched
+from modelyard.plan import account, codec, fold, index, ledger, serves, watched
 from modelyard.plan import book as books
 
 Json = dict[str, Any]
@@ -47,7 +47,7 @@ def at(
     names = dict.fromkeys(share.version for _, share in shown)
     return {
         **_about(book),
-        "at": ledger.write_time(moment),
+        "at": codec.write_time(moment),
         "stage": stage,
         "record": _record(book, record),
         "serves": [_stage(one, version) for one in seen],
@@ -132,8 +132,8 @@ def _record(book: books.Book, record: ledger.Record | None) -> Json | None:
     if record is None:
         return None
     data = book.data(record.sequence)
-    digest = ledger.named(data) if data is not None else None
-    return {"sequence": record.sequence, "time": ledger.write_time(record.time), "digest": digest}
+    digest = codec.named(data) if data is not None else None
+    return {"sequence": record.sequence, "time": codec.write_time(record.time), "digest": digest}
 
 
 def _stage(seen: Seen, version: str | None) -> Json:
@@ -246,8 +246,8 @@ def _who(one: account.Told | None) -> Json:
 
 def _when(one: account.Told) -> Json:
     """When it happened, as far as that was noted, and where it is recorded."""
-    return {"at": ledger.write_time(one.time), "record": one.record}
+    return {"at": codec.write_time(one.time), "record": one.record}
 
 
 def _time(moment: datetime.datetime | None) -> str | None:
-    return ledger.write_time(moment) if moment else None
+    return codec.write_time(moment) if moment else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modelyard.plan import index, ledger
+from modelyard.plan import codec, index, ledger
 from modelyard.plan import serves as serving
 from modelyard.plan.ledger import Action
 
@@ -18,7 +18,7 @@ TERMS: Final = 256
 
 
 def add(folded: index.Index, record: ledger.Record) -> None:
-    """Fold the next record in; nothing that `ledger.read` takes can be too odd for it."""
+    """Fold the next record in; nothing that `codec.read` takes can be too odd for it."""
     folded.sequence = record.sequence
     for one in record.facts:
         _FOLDS.get(one.action, _ignore)(folded, record, one)
@@ -34,13 +34,13 @@ def _serve(folded: index.Index, record: ledger.Record) -> None:
         was = folded.serves.get(step.stage, {})
         for version in was.keys() - now.keys():
             span = folded.served[step.stage][version]
-            span.ended.append([span.since or "", ledger.write_time(step.moment)])
+            span.ended.append([span.since or "", codec.write_time(step.moment)])
             span.since = None
             _turn(span, record.sequence, certain=True)
         for version, share in now.items():
             span = folded.served.setdefault(step.stage, {}).setdefault(version, index.Span())
             if version not in was:
-                span.since = ledger.write_time(min(share.since, step.moment))
+                span.since = codec.write_time(min(share.since, step.moment))
             if was.get(version) != [share.weight, share.digest]:
                 _turn(span, record.sequence, certain=version not in was)
         folded.serves[step.stage] = {version: [share.weight, share.digest] for version, share in sorted(now.items())}
@@ -118,7 +118,7 @@ def _changed(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
         if not known.retired:
             known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
         if one.action == Action.RETIRED and not known.retired:
-            known.retired = [ledger.write_time(one.at or record.time), one.actor.name]
+            known.retired = [codec.write_time(one.at or record.time), one.actor.name]
 
 
 def _attested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -232,7 +232,7 @@ def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
     phase, stage, version = (_text(one, name) for name in ("phase", "stage", "version"))
     if known := _promotion(folded, record, one):
         known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
-        known.ended = known.ended or ledger.write_time(one.at or record.time)  # Superseded, it had ended before
+        known.ended = known.ended or codec.write_time(one.at or record.time)  # Superseded, it had ended before
         known.succeeded = known.succeeded or phase == "Succeeded"
     if phase == "Succeeded":
         here = folded.succeeded.get(stage, [])
@@ -255,7 +255,7 @@ def _forgotten(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> 
 def _term(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     since = one.detail.get("unobservedSince")
     began = one.action == Action.TERM_BEGAN
-    folded.terms.append([began, since if isinstance(since, str) else None, ledger.write_time(record.time), record.sequence])
+    folded.terms.append([began, since if isinstance(since, str) else None, codec.write_time(record.time), record.sequence])
     del folded.terms[:-TERMS]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.plan import cases, ledger, standing, timeline
+from modelyard.plan import cases, codec, standing, timeline
 from modelyard.plan.ledger import Action
 from modelyard.plan.standing import State, field, row, section, table
 
@@ -26,7 +26,7 @@ def identity(case: cases.Case) -> Json:
             field("version", "Version", its.version, State.VERIFIED, first.record),
             field("registry", "Registry", case.chain.registry, State.VERIFIED, first.record),
             field("registeredBy", "Registered by", first.fact.actor.name, standing.of_actor(first), first.record),
-            field("registeredAt", "Registered at", ledger.write_time(first.time), State.VERIFIED, first.record),
+            field("registeredAt", "Registered at", codec.write_time(first.time), State.VERIFIED, first.record),
             field("specDigest", "Digest of the immutable metadata", first.text("specDigest"), State.VERIFIED, first.record),
             field("owner", "Owner", owner.get("team"), State.DECLARED, case.ruled),
             field("contact", "Contact", owner.get("contact"), State.DECLARED, case.ruled),
@@ -61,11 +61,11 @@ def artifact(case: cases.Case) -> Json:
             field(
                 "verifiedFirst",
                 "First read in full",
-                ledger.write_time(read[0].time) if read else None,
+                codec.write_time(read[0].time) if read else None,
                 State.VERIFIED,
                 read[0].record if read else 0,
             ),
-            field("verifiedLast", "Last read in full", ledger.write_time(last.time) if last else None, State.VERIFIED, number),
+            field("verifiedLast", "Last read in full", codec.write_time(last.time) if last else None, State.VERIFIED, number),
         ],
         table(
             "fileList",
@@ -77,10 +77,7 @@ def artifact(case: cases.Case) -> Json:
             "trouble",
             "Bytes that changed, and came back",
             ("at", "what", "message"),
-            [
-                row((ledger.write_time(one.time), timeline.sentence(one), one.text("message")), State.VERIFIED, one.record)
-                for one in trouble
-            ],
+            [row((codec.write_time(one.time), timeline.sentence(one), one.text("message")), State.VERIFIED, one.record) for one in trouble],
         ),
     )
 

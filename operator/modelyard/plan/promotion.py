@@ -12,7 +12,7 @@ from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, gates, index, ledger
+from modelyard.plan import approvals, codec, fact, gates, index
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def as_recorded(one: api.Promotion, past: index.Index | None, now: datetime.date
         said = fact.Fact(Reason(known.reason), known.message)
     else:
         said = fact.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {known.message}); a name runs once")
-    ended = ledger.read_time(known.ended).replace(microsecond=0) if known.ended else now.replace(microsecond=0)
+    ended = codec.read_time(known.ended).replace(microsecond=0) if known.ended else now.replace(microsecond=0)
     shown = status(Told(one, phase, said), now).model_copy(update={"started_at": one.status.started_at, "finished_at": ended})
     return one.model_copy(update={"status": shown})
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.api import words
-from modelyard.plan import canonical, checkpoint, fold, index, ledger
+from modelyard.plan import canonical, checkpoint, codec, fold, index, ledger
 
 
 class Kind(words.Word):
@@ -86,9 +86,9 @@ def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -
     key = chain.key(sequence)
     if data is None:
         return Link(sequence), [Flaw(Kind.HOLE, sequence, f"{key} is missing: it was deleted, or never copied")]
-    digest = ledger.named(data)
+    digest = codec.named(data)
     try:
-        record = ledger.read(data)
+        record = codec.read(data)
     except ValueError as error:
         return Link(sequence, digest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}", digest)]
     if (record.chain, record.sequence) != (chain, sequence):
@@ -102,7 +102,7 @@ def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -
             f"{key} follows {record.prev or 'nothing'}, but the record before is {before.digest or 'none'}: one of the two was changed"
         )
         # Either may be changed once more.
-        flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence, ledger.named(f"{before.digest or ''} {digest}".encode())))
+        flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence, codec.named(f"{before.digest or ''} {digest}".encode())))
     if before.record and record.time < before.record.time:
         flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {before.record.time} of the record before"))
     looked, told = record.seen or _NEVER, before.record.seen if before.record else None
@@ -223,7 +223,7 @@ class _Reading:
             return
         where = f"{self._chain.key(sequence)}, snapshot {pointer.digest} of the records up to {pointer.sequence}"
         data = self._blob(pointer.digest)
-        if data is None or ledger.named(data) != pointer.digest:
+        if data is None or codec.named(data) != pointer.digest:
             self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: it is missing or was changed"))
             return
         if _another_format(data):

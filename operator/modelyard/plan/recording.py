@@ -12,7 +12,7 @@ from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, digest, index, ledger, model, registration, restoring, specs
+from modelyard.plan import approvals, codec, digest, index, ledger, model, registration, restoring, specs
 from modelyard.plan import world as seen
 from modelyard.plan.ledger import Action
 
@@ -236,7 +236,7 @@ def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[
         was = before.get(now.name, ledger.StageState(now.name))
         if [one.version for one in now.serves] == [one.version for one in was.serves]:
             continue
-        serves = [ledger.dump_share(one) for one in now.serves]
+        serves = [codec.dump_share(one) for one in now.serves]
         about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
         waiting = sum(1 for one in world.unrecorded if one.action == Action.SERVING and one.detail.get("stage") == now.name)
         step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index, ledger, specs
+from modelyard.plan import codec, fact, index, ledger, specs
 from modelyard.plan import world as seen
 
 
@@ -152,7 +152,7 @@ def _hold(world: seen.World, name: str) -> stage_api.Hold | None:
     last = world.past.promotions[called]
     if not (last.rollback and last.succeeded and last.ended):
         return None
-    return stage_api.Hold(since=ledger.read_time(last.ended).replace(microsecond=0), promotion=called)
+    return stage_api.Hold(since=codec.read_time(last.ended).replace(microsecond=0), promotion=called)
 
 
 def _serving(world: seen.World, state: ledger.StageState) -> stage_api.ServingStatus | None:

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from modelyard.plan import ledger
+from modelyard.plan import codec, ledger
 from modelyard.plan.ledger import Action, Share, StageState
 
 
@@ -27,7 +27,7 @@ def told(one: ledger.Fact) -> tuple[str, tuple[Share, ...]] | None:
     if not isinstance(stage, str) or not isinstance(rows, Sequence):
         return None
     try:
-        shares = tuple(ledger.load_share(row) for row in rows)
+        shares = tuple(codec.load_share(row) for row in rows)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     sound = all(isinstance(one.version, str) and type(one.weight) is int and isinstance(one.digest, str | None) for one in shares)

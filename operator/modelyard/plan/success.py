@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 
 from modelyard import api
-from modelyard.plan import fact, index, ledger, world
+from modelyard.plan import codec, fact, index, world
 
 _UNDATED = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
@@ -53,7 +53,7 @@ def _as_recorded(seen: world.World, past: index.Index, stage: str, since: Mappin
     """What the ledger has as well: Promotions are deleted, and their objects lost, and what they did still counts."""
     recorded = past.succeeded.get(stage, [])
     ended = {
-        one.version: ledger.read_time(one.ended) for one in past.promotions.values() if one.stage == stage and one.ended and one.succeeded
+        one.version: codec.read_time(one.ended) for one in past.promotions.values() if one.stage == stage and one.ended and one.succeeded
     }
     kept = {version: when for version, when in since.items() if version in recorded or version == seen.stands(stage).current}
     return {version: ended.get(version, _UNDATED) for version in recorded} | kept

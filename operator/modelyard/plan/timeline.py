@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from modelyard.plan import account, ledger, watched
+from modelyard.plan import account, codec, ledger, watched
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]
@@ -16,7 +16,7 @@ def entries(records: Iterable[ledger.Record]) -> Iterator[Json]:
     for one in account.told(records):
         actor, subject = one.fact.actor, one.fact.subject
         yield {
-            "time": ledger.write_time(one.time),
+            "time": codec.write_time(one.time),
             "record": one.record,
             "action": str(one.fact.action),
             "who": actor.name or None,
@@ -31,7 +31,7 @@ def entries(records: Iterable[ledger.Record]) -> Iterator[Json]:
 
 def with_gaps(found: Sequence[Json], gaps: Iterable[watched.Gap], since: str, until: str) -> list[Json]:
     """The entries, and among them when nobody watched, as far as that lies between two times; what began before is told first."""
-    spans = [(ledger.write_time(gap.since) if gap.since else "", gap) for gap in gaps]
+    spans = [(codec.write_time(gap.since) if gap.since else "", gap) for gap in gaps]
     missing = [
         {
             "time": max(begin, since),
@@ -43,7 +43,7 @@ def with_gaps(found: Sequence[Json], gaps: Iterable[watched.Gap], since: str, un
             "why": None,
         }
         for begin, gap in spans
-        if begin <= until and (gap.until is None or since < ledger.write_time(gap.until))
+        if begin <= until and (gap.until is None or since < codec.write_time(gap.until))
     ]
     return sorted([*missing, *found], key=lambda entry: str(entry["time"]))
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from modelyard.plan import digest, ledger
+from modelyard.plan import codec, digest, ledger
 from modelyard.plan.ledger import Action, Fact
 
 MOST: Final = 64
@@ -20,12 +20,12 @@ def kept(before: Sequence[str] | None, facts: Iterable[Fact]) -> list[str]:
     found: dict[str, Fact] = {}
     for one in (*read(before), *facts):
         found.setdefault(one.id, one)
-    return [digest.canonical(ledger.dump_fact(one)).decode() for one in _bounded(list(found.values()))]
+    return [digest.canonical(codec.dump_fact(one)).decode() for one in _bounded(list(found.values()))]
 
 
 def read(texts: Sequence[str] | None) -> tuple[Fact, ...]:
     """What `kept` wrote."""
-    return tuple(ledger.load_fact(json.loads(text)) for text in texts or [])
+    return tuple(codec.load_fact(json.loads(text)) for text in texts or [])
 
 
 def _bounded(facts: list[Fact]) -> list[Fact]:
@@ -51,8 +51,8 @@ def _forgotten(drop: Sequence[Fact], lost: Sequence[Fact], left: Sequence[Fact])
         for one in drop
         if one.action == Action.SERVING and one.at
     ]
-    since = [ledger.write_time(one) for one in begins] + [str(one.detail["since"]) for one in lost]
-    until = [ledger.write_time(one) for one in ends] + [str(one.detail["until"]) for one in lost]
+    since = [codec.write_time(one) for one in begins] + [str(one.detail["since"]) for one in lost]
+    until = [codec.write_time(one) for one in ends] + [str(one.detail["until"]) for one in lost]
     count = len(drop) + sum(int(one.detail["facts"]) for one in lost)
     detail = {"facts": count, "since": min(since, default=None), "until": max(until, default=None)}
     first = (lost or drop)[0]

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import fold, index, ledger
+from modelyard.plan import codec, fold, index, ledger
 from modelyard.plan.ledger import Action
 
 
@@ -77,7 +77,7 @@ def of_terms(terms: Iterable[Sequence[Any]], last: int = 0) -> list[Gap]:
     """Until when somebody is known to have watched."""
     ended: int | None = None
     for began, unobserved, written, number in terms:
-        time = ledger.read_time(written)
+        time = codec.read_time(written)
         if began:
             since = max((moment for moment in (_time(unobserved), seen) if moment), default=None)
             if since is None or since < time:
@@ -109,6 +109,6 @@ def _lost(since: object, until: object, record: int) -> Gap | None:
 
 def _time(text: object) -> datetime.datetime | None:
     try:
-        return ledger.read_time(text) if isinstance(text, str) else None
+        return codec.read_time(text) if isinstance(text, str) else None
     except ValueError:
         return None

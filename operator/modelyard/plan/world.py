@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import gates as gates_api
-from modelyard.plan import fact, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
+from modelyard.plan import codec, fact, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -218,8 +218,8 @@ class World:
 
 
 def _served(span: index.Span, gaps: tuple[watched.Gap, ...]) -> Served:
-    ended = tuple((ledger.read_time(begin), ledger.read_time(end)) for begin, end in span.ended)
-    running = ((ledger.read_time(span.since), None),) if span.since else ()
+    ended = tuple((codec.read_time(begin), codec.read_time(end)) for begin, end in span.ended)
+    running = ((codec.read_time(span.since), None),) if span.since else ()
     return Served((*ended, *running), gaps)
 
 

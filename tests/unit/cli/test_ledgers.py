@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from modelyard.plan import anchors, ledger, proof
+from modelyard.plan import anchors, codec, ledger, proof
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle
@@ -56,7 +56,7 @@ def test_what_was_exported_is_verified_without_cluster_or_network(person: typed.
 def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
     person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = ledger.named(own.objects.pop(f"own/{CHAIN.key(24)}")[-1])
+    head = codec.named(own.objects.pop(f"own/{CHAIN.key(24)}")[-1])
     noted = anchors.write({CHAIN: proof.Anchor(24, head)})
     objects = {
         "/apis/modelyard.dev/v1alpha1/namespaces/risk/models/credit": model(24, head),
@@ -86,7 +86,7 @@ def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
 def test_a_chain_that_was_removed_altogether_is_found_when_all_are_verified(
     person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = anchors.write({CHAIN: proof.Anchor(24, ledger.named(own.objects[f"own/{CHAIN.key(24)}"][-1]))})
+    noted = anchors.write({CHAIN: proof.Anchor(24, codec.named(own.objects[f"own/{CHAIN.key(24)}"][-1]))})
     kept = [{"metadata": {"name": "modelyard-anchors.risk"}, "data": {"anchors.json": noted}}]
     assert person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk").code == 0
     (tmp_path / "copy" / "anchors.json").write_text(noted)

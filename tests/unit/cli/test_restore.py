@@ -11,7 +11,7 @@ import pytest
 
 from modelyard import api
 from modelyard.edge import owner
-from modelyard.plan import ledger, specs
+from modelyard.plan import codec, ledger, specs
 from modelyard.plan.ledger import Action
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
@@ -34,7 +34,7 @@ def older() -> tuple[Json, Json]:
 
 def recorded(obj: Json) -> str:
     kind = api.Model if obj["kind"] == "Model" else api.ModelVersion
-    return ledger.named(specs.snapshot(kind.model_validate(obj)))
+    return codec.named(specs.snapshot(kind.model_validate(obj)))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
     for one in (model, newer, version, attested):
         kind = api.Model if one["kind"] == "Model" else api.ModelVersion
         data = specs.snapshot(kind.model_validate(one))
-        told.blobs[ledger.named(data)] = data
+        told.blobs[codec.named(data)] = data
     about = {generation: ledger.Subject("Model", "fraud", "uid-m", generation) for generation in (2, 3)}
     its = {generation: ledger.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
     told.write(
@@ -164,7 +164,7 @@ def test_a_registry_is_taken_over_once_with_a_new_epoch_and_on_record(
     assert "that of the cluster elsewhere stops" in first.said
     assert "belongs to this cluster already, epoch 2" in again.said
     assert json.loads(s3.objects[REGISTRY][-1])["cluster"] == "here"
-    last = ledger.read(s3.objects["own/ledger/main/_/_operator/0000000002.json"][-1])
+    last = codec.read(s3.objects["own/ledger/main/_/_operator/0000000002.json"][-1])
     assert [(one.action, one.actor.name, one.detail["before"], one.detail["after"]) for one in last.facts] == [
         (Action.TAKEN_OVER, apiserver.USER, "elsewhere", "here")
     ]

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.edge import archive
-from modelyard.plan import checkpoint, ledger, proof
+from modelyard.plan import checkpoint, codec, ledger, proof
 from tests.unit.edge import history
 from tests.unit.edge.history import ANCHORED, CHURN, FRAUD, KEY, OPERATORS, RECORDS, SIGNED
 
@@ -55,11 +55,11 @@ class Done:
 
 def _tail(files: Files, first: int, change: Callable[[ledger.Record], ledger.Record]) -> None:
     """Writes the records from a number on anew, with right digests."""
-    prev = ledger.named(files[FRAUD.key(first - 1)]) if first > 1 else None
+    prev = codec.named(files[FRAUD.key(first - 1)]) if first > 1 else None
     for number in range(first, RECORDS + 1):
-        record = dataclasses.replace(ledger.read(files[FRAUD.key(number)]), prev=prev)
-        data = files[FRAUD.key(number)] = ledger.write(change(record) if number == first else record)
-        prev = ledger.named(data)
+        record = dataclasses.replace(codec.read(files[FRAUD.key(number)]), prev=prev)
+        data = files[FRAUD.key(number)] = codec.write(change(record) if number == first else record)
+        prev = codec.named(data)
 
 
 def _forged(record: ledger.Record) -> ledger.Record:
@@ -74,7 +74,7 @@ def edit_a_byte(files: Files, dice: random.Random) -> Done:
     data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
     files[FRAUD.key(number)] = bytes(data)
     try:
-        valid = ledger.read(bytes(data)).sequence == number
+        valid = codec.read(bytes(data)).sequence == number
     except ValueError:
         valid = False
     return Done("edit", number, valid and number == RECORDS)
@@ -97,9 +97,9 @@ def duplicate(files: Files, dice: random.Random) -> Done:
     if dice.random() < 0.5:
         files[FRAUD.key(to)] = files[FRAUD.key(number)]
         return Done("append a copy", to, False)
-    last = ledger.read(files[FRAUD.key(RECORDS)])
-    again = dataclasses.replace(ledger.read(files[FRAUD.key(number)]), sequence=to, prev=ledger.named(files[FRAUD.key(RECORDS)]))
-    files[FRAUD.key(to)] = ledger.write(dataclasses.replace(again, time=last.time, index=last.index))
+    last = codec.read(files[FRAUD.key(RECORDS)])
+    again = dataclasses.replace(codec.read(files[FRAUD.key(number)]), sequence=to, prev=codec.named(files[FRAUD.key(RECORDS)]))
+    files[FRAUD.key(to)] = codec.write(dataclasses.replace(again, time=last.time, index=last.index))
     return Done("tell once more", to, False)
 
 
@@ -124,25 +124,25 @@ def copy_across_models(files: Files, dice: random.Random) -> Done:
 
 def rewrite_a_number(files: Files, dice: random.Random) -> Done:
     number = dice.randint(1, RECORDS)
-    record = ledger.read(files.pop(FRAUD.key(number)))
-    files[FRAUD.key(number)] = ledger.write(_forged(record))
+    record = codec.read(files.pop(FRAUD.key(number)))
+    files[FRAUD.key(number)] = codec.write(_forged(record))
     return Done("rewrite", number, number == RECORDS)
 
 
 def insert_and_renumber(files: Files, dice: random.Random) -> Done:
     """Everything from a number on moves up by one, well chained."""
     first = dice.randint(2, RECORDS)
-    moved = [ledger.read(files[FRAUD.key(number)]) for number in range(first, RECORDS + 1)]
-    prev = ledger.named(files[FRAUD.key(first - 1)])
+    moved = [codec.read(files[FRAUD.key(number)]) for number in range(first, RECORDS + 1)]
+    prev = codec.named(files[FRAUD.key(first - 1)])
     told = dataclasses.replace(moved[0], facts=(), prev=prev)
     for number, record in enumerate([told, *moved], first):
-        data = files[FRAUD.key(number)] = ledger.write(dataclasses.replace(record, sequence=number, prev=prev))
-        prev = ledger.named(data)
+        data = files[FRAUD.key(number)] = codec.write(dataclasses.replace(record, sequence=number, prev=prev))
+        prev = codec.named(data)
     return Done("insert", first, True)
 
 
 def change_a_snapshot(files: Files, dice: random.Random) -> Done:
-    names = sorted({pointer.digest for number in range(1, RECORDS + 1) if (pointer := ledger.read(files[FRAUD.key(number)]).index)})
+    names = sorted({pointer.digest for number in range(1, RECORDS + 1) if (pointer := codec.read(files[FRAUD.key(number)]).index)})
     key = f"blobs/sha256/{dice.choice(names)[7:]}"
     data = bytearray(files[key])
     data[dice.randrange(len(data))] ^= 1
@@ -229,7 +229,7 @@ async def test_old_versions_betray_what_the_chain_does_not(past: history.Past, a
     past.kept.delete("", FRAUD.key(RECORDS))
     if again:
         assert data
-        past.kept.put("", FRAUD.key(RECORDS), ledger.write(_forged(ledger.read(data))))
+        past.kept.put("", FRAUD.key(RECORDS), codec.write(_forged(codec.read(data))))
 
     verdict = archive.verify(past.source(), FRAUD)
 

@@ -18,7 +18,7 @@ from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import ledger as ledgers
 from modelyard.edge import queued
-from modelyard.plan import checkpoint, fold, index, inspection, ledger, proof
+from modelyard.plan import checkpoint, codec, fold, index, inspection, ledger, proof
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
@@ -58,7 +58,7 @@ def records(kept: bucket.Bucket, chain: ledger.Chain = CHAIN) -> list[tuple[int,
 
 
 def told(kept: bucket.Bucket, chain: ledger.Chain = CHAIN) -> list[str]:
-    return [one.id for _, data in records(kept, chain) if data for one in ledger.read(data).facts]
+    return [one.id for _, data in records(kept, chain) if data for one in codec.read(data).facts]
 
 
 def sound(kept: bucket.Bucket, chain: ledger.Chain = CHAIN) -> bool:
@@ -90,7 +90,7 @@ async def test_a_state_alone_is_a_record(kept: bucket.Bucket, opened: Opened) ->
     await writer.append(CHAIN, [], state("2"))
     await writer.append(CHAIN, [fact(2)])
 
-    assert [ledger.read(data).state for _, data in records(kept) if data] == [state("1"), state("2"), state("2")]
+    assert [codec.read(data).state for _, data in records(kept) if data] == [state("1"), state("2"), state("2")]
 
 
 async def test_facts_that_come_while_a_write_is_under_way_go_together(kept: bucket.Bucket) -> None:
@@ -125,9 +125,9 @@ async def test_a_record_is_bounded(kept: bucket.Bucket, opened: Opened) -> None:
     await writer.append(CHAIN, [fact(number) for number in range(3 * queued.FACTS)], state("1"))
     await writer.append(CHAIN, [fact(10_000 + number, changed="x" * 600_000) for number in range(3)])
 
-    sizes = [len(ledger.read(data).facts) for _, data in records(kept) if data]
+    sizes = [len(codec.read(data).facts) for _, data in records(kept) if data]
     assert sizes == [queued.FACTS, queued.FACTS, queued.FACTS, 1, 1, 1]
-    assert [ledger.read(data).state for _, data in records(kept) if data][1:3] == [(), state("1")]
+    assert [codec.read(data).state for _, data in records(kept) if data][1:3] == [(), state("1")]
     assert sound(kept)
 
 
@@ -199,7 +199,7 @@ async def test_two_that_begin_at_once_have_two_terms(kept: bucket.Bucket, opened
 
     def meanwhile(_key: str) -> None:
         kept.before = lambda _: None
-        data = ledger.write(
+        data = codec.write(
             ledger.follow(
                 one.operators,
                 None,
@@ -390,7 +390,7 @@ async def test_a_registry_belongs_to_one_cluster(kept: bucket.Bucket, opened: Op
     with pytest.raises(edge.Unavailable):
         await opened().claim("cluster-a")
 
-    (record,) = [ledger.read(data) for _, data in records(kept, opened().operators) if data]
+    (record,) = [codec.read(data) for _, data in records(kept, opened().operators) if data]
     assert [(one.action, dict(one.detail)) for one in record.facts] == [
         (Action.TAKEN_OVER, {"before": "cluster-a", "after": "cluster-b", "epoch": 2})
     ]
@@ -487,7 +487,7 @@ async def test_heads_that_moved_are_signed_now_and_then(kept: bucket.Bucket, ope
         data = kept.get("", checkpoint.key(CHAIN, number))
         assert data
         found = checkpoint.read(data, {checkpoint.key_id(key.public_key()): key.public_key()})
-        assert found.head == ledger.named(kept.get("", CHAIN.key(number)) or b"")
+        assert found.head == codec.named(kept.get("", CHAIN.key(number)) or b"")
     assert await opened().load(CHAIN) == writer.head(CHAIN)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelyard.plan import book, canonical, fold, index, ledger, serves
+from modelyard.plan import book, canonical, codec, fold, index, ledger, serves
 from modelyard.plan.ledger import Action, Actor, Known, Subject
 
 SAMPLES = pathlib.Path(__file__).parents[3] / "crds" / "samples"
@@ -58,8 +58,8 @@ class Writer:
     def keep(self, value: object) -> str:
         """A snapshot's name."""
         data = canonical.dumps(value)
-        self.blobs[ledger.named(data)] = data
-        return ledger.named(data)
+        self.blobs[codec.named(data)] = data
+        return codec.named(data)
 
     def later(self, **step: float) -> datetime.datetime:
         """Time passes."""
@@ -75,8 +75,8 @@ class Writer:
         state = [self.state[name] for name in sorted(self.state)] if looked else serves.after(known, facts)
         seen = self.now if looked else None
         record = ledger.follow(self.chain, self._last, self._head, facts, state, now=self.now, term=self.term, index=before, seen=seen)
-        data = ledger.write(record)
-        self.objects[record.sequence], self._last, self._head = data, record, ledger.named(data)
+        data = codec.write(record)
+        self.objects[record.sequence], self._last, self._head = data, record, codec.named(data)
         fold.add(self._index, record)
         return record
 
@@ -106,11 +106,11 @@ class Writer:
 
     def records(self) -> list[ledger.Record]:
         """Every record."""
-        return [ledger.read(data) for _, data in sorted(self.objects.items())]
+        return [codec.read(data) for _, data in sorted(self.objects.items())]
 
     def _kept(self, data: bytes) -> str:
-        self.blobs[ledger.named(data)] = data
-        return ledger.named(data)
+        self.blobs[codec.named(data)] = data
+        return codec.named(data)
 
 
 class Operators(Writer):
@@ -121,7 +121,7 @@ class Operators(Writer):
 
     def begin(self, since: datetime.datetime | None) -> None:
         """A term begins; `since`: until when the one before is known to have watched."""
-        detail = {"holder": "pod-a", "number": self.term, "unobservedSince": ledger.write_time(since) if since else None}
+        detail = {"holder": "pod-a", "number": self.term, "unobservedSince": codec.write_time(since) if since else None}
         self.write(ledger.fact(Action.TERM_BEGAN, ledger.BY_OPERATOR, Subject("Operator", "pod-a", "pod-a", self.term), detail=detail))
 
     def end(self) -> None:
@@ -181,7 +181,7 @@ class Story(Writer):
     def served(self, stage: str) -> ledger.Fact:
         """That a stage serves what it serves now, as it is seen now."""
         self.told += 1
-        detail = {"stage": stage, "serves": [ledger.dump_share(share) for share in self.state[stage].serves]}
+        detail = {"stage": stage, "serves": [codec.dump_share(share) for share in self.state[stage].serves]}
         return ledger.fact(Action.SERVING, ledger.BY_OPERATOR, self._model(), f"{stage} {self.told}", None, detail, at=self.now)
 
     def finish(self, name: str, version: str, stage: str, phase: str = "Succeeded", message: str = "production stands for it") -> None:

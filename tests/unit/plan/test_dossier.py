@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import attestation, dossier, frameworks, ledger, standing
+from modelyard.plan import attestation, codec, dossier, frameworks, ledger, standing
 from modelyard.plan.ledger import Action
 from tests.unit.plan import chronicle
 
@@ -203,7 +203,7 @@ def test_a_record_that_was_written_anew_is_found_by_its_neighbours_and_by_the_le
     evidence = attestation.gather(story.book(), operators.book(), VERSION)
     number, data = next((number, data) for number, data in evidence.records.items() if b'"Approved"' in data)
     forged = data.replace(b"bob@example.com", b"eve@example.com")
-    digests = [ledger.named(forged) if at == number else digest for at, digest in enumerate(evidence.digests, 1)]
+    digests = [codec.named(forged) if at == number else digest for at, digest in enumerate(evidence.digests, 1)]
     lie = dataclasses.replace(evidence, records={**evidence.records, number: forged}, digests=tuple(digests))
 
     found = dossier.make(lie, VERSION, MADE)

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from modelyard.plan import account, explain, ledger, watched
+from modelyard.plan import account, codec, explain, ledger, watched
 from tests.unit.plan import chronicle
 from tests.unit.plan.chronicle import MINUTE, START
 
@@ -163,7 +163,7 @@ def test_the_answer_is_what_served_or_says_that_nobody_watched(events: list[Even
 
         assert bool(unobserved) == (answer["unobserved"] is not None), moment
         if unobserved:
-            assert unobserved[0][1] == ledger.read_time(answer["unobserved"]["until"])
+            assert unobserved[0][1] == codec.read_time(answer["unobserved"]["until"])
             assert told(answer) == world.served(unobserved[0][0])
         else:
             assert world.served(moment) == told(answer), moment
@@ -288,7 +288,7 @@ def test_an_instant_among_100_000_records_is_found_with_40_reads() -> None:
 
         def _made(self, number: int) -> bytes:
             moment = START + number * SECOND
-            return ledger.write(ledger.Record(self.chain, number, chronicle.digest(""), moment, moment, 1, (), (), None))
+            return codec.write(ledger.Record(self.chain, number, chronicle.digest(""), moment, moment, 1, (), (), None))
 
     for number in (1, 2, 255, 4_097, 50_000, 65_535, 65_536, 99_999, 100_000):
         long = Long()
@@ -316,7 +316,7 @@ def test_a_version_among_20_000_records_is_told_of_with_few_reads() -> None:
         book = story.book(last)
         answer = explain.over_time(book, ["1.1.0"])
 
-        assert [ledger.read_time(one["since"]) for one in answer["served"]] == [one.since for one in whole]
+        assert [codec.read_time(one["since"]) for one in answer["served"]] == [one.since for one in whole]
         assert sum(map(len, story.read)) <= 256 + 80 + 50  # since the last snapshot, two for each of 40 spells, and the search for the end
         assert len(story.read) <= 20
 

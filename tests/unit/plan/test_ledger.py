@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import strategies
 
-from modelyard.plan import anchors, canonical, checkpoint, digest, fold, index, ledger, proof
+from modelyard.plan import anchors, canonical, checkpoint, codec, digest, fold, index, ledger, proof
 from modelyard.plan.ledger import Action
 
 CHAIN = ledger.Chain("main", "risk", "fraud")
@@ -54,7 +54,7 @@ def record(**changed: Any) -> ledger.Record:
 
 
 def test_a_record_as_it_is_stored() -> None:
-    text = ledger.write(record(state=(), index=None)).decode()
+    text = codec.write(record(state=(), index=None)).decode()
 
     assert text == (
         f'{{"facts":[{{"action":"Attested","actor":{{"known":"Authenticated","name":"alice"}},"at":null,"detail":{{"version":"1"}},"digest":"{DIGEST}",'
@@ -67,9 +67,9 @@ def test_a_record_as_it_is_stored() -> None:
 @hypothesis.given(strategies.dictionaries(strategies.text(), anything, max_size=4))
 def test_whatever_happened_can_be_recorded_and_read_back(detail: dict[str, Any]) -> None:
     """NaN, huge numbers, halves of surrogate pairs, nested and odd things: a fact that could not be written would hold its model for ever."""
-    written = ledger.write(record(facts=(fact(detail),)))
+    written = codec.write(record(facts=(fact(detail),)))
 
-    assert ledger.write(ledger.read(written)) == written
+    assert codec.write(codec.read(written)) == written
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def change(**fields: Any) -> Callable[[dict[str, Any]], object]:
     ],
 )
 def test_what_is_no_record_is_refused(harm: Callable[[dict[str, Any]], object]) -> None:
-    raw = json.loads(ledger.write(record()))
+    raw = json.loads(codec.write(record()))
     harm(raw)
     try:
         data = canonical.dumps(raw)
@@ -156,7 +156,7 @@ def test_what_is_no_record_is_refused(harm: Callable[[dict[str, Any]], object]) 
         data = json.dumps(raw, separators=(",", ":"), sort_keys=True).encode()
 
     with pytest.raises(ValueError):
-        ledger.read(data)
+        codec.read(data)
 
 
 @pytest.mark.parametrize(
@@ -168,31 +168,31 @@ def test_what_is_no_record_is_refused(harm: Callable[[dict[str, Any]], object]) 
         b"7",
         b"\xff",
         b"[" * 100_000,
-        ledger.write(record()) + b"\n",
-        b"\xef\xbb\xbf" + ledger.write(record()),
-        ledger.write(record()).replace(b'"term":1', b'"term":1,"term":1'),
-        ledger.write(record()).replace(b'"term":1', b'"term":1.0'),
-        ledger.write(record()).replace(b'"term":1', b'"term":NaN'),
-        ledger.write(record()).replace(b'"term":1', b'"term":' + b"9" * 5000),
-        ledger.write(record()).replace(b'"version":"1"}', b'"version":"1","x":1e999}'),
-        ledger.write(record()).replace(b'"version":"1"}', b'"version":"\\ud800"}'),
-        ledger.write(record()).replace(b'"version":"1"}', b'"version":"\\u0031"}'),
-        ledger.write(record()).decode().encode("utf-16"),
+        codec.write(record()) + b"\n",
+        b"\xef\xbb\xbf" + codec.write(record()),
+        codec.write(record()).replace(b'"term":1', b'"term":1,"term":1'),
+        codec.write(record()).replace(b'"term":1', b'"term":1.0'),
+        codec.write(record()).replace(b'"term":1', b'"term":NaN'),
+        codec.write(record()).replace(b'"term":1', b'"term":' + b"9" * 5000),
+        codec.write(record()).replace(b'"version":"1"}', b'"version":"1","x":1e999}'),
+        codec.write(record()).replace(b'"version":"1"}', b'"version":"\\ud800"}'),
+        codec.write(record()).replace(b'"version":"1"}', b'"version":"\\u0031"}'),
+        codec.write(record()).decode().encode("utf-16"),
     ],
 )
 def test_bytes_that_are_not_canonical_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
-        ledger.read(data)
+        codec.read(data)
 
 
 @hypothesis.given(strategies.datetimes(timezones=strategies.just(datetime.UTC)))
 def test_a_time_is_read_as_it_was_written_and_sorts_as_text(moment: datetime.datetime) -> None:
-    assert ledger.read_time(ledger.write_time(moment)) == moment
-    assert (ledger.write_time(moment) < ledger.write_time(NOW)) == (moment < NOW)
+    assert codec.read_time(codec.write_time(moment)) == moment
+    assert (codec.write_time(moment) < codec.write_time(NOW)) == (moment < NOW)
 
 
 def test_a_time_of_another_zone_is_written_in_utc() -> None:
-    assert ledger.write_time(NOW.astimezone(zoneinfo.ZoneInfo("Asia/Tokyo"))) == "2026-10-03T14:00:02.000000Z"
+    assert codec.write_time(NOW.astimezone(zoneinfo.ZoneInfo("Asia/Tokyo"))) == "2026-10-03T14:00:02.000000Z"
 
 
 def test_a_fact_told_twice_is_the_same_fact() -> None:
@@ -276,7 +276,7 @@ def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
 )
 def test_no_record_surprises_the_index(action: Action, detail: dict[str, Any]) -> None:
     found = folded()
-    fold.add(found, ledger.read(ledger.write(record(sequence=3, facts=(fact(detail, action),)))))
+    fold.add(found, codec.read(codec.write(record(sequence=3, facts=(fact(detail, action),)))))
 
     assert index.Index.load(found.dump()) == found
 
@@ -328,8 +328,8 @@ def chain(count: int) -> list[tuple[int, bytes | None]]:
     for number in range(1, count + 1):
         told = ledger.fact(Action.ATTESTED, ledger.BY_OPERATOR, SUBJECT, number, detail={"version": "1"})
         before = ledger.follow(CHAIN, before, prev, [told], [], now=NOW, term=1, index=None)
-        found.append((number, ledger.write(before)))
-        prev = ledger.named(ledger.write(before))
+        found.append((number, codec.write(before)))
+        prev = codec.named(codec.write(before))
     return found
 
 
@@ -342,7 +342,7 @@ def test_a_sound_chain_has_no_flaw() -> None:
     last = records[-1][1]
     assert last
 
-    assert proof.check(CHAIN, records, anchors=[proof.Anchor(5, ledger.named(last)), proof.Anchor(0, "")]) == ()
+    assert proof.check(CHAIN, records, anchors=[proof.Anchor(5, codec.named(last)), proof.Anchor(0, "")]) == ()
     assert proof.check(CHAIN, []) == ()
 
 
@@ -360,9 +360,9 @@ def test_order_and_holes() -> None:
 def test_time_and_term_go_one_way() -> None:
     first = record(sequence=1, prev=None, index=None, term=2)
     told = (ledger.fact(Action.DESCRIBED, ledger.BY_OPERATOR, SUBJECT),)
-    second = record(prev=ledger.named(ledger.write(first)), time=NOW - datetime.timedelta(seconds=1), term=1, index=None, facts=told)
+    second = record(prev=codec.named(codec.write(first)), time=NOW - datetime.timedelta(seconds=1), term=1, index=None, facts=told)
 
-    assert kinds(proof.check(CHAIN, [(1, ledger.write(first)), (2, ledger.write(second))])) == {("TimeBack", 2), ("TermBack", 2)}
+    assert kinds(proof.check(CHAIN, [(1, codec.write(first)), (2, codec.write(second))])) == {("TimeBack", 2), ("TermBack", 2)}
 
 
 def test_a_state_that_cannot_be() -> None:
@@ -372,5 +372,5 @@ def test_a_state_that_cannot_be() -> None:
         (ledger.StageState("production", serves=(share, share)),),
         (ledger.StageState("production", serves=(ledger.Share("1", None, 101, NOW),)),),
     ):
-        found = proof.check(CHAIN, [(1, ledger.write(record(sequence=1, prev=None, index=None, state=state)))])
+        found = proof.check(CHAIN, [(1, codec.write(record(sequence=1, prev=None, index=None, state=state)))])
         assert kinds(found) == {("State", 1)}

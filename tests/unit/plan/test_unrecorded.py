@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from modelyard.plan import ledger, serves, unrecorded, watched
+from modelyard.plan import codec, ledger, serves, unrecorded, watched
 from modelyard.plan.ledger import Action
 
 START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
@@ -15,7 +15,7 @@ MODEL = ledger.Subject("Model", "fraud", "u1", 1)
 def serving(number: int, stage: str, version: str) -> ledger.Fact:
     """What a stage serves after so many minutes."""
     at = START + number * MINUTE
-    detail = {"stage": stage, "serves": [ledger.dump_share(ledger.Share(version, None, 100, at))]}
+    detail = {"stage": stage, "serves": [codec.dump_share(ledger.Share(version, None, 100, at))]}
     return ledger.fact(Action.SERVING, ledger.BY_OPERATOR, MODEL, f"{stage} {number}", None, detail, at=at)
 
 

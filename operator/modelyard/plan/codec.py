@@ -1,0 +1,179 @@
+"""How the ledger's records are stored and read back: canonical JSON (RFC 8785), so that each has one digest."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import rfc8785
+
+from modelyard.plan import canonical, ledger
+from modelyard.plan import digest as digests
+
+FORMAT: Final = "modelyard.dev/ledger/v1"
+
+
+def write(record: ledger.Record) -> bytes:
+    """A record as it is stored: canonical JSON (RFC 8785)."""
+    return rfc8785.dumps(
+        {
+            "format": FORMAT,
+            "registry": record.chain.registry,
+            "namespace": record.chain.namespace,
+            "model": record.chain.model,
+            "sequence": record.sequence,
+            "prev": record.prev,
+            "time": write_time(record.time),
+            "seen": write_time(record.seen) if record.seen else None,
+            "term": record.term,
+            "facts": [dump_fact(one) for one in record.facts],
+            "state": [_dump_state(one) for one in record.state],
+            "index": {"sequence": record.index.sequence, "digest": record.index.digest} if record.index else None,
+        }
+    )
+
+
+def read(data: bytes) -> ledger.Record:
+    """What `write` wrote.
+
+    Raises:
+        ValueError: it is something else, not canonical, or of a format that this release does not know; says what.
+    """
+    try:
+        raw = canonical.loads(data)
+        if raw["format"] != FORMAT:
+            raise ValueError(f"its format is {raw['format']!r}, not {FORMAT}")
+        pointer = raw["index"]
+        record = ledger.Record(
+            chain=ledger.Chain(raw["registry"], raw["namespace"], raw["model"]),
+            sequence=raw["sequence"],
+            prev=raw["prev"],
+            time=read_time(raw["time"]),
+            seen=read_time(raw["seen"]) if raw["seen"] else None,
+            term=raw["term"],
+            facts=tuple(load_fact(one) for one in raw["facts"]),
+            state=tuple(_load_state(one) for one in raw["state"]),
+            index=ledger.Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
+        )
+        again = write(record)
+    except (KeyError, TypeError, AttributeError, UnicodeError, RecursionError, rfc8785.CanonicalizationError) as error:
+        raise ValueError(f"it is no record: {type(error).__name__} {error}") from None
+    if what := _unsound(record):
+        raise ValueError(f"it is no record: {what} is not what it should be")
+    if again != data:
+        raise ValueError("it is not canonical JSON, or has fields that no record has")
+    return record
+
+
+def named(data: bytes) -> str:
+    """What the next record calls this one: `sha256:<hex>`."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def write_time(moment: datetime.datetime) -> str:
+    """UTC with microseconds, always as long: `2026-10-03T14:00:02.000000Z`; sorts as text."""
+    return f"{moment.astimezone(datetime.UTC).isoformat(timespec='microseconds').removesuffix('+00:00')}Z"
+
+
+def read_time(text: str) -> datetime.datetime:
+    """What `write_time` wrote; raises ValueError for anything else."""
+    found = datetime.datetime.fromisoformat(text) if text.endswith("Z") else None
+    if found is None or write_time(found) != text:
+        raise ValueError(f"{text!a} is no time as 2026-10-03T14:00:02.000000Z")
+    return found
+
+
+def dump_fact(one: ledger.Fact) -> dict[str, Any]:
+    """A fact as JSON."""
+    return {
+        "id": one.id,
+        "action": str(one.action),
+        "actor": {"name": one.actor.name, "known": str(one.actor.known)},
+        "subject": {"kind": one.subject.kind, "name": one.subject.name, "uid": one.subject.uid, "generation": one.subject.generation},
+        "digest": one.digest,
+        "detail": dict(one.detail),
+        "at": write_time(one.at) if one.at else None,
+    }
+
+
+def load_fact(raw: Mapping[str, Any]) -> ledger.Fact:
+    """What `dump_fact` made."""
+    actor, subject = raw["actor"], raw["subject"]
+    return ledger.Fact(
+        raw["id"],
+        ledger.Action(raw["action"]),
+        ledger.Actor(actor["name"], ledger.Known(actor["known"])),
+        ledger.Subject(subject["kind"], subject["name"], subject["uid"], subject["generation"]),
+        raw["digest"],
+        raw["detail"],
+        read_time(raw["at"]) if raw["at"] else None,
+    )
+
+
+def dump_share(one: ledger.Share) -> dict[str, Any]:
+    """A share as JSON."""
+    return {"version": one.version, "digest": one.digest, "weight": one.weight, "since": write_time(one.since)}
+
+
+def load_share(raw: Mapping[str, Any]) -> ledger.Share:
+    """What `dump_share` made."""
+    return ledger.Share(raw["version"], raw["digest"], raw["weight"], read_time(raw["since"]))
+
+
+def _dump_state(one: ledger.StageState) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "current": one.current,
+        "digest": one.digest,
+        "since": write_time(one.since) if one.since else None,
+        "previous": one.previous,
+        "template": one.template,
+        "source": one.source,
+        "serves": [dump_share(share) for share in one.serves],
+    }
+
+
+def _load_state(raw: Mapping[str, Any]) -> ledger.StageState:
+    return ledger.StageState(
+        name=raw["name"],
+        current=raw["current"],
+        digest=raw["digest"],
+        since=read_time(raw["since"]) if raw["since"] else None,
+        previous=raw["previous"],
+        template=raw["template"],
+        source=raw["source"],
+        serves=tuple(load_share(share) for share in raw["serves"]),
+    )
+
+
+def _unsound(record: ledger.Record) -> str | None:
+    """Which field holds something of another type: canonical JSON alone would let `"sequence": true` pass."""
+    texts = [record.chain.registry, record.chain.namespace, record.chain.model]
+    numbers = [record.sequence, record.term]
+    digested = [record.prev]
+    if record.index:
+        numbers.append(record.index.sequence)
+        digested.append(record.index.digest)
+    for one in record.facts:
+        texts += [one.id, one.actor.name, one.subject.kind, one.subject.name, one.subject.uid]
+        texts += [] if one.digest is None else [one.digest]
+        numbers.append(one.subject.generation)
+    for state in record.state:
+        texts += [
+            state.name,
+            *(value for value in (state.current, state.digest, state.previous, state.template, state.source) if value is not None),
+        ]
+        for share in state.serves:
+            texts += [share.version, *([] if share.digest is None else [share.digest])]
+            numbers.append(share.weight)
+    if not all(isinstance(value, str) for value in texts):
+        return "a name"
+    if not all(type(value) is int and value >= 0 for value in numbers) or record.sequence < 1:
+        return "a number"
+    if not all(value is None or (isinstance(value, str) and digests.DIGEST.fullmatch(value)) for value in digested):
+        return "prev or index"
+    if not all(isinstance(one.detail, dict) for one in record.facts):
+        return "a detail"
+    return None
