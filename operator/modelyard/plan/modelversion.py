@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
 from typing import Final
 
 from modelyard import api
@@ -12,7 +11,7 @@ from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import digest, documentation, fact, index, inspection, lifecycle, specs
+from modelyard.plan import conditions, digest, fact, index, inspection, lifecycle, specs
 
 CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
 """`checkedAt` is written at least this often while nothing changes; each recheck would be a write for nothing."""
@@ -56,8 +55,8 @@ class World:
     """None: not asked for yet."""
     proof: inspection.Result | fact.Fact | None = None
     """The answer to the plan's question; a Fact: the world did not answer."""
-    evidence: Mapping[str, inspection.EvidenceResult | fact.Fact] | None = None
-    """By name; None: not asked for yet."""
+    evidence: conditions.Documents | None = None
+    """None: not asked for yet."""
     past: index.Version | None = None
     """What the ledger knows of this name."""
     because: str | None = None
@@ -220,7 +219,7 @@ def _judge(world: World, now: datetime.datetime, proof: inspection.Result | fact
         return _tell(world, now, kept, fact.State.unknown(proof), memory=world.memory)
     if isinstance(proof, inspection.Found):
         # Evidence that is not there yet is an upload in progress as well: a stage may be waiting for it.
-        looks = 0 if _all_proven(world) else memory.looks + 1
+        looks = 0 if conditions.all_proven(world.version, world.evidence) else memory.looks + 1
         return _found(world, now, proof, dataclasses.replace(memory, looks=looks, differs=None, differs_since=None))
     message = proof.message
     if was or (world.past and world.past.digest):
@@ -274,7 +273,9 @@ def _tell(
     """The status that says so, the Event if it is news, and when to look again."""
     was = world.version.status
     shown = lifecycle.shown(world.version, phase)
-    wanted = lifecycle.conditions(world.version, shown, _conditions(world, shown, verified), world.because)
+    wanted = lifecycle.conditions(
+        world.version, shown, conditions.of(world.version, world.model, shown, verified, world.evidence), world.because
+    )
     generation = world.version.metadata.generation
     status = modelversion.ModelVersionStatus(
         observed_generation=generation,
@@ -287,7 +288,7 @@ def _tell(
         unrecorded=was.unrecorded,
     )
     again = max(_due(dataclasses.replace(world, memory=memory)) - now, datetime.timedelta(seconds=1)) if memory.checked else None
-    return Plan(status=status, memory=memory, events=_events(world, status), again=again)
+    return Plan(status=status, memory=memory, events=conditions.events(world.version, status), again=again)
 
 
 def withheld(world: World, trouble: fact.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
@@ -304,71 +305,6 @@ def withheld(world: World, trouble: fact.Fact, now: datetime.datetime) -> modelv
             "conditions": fact.settle(was.conditions, wanted, generation, now),
         }
     )
-
-
-def _conditions(world: World, phase: VersionPhase, verified: fact.State) -> dict[str, fact.State]:
-    wanted = {"Ready": _ready(phase, verified), "Verified": verified}
-    evidence = _evidence(world, verified)
-    if evidence:
-        wanted["EvidenceVerified"] = evidence
-    if world.model:
-        wanted["DocumentationComplete"] = _documentation(world.model, world.version, evidence)
-    if verified.status == api.ConditionStatus.UNKNOWN:
-        return wanted
-    if phase in {VersionPhase.PENDING, VersionPhase.VERIFYING}:
-        wanted["Reconciling"] = fact.State.true(verified.fact.reason, verified.fact.message)
-    if phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED, VersionPhase.REUSED}:
-        wanted["Stalled"] = fact.State.true(verified.fact.reason, verified.fact.message)
-    return wanted
-
-
-def _ready(phase: VersionPhase, verified: fact.State) -> fact.State:
-    if phase in {VersionPhase.READY, VersionPhase.DEPRECATED}:
-        return (
-            fact.State.true(Reason.READY, "verified: every byte was read and hashed")
-            if verified.status == api.ConditionStatus.TRUE
-            else verified
-        )
-    return verified
-
-
-def _evidence(world: World, verified: fact.State) -> fact.State | None:
-    """Whether every document is there with its bytes; the first that is not is named."""
-    declared = world.version.spec.evidence or []
-    if not declared:
-        return None
-    if world.evidence is None:
-        before = fact.find(world.version.status.conditions, "EvidenceVerified")
-        current = before is not None and before.observed_generation == world.version.metadata.generation
-        if before and current:
-            return fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
-        return fact.State.unknown(fact.Fact(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
-    for one in declared:
-        result = world.evidence.get(one.name)
-        if isinstance(result, fact.Fact):
-            return fact.State.unknown(fact.Fact(result.reason, f"evidence {one.name}: {result.message}"))
-        if not isinstance(result, inspection.Proven):
-            return fact.State.false(
-                fact.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {one.name}: {result.message if result else 'not looked at yet'}")
-            )
-    return fact.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
-
-
-def _all_proven(world: World) -> bool:
-    proven = world.evidence or {}
-    return all(isinstance(proven.get(one.name), inspection.Proven) for one in world.version.spec.evidence or [])
-
-
-def _documentation(model: api.Model, version: api.ModelVersion, evidence: fact.State | None) -> fact.State:
-    """Whether everything that the Model's tier demands is there; evidence counts once it is verified."""
-    proven = evidence is not None and evidence.status == api.ConditionStatus.TRUE
-    tier = documentation.tier(model)
-    missing = documentation.missing(documentation.File(model, version, verified=proven))
-    if missing:
-        return fact.State.false(
-            fact.Fact(Reason.DOCUMENTATION_INCOMPLETE, f"the tier {tier} demands what is missing: {'; '.join(missing)}")
-        )
-    return fact.State.true(Reason.DOCUMENTATION_COMPLETE, f"everything that the tier {tier} demands is there")
 
 
 def verifying(world: World, now: datetime.datetime) -> Plan:
@@ -392,21 +328,6 @@ def _unchanged(world: World, now: datetime.datetime, again: datetime.timedelta) 
     if phase == VersionPhase.DEPRECATED:  # only what is Ready shows as Deprecated
         phase = VersionPhase.READY
     return dataclasses.replace(_tell(world, now, phase, verified, memory=world.memory), again=again)
-
-
-def _events(world: World, status: modelversion.ModelVersionStatus) -> tuple[fact.Event, ...]:
-    """An Event when the phase or what is known of the bytes changed."""
-    was, told = world.version.status, lifecycle.events(world.version, status)
-    before, after = fact.find(was.conditions, "Verified"), fact.find(status.conditions, "Verified")
-    same = before and after and (before.reason, before.status) == (after.reason, after.status)
-    if after is None or (same and (told or was.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
-        return told
-    if before is None and status.phase == VersionPhase.PENDING:
-        return told  # everything starts by waiting; that is no news
-    warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
-    recovered = was.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
-    message = f"recovered: {after.message}" if recovered else after.message
-    return (fact.happened(world.version, Reason(after.reason), message, warning=warning), *told)
 
 
 def _size(count: int) -> str:

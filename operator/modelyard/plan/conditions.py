@@ -1,0 +1,106 @@
+"""What the conditions of a version say, and when that is an Event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelyard import api
+from modelyard.api import modelversion
+from modelyard.api.modelversion import VersionPhase
+from modelyard.api.reason import Reason
+from modelyard.plan import documentation, fact, inspection, lifecycle
+
+Documents = Mapping[str, inspection.EvidenceResult | fact.Fact]
+"""What was found of each piece of evidence, by name; a Fact: the world did not answer."""
+
+
+def of(
+    version: api.ModelVersion, model: api.Model | None, phase: VersionPhase, verified: fact.State, documents: Documents | None
+) -> dict[str, fact.State]:
+    """The conditions of a version in this phase.
+
+    Args:
+        version: whose.
+        model: its Model, if there is one.
+        phase: what it is in.
+        verified: whether its bytes are what it claims.
+        documents: what was found of its evidence; None: nobody looked.
+    """
+    wanted = {"Ready": _ready(phase, verified), "Verified": verified}
+    evidence = _evidence(version, verified, documents)
+    if evidence:
+        wanted["EvidenceVerified"] = evidence
+    if model:
+        wanted["DocumentationComplete"] = _documentation(model, version, evidence)
+    if verified.status == api.ConditionStatus.UNKNOWN:
+        return wanted
+    if phase in {VersionPhase.PENDING, VersionPhase.VERIFYING}:
+        wanted["Reconciling"] = fact.State.true(verified.fact.reason, verified.fact.message)
+    if phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED, VersionPhase.REUSED}:
+        wanted["Stalled"] = fact.State.true(verified.fact.reason, verified.fact.message)
+    return wanted
+
+
+def all_proven(version: api.ModelVersion, documents: Documents | None) -> bool:
+    """Whether every document is there with its bytes."""
+    proven = documents or {}
+    return all(isinstance(proven.get(one.name), inspection.Proven) for one in version.spec.evidence or [])
+
+
+def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> tuple[fact.Event, ...]:
+    """An Event when the phase or what is known of the bytes changed."""
+    was, told = version.status, lifecycle.events(version, status)
+    before, after = fact.find(was.conditions, "Verified"), fact.find(status.conditions, "Verified")
+    same = before and after and (before.reason, before.status) == (after.reason, after.status)
+    if after is None or (same and (told or was.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
+        return told
+    if before is None and status.phase == VersionPhase.PENDING:
+        return told  # everything starts by waiting; that is no news
+    warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
+    recovered = was.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
+    message = f"recovered: {after.message}" if recovered else after.message
+    return (fact.happened(version, Reason(after.reason), message, warning=warning), *told)
+
+
+def _ready(phase: VersionPhase, verified: fact.State) -> fact.State:
+    if phase in {VersionPhase.READY, VersionPhase.DEPRECATED}:
+        return (
+            fact.State.true(Reason.READY, "verified: every byte was read and hashed")
+            if verified.status == api.ConditionStatus.TRUE
+            else verified
+        )
+    return verified
+
+
+def _evidence(version: api.ModelVersion, verified: fact.State, documents: Documents | None) -> fact.State | None:
+    """Whether every document is there with its bytes; the first that is not is named."""
+    declared = version.spec.evidence or []
+    if not declared:
+        return None
+    if documents is None:
+        before = fact.find(version.status.conditions, "EvidenceVerified")
+        current = before is not None and before.observed_generation == version.metadata.generation
+        if before and current:
+            return fact.State(before.status, fact.Fact(Reason(before.reason), before.message))
+        return fact.State.unknown(fact.Fact(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
+    for one in declared:
+        result = documents.get(one.name)
+        if isinstance(result, fact.Fact):
+            return fact.State.unknown(fact.Fact(result.reason, f"evidence {one.name}: {result.message}"))
+        if not isinstance(result, inspection.Proven):
+            return fact.State.false(
+                fact.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {one.name}: {result.message if result else 'not looked at yet'}")
+            )
+    return fact.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
+
+
+def _documentation(model: api.Model, version: api.ModelVersion, evidence: fact.State | None) -> fact.State:
+    """Whether everything that the Model's tier demands is there; evidence counts once it is verified."""
+    proven = evidence is not None and evidence.status == api.ConditionStatus.TRUE
+    tier = documentation.tier(model)
+    missing = documentation.missing(documentation.File(model, version, verified=proven))
+    if missing:
+        return fact.State.false(
+            fact.Fact(Reason.DOCUMENTATION_INCOMPLETE, f"the tier {tier} demands what is missing: {'; '.join(missing)}")
+        )
+    return fact.State.true(Reason.DOCUMENTATION_COMPLETE, f"everything that the tier {tier} demands is there")
