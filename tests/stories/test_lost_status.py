@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import fold, ledger, proof
+from modelyard.plan import codec, fold, ledger, proof
 from tests.stories import pretend, test_properties, test_stories
 
 DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/vr.pdf", "text": "fine"}
@@ -25,9 +25,7 @@ async def lose_statuses(teller: test_stories.Teller) -> None:
 
 def flaws(teller: test_stories.Teller) -> list[proof.Flaw]:
     chain = teller.book.chain("risk", "fraud")
-    return list(
-        proof.check(chain, ((one.sequence, pretend.ledger.write(one)) for one in pretend.records(teller.bucket) if one.chain == chain))
-    )
+    return list(proof.check(chain, ((one.sequence, codec.write(one)) for one in pretend.records(teller.bucket) if one.chain == chain)))
 
 
 @pytest.fixture

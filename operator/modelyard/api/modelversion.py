@@ -9,14 +9,11 @@ from typing import Annotated, Any, Final
 import pydantic
 
 from modelyard.api import gates as gates_api
+from modelyard.api import lineage as lineage_api
 from modelyard.api import meta, schema
 from modelyard.api.schema import Rule, Says
 
 _ANOTHER: Final = "what a version is cannot change: put it back, or register another version"
-
-
-def _text(words: str, most: int = 512, **keywords: Any) -> Says:
-    return Says(words, maxLength=most, minLength=1, **keywords)
 
 
 class Format(enum.StrEnum):
@@ -35,21 +32,6 @@ class VersionLifecycle(enum.StrEnum):
     ACTIVE = "Active"
     DEPRECATED = "Deprecated"
     RETIRED = "Retired"
-
-
-class DatasetRole(enum.StrEnum):
-    TRAINING = "Training"
-    VALIDATION = "Validation"
-    TEST = "Test"
-    REFERENCE = "Reference"
-
-
-class Relation(enum.StrEnum):
-    RETRAINED_FROM = "RetrainedFrom"
-    FINE_TUNED_FROM = "FineTunedFrom"
-    DISTILLED_FROM = "DistilledFrom"
-    QUANTIZED_FROM = "QuantizedFrom"
-    MERGED_FROM = "MergedFrom"
 
 
 TENSORS: Final = Says(
@@ -92,77 +74,6 @@ class Artifact(meta.Object):
     format: Annotated[Format, Says("What the bytes are, as declared.")]
 
 
-class Source(meta.Object):
-    """The code that trained a version."""
-
-    repository: Annotated[str, _text("URL of the repository.")]
-    commit: Annotated[
-        str,
-        schema.matching(r"^[0-9a-f]{7,64}$", "give a commit's hash, 7 to 64 hexadecimal digits; a branch or a tag can move", most=64),
-        Says("Hash of the commit."),
-    ]
-
-
-class Framework(meta.Object):
-    """The library that trained a version."""
-
-    name: Annotated[str, _text("Name, such as xgboost.", 128)]
-    version: Annotated[str | None, _text("Its version.", 64)] = None
-
-
-class Training(meta.Object):
-    """How a version was made, as its team declares it."""
-
-    model_config = pydantic.ConfigDict(
-        json_schema_extra=schema.rules(
-            Rule(
-                "!has(self.startedAt) || !has(self.finishedAt) || self.startedAt <= self.finishedAt",
-                "training cannot finish before it started: correct startedAt or finishedAt",
-                ".finishedAt",
-            )
-        )
-    )
-
-    run_id: Annotated[str | None, _text("Id of the run in the tool that ran it.", 256)] = None
-    source: Annotated[Source | None, Says("The code.")] = None
-    image: Annotated[str | None, _text("The container image, best pinned by its digest.")] = None
-    framework: Annotated[Framework | None, Says("The library.")] = None
-    parameters: Annotated[
-        dict[str, Annotated[str, Says(maxLength=1024)]] | None,
-        Says("Hyperparameters, as strings: quote numbers.", maxProperties=256),
-    ] = None
-    seed: Annotated[int | None, Says("The seed of the random numbers.", format="int64")] = None
-    started_at: Annotated[meta.Timestamp | None, Says("When training began.")] = None
-    finished_at: Annotated[meta.Timestamp | None, Says("When it ended.")] = None
-
-
-class Dataset(meta.Object):
-    """Data that a version was made or judged with."""
-
-    name: Annotated[str, _text("Name of the data set, at best with its date.", 253)]
-    role: Annotated[DatasetRole, Says("What it was used for; the same data set may be listed once for each role.")]
-    uri: Annotated[
-        str | None,
-        schema.matching(r"^[a-z][a-z0-9+.-]*:[^\s]+$", "give a URI with its scheme, like s3://data/card-tx/2026q2/", most=1024),
-        Says("Where it is; the operator does not read it."),
-    ] = None
-    digest: Annotated[meta.Digest | None, Says("Digest of its bytes, made as an artifact's.")] = None
-
-
-class Parent(meta.Object):
-    """A version of the same model that this one was made from."""
-
-    version: Annotated[meta.VersionName, Says("The parent's spec.version.")]
-    relation: Annotated[Relation, Says("How this version was made from it.")]
-
-
-class Lineage(meta.Object):
-    """Where a version comes from."""
-
-    datasets: Annotated[list[Dataset] | None, Says("The data.", **schema.listed_by("name", "role", most=64))] = None
-    parents: Annotated[list[Parent] | None, Says("The versions it was made from.", **schema.listed_by("version", most=16))] = None
-
-
 class Evidence(meta.Object):
     """A document about a version, whose bytes are verified as well."""
 
@@ -174,27 +85,27 @@ class Evidence(meta.Object):
 
     name: Annotated[meta.ObjectName, Says("Name of the evidence, unique in the version.", maxLength=63)]
     type: Annotated[gates_api.EvidenceType, Says("What a stage's gates.evidence asks for.")]
-    title: Annotated[str | None, _text("Its title, for people.", 256)] = None
+    title: Annotated[str | None, schema.text("Its title, for people.", 256)] = None
     uri: Annotated[meta.File, Says("One object below the Model's storage.uri.")]
     sha256: Annotated[meta.Digest, Says("sha256 of the object's bytes, as sha256:<hex>.")]
-    author: Annotated[str | None, _text("Who wrote it.", 256)] = None
+    author: Annotated[str | None, schema.text("Who wrote it.", 256)] = None
     issued_at: Annotated[meta.Timestamp | None, Says("When it was issued.")] = None
 
 
 class Card(meta.Object):
     """What people should know before they use a version."""
 
-    limitations: Annotated[str | None, _text("Where it should not be trusted.", 16384)] = None
-    training_data_summary: Annotated[str | None, _text("What the training data are and are not.", 16384)] = None
-    ethical_considerations: Annotated[str | None, _text("Whom it may treat unfairly, and what was done about it.", 16384)] = None
-    human_oversight: Annotated[str | None, _text("Who watches it, and how they can stop it.", 16384)] = None
+    limitations: Annotated[str | None, schema.text("Where it should not be trusted.", 16384)] = None
+    training_data_summary: Annotated[str | None, schema.text("What the training data are and are not.", 16384)] = None
+    ethical_considerations: Annotated[str | None, schema.text("Whom it may treat unfairly, and what was done about it.", 16384)] = None
+    human_oversight: Annotated[str | None, schema.text("Who watches it, and how they can stop it.", 16384)] = None
 
 
 class Tensor(meta.Object):
     """One input or output."""
 
-    name: Annotated[str, _text("Its name.", 128)]
-    type: Annotated[str, _text("Its element type, such as float32 or string.", 64)]
+    name: Annotated[str, schema.text("Its name.", 128)]
+    type: Annotated[str, schema.text("Its element type, such as float32 or string.", 64)]
     shape: Annotated[
         list[Annotated[int, Says(minimum=-1, format="int64")]] | None,
         Says("Its dimensions, -1 for any length; absent: a scalar or a column.", **{schema.LIST_TYPE: "atomic", "maxItems": 16}),
@@ -220,7 +131,7 @@ class ModelVersionSpec(meta.Object):
         Says("Lower-case SemVer without build metadata, or a plain number; in quotes. metadata.name is <model>-<version>. Immutable."),
     ]
     artifact: Annotated[Artifact, Says("The bytes. Immutable.")]
-    training: Annotated[Training | None, Says("How it was made. Immutable.")] = None
+    training: Annotated[lineage_api.Training | None, Says("How it was made. Immutable.")] = None
     metrics: Annotated[
         dict[str, float] | None,
         Says(
@@ -237,7 +148,7 @@ class ModelVersionSpec(meta.Object):
             maxProperties=128,
         ),
     ] = None
-    lineage: Annotated[Lineage | None, Says("Where it comes from. Immutable.")] = None
+    lineage: Annotated[lineage_api.Lineage | None, Says("Where it comes from. Immutable.")] = None
     evidence: Annotated[
         list[Evidence] | None,
         Says(

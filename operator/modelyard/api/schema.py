@@ -58,6 +58,11 @@ def matching(pattern: str, otherwise: str, *rules: Rule, most: int) -> Says:
     return Says("", Rule(f"self.matches(r'{pattern}')", otherwise), *rules, pattern=pattern, maxLength=most)
 
 
+def text(words: str, most: int = 512) -> Says:
+    """Text that is not empty, of at most `most` characters, and what people read about it."""
+    return Says(words, maxLength=most, minLength=1)
+
+
 def listed_by(*fields: str, most: int, least: int | None = None) -> dict[str, Any]:
     """Keywords of a list whose entries are told apart by these fields: several people can own entries of it."""
     return {LIST_TYPE: "map", LIST_KEYS: list(fields), "maxItems": most, "minItems": least}

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import logging
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import pydantic
@@ -36,21 +36,6 @@ class Key:
         return f"{self.sort}/{self.namespace}/{self.name}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Seen:
-    """One serving object, and the little that is kept of it."""
-
-    name: str
-    model: str
-    resource_version: int
-    generation: int = 0
-    deployment: world.Deployment | None = None
-    pod: world.Pod | None = None
-    uid: str | None = None
-    owns_replicas: bool = False
-    """Modelyard is the field manager of spec.replicas."""
-
-
 @dataclasses.dataclass(slots=True)
 class _Family:
     """One model and all that belongs to it."""
@@ -58,7 +43,7 @@ class _Family:
     model: api.Model | None = None
     versions: dict[str, api.ModelVersion] = dataclasses.field(default_factory=dict)
     promotions: dict[str, api.Promotion] = dataclasses.field(default_factory=dict)
-    objects: dict[tuple[str, str], Seen] = dataclasses.field(default_factory=dict)
+    objects: dict[tuple[str, str], reader.Seen] = dataclasses.field(default_factory=dict)
     """Deployments, Services and Pods, by kind and name."""
     unread: dict[tuple[str, str], unread.Unread] = dataclasses.field(default_factory=dict)
     """Objects of ours that cannot be read, by kind and name: what they were before is in use no more."""
@@ -135,7 +120,7 @@ class Cache:
         if known and known[1] >= version:
             return set()
         try:
-            found = reader.read(kind.name, raw) if kind.name in reader.READERS else _READ[kind.name](raw)
+            found = reader.read(kind.name, raw)
         except pydantic.ValidationError as error:
             # Not even its metadata can be read: it is left alone until somebody writes it anew.
             log.warning(
@@ -224,7 +209,7 @@ class Cache:
             pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
         )
 
-    def seen(self, kind: cluster.Kind, namespace: str, model: str, name: str) -> Seen | None:
+    def seen(self, kind: cluster.Kind, namespace: str, model: str, name: str) -> reader.Seen | None:
         """One serving object."""
         family = self._families.get((namespace, model))
         return family.objects.get((kind.name, name)) if family else None
@@ -247,8 +232,8 @@ class Cache:
         counted = {"ModelVersion": versions, "Promotion": promotions} | ({"Deployment": {"Orphaned": orphans}} if orphans else {})
         return {kind: {str(phase): count for phase, count in phases.items()} for kind, phases in counted.items()}
 
-    def _store(self, kind: cluster.Kind, read: reader.Ours | Seen, namespace: str) -> tuple[Name, set[Key]]:
-        if isinstance(read, Seen):
+    def _store(self, kind: cluster.Kind, read: reader.Ours | reader.Seen, namespace: str) -> tuple[Name, set[Key]]:
+        if isinstance(read, reader.Seen):
             place = (namespace, read.model)
             self._families.setdefault(place, _Family()).objects[kind.name, read.name] = read
             return place, {Key("model", *place)}
@@ -274,68 +259,3 @@ def _matters_to_versions(model: api.Model) -> tuple[object, ...]:
     """What of a Model its versions' own status depends on: where their bytes are, and which documentation must be complete."""
     spec = model.spec
     return spec.storage, spec.risk_tier, spec.owner, spec.description, spec.intended_use
-
-
-def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
-    return raw["metadata"].get("labels") or {}
-
-
-def _deployment(raw: Mapping[str, Any]) -> Seen:
-    about, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
-    found = world.Deployment(
-        name=about["name"],
-        template=(about.get("annotations") or {}).get(serving.TEMPLATE),
-        settled=status.get("observedGeneration", 0) >= about.get("generation", 0),
-        desired=spec.get("replicas", 1),
-        updated=status.get("updatedReplicas", 0),
-        available=status.get("availableReplicas", 0),
-        total=status.get("replicas", 0),
-    )
-    owns = any(
-        entry.get("manager") == "modelyard"
-        and entry.get("operation") == "Apply"
-        and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
-        for entry in about.get("managedFields") or []
-    )
-    return Seen(
-        about["name"],
-        _labels(raw).get(serving.MODEL, ""),
-        int(about["resourceVersion"]),
-        about.get("generation", 0),
-        found,
-        uid=about.get("uid"),
-        owns_replicas=owns,
-    )
-
-
-def _service(raw: Mapping[str, Any]) -> Seen:
-    about = raw["metadata"]
-    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), int(about["resourceVersion"]), uid=about.get("uid"))
-
-
-def _pod(raw: Mapping[str, Any]) -> Seen:
-    about, labels = raw["metadata"], _labels(raw)
-    status = raw.get("status") or {}
-    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or [])
-    pod = world.Pod(labels.get(serving.STAGE, ""), labels.get(serving.VERSION, ""), _trouble(status), ready=ready)
-    return Seen(about["name"], labels.get(serving.MODEL, ""), int(about["resourceVersion"]), pod=pod)
-
-
-def _trouble(status: Mapping[str, Any]) -> str | None:
-    """What keeps a pod from serving, in a sentence without names or times that change from pod to pod."""
-    for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        state, last = one.get("state") or {}, one.get("lastState") or {}
-        ended = state.get("terminated") or last.get("terminated") or {}
-        waiting = state.get("waiting") or {}
-        if ended.get("exitCode") and not one.get("ready"):
-            said = str(ended.get("message") or ended.get("reason") or "").strip().splitlines()
-            return f"container {one['name']} exited with {ended['exitCode']}" + (f": {said[-1]}" if said else "")
-        if waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
-            return f"container {one['name']}: {waiting['reason']}"
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"not scheduled: {condition.get('message') or condition.get('reason')}"
-    return None
-
-
-_READ: Final[Mapping[str, Callable[[Mapping[str, Any]], Seen]]] = {"Deployment": _deployment, "Service": _service, "Pod": _pod}

@@ -1,27 +1,52 @@
-"""Our own objects, out of what the API server sends: read as far as this release can."""
+"""Objects, out of what the API server sends: our own as far as this release can read them, and the little that is kept of what serves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pydantic
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.plan import unread
+from modelyard.plan import serving, unread, world
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """One serving object, and the little that is kept of it."""
+
+    name: str
+    model: str
+    resource_version: int
+    generation: int = 0
+    deployment: world.Deployment | None = None
+    pod: world.Pod | None = None
+    uid: str | None = None
+    owns_replicas: bool = False
+    """Modelyard is the field manager of spec.replicas."""
+
 
 Ours = api.Model | api.ModelVersion | api.Promotion
-READERS: Final[Mapping[str, type[Ours]]] = {
+_OURS: Final[Mapping[str, type[Ours]]] = {
     "Model": api.Model,
     "ModelVersion": api.ModelVersion,
     "Promotion": api.Promotion,
 }
 
 
-def read(kind: str, raw: Mapping[str, Any]) -> Ours | unread.Unread:
-    """An object of ours; of a status that another release wrote and this one cannot read, only what is recorded is kept: the rest is made anew."""
-    reader = READERS[kind]
+def read(kind: str, raw: Mapping[str, Any]) -> Ours | Seen | unread.Unread:
+    """An object of a kind that is watched.
+
+    Of a status of ours that another release wrote and this one cannot read, only what is recorded is kept: the rest is made anew.
+
+    Raises:
+        pydantic.ValidationError: not even its metadata can be read.
+    """
+    if kind in _SERVING:
+        return _SERVING[kind](raw)
+    reader = _OURS[kind]
     try:
         return reader.model_validate(raw)
     except pydantic.ValidationError:
@@ -43,3 +68,68 @@ def _unread(kind: str, raw: Mapping[str, Any], error: pydantic.ValidationError) 
     wrong = [f"{'.'.join(str(part) for part in one['loc'])} ({one['msg']})" for one in error.errors(include_url=False, include_input=False)]
     said = "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if wrong[3:] else "")
     return unread.Unread(meta.Resource.model_validate({"kind": kind, "metadata": raw["metadata"]}), said, raw.get("status") or {})
+
+
+def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
+    return raw["metadata"].get("labels") or {}
+
+
+def _deployment(raw: Mapping[str, Any]) -> Seen:
+    about, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    found = world.Deployment(
+        name=about["name"],
+        template=(about.get("annotations") or {}).get(serving.TEMPLATE),
+        settled=status.get("observedGeneration", 0) >= about.get("generation", 0),
+        desired=spec.get("replicas", 1),
+        updated=status.get("updatedReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        total=status.get("replicas", 0),
+    )
+    owns = any(
+        entry.get("manager") == "modelyard"
+        and entry.get("operation") == "Apply"
+        and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+        for entry in about.get("managedFields") or []
+    )
+    return Seen(
+        about["name"],
+        _labels(raw).get(serving.MODEL, ""),
+        int(about["resourceVersion"]),
+        about.get("generation", 0),
+        found,
+        uid=about.get("uid"),
+        owns_replicas=owns,
+    )
+
+
+def _service(raw: Mapping[str, Any]) -> Seen:
+    about = raw["metadata"]
+    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), int(about["resourceVersion"]), uid=about.get("uid"))
+
+
+def _pod(raw: Mapping[str, Any]) -> Seen:
+    about, labels = raw["metadata"], _labels(raw)
+    status = raw.get("status") or {}
+    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or [])
+    pod = world.Pod(labels.get(serving.STAGE, ""), labels.get(serving.VERSION, ""), _trouble(status), ready=ready)
+    return Seen(about["name"], labels.get(serving.MODEL, ""), int(about["resourceVersion"]), pod=pod)
+
+
+def _trouble(status: Mapping[str, Any]) -> str | None:
+    """What keeps a pod from serving, in a sentence without names or times that change from pod to pod."""
+    for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        state, last = one.get("state") or {}, one.get("lastState") or {}
+        ended = state.get("terminated") or last.get("terminated") or {}
+        waiting = state.get("waiting") or {}
+        if ended.get("exitCode") and not one.get("ready"):
+            said = str(ended.get("message") or ended.get("reason") or "").strip().splitlines()
+            return f"container {one['name']} exited with {ended['exitCode']}" + (f": {said[-1]}" if said else "")
+        if waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
+            return f"container {one['name']}: {waiting['reason']}"
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"not scheduled: {condition.get('message') or condition.get('reason')}"
+    return None
+
+
+_SERVING: Final[Mapping[str, Callable[[Mapping[str, Any]], Seen]]] = {"Deployment": _deployment, "Service": _service, "Pod": _pod}

@@ -10,8 +10,8 @@ from typing import Final
 
 from modelyard import api
 from modelyard.api.gates import EvidenceType
+from modelyard.api.lineage import DatasetRole
 from modelyard.api.model import RiskTier
-from modelyard.api.modelversion import DatasetRole
 from modelyard.plan import fact
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from modelyard.api import gates as gates_api
+from modelyard.api import lineage as lineage_api
 from modelyard.api import meta, model, modelversion, promotion
 from modelyard.api import serving as serving_api
 
@@ -170,8 +171,8 @@ def modelversions(draw: st.DrawFn) -> dict[str, Any]:
             "finishedAt": TIME,
         },
     )
-    dataset = _some({"name": TEXT, "role": one_of(modelversion.DatasetRole)}, {"uri": st.just("s3://data/x/"), "digest": DIGEST})
-    parent = st.fixed_dictionaries({"version": VERSION, "relation": one_of(modelversion.Relation)})
+    dataset = _some({"name": TEXT, "role": one_of(lineage_api.DatasetRole)}, {"uri": st.just("s3://data/x/"), "digest": DIGEST})
+    parent = st.fixed_dictionaries({"version": VERSION, "relation": one_of(lineage_api.Relation)})
     evidence = _some(
         {"name": OBJECT, "type": one_of(gates_api.EvidenceType), "uri": FILE, "sha256": DIGEST},
         {"title": TEXT, "author": TEXT, "issuedAt": TIME},
