@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from modelyard import api, edge
 from modelyard.api import modelversion
@@ -13,6 +13,8 @@ from modelyard.cli import depot, manifest, outcome, output, registry, shelf, sig
 from modelyard.edge import cluster
 
 Json = dict[str, Any]
+_OPTIONS: Final = {"issuedAt": "issued-at"}
+"""What is typed otherwise than the field is called."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Typed:
     name: str | None = None
     title: str | None = None
     author: str | None = None
+    issued_at: str | None = None
 
 
 def attest(server: registry.Registry, model: str, version: str, typed: Typed, way: depot.Way, asked: str | None) -> None:
@@ -103,8 +106,8 @@ def _escaped(name: str) -> str:
 
 
 def _read(typed: Typed) -> tuple[dict[str, float], list[manifest.Document]]:
-    said = {"type": typed.type, "name": typed.name, "title": typed.title, "author": typed.author}
-    lonely = [option for option, value in said.items() if value] if typed.evidence is None else []
+    said = {"type": typed.type, "name": typed.name, "title": typed.title, "author": typed.author, "issuedAt": typed.issued_at}
+    lonely = [_OPTIONS.get(key, key) for key, value in said.items() if value] if typed.evidence is None else []
     if lonely:
         raise outcome.usage(f"--{lonely[0]} tells of a document: add --evidence FILE")
     if not typed.metrics and typed.evidence is None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import gates as gates_api
 from modelyard.api import meta, modelversion
-from modelyard.cli import outcome, strict
+from modelyard.cli import moments, outcome, strict
 
 Json = dict[str, Any]
 
@@ -106,7 +106,7 @@ def documents(typed: Typed) -> list[Document]:
     """
     found: list[Document] = []
     for text in typed.evidence:
-        said = _fields("--evidence", text, ("type", "file"), ("name", "title", "author"))
+        said = _fields("--evidence", text, ("type", "file"), ("name", "title", "author", "issuedAt"))
         made = document(pathlib.Path(said.pop("file")), said, f"--evidence {text}")
         if any(other.said["name"] == made.said["name"] for other in found):
             raise outcome.usage(f"--evidence {text}: another is named {made.said['name']} already; add name=… to one of them")
@@ -118,13 +118,16 @@ def document(file: pathlib.Path, said: Json, typed: str) -> Document:
     """One piece of evidence, named after its file if it was given no name.
 
     Raises:
-        outcome.Stop: there is no such file, or its name or type is none.
+        outcome.Stop: there is no such file, or its name, its type or when it was issued is none.
     """
     if not file.is_file():
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"{typed}: there is no file {file}")
     said = {"name": said.get("name") or _slug(file.stem), **{key: value for key, value in said.items() if key != "name"}}
     for key, kind in (("name", meta.ObjectName), ("type", gates_api.EvidenceType)):
         strict.one(kind, said[key], f"--evidence, {key}")
+    if issued := said.get("issuedAt"):
+        moment = moments.read(issued, "--evidence, issuedAt", moments.now())
+        said["issuedAt"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     return Document(file, said)
 
 

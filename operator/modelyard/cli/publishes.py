@@ -51,7 +51,7 @@ def push(
         typer.Option(
             "--evidence",
             metavar="K=V,…",
-            help="type=ValidationReport,file=report.html[,name=…][,title=…][,author=…], uploaded as well; "
+            help="type=ValidationReport,file=report.html[,name=…][,title=…][,author=…][,issuedAt=2026-10-03], uploaded as well; "
             "or RiskAssessment, ModelCard, BiasReport, SecurityReview, Other; repeat it.",
         ),
     ] = [],  # noqa: B006
@@ -111,6 +111,7 @@ def attest(
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of the evidence, such as vr-17; else the file's.")] = None,
     title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Of the evidence, for people.")] = None,
     author: Annotated[str | None, typer.Option("--author", metavar="TEXT", help="Who wrote it.")] = None,
+    issued_at: Annotated[str | None, typer.Option("--issued-at", metavar="TIME", help="When it was issued, such as 2026-10-03.")] = None,
     endpoint: Endpoint = None,
     ca_file: CaFile = None,
     credentials_from_cluster: FromCluster = False,
@@ -126,7 +127,7 @@ def attest(
     from modelyard.cli import attest as verb
     from modelyard.cli import depot, registry
 
-    typed = verb.Typed(metric, evidence, type_, name, title, author)
+    typed = verb.Typed(metric, evidence, type_, name, title, author, issued_at)
     way = depot.Way(endpoint, ca_file, credentials_from_cluster)
     verb.attest(registry.Registry(context, namespace), model, version, typed, way, output)
 

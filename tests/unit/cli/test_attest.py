@@ -67,11 +67,12 @@ def attester(person: typed.Person, tmp_path: pathlib.Path, s3: pretend.S3, monke
 
 
 def test_metrics_and_a_document_are_added(attester: Attester, s3: pretend.S3) -> None:
-    ended = attester.reports("--metric", "auc@q3/b=0.9", "--name", "vr-17", "--title", "Checked", "--author", "Vera", "-o", "json")
+    about = ("--name", "vr-17", "--title", "Checked", "--author", "Vera", "--issued-at", "2026-10-03")
+    ended = attester.reports("--metric", "auc@q3/b=0.9", *about, "-o", "json")
 
     assert ended.code == 0, ended.said
     assert attester.spec()["metrics"] == {"auc": 0.934, "auc@q3/b": 0.9}
-    assert attester.spec()["evidence"] == [{**ENTRY, "title": "Checked", "author": "Vera"}]
+    assert attester.spec()["evidence"] == [{**ENTRY, "title": "Checked", "author": "Vera", "issuedAt": "2026-10-03T00:00:00Z"}]
     assert s3.objects == {KEY: [b"report"]}
     assert attester.objects[WHERE]["metadata"]["annotations"] == {access.CHANGES: f"2 {apiserver.USER}"}
     assert json.loads(ended.out)["spec"] == attester.spec()
@@ -120,6 +121,9 @@ def test_who_is_asked_again_is_said(person: typed.Person, tmp_path: pathlib.Path
         (("--metric", "auc=nan"), 2, "a metric is a finite number"),
         (("--metric", "auc=high"), 2, "'high' is no number"),
         (("--metric", "au c=1"), 2, "a metric's name starts with a letter"),
+        (("--issued-at", "2026-10-03"), 2, "--issued-at tells of a document: add --evidence FILE"),
+        (("--evidence", "FILE", "--type", "Other", "--issued-at", "soon"), 2, "'soon': write a time like 2026-10-03T14:03:00Z"),
+        (("--evidence", "FILE", "--type", "Other", "--issued-at", "2999-01-01"), 2, "that time has not come yet"),
         (("--title", "Checked"), 2, "--title tells of a document: add --evidence FILE"),
         (("--evidence", "FILE"), 2, "say what it is with --type"),
         (("--evidence", "/no/such", "--type", "Other"), 4, "there is no file /no/such"),

@@ -91,7 +91,7 @@ def test_everything_that_can_be_said_is_in_the_manifest(pusher: Pusher, s3: pret
     ended = pusher.push(
         "--metric", "auc=0.934", "--metric", "auc@q3=1e-3", "--param", "max_depth=8", "--param", "note=a=b",
         "--dataset", "name=tx,role=Training,uri=s3://data/tx,digest=sha256:" + "a" * 64, "--dataset", "name=tx,role=Test",
-        "--parent", "1.3.2=RetrainedFrom", "--evidence", f"type=ValidationReport,file={report},title=Checked, and found good",
+        "--parent", "1.3.2=RetrainedFrom", "--evidence", f"type=ValidationReport,file={report},title=Checked, and found good,issuedAt=2026-10-03T16:03:00+02:00",
         "--format", "safetensors", "--framework", "xgboost=2.1.1", "--run-id", "7f3a", "--commit", "4b825dc", "--repository",
         "https://git.example.com/x", "--image", "registry/train", "--seed", "0", "--card", tmp_path / "card.yaml",
         "--signature", tmp_path / "signature.json", "--description", "Quarterly", "--tag", "campaign=autumn", "-n", "other", "-o", "json",
@@ -126,6 +126,7 @@ def test_everything_that_can_be_said_is_in_the_manifest(pusher: Pusher, s3: pret
                 "name": "report-17",
                 "type": "ValidationReport",
                 "title": "Checked, and found good",
+                "issuedAt": "2026-10-03T14:03:00Z",
                 "uri": "s3://models/fraud/evidence/1.4.0/report-17.html",
                 "sha256": f"sha256:{hashlib.sha256(b'<html>').hexdigest()}",
             }
