@@ -342,8 +342,9 @@ class Ledger:
         mine = [proof.Anchor(head.sequence, head.digest, "this operator")] if head.digest and kept.tampered is None else []
         known = [self._anchors[chain]] if chain in self._anchors else []
         found = await tail.read(self.reach, chain, [*mine, *known, *anchors])
-        before = kept.tampered.flaws if kept.tampered and len(found.index.accepted) <= len(kept.index.accepted) else ()
-        wrong = proof.uncovered([*found.flaws, *before], found.index.accepted)
+        since = any(number > head.sequence for number in found.accepted.values())
+        before = kept.tampered.flaws if kept.tampered and not since else ()
+        wrong = proof.uncovered([*found.flaws, *before], found.accepted)
         kept.loaded, kept.index = True, found.index
         kept.head = Head(found.last.sequence, found.last.digest, found.record)
         kept.tampered = Tampered(chain, list(dict.fromkeys(wrong))) if wrong else None

@@ -18,7 +18,7 @@ T = TypeVar("T")
 _AT_ONCE: Final = 32
 """Records that are asked for together."""
 _WALK: Final = 4096
-"""Most records that are read because an anchor is older than the last snapshot."""
+"""Most records that are read because an anchor is older than the last snapshot, or for a person's acceptance."""
 _FROM: Final = proof.Link(-1)
 
 
@@ -67,6 +67,8 @@ class Tail:
     """The last that could be read."""
     index: index.Index
     flaws: list[proof.Flaw]
+    accepted: dict[proof.Told, int]
+    """The flaws that people accepted, by the number of the last record that says so; as far as it was read."""
 
 
 async def read(reach: Reach, chain: ledger.Chain, anchors: Iterable[proof.Anchor]) -> Tail:
@@ -82,6 +84,7 @@ class _Reading:
         self._anchors = anchors
         self._data: dict[int, bytes | None] = {}
         self._flaws: list[proof.Flaw] = []
+        self._accepted: dict[proof.Told, int] = {}
 
     async def read(self) -> Tail:
         last = await self._end()
@@ -98,12 +101,25 @@ class _Reading:
                 link, flaws = proof.join(self._chain, before, number, self._data[number])
                 self._flaws += flaws
                 record = link.record or record
+                if link.record:
+                    self._accepted |= dict.fromkeys(proof.accepts(link.record), number)
                 if link.record and number > folded.sequence:
                     fold.add(folded, link.record)
                 if number not in kept:  # 100,000 records need not be held at once
                     del self._data[number]
         await self._compare(last)
-        return Tail(link, record, folded, self._flaws)
+        if any(flaw.kind in proof.CUT for flaw in proof.uncovered(self._flaws, self._accepted)):
+            await self._look_back(begin)
+        return Tail(link, record, folded, self._flaws, self._accepted)
+
+    async def _look_back(self, begin: int) -> None:
+        """A chain that was accepted as too short has that acceptance before what it has grown to since; all others come after the flaw."""
+        for first in range(max(begin - _WALK, 1), begin, _AT_ONCE):
+            numbers = range(first, min(first + _AT_ONCE, begin))
+            await self._fetch(numbers)
+            for number in numbers:
+                if record := _record(self._data.pop(number)):
+                    self._accepted = dict.fromkeys(proof.accepts(record), number) | self._accepted
 
     async def _end(self) -> int:
         """The last number that has a record, whatever is missing before it."""

@@ -240,14 +240,6 @@ def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
         folded.succeeded[stage] = [*(one for one in here if one not in {undone, version}), version]
 
 
-def _accepted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
-    del record
-    flaws = one.detail.get("flaws")
-    for flaw in flaws if isinstance(flaws, list) else ():
-        if isinstance(flaw, dict):
-            folded.accepted.append([flaw.get("kind"), flaw.get("sequence"), flaw.get("head")])
-
-
 def _forgotten(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     folded.forgotten.append([_text(one, "since"), _text(one, "until"), record.sequence])
 
@@ -285,7 +277,6 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.GRANTED: _granted,
     Action.ENDED: _ended,
     Action.FORGOTTEN: _forgotten,
-    Action.ACCEPTED: _accepted,
     Action.TERM_BEGAN: _term,
     Action.TERM_ENDED: _term,
 }

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from modelyard.plan import canonical
 
-FORMAT: Final = "modelyard.dev/index/v6"
+FORMAT: Final = "modelyard.dev/index/v7"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 
 
@@ -128,8 +128,6 @@ class Index:
     """[began, unobservedSince, time, number of the record] of the last terms; only the chain of the installation has any."""
     succeeded: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """By stage: the versions that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
-    accepted: list[list[Any]] = dataclasses.field(default_factory=list)
-    """[kind, sequence, head] of the flaws that people accepted."""
     recent: list[str] = dataclasses.field(default_factory=list)
 
     def dump(self) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from modelyard.api import words
@@ -33,6 +33,10 @@ class Kind(words.Word):
     FORGED = "Forged", "A checkpoint's signature is not by a key that is trusted, or it is no checkpoint."
 
 
+Told = tuple[str, int, str | None]
+"""Kind, number and head of a flaw."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Flaw:
     """One thing that is wrong with a chain."""
@@ -47,9 +51,9 @@ class Flaw:
     """A later record says that a person knows of it."""
 
     @property
-    def told(self) -> list[Any]:
-        """As the index remembers that it was accepted."""
-        return [str(self.kind), self.sequence, self.head]
+    def told(self) -> Told:
+        """As an acceptance names it."""
+        return str(self.kind), self.sequence, self.head
 
     @property
     def detail(self) -> dict[str, Any]:
@@ -76,7 +80,8 @@ class Link:
 
 
 _NEVER: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-_CUT: Final = frozenset({Kind.TRUNCATED, Kind.REPLACED})
+CUT: Final = frozenset({Kind.TRUNCATED, Kind.REPLACED})
+"""What anchors and checkpoints find."""
 NOTHING: Final = Link(0)
 """Before the first record."""
 
@@ -126,11 +131,21 @@ def against(chain: ledger.Chain, anchor: Anchor, last: int, digest: str | None) 
     return [Flaw(Kind.REPLACED, anchor.sequence, sentence, anchor.head)]
 
 
-def uncovered(flaws: Iterable[Flaw], accepted: Sequence[Sequence[Any]]) -> list[Flaw]:
+def accepts(record: ledger.Record) -> Iterator[Told]:
+    """The flaws that a person accepts in a record. Only records say so: a snapshot of the index is nobody's word."""
+    for one in record.facts:
+        flaws = one.detail.get("flaws") if one.action == ledger.Action.ACCEPTED else None
+        for flaw in flaws if isinstance(flaws, list) else ():
+            match flaw:
+                case {"kind": str(kind), "sequence": int(sequence), "head": str() | None as head}:
+                    yield kind, sequence, head
+
+
+def uncovered(flaws: Iterable[Flaw], accepted: Iterable[Told]) -> list[Flaw]:
     """Those that no person accepted; a chain that was accepted as too short is also accepted when it has grown with other records."""
-    known = [list(one) for one in accepted]
-    cut = [one[1:] for one in known if one[0] in _CUT]
-    return [flaw for flaw in flaws if flaw.told not in known and not (flaw.kind in _CUT and flaw.told[1:] in cut)]
+    known = set(accepted)
+    cut = {one[1:] for one in known if one[0] in CUT}
+    return [flaw for flaw in flaws if flaw.told not in known and not (flaw.kind in CUT and flaw.told[1:] in cut)]
 
 
 def check(
@@ -166,7 +181,7 @@ def check(
             sentence = f"the store has {count} versions of {chain.key(sequence)}, counting delete markers: it was written over or deleted"
             flaws.append(Flaw(Kind.VERSIONS, sequence, sentence))
     flaws += reading.flaws
-    open_ones = {id(flaw) for flaw in uncovered(flaws, reading.index.accepted)}
+    open_ones = {id(flaw) for flaw in uncovered(flaws, reading.accepted)}
     found = {dataclasses.replace(flaw, accepted=id(flaw) not in open_ones): None for flaw in flaws}
     return tuple(sorted(found, key=lambda flaw: (flaw.sequence, list(Kind).index(flaw.kind))))
 
@@ -178,13 +193,15 @@ class _Reading:
         self.before = NOTHING
         self.flaws: list[Flaw] = []
         self.digests: dict[int, str | None] = {}
-        self.index = index.Index()
+        self.accepted: set[Told] = set()
+        self._index = index.Index()
         self._chain = chain
         self._wanted = wanted
         self._blob = blob
         self._told: set[str] = set()
         self._snapshot: ledger.Pointer | None = None
-        self._folds: dict[int, str] = {}
+        self._explained = 0
+        """So many flaws were known when the index was last as a snapshot says."""
 
     def add(self, sequence: int, data: bytes | None) -> None:
         """The next object."""
@@ -208,7 +225,8 @@ class _Reading:
         self._twice(record)
         if sentence := _impossible(record):
             self.flaws.append(Flaw(Kind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
-        fold.add(self.index, record)
+        self.accepted |= set(accepts(record))
+        fold.add(self._index, record)
 
     def _twice(self, record: ledger.Record) -> None:
         for one in record.facts:
@@ -228,20 +246,20 @@ class _Reading:
             return
         if _another_format(data):
             return
-        if pointer.sequence != sequence - 1 or self.index.dump() != data:
-            # What is missing or changed before it explains the difference: from here on the snapshot is what the operator knew.
-            if not self.flaws:
-                self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: the records say something else"))
-            elif pointer.sequence == sequence - 1:
-                self._believe(data)
+        if pointer.sequence == sequence - 1 and self._index.dump() == data:
+            return
+        if len(self.flaws) == self._explained:
+            self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: the records say something else"))
+        elif pointer.sequence == sequence - 1:
+            # What was found missing or changed since explains the difference: from here on the snapshot is what the operator knew.
+            self._believe(data, where)
+        self._explained = len(self.flaws)
 
-    def _believe(self, data: bytes) -> None:
+    def _believe(self, data: bytes, where: str) -> None:
         try:
-            self.index = index.Index.load(data)
+            self._index = index.Index.load(data)
         except ValueError as error:
-            self.flaws.append(
-                Flaw(Kind.INDEX, self.before.sequence, f"{self._chain.key(self.before.sequence)} names a snapshot that is {error}")
-            )
+            self.flaws.append(Flaw(Kind.INDEX, self.before.sequence, f"{where}: it is {error}"))
 
 
 def _checkpoints(
