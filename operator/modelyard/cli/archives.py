@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -33,7 +34,7 @@ class Typed:
     ca_file: pathlib.Path | None = None
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass
 class Archive:
     """An opened ledger. Every method may raise edge.Unavailable, which `opened` turns into an end of the verb."""
 
@@ -77,8 +78,11 @@ class Archive:
         def blob(name: str) -> bytes | None:
             return self.source.get(f"blobs/sha256/{name.removeprefix('sha256:')}")
 
-        found = books.Book(chain, fetch, blob)
-        return found if most is None else books.Book(chain, fetch, blob, min(most, found.last))
+        def listed(number: int) -> list[int]:
+            return self.source.listed(chain, number)
+
+        found = books.Book(chain, fetch, blob, listed)
+        return found if most is None else books.Book(chain, fetch, blob, listed, min(most, found.last))
 
     def model(self, name: str) -> books.Book:
         """A model's chain, which has to have a record."""
@@ -87,13 +91,20 @@ class Archive:
             raise self.nothing(name, found.chain.namespace)
         return found
 
+    @functools.cached_property
     def operators(self) -> books.Book:
         """The chain of the installation."""
         return self.book(self.chain(ledger.OPERATOR))
 
+    @functools.cached_property
     def gaps(self) -> list[watched.Gap]:
         """When nobody watched."""
-        return watched.gaps(self.operators().all())
+        return watched.gaps(self.operators.all())
+
+    def warnings(self, book: books.Book) -> list[str]:
+        """What is wrong with what was read of a model's chain, and of the chain of the installation."""
+        of = {book.chain.model: book, ledger.OPERATOR: self.operators}
+        return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, one in of.items() for flaw in one.flaws.values()]
 
     def owner(self) -> tuple[str | None, int]:
         """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""

@@ -27,9 +27,10 @@ def dossier(typed: archives.Typed, model: str, version: str, folder: pathlib.Pat
     with archives.opened(typed) as opened:
         book = opened.model(model)
         version = alias.recorded(book, version)
-        found = dossiers.make(attestation.gather(book, opened.operators(), version), version, codec.write_time(now))
-    for flaw in book.flaws.values():
-        output.say(f"{flaw}: look with `modelyard ledger verify {model}`")
+        found = dossiers.make(attestation.gather(book, opened.operators, version), version, codec.write_time(now))
+        warnings = opened.warnings(book)
+    for warning in warnings:
+        output.say(warning)
     if found is None:
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"the ledger knows no version {version} of {model}")
     if form is output.Form.JSON:
@@ -63,7 +64,7 @@ def verify(file: pathlib.Path, typed: archives.Typed, asked: str | None) -> None
     if compared:
         with archives.opened(typed) as opened:
             chain = ledger.Chain(opened.registry, evidence.chain.namespace, evidence.chain.model)
-            there = attestation.gather(opened.book(chain, len(evidence.digests)), opened.operators(), str(found["version"]))
+            there = attestation.gather(opened.book(chain, len(evidence.digests)), opened.operators, str(found["version"]))
             wrong += attestation.against(evidence, there)
     proven = (
         "the ledger has these records, and none of the version besides"

@@ -34,7 +34,7 @@ def explain(
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     moment = moments.read(at, "--at", now) if at else now
     with archives.opened(typed) as opened:
-        book, gaps = opened.model(model), opened.gaps()
+        book, gaps = opened.model(model), opened.gaps
         if version:
             version = alias.recorded(book, version, book.at(moment) if at else None)
         names = _named(book, version, digest)
@@ -42,8 +42,9 @@ def explain(
             answer = answers.over_time(book, names, gaps, stage)
         else:
             answer = answers.at(book, moment, stage, gaps, names[0] if names else None)
+        answer["warnings"] = [*opened.warnings(book), *answer["warnings"]]
     for warning in answer["warnings"]:
-        output.say(f"{warning}: look with `modelyard ledger verify {model}`")
+        output.say(warning)
     if form is not output.Form.TABLE:
         output.write(output.document(answer, form))
     else:

@@ -25,9 +25,10 @@ def history(typed: archives.Typed, model: str, since: str | None, until: str | N
         found = sorted(timeline.entries(book.all(first, last)), key=lambda one: str(one["time"]))
         found = [one for one in found if (not begin or codec.write_time(begin) <= one["time"]) and one["time"] <= codec.write_time(end)]
         start = codec.write_time(begin) if begin else found[0]["time"] if found else codec.write_time(now)
-        found = timeline.with_gaps(found, opened.gaps(), start, codec.write_time(end))
-    for flaw in book.flaws.values():
-        output.say(f"{flaw}: look with `modelyard ledger verify {model}`")
+        found = timeline.with_gaps(found, opened.gaps, start, codec.write_time(end))
+        warnings = opened.warnings(book)
+    for warning in warnings:
+        output.say(warning)
     if form is not output.Form.TABLE:
         output.write(output.document(found, form))
     elif found:

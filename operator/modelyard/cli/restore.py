@@ -89,7 +89,7 @@ def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> No
         assert opened.store is not None
         assert opened.place is not None
         owner, epoch = opened.owner()
-        if owner is None and not opened.operators().last:
+        if owner is None and not opened.operators.last:
             message = f"there is no registry {opened.registry} in {opened.place}: check --bucket and --registry; the first operator that leads has it"
             raise outcome.Stop(outcome.Code.NOT_FOUND, message)
         if owner == uid:

@@ -46,6 +46,9 @@ class Source(Protocol):
     def get(self, key: str) -> bytes | None:
         """The object; None when there is none."""
 
+    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
+        """The numbers of a chain from one on that have an object or had one: some of the next hundred, as far as they may be listed."""
+
     @property
     def versioned(self) -> bool:
         """Whether `found` knows of old versions."""
@@ -84,6 +87,16 @@ class Bucket:
         except edge.Unavailable as error:
             raise blobs.own(error) from None
 
+    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
+        """As the store lists them."""
+        hundreds = dict.fromkeys(chain.key(one).removesuffix(".json")[:-2] for one in (number, number + 1))
+        try:
+            return [one for hundred in hundreds for key in self.found(hundred) if (one := chain.sequence(key)) is not None]
+        except edge.Unavailable as error:
+            if error.reason != Reason.STORE_FORBIDDEN:
+                raise
+        return []
+
     def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
         """None: what is in the bucket proves nothing about the bucket."""
         return {}
@@ -112,6 +125,10 @@ class Folder:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return (self._root / key).read_bytes() if ".." not in key.split("/") else None
         return None
+
+    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
+        """Files that are there."""
+        return [one for one in range(number, number + 100) if (self._root / chain.key(one)).is_file()]
 
     def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
         """From `anchors.json`; ValueError when it is something else."""

@@ -143,8 +143,6 @@ def _numbered(of: book.Book, digests: list[str | None]) -> Iterator[tuple[int, l
         for number in numbers:
             data = of.data(number)
             digests.append(codec.named(data) if data is not None else None)
-            if data is None:
-                of.flaws[number] = f"{of.chain.key(number)} is missing"
             if number in found:
                 yield number, found[number]
         of.forget(numbers)

@@ -12,6 +12,8 @@ from modelyard.plan import index as folding
 
 Fetch = Callable[[Sequence[int]], Sequence[bytes | None]]
 """The objects of these numbers, None where there is none; all of them may be asked for at once."""
+Listed = Callable[[int], Iterable[int]]
+"""Numbers from one on that have an object or had one; others may be among them, and not all of them need be."""
 _POWERS: Final = tuple(4**power for power in range(11))
 """The first look: one round of reads brackets the end of any chain within a factor of four."""
 _PROBES: Final = 3
@@ -26,16 +28,27 @@ class Book:
         chain: whose records.
         fetch: reads objects of the chain.
         blob: bytes by name (`sha256:<hex>`), or None; whether they are those bytes is checked here.
-        last: the number of the last record, where a listing tells it; None: it is searched for.
+        listed: tells what a record that is missing looks like from its neighbours: the end, or a hole.
+        last: read as if it had no more records than this; None: the last is searched for.
     """
 
-    def __init__(self, chain: ledger.Chain, fetch: Fetch, blob: Callable[[str], bytes | None], last: int | None = None) -> None:
+    def __init__(
+        self,
+        chain: ledger.Chain,
+        fetch: Fetch,
+        blob: Callable[[str], bytes | None],
+        listed: Listed = lambda _: (),
+        last: int | None = None,
+    ) -> None:
         self.chain = chain
-        self.flaws: dict[int, str] = {}
-        """What is wrong with a number, in words."""
+        self.flaws: dict[int | str, str] = {}
+        """What is wrong with a number, or with what a record names, in words."""
         self._fetch = fetch
         self._ask = blob
+        self._listed = listed
         self._last = last
+        self._highest = 0
+        """The highest number that was found to have an object."""
         self._data: dict[int, bytes | None] = {}
         self._read: dict[int, ledger.Record | None] = {}
 
@@ -52,6 +65,9 @@ class Book:
         """Those of these numbers that can be read; the others are in `flaws`, unless they lie beyond the end."""
         wanted = [number for number in numbers if number > 0]
         self._get(wanted)
+        for number in wanted:
+            if self._data[number] is None and number < self._highest:
+                self._miss(number)
         return [found for number in wanted if (found := self._parsed(number)) is not None]
 
     def all(self, first: int = 1, last: int | None = None) -> Iterator[ledger.Record]:
@@ -61,9 +77,6 @@ class Book:
             numbers = range(begin, min(begin + PAGE, end + 1))
             known = set(self._data)
             found = self.records(numbers)
-            for number in numbers:
-                if self._data[number] is None:
-                    self.flaws[number] = f"{self.chain.key(number)} is missing"
             self.forget([number for number in numbers if number not in known])
             yield from found
 
@@ -77,12 +90,19 @@ class Book:
     def last(self) -> int:
         """The number of the last record; 0 when there is none."""
         if self._last is None:
-            self._last = self._search(lambda _: True)
+            self._last = self._beyond(self._search(lambda _: True))
         return self._last
 
     def at(self, moment: datetime.datetime) -> int:
         """The number of the last record that was written at or before a moment; 0 when there is none. Times of records never go back."""
-        return self._search(lambda record: record is None or record.time <= moment)
+
+        def written(record: ledger.Record) -> bool:
+            return record.time <= moment
+
+        number = self._search(written)
+        if self._last is None and self.data(number + 1) is None and self.last > number:
+            number = self._search(written)  # what looked like the end was a hole
+        return number
 
     def looked(self, number: int, moment: datetime.datetime) -> int:
         """From a number on the last record that looked at or before a moment: what the next one tells, nobody before it tells."""
@@ -100,9 +120,12 @@ class Book:
         return number
 
     def blob(self, name: str | None) -> bytes | None:
-        """The bytes of a name; None when they are not there, or are others."""
+        """The bytes of a name that a record names; None when they are not there, or are others, which is a flaw."""
         data = self._ask(name) if name else None
-        return data if data is not None and codec.named(data) == name else None
+        if name and (data is None or codec.named(data) != name):
+            self.flaws[name] = f"the snapshot {name}, which the ledger names, is {'missing' if data is None else 'changed'}"
+            return None
+        return data
 
     def index(self, number: int) -> folding.Index:
         """What the records up to this number fold to."""
@@ -130,12 +153,31 @@ class Book:
             number = pointer.sequence
         return folding.Index()
 
-    def _search(self, holds: Callable[[ledger.Record | None], bool]) -> int:
-        """The last number that has an object for which something holds, which holds up to some number and for none after it."""
+    def _beyond(self, end: int) -> int:
+        """The last number that has an object, as far as what is listed beside a number without one tells."""
+        while True:
+            listed = sorted(number for number in self._listed(end + 1) if number > end)
+            self._get(listed)
+            for number in listed:
+                if self._data[number] is None:
+                    self._miss(number)
+            there = [number for number in listed if self._data[number] is not None]
+            if not there:
+                return end
+            for number in range(end + 1, there[-1]):
+                if number not in listed:
+                    self._miss(number)
+            end = there[-1]
+
+    def _miss(self, number: int) -> None:
+        self.flaws[number] = f"{self.chain.key(number)} is missing"
+
+    def _search(self, holds: Callable[[ledger.Record], bool]) -> int:
+        """The last number for which something holds, which holds for the records up to some number and for none after it."""
 
         def held(numbers: Sequence[int]) -> list[bool]:
             self._get(numbers)
-            return [self._data[number] is not None and holds(self._parsed(number)) for number in numbers]
+            return [(self._last is not None or self._data[number] is not None) and self._holds(number, holds) for number in numbers]
 
         if self._last is None:
             bracket = list(itertools.takewhile(lambda pair: pair[1], zip(_POWERS, held(_POWERS), strict=True)))
@@ -153,10 +195,19 @@ class Book:
                 low = number
         return low
 
+    def _holds(self, number: int, holds: Callable[[ledger.Record], bool]) -> bool:
+        """Of what is missing or cannot be read, what comes before it decides."""
+        while number > 0:
+            if (record := self.record(number)) is not None:
+                return holds(record)
+            number -= 1
+        return True
+
     def _get(self, numbers: Sequence[int]) -> None:
         wanted = [number for number in dict.fromkeys(numbers) if number not in self._data]
         if wanted:
             self._data.update(zip(wanted, self._fetch(wanted), strict=True))
+            self._highest = max([self._highest, *(number for number in wanted if self._data[number] is not None)])
 
     def _parsed(self, number: int) -> ledger.Record | None:
         if number not in self._read:

@@ -54,7 +54,7 @@ def at(
         "unobserved": _unobserved(gap, after, stage) if gap else None,
         "model": _model(book, rules),
         "versions": [_version(book, name, known(book, folded, name, moment), shown) for name in names],
-        "warnings": list(book.flaws.values()),
+        "warnings": [],
     }
 
 
@@ -73,7 +73,7 @@ def over_time(book: books.Book, wanted: Iterable[str], gaps: Sequence[watched.Ga
         "served": [_spell(one, missing) for one in spells],
         "model": _model(book, folded.spec),
         "versions": [_version(book, name, known(book, folded, name), None) for name in names],
-        "warnings": [*book.flaws.values(), *(_coarse(book, *key, span.missed) for key, span in spans.items() if span.missed)],
+        "warnings": [_coarse(book, *key, span.missed) for key, span in spans.items() if span.missed],
     }
 
 

@@ -102,7 +102,7 @@ class Writer:
             self.read.append(list(numbers))
             return [self.objects.get(number) for number in numbers]
 
-        return book.Book(self.chain, fetch, self.blobs.get, last)
+        return book.Book(self.chain, fetch, self.blobs.get, last=last)
 
     def records(self) -> list[ledger.Record]:
         """Every record."""

@@ -284,7 +284,7 @@ def test_an_instant_among_100_000_records_is_found_with_40_reads() -> None:
                 self.read.append(list(numbers))
                 return [self._made(number) if 0 < number <= 100_000 else None for number in numbers]
 
-            return explain.books.Book(self.chain, fetch, self.blobs.get, last)
+            return explain.books.Book(self.chain, fetch, self.blobs.get, last=last)
 
         def _made(self, number: int) -> bytes:
             moment = START + number * SECOND
