@@ -7,6 +7,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -208,7 +209,19 @@ def verify(
     signed = sorted(number for key in source.found(f"{chain.prefix}checkpoints/") if (number := checkpoint.number(chain, key)))
     counts = {number: count for key, count in source.found(chain.prefix).items() if (number := chain.sequence(key))}
     last = _Last()
+
+    def blob(name: str) -> bytes | None:
+        return source.get(f"blobs/sha256/{name.removeprefix('sha256:')}")
+
+    def is_lost(name: str) -> bool:
+        return (data := blob(name)) is None or codec.named(data) != name
+
     with futures.ThreadPoolExecutor(_AT_ONCE, "verify") as threads:
+
+        def lost(names: Iterable[str]) -> Iterator[str]:
+            for page in _pages(list(names)):
+                yield from itertools.compress(page, threads.map(is_lost, page))
+
         points = [(number, data) for number, data in _read(threads, source, signed, chain, checkpoint.key) if data is not None]
         by_id = {checkpoint.key_id(one): one for one in trusted} if trusted else None
         flaws = proof.check(
@@ -218,7 +231,8 @@ def verify(
             checkpoints=points,
             keys=by_id,
             versions=counts if source.versioned else None,
-            blob=lambda name: source.get(f"blobs/sha256/{name.removeprefix('sha256:')}"),
+            blob=blob,
+            lost=lost,
         )
     sound = [one for number, data in points if (one := _anchor(number, data, by_id))]
     return Verdict(

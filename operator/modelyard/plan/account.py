@@ -194,7 +194,7 @@ def snapshot(data: bytes | None) -> Json:
     """A spec as it was written down; empty when its snapshot is not there."""
     try:
         found = json.loads(data) if data is not None else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

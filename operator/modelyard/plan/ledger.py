@@ -10,17 +10,20 @@ import dataclasses
 import datetime
 import enum
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import rfc8785
 
 from modelyard.api import words
 from modelyard.plan import canonical
+from modelyard.plan import digest as digests
 
 OPERATOR: Final = "_operator"
 """The chain of an installation: terms of leadership, takeovers. It has no namespace: `_` stands there."""
 _DIGITS: Final = 10
+_NAMES: Final = ("manifest", "policy", "template")
+"""What of a fact's detail names a snapshot."""
 
 
 class Action(words.Word):
@@ -97,6 +100,15 @@ class Action(words.Word):
     )
     TERM_ENDED = "TermEnded", "It stopped as it was asked to. detail: holder, number."
     TAKEN_OVER = "TakenOver", "The registry belongs to another cluster now. detail: before, after, epoch."
+
+
+OF_SPECS: Final = frozenset(
+    {
+        Action.MODEL_CREATED, Action.RULES_CHANGED, Action.REGISTERED, Action.ATTESTED, Action.DESCRIBED, Action.DEPRECATED,
+        Action.REACTIVATED, Action.RETIRED, Action.REQUESTED, Action.STEERED,
+    }
+)  # fmt: skip
+"""Those whose digest names the snapshot of a whole spec."""
 
 
 class Known(enum.StrEnum):
@@ -277,6 +289,14 @@ def follow(
     looks = [told, seen, *(one.at for one in dated if one.action == Action.SERVING)]
     looked = max((min(one, time) for one in looks if one), default=None)
     return Record(chain, before.sequence + 1 if before else 1, prev, time, looked, term, dated, tuple(state), index)
+
+
+def snapshots(record: Record) -> Iterator[str]:
+    """The names of what a record tells of and does not hold: specs, policies, templates, lists of files."""
+    for one in record.facts:
+        yield from (name for name in (one.digest if one.action in OF_SPECS else None,) if name)
+        yield from (name for field in _NAMES if isinstance(name := one.detail.get(field), str) and digests.DIGEST.fullmatch(name))
+    yield from (stage.template for stage in record.state if stage.template)
 
 
 def _dated(one: Fact, told: datetime.datetime | None, time: datetime.datetime) -> Fact:

@@ -27,6 +27,7 @@ class Kind(words.Word):
     VERSIONS = "Versions", "The store has more than one version of a record, or a delete marker: it was deleted or written over."
     TIME_BACK = "TimeBack", "A record is older than the one before, or tells of what was seen after it."
     TERM_BACK = "TermBack", "A record was written under an earlier leadership than the one before."
+    SNAPSHOT = "Snapshot", "A spec, a policy, a template or a list of files that a record names is missing, or was changed."
     INDEX = "Index", "A snapshot of the index is not what the records fold to."
     TWICE = "Twice", "A fact is told twice."
     STATE = "State", "What a record says is served cannot be."
@@ -157,6 +158,7 @@ def check(
     keys: Mapping[str, checkpoint.Key] | None = None,
     versions: Mapping[int, int] | None = None,
     blob: Callable[[str], bytes | None] | None = None,
+    lost: Callable[[Iterable[str]], Iterable[str]] | None = None,
 ) -> tuple[Flaw, ...]:
     """Every flaw of a chain.
 
@@ -168,6 +170,7 @@ def check(
         keys: public keys by id; None: none is known, and signatures prove nothing.
         versions: for each number, how many versions and delete markers the store has of it; None: it does not tell.
         blob: bytes by name, for the snapshots of the index; None: they are not checked.
+        lost: of names, those whose bytes are missing or others, for all other snapshots; None: they are not checked.
     """
     wanted, flaws = _checkpoints(chain, checkpoints, keys)
     wanted += anchors
@@ -181,6 +184,9 @@ def check(
             sentence = f"the store has {count} versions of {chain.key(sequence)}, counting delete markers: it was written over or deleted"
             flaws.append(Flaw(Kind.VERSIONS, sequence, sentence))
     flaws += reading.flaws
+    for name in lost(reading.named) if lost else ():
+        where = chain.key(reading.named[name])
+        flaws.append(Flaw(Kind.SNAPSHOT, reading.named[name], f"{where} names the snapshot {name}: it is missing or was changed", name))
     open_ones = {id(flaw) for flaw in uncovered(flaws, reading.accepted)}
     found = {dataclasses.replace(flaw, accepted=id(flaw) not in open_ones): None for flaw in flaws}
     return tuple(sorted(found, key=lambda flaw: (flaw.sequence, list(Kind).index(flaw.kind))))
@@ -194,6 +200,8 @@ class _Reading:
         self.flaws: list[Flaw] = []
         self.digests: dict[int, str | None] = {}
         self.accepted: set[Told] = set()
+        self.named: dict[str, int] = {}
+        """Snapshots, and the number of the first record that names each."""
         self._index = index.Index()
         self._chain = chain
         self._wanted = wanted
@@ -226,6 +234,8 @@ class _Reading:
         if sentence := _impossible(record):
             self.flaws.append(Flaw(Kind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
         self.accepted |= set(accepts(record))
+        for name in ledger.snapshots(record):
+            self.named.setdefault(name, sequence)
         fold.add(self._index, record)
 
     def _twice(self, record: ledger.Record) -> None:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.edge import archive
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import checkpoint, inspection, ledger, proof
+from modelyard.plan import checkpoint, codec, inspection, ledger, proof
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
@@ -21,7 +21,8 @@ OPERATORS = ledger.Chain("main", "_", ledger.OPERATOR)
 ALICE = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
 RECORDS, ANCHORED, SIGNED = 60, 50, 40
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
-SPEC = f"sha256:{'0' * 64}"
+SNAPSHOT = b"{}"
+SPEC = codec.named(SNAPSHOT)
 
 
 @dataclasses.dataclass
@@ -69,6 +70,7 @@ def state(number: int, moment: datetime.datetime) -> tuple[ledger.StageState, ..
 async def past() -> Past:
     kept, clock = bucket.Bucket(), bucket.Clock()
     writer = ledgers.Ledger(kept, WHERE, "main", clock, key=KEY, snapshot_every=16, threads=0)
+    kept.put("", f"blobs/sha256/{SPEC[7:]}", SNAPSHOT)
     await writer.claim("cluster-a")
     await writer.begin("operator-1")
     anchors = {}

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.edge import archive
-from modelyard.plan import checkpoint, codec, ledger, proof
+from modelyard.plan import checkpoint, codec, index, ledger, proof
 from tests.unit.edge import history
 from tests.unit.edge.history import ANCHORED, CHURN, FRAUD, KEY, OPERATORS, RECORDS, SIGNED
 
@@ -150,6 +150,31 @@ def change_a_snapshot(files: Files, dice: random.Random) -> Done:
     return Done("snapshot", 1, False)
 
 
+def change_what_a_record_names(files: Files, dice: random.Random) -> Done:
+    key = f"blobs/sha256/{history.SPEC[7:]}"
+    if dice.random() < 0.5:
+        del files[key]
+    else:
+        files[key] = b"[]"
+    return Done("named", 1, False)
+
+
+def forge_what_people_accepted(files: Files, dice: random.Random) -> Done:
+    """A record is changed, and one more at the end names a snapshot that knows nothing."""
+    done = edit_a_byte(files, dice)
+    last = files[FRAUD.key(RECORDS)]
+    try:
+        record = codec.read(last)
+    except ValueError:
+        return done
+    snapshot = index.Index(sequence=RECORDS).dump()
+    files[f"blobs/sha256/{codec.named(snapshot)[7:]}"] = snapshot
+    pointer = ledger.Pointer(RECORDS, codec.named(snapshot))
+    more = ledger.follow(FRAUD, record, codec.named(last), [], record.state, now=record.time, term=record.term, index=pointer)
+    files[FRAUD.key(RECORDS + 1)] = codec.write(more)
+    return Done("forged snapshot", done.first, False)
+
+
 def change_a_checkpoint(files: Files, dice: random.Random) -> Done:
     key = checkpoint.key(FRAUD, SIGNED)
     data = bytearray(files[key])
@@ -169,6 +194,8 @@ ALL = (
     rewrite_a_number,
     insert_and_renumber,
     change_a_snapshot,
+    change_what_a_record_names,
+    forge_what_people_accepted,
     change_a_checkpoint,
 )
 
@@ -220,6 +247,32 @@ async def test_without_anchor_and_checkpoint_another_tail_is_not_found(past: his
 
     assert archive.verify(folder, FRAUD).flaws == ()
     assert archive.verify(folder, FRAUD).proven == 0
+
+
+async def test_a_flaw_that_was_accepted_excuses_no_snapshot_that_comes_later(past: history.Past, tmp_path: pathlib.Path) -> None:
+    folder = past.export(tmp_path / "out")
+    (tmp_path / "out" / FRAUD.key(3)).unlink()
+    flaws = archive.verify(folder, FRAUD).flaws
+    files = _files(tmp_path / "out")
+    last = codec.read(files[FRAUD.key(RECORDS)])
+    chain = {last.sequence: last}
+
+    def append(facts: list[ledger.Fact], pointer: ledger.Pointer | None) -> archive.Verdict:
+        before = chain[max(chain)]
+        prev = codec.named(codec.write(before))
+        made = ledger.follow(FRAUD, before, prev, facts, before.state, now=before.time, term=before.term, index=pointer)
+        chain[made.sequence] = made
+        (tmp_path / "out" / FRAUD.key(made.sequence)).write_bytes(codec.write(made))
+        return archive.verify(folder, FRAUD)
+
+    subject = ledger.Subject("Ledger", "fraud", FRAUD.prefix, 0)
+    detail = {"flaws": [flaw.detail for flaw in flaws], "reason": "lost in a move"}
+    assert append([ledger.fact(ledger.Action.ACCEPTED, history.ALICE, subject, "x", detail=detail)], last.index).sound
+    forged = index.Index(sequence=RECORDS + 1).dump()
+    (tmp_path / "out" / f"blobs/sha256/{codec.named(forged)[7:]}").write_bytes(forged)
+    verdict = append([], ledger.Pointer(RECORDS + 1, codec.named(forged)))
+
+    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws if not flaw.accepted] == [(proof.Kind.INDEX, RECORDS + 2)]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and written again"])

@@ -418,6 +418,14 @@ async def test_a_caller_that_gives_up_takes_nothing_with_it(kept: bucket.Bucket)
     assert sound(kept)
 
 
+def test_what_is_no_acceptance_accepts_nothing() -> None:
+    moment = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
+    rows = [1, {"kind": [], "sequence": 1, "head": None}, {"kind": "Hole", "sequence": {}}, {"kind": "Hole", "sequence": 3, "head": None}]
+    for flaws, found in (("x", []), (rows, [("Hole", 3, None)])):
+        one = ledger.fact(Action.ACCEPTED, ALICE, ledger.Subject("Ledger", "fraud", "u", 0), detail={"flaws": flaws})
+        assert list(proof.accepts(ledger.Record(CHAIN, 9, None, moment, moment, 1, (one,), (), None))) == found
+
+
 def test_the_index_is_never_surprised() -> None:
     """Facts of every sort with nothing of what they should tell."""
     moment = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
