@@ -101,10 +101,15 @@ class Archive:
         """When nobody watched."""
         return watched.gaps(self.operators.all())
 
-    def warnings(self, book: books.Book) -> list[str]:
-        """What is wrong with what was read of a model's chain, and of the chain of the installation."""
-        of = {book.chain.model: book, ledger.OPERATOR: self.operators}
-        return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, one in of.items() for flaw in one.flaws.values()]
+    def warnings(self, book: books.Book, *, watched: bool = True) -> list[str]:
+        """What is wrong with what was read of a model's chain; and, where the answer says when nobody watched, of the chain of the installation."""
+        of = {book.chain.model: list(book.flaws.values())}
+        if watched:
+            of[ledger.OPERATOR] = list(self.operators.flaws.values())
+            if self.operators.term < book.term:
+                told = f"{self.operators.chain.prefix} does not tell of the term {book.term}, so nobody knows who watched before it"
+                of[ledger.OPERATOR].append(told)
+        return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, flaws in of.items() for flaw in flaws]
 
     def owner(self) -> tuple[str | None, int]:
         """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""

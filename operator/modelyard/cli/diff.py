@@ -86,6 +86,8 @@ def _from_ledger(
         known = [_version(folded, model, name) for name in (before, after)]
         specs = [account.snapshot(book.blob(one.spec)) for one in known]
         files = [_manifest(book.blob(one.manifest)) for one in known]
+        for warning in opened.warnings(book, watched=False):
+            output.say(warning)
     return (before, after), (specs[0], specs[1]), (files[0], files[1])
 
 

@@ -13,6 +13,8 @@ from modelyard.plan import dossier as dossiers
 
 Json = dict[str, Any]
 
+_PAGES: Final = frozenset({".html", ".htm", ".xhtml"})
+"""What a browser shows as a page, whatever is in it."""
 _LARGEST: Final = 512 << 20
 """Bytes of a dossier; one of a chain with 100,000 records has about 10 MiB."""
 
@@ -97,6 +99,8 @@ def _write(folder: pathlib.Path, name: str, found: Json) -> None:
         if not item["there"]:
             output.say(f"missing: {item['what']}")
     output.say(", ".join(f"{count} {state}" for state, count in counts.items()))
+    if lost := found["summary"]["lost"]:
+        output.say(f"what these snapshots held is not told, as they are not in the ledger any more: {', '.join(lost)}")
 
 
 def _read(file: pathlib.Path) -> tuple[Json, str | None]:
@@ -105,7 +109,8 @@ def _read(file: pathlib.Path) -> tuple[Json, str | None]:
         if file.stat().st_size > _LARGEST:
             raise outcome.usage(f"{file}: is larger than {_LARGEST >> 20} MiB; is it the right file?")
         text = file.read_bytes().decode()
-        found = json.loads(text) if text.lstrip().startswith("{") else page.read(text)
+        paged = file.suffix.lower() in _PAGES or not text.lstrip().startswith("{")
+        found = page.read(text) if paged else json.loads(text, object_pairs_hook=_once)
     except OSError as error:
         mistaken = (
             f"\nfor the dossier of a model that is named verify: `modelyard dossier -- verify {file}`" if _is_version(str(file)) else ""
@@ -115,7 +120,16 @@ def _read(file: pathlib.Path) -> tuple[Json, str | None]:
         raise outcome.usage(f"{file}: is no dossier: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise outcome.usage(f"{file}: is no dossier, neither as JSON nor as a page")
-    return found, None if text.lstrip().startswith("{") else text
+    return found, text if paged else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Json:
+    """An object; a key that is there twice could show one thing and say another."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for number, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:number]))
+        raise ValueError(f"the key {twice!a} is there twice")
+    return found
 
 
 def _is_version(text: str) -> bool:

@@ -93,14 +93,19 @@ def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence
         if number in {1, last} or turned or mine or told:
             kept.append(record)
     its = account.of(version, kept)
-    names = [its.spec, *(one.fact.digest for one in account.rules(kept)[-1:])]
-    names += [policy for one in its.requests if one.granted and (policy := one.granted.text("policy"))]
-    blobs = {name: data for name in names if name and (data := of.blob(name)) is not None}
+    blobs = {name: data for name in named(its, account.rules(kept)) if (data := of.blob(name)) is not None}
     manifest = its.verified[-1].text("manifest") if its.verified else ""
     if (listed := of.blob(manifest)) is not None and len(listed) <= _LARGEST:
         blobs[manifest] = listed
     terms = {record.sequence: codec.write(record) for record in operators.all()} if operators else {}
     return Evidence(of.chain, {record.sequence: codec.write(record) for record in kept}, tuple(digests), terms, blobs)
+
+
+def named(its: account.Account, rules: Sequence[account.Told]) -> list[str]:
+    """The snapshots that a version's dossier needs: its spec, the Model's, and the policy of each grant."""
+    found = [its.spec, *(one.fact.digest for one in rules[-1:])]
+    found += [one.granted.text("policy") for one in its.requests if one.granted]
+    return [name for name in dict.fromkeys(found) if name]
 
 
 def problems(raw: Mapping[str, Any], evidence: Evidence) -> Iterator[str]:
@@ -128,11 +133,15 @@ def against(evidence: Evidence, there: Evidence) -> Iterator[str]:
             yield f"record {number}: the ledger has {found or 'none'}, the dossier says {said or 'none'}"
     for number in sorted(there.records.keys() - evidence.records.keys()):
         yield f"record {number}: it tells of the version, and was left out"
+    for name in there.blobs.keys() - evidence.blobs.keys():
+        yield f"blob {name}: the records name it, and it was left out"
     for number in range(1, max([*evidence.operators, 0]) + 1):
         if evidence.operators.get(number) != there.operators.get(number):
             yield f"record {number} of _operator: it is not what the ledger has"
-    if there.operators and not evidence.operators:
-        yield "the records of _operator, which tell when nobody watched, were left out"
+    last = max((record.time for record in evidence.read()), default=None)
+    for record in there.terms():
+        if record.sequence > max([*evidence.operators, 0]) and last and record.time <= last:
+            yield f"record {record.sequence} of _operator: it tells when nobody watched, and was left out"
 
 
 def _numbered(of: book.Book, digests: list[str | None]) -> Iterator[tuple[int, ledger.Record]]:

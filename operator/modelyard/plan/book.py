@@ -43,6 +43,8 @@ class Book:
         self.chain = chain
         self.flaws: dict[int | str, str] = {}
         """What is wrong with a number, or with what a record names, in words."""
+        self.term = 0
+        """The latest leadership that a record which was read was written under."""
         self._fetch = fetch
         self._ask = blob
         self._listed = listed
@@ -226,4 +228,5 @@ class Book:
         if (found.chain, found.sequence) != (self.chain, number):
             self.flaws[number] = f"{key} is the record that belongs at {found.chain.key(found.sequence)}"
             return None
+        self.term = max(self.term, found.term)
         return found

@@ -23,6 +23,8 @@ class Case:
     gaps: tuple[watched.Gap, ...]
     files: digest.Manifest | None
     records: tuple[ledger.Record, ...]
+    lost: tuple[str, ...]
+    """Snapshots that the records name and that are not there: what they held is not known to be missing."""
 
     @property
     def said(self) -> int:
@@ -54,4 +56,5 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
         (*watched.gaps(evidence.terms()), *(gap for record in records for gap in watched.lost(record))),
         files,
         tuple(records),
+        tuple(name for name in attestation.named(its, rules) if evidence.blob(name) is None),
     )

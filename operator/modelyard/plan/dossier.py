@@ -38,7 +38,7 @@ def make(evidence: attestation.Evidence, version: str, made: str) -> Json | None
         "namespace": evidence.chain.namespace,
         "model": evidence.chain.model,
         "version": version,
-        "summary": {"counts": standing.count(sections), "completeness": _completeness(case)},
+        "summary": {"counts": standing.count(sections), "completeness": _completeness(case), "lost": list(case.lost)},
         "sections": sections,
         "frameworks": frameworks.coverage(standing.states(sections)),
         "attestation": evidence.dump(),

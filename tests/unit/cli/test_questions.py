@@ -240,6 +240,75 @@ def test_a_dossier_of_another_past_is_found_out_by_the_ledger(person: typed.Pers
     assert (ended.code, ended.out.splitlines()[0]) == (3, "the ledger ends at 23, the dossier knows 24 records")
 
 
+@pytest.mark.parametrize("name", ["page.html", "page.HTM", "dossier.json"])
+def test_what_shows_one_thing_and_says_another_is_no_dossier(
+    person: typed.Person, exported: pathlib.Path, tmp_path: pathlib.Path, name: str
+) -> None:
+    text = person.types("dossier", "credit", VERSION, "--from", exported, "-o", "json").out
+    (tmp_path / name).write_text(
+        '{"format": "<h1>All is verified</h1><script src=https://example.com/x.js></script>", ' + text.lstrip()[1:]
+    )
+
+    ended = person.types("dossier", "verify", tmp_path / name, "--from", exported)
+
+    assert ended.code == 2
+    assert "is no dossier" in ended.said
+
+
+OPERATOR_RECORD = "ledger/main/_/_operator/0000000002.json"
+RECORD = "ledger/main/risk/credit/00000000{}.json"
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (
+            OPERATOR_RECORD,
+            "_operator/ does not tell of the term 2, so nobody knows who watched before it: look with `modelyard ledger verify _operator`",
+        ),
+        ("ledger/main/_/_operator/0000000001.json", "0000000001.json is missing: look with `modelyard ledger verify _operator`"),
+        (RECORD.format("19"), "0000000019.json is missing: look with `modelyard ledger verify credit`"),
+        (RECORD.format("22"), "0000000022.json is missing: look with `modelyard ledger verify credit`"),
+    ],
+)
+def test_what_is_missing_is_said_with_every_answer(person: typed.Person, exported: pathlib.Path, gone: str, said: str) -> None:
+    (exported / gone).unlink()
+
+    for words in (["history", "credit"], ["explain", "credit", "--stage", "production"], ["dossier", "credit", VERSION, "-o", "json"]):
+        ended = person.types(*words, "--from", exported)
+        assert ended.code == 0
+        assert said in ended.said
+
+
+def test_what_served_is_not_told_from_before_a_hole(person: typed.Person, exported: pathlib.Path) -> None:
+    words = ("explain", "credit", "--stage", "production", "--from", exported, "-o", "json")
+    whole = json.loads(person.types(*words).out)["serves"]
+    for number in range(10, 24):
+        data = (exported / RECORD.format(number)).read_bytes()
+        (exported / RECORD.format(number)).unlink()
+        assert json.loads(person.types(*words).out)["serves"] == whole
+        (exported / RECORD.format(number)).write_bytes(data)
+
+
+def test_a_snapshot_that_is_gone_is_said_and_not_taken_for_nothing(
+    person: typed.Person, exported: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    words = ("explain", "credit", "--version", VERSION, "--from", exported, "-o", "json")
+    [version] = json.loads(person.types(*words).out)["versions"]
+    (exported / "blobs/sha256" / version["spec"][7:]).unlink()
+    said = f"the snapshot {version['spec']}, which the ledger names, is missing: look with `modelyard ledger verify credit`"
+
+    assert said in json.loads(person.types(*words).out)["warnings"]
+    assert said in person.types("diff", "credit", "1.4.0", VERSION, "--from", exported).said
+    made = person.types("dossier", "credit", VERSION, "--from", exported, "--to", tmp_path)
+    assert said in made.said
+    assert f"not in the ledger any more: {version['spec']}" in made.said
+    assert f'<span class="mono">{version["spec"]}</span>' in (tmp_path / f"credit-{VERSION}.html").read_text()
+    assert person.types("dossier", "verify", tmp_path / f"credit-{VERSION}.html", "--from", exported).code == 0
+    verified = person.types("ledger", "verify", "--from", exported)
+    assert (verified.code, f"names the snapshot {version['spec']}: it is missing or was changed" in verified.out) == (3, True)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", "<html></html>", '{"format": "modelyard.dev/dossier/v1", "attestation": {"records": [{}]}}']
 )

@@ -232,7 +232,7 @@ def credit() -> tuple[Story, Operators]:
     story.later(minutes=1)
     story.serving("production", {"1.4.0": 90, "1.5.0-rc.1": 10})
     operators.now = story.later(minutes=10)
-    operators.term = 2
+    operators.term = story.term = 2
     operators.begin(story.now - 5 * MINUTE)
     story.later(seconds=1)
     story.serving("production", {"1.4.0": 50, "1.5.0-rc.1": 50})

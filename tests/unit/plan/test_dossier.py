@@ -227,8 +227,36 @@ def test_a_record_that_was_left_out_is_found_by_the_ledger() -> None:
     assert dossier.check(found) == []
     assert list(attestation.against(shorter, evidence)) == [
         f"record {number}: it tells of the version, and was left out",
-        "the records of _operator, which tell when nobody watched, were left out",
+        *(f"record {term} of _operator: it tells when nobody watched, and was left out" for term in evidence.operators),
     ]
+
+
+def test_a_term_that_was_left_out_is_found_by_the_ledger_and_one_that_began_since_is_not_missed() -> None:
+    story, operators = chronicle.credit()
+    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    last = max(evidence.operators)
+    shorter = dataclasses.replace(evidence, operators={at: data for at, data in evidence.operators.items() if at != last})
+    operators.now = story.later(hours=1)
+    operators.begin(None)
+    since = attestation.gather(story.book(), operators.book(), VERSION)
+
+    assert list(attestation.against(shorter, evidence)) == [f"record {last} of _operator: it tells when nobody watched, and was left out"]
+    assert list(attestation.against(evidence, since)) == []
+
+
+def test_a_snapshot_that_was_left_out_is_found_by_the_ledger_and_one_that_is_gone_is_said() -> None:
+    story, operators = chronicle.credit()
+    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    found = dossier.make(dataclasses.replace(evidence, blobs={}), VERSION, MADE)
+
+    assert found
+    assert dossier.check(found) == []
+    assert set(found["summary"]["lost"]) <= evidence.blobs.keys()
+    assert len(found["summary"]["lost"]) >= 2
+    assert set(attestation.against(attestation.load(found["attestation"]), evidence)) == {
+        f"blob {name}: the records name it, and it was left out" for name in evidence.blobs
+    }
+    assert made()["summary"]["lost"] == []
 
 
 def test_a_ledger_that_was_cut_off_is_shorter_than_the_dossier_knows() -> None:
