@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modelyard.edge import cache
+from modelyard.plan import account
 from tests.stories import pretend, test_properties, test_stories
 
 
@@ -300,6 +301,30 @@ async def test_a_version_that_never_was_ready_comes_back_as_its_registrants() ->
     known = teller.book.index(teller.book.chain("risk", "fraud")).versions["1"]
     assert known.registrant == "dan"
     assert not [line for line in facts(teller) if line.startswith("Deleted")]
+
+
+async def test_a_dossier_tells_of_what_came_back_who_registered_it_and_added_to_it() -> None:
+    teller = test_stories.Teller(restart=False)
+    steps = copy.deepcopy(test_properties.STEPS[:2])
+    steps[1]["apply"]["metadata"]["annotations"] = {"modelyard.dev/changes": "1 dan"}
+    more = copy.deepcopy(steps[1])
+    more["apply"]["metadata"]["annotations"] = {"modelyard.dev/changes": "1 dan\n2 eve"}
+    more["apply"]["spec"] |= {"metrics": {"auc": 0.9}, "lifecycle": "Deprecated"}
+    await teller.tell([*steps, {"after": "1m"}, more, {"after": "1m"}])
+
+    await lose(teller)
+    await teller.tell([{"upload": {"s3://models/fraud/1/": "1"}}, {"after": "1h"}])
+
+    found = account.of("1", pretend.records(teller.bucket))
+    assert [line.split(" by ")[0] for line in facts(teller)].count("Registered ModelVersion fraud-1") == 2
+    assert found.registered
+    assert found.registered.fact.actor.name == "dan"
+    assert [(one.fact.action, one.fact.actor.name) for one in found.own] == [
+        ("Registered", "dan"),
+        ("Attested", "eve"),
+        ("Deprecated", "eve"),
+        ("Verified", "modelyard"),
+    ]
 
 
 async def test_what_is_claimed_again_is_claimed_since_it_was() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.plan import ledger, serves
@@ -65,6 +65,17 @@ class Request:
     said: tuple[Told, ...] = ()
     granted: Told | None = None
     ended: Told | None = None
+    gone: Told | None = None
+    """That it was deleted, that the cluster lost it, or that another one was asked for under its name."""
+
+    @property
+    def outcome(self) -> str:
+        """What became of it."""
+        if self.ended:
+            return self.ended.text("phase")
+        if self.gone:
+            return "lost" if self.gone.fact.action == Action.RESTORED else "deleted"
+        return "granted" if self.granted else "open"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,8 +84,11 @@ class Account:
 
     version: str
     facts: tuple[Told, ...]
+    """All that tell of its name, or of a Promotion of it."""
+    own: tuple[Told, ...]
+    """Those of the objects that mean what the name means now, but not that the same spec was registered again."""
     registered: Told | None
-    """What its name means: the registration whose bytes were verified, else the last one."""
+    """Who registered first what its name means: that whose bytes were verified, else what was registered last."""
     spec: str | None
     """Name of the snapshot of its whole spec, as it was last."""
     verified: tuple[Told, ...]
@@ -83,6 +97,7 @@ class Account:
     """Documents whose bytes were read: name → sha256."""
     requests: tuple[Request, ...]
     lifecycle: tuple[Told, ...]
+    """What its lifecycle follows from: the last says what it is, Active when there is none."""
 
     @property
     def digest(self) -> str | None:
@@ -121,18 +136,13 @@ def of(version: str, records: Iterable[ledger.Record], until: datetime.datetime 
     """The account of a version, from all records or only from those that tell of it; of what happened later than a moment nothing is told."""
     every = [one for one in told(records) if until is None or one.time <= until]
     uids = {one.fact.subject.uid for one in every if one.fact.subject.kind == "Promotion" and names(one, version)}
-    mine = [one for one in every if one.fact.subject.uid in uids or names(one, version)]
-    versions = [one for one in mine if one.fact.subject.kind == "ModelVersion"]
-    verified = tuple(one for one in versions if one.fact.action == Action.VERIFIED)
-    registered = _registration([one for one in versions if one.fact.action == Action.REGISTERED], verified)
-    others = _others(versions, registered) if registered and verified else set()
-    own = [
+    asked = {one.fact.subject.name for one in every if one.fact.subject.uid in uids}
+    mine = [
         one
-        for one in versions
-        if registered is None
-        or one.fact.subject.uid == registered.fact.subject.uid
-        or (one.record > registered.record and one.fact.subject.uid not in others)
+        for one in every
+        if one.fact.subject.uid in uids or names(one, version) or _brought_back(one, version) or asked.intersection(_lost(one))
     ]
+    own = _own([one for one in mine if one.fact.subject.kind == "ModelVersion" or _brought_back(one, version)])
     evidence: dict[str, str] = {}
     for one in own:
         if one.fact.action == Action.EVIDENCE_VERIFIED:
@@ -140,12 +150,13 @@ def of(version: str, records: Iterable[ledger.Record], until: datetime.datetime 
     return Account(
         version,
         tuple(mine),
-        registered,
-        next((one.fact.digest for one in reversed(own) if one.fact.action in _SPECS and one.fact.digest), None),
-        verified,
+        tuple(own),
+        next((one for one in own if one.fact.action == Action.REGISTERED), None),
+        _spec(own),
+        tuple(one for one in mine if one.fact.subject.kind == "ModelVersion" and one.fact.action == Action.VERIFIED),
         evidence,
-        tuple(_request([one for one in mine if one.fact.subject.uid == uid]) for uid in _ordered(mine, uids)),
-        tuple(one for one in own if one.fact.action in LIFECYCLE),
+        tuple(_request([one for one in mine if one.fact.subject.uid == uid], every) for uid in _ordered(mine, uids)),
+        tuple(_lifecycle(own)),
     )
 
 
@@ -157,6 +168,19 @@ def rules(records: Iterable[ledger.Record]) -> tuple[Told, ...]:
 def governs(one: Told) -> bool:
     """Whether a fact is about the Model's own spec."""
     return one.fact.subject.kind == "Model" and one.fact.action in {*_RULES, *LIFECYCLE}
+
+
+def retired(rules: Iterable[Told]) -> Told | None:
+    """What retired the Model, which is final, unless another one was created since; one that was brought back as it was is no other."""
+    found: Told | None = None
+    spec: str | None = None
+    for one in rules:
+        if one.fact.action == Action.MODEL_CREATED and one.fact.digest != spec:
+            found = None
+        elif one.fact.action == Action.RETIRED:
+            found = found or one
+        spec = one.fact.digest or spec
+    return found
 
 
 def spells(records: Iterable[ledger.Record], wanted: Callable[[str], bool] = lambda _: True) -> list[Spell]:
@@ -208,24 +232,71 @@ def names(one: Told, version: str) -> bool:
     return one.fact.subject.kind == "ModelVersion" and one.fact.subject.name.endswith(f"-{version}")
 
 
-def _registration(all_of_them: list[Told], verified: tuple[Told, ...]) -> Told | None:
-    """Once the bytes were verified, another object of the name changes nothing of what it means."""
-    before = [one for one in all_of_them if not verified or one.record <= verified[0].record]
-    return next(reversed(before or all_of_them), None)
+def _brought_back(one: Told, version: str) -> bool:
+    """Whether a fact says that the cluster had lost the version."""
+    return one.fact.action == Action.RESTORED and f"ModelVersion/{one.fact.subject.name}-{version}" in one.words("objects")
 
 
-def _others(versions: list[Told], registered: Told) -> set[str]:
-    """The uids of objects that had the name later and meant something else: what is told of them is not about this version (Reused)."""
-    meant = registered.text("specDigest")
-    later = [one for one in versions if one.fact.action == Action.REGISTERED and one.record > registered.record]
-    return {one.fact.subject.uid for one in later if one.text("specDigest") != meant} - {registered.fact.subject.uid}
+def _lost(one: Told) -> list[str]:
+    """The Promotions that a fact says went with what the cluster had lost."""
+    return one.words("promotions") if one.fact.action == Action.RESTORED else []
+
+
+def _own(facts: Iterable[Told]) -> list[Told]:
+    """What is told of the objects that mean what the name means; `fold` knows them by the same rules.
+
+    Once the bytes were verified, a name means the same for ever; before that, what was registered last. What was lost comes back as what it
+    was, and that its spec is registered again says nothing new.
+    """
+    own: list[Told] = []
+    registered: Told | None = None
+    here: str | None = None
+    again: ledger.Subject | None = None
+    lost = ready = False
+    for one in facts:
+        action, subject = one.fact.action, one.fact.subject
+        if action == Action.RESTORED:
+            lost = True
+            continue
+        ready = ready or action == Action.VERIFIED
+        if action == Action.REGISTERED:
+            same = registered is not None and registered.text("specDigest") == one.text("specDigest")
+            if registered and ready and not same:
+                continue  # Reused
+            if not (same and (ready or lost)):
+                registered, own = one, []
+            again = subject if own and one.fact.digest == _spec(own) else None
+            here, lost = subject.uid, False
+        if here not in {None, subject.uid}:
+            continue
+        lost = lost and action != Action.DELETED
+        if action not in _SPECS or subject != again:
+            own.append(one)
+    return own
+
+
+def _spec(own: Sequence[Told]) -> str | None:
+    return next((one.fact.digest for one in reversed(own) if one.fact.action in _SPECS and one.fact.digest), None)
+
+
+def _lifecycle(own: Iterable[Told]) -> list[Told]:
+    """Retired is final; whatever else it was, another spec that is registered is Active until a fact of its own says otherwise."""
+    found: list[Told] = []
+    for one in own:
+        if one.fact.action == Action.REGISTERED:
+            found.clear()
+        elif one.fact.action in LIFECYCLE:
+            found.append(one)
+        if one.fact.action == Action.RETIRED:
+            break
+    return found
 
 
 def _ordered(facts: list[Told], uids: set[str]) -> list[str]:
     return list(dict.fromkeys(one.fact.subject.uid for one in facts if one.fact.subject.uid in uids))
 
 
-def _request(facts: list[Told]) -> Request:
+def _request(facts: list[Told], every: list[Told]) -> Request:
     def last(*actions: Action) -> Told | None:
         return next((one for one in reversed(facts) if one.fact.action in actions), None)
 
@@ -238,4 +309,16 @@ def _request(facts: list[Told]) -> Request:
         tuple(one for one in facts if one.fact.action in SAYS),
         last(Action.GRANTED),
         last(Action.ENDED),
+        _gone(first, every),
     )
+
+
+def _gone(first: Told, every: list[Told]) -> Told | None:
+    """What says that a Promotion is not there any more, told after its first fact."""
+    of = first.fact.subject
+    for one in every[every.index(first) + 1 :]:
+        subject = one.fact.subject
+        replaced = one.fact.action == Action.REQUESTED and subject.name == of.name and subject.uid != of.uid
+        if replaced or of.name in _lost(one) or (one.fact.action == Action.DELETED and subject.uid == of.uid):
+            return one
+    return None

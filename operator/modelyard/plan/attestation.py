@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 _LARGEST = 256 << 10
 """Bytes of a list of files that is still worth carrying along."""
-_WHOLE = frozenset({ledger.Action.FORGOTTEN})
+_WHOLE = frozenset({ledger.Action.FORGOTTEN, ledger.Action.RESTORED})
 """What concerns every version."""
 
 
@@ -77,19 +77,21 @@ def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence
     """Reads a whole chain, and keeps what tells of one version."""
     digests: list[str | None] = []
     kept: list[ledger.Record] = []
-    uids: set[str] = set()
+    known: set[tuple[str, str]] = set()
     serving: dict[str, list[ledger.Share]] = {}
     last = of.last
     for number, record in _numbered(of, digests):
         facts = list(account.told([record]))
         mine = [one for one in facts if account.names(one, version)]
-        uids |= {one.fact.subject.uid for one in mine}
+        known |= {(one.fact.subject.kind, one.fact.subject.name) for one in mine}
         turned = False
         for step in serves.steps(record, tuple(serving)):
             now = [share for share in step.shares if share.version == version]
             turned = turned or now != serving.get(step.stage, [])
             serving[step.stage] = now
-        told = any(account.governs(one) or one.fact.subject.uid in uids or one.fact.action in _WHOLE for one in facts)
+        told = any(
+            account.governs(one) or (one.fact.subject.kind, one.fact.subject.name) in known or one.fact.action in _WHOLE for one in facts
+        )
         if number in {1, last} or turned or mine or told:
             kept.append(record)
     its = account.of(version, kept)

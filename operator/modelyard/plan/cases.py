@@ -29,7 +29,7 @@ class Case:
     @property
     def said(self) -> int:
         """Number of the record that holds the spec as it is."""
-        return next((one.record for one in reversed(self.its.facts) if one.fact.digest == self.its.spec), 0)
+        return next((one.record for one in reversed(self.its.own) if one.fact.digest == self.its.spec), 0)
 
     @property
     def ruled(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.plan import cases, codec, standing, timeline
+from modelyard.plan import account, cases, codec, standing, timeline
 from modelyard.plan.ledger import Action
 from modelyard.plan.standing import State, field, row, section, table
 
@@ -37,17 +37,18 @@ def evaluation(case: cases.Case) -> Json:
 
 
 def _declarer(case: cases.Case, metric: str) -> str | None:
-    """Who wrote a metric down: whoever added it later, else whoever registered the version."""
-    for one in case.its.facts:
-        if one.fact.action == Action.ATTESTED and (metric in one.mapping("metrics") or metric in one.words("metrics")):
+    """Who wrote a metric down: whoever added it since the version was registered, else whoever registered it."""
+    for one in reversed(case.its.own):
+        added = one.fact.action == Action.ATTESTED and (metric in one.mapping("metrics") or metric in one.words("metrics"))
+        if added or one.fact.action == Action.REGISTERED:
             return one.fact.actor.name or None
-    return (case.its.registered.fact.actor.name or None) if case.its.registered else None
+    return None
 
 
 def evidence(case: cases.Case) -> Json:
     """Documents about it."""
     keys = ("name", "type", "title", "author", "issuedAt", "uri", "sha256")
-    read = max((one.record for one in case.its.facts if one.fact.action == Action.EVIDENCE_VERIFIED), default=0)
+    read = max((one.record for one in case.its.own if one.fact.action == Action.EVIDENCE_VERIFIED), default=0)
     rows = []
     for one in case.spec.get("evidence") or []:
         proven = bool(read) and case.its.evidence.get(one.get("name")) == one.get("sha256")
@@ -66,11 +67,11 @@ def approvals(case: cases.Case) -> Json:
                 one.requested.fact.actor.name,
                 codec.write_time(one.requested.time),
                 one.requested.text("reason"),
-                one.ended.text("phase") if one.ended else "granted" if one.granted else "open",
+                one.outcome,
                 one.ended.text("message") if one.ended else None,
             ),
             standing.of_actor(one.requested),
-            *(told.record for told in (one.requested, one.granted, one.ended) if told),
+            *(told.record for told in (one.requested, one.granted, one.ended, one.gone) if told),
         )
         for one in case.its.requests
         if one.requested
@@ -168,11 +169,9 @@ def retirement(case: cases.Case) -> Json:
     last = lifecycle[-1] if lifecycle else None
     words = {Action.DEPRECATED: "Deprecated", Action.RETIRED: "Retired"}
     state = words.get(last.fact.action, "Active") if last else "Active"
-    model = next((one for one in reversed(case.rules) if one.fact.action == Action.RETIRED), None)
-    gone = [
-        one for one in case.its.facts if one.fact.action in {Action.DELETED, Action.COLLECTED} and one.fact.subject.kind == "ModelVersion"
-    ]
-    registered = case.its.registered.record if case.its.registered else 0
+    model = account.retired(case.rules)
+    gone = [one for one in case.its.own if one.fact.action in {Action.DELETED, Action.COLLECTED}]
+    registered = max((one.record for one in case.its.own if one.fact.action == Action.REGISTERED), default=0)
     return section(
         "retirement",
         "Retirement",

@@ -81,25 +81,24 @@ def _rules(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
 
 
 def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
-    name = _text(one, "version")
+    name, meant = _text(one, "version"), _text(one, "specDigest")
     was = folded.versions.get(name)
-    who = was.registrant if was and was.lost else one.actor.name
-    if was and was.digest:  # once Ready, a name means the same for ever
+    if was and (was.digest or (was.lost and was.spec_digest == meant)):  # once Ready, a name means the same for ever; so does what was lost
         _version(folded, record, one)
-        if was.spec_digest != _text(one, "specDigest"):
+        if was.spec_digest != meant:
             was.other = one.subject.uid
             return
         was.uid, was.spec = one.subject.uid, one.digest or was.spec
-        was.again = sorted({*was.again, who} - {was.registrant, ""})
+        was.again = was.again if was.lost else sorted({*was.again, one.actor.name} - {was.registrant, ""})
         was.deleted, was.other, was.lost = False, "", False
         was.lifecycle = was.lifecycle if was.retired else "Active"  # another lifecycle is a fact of its own
         return
     folded.versions[name] = index.Version(
         one.subject.uid,
         record.sequence,
-        registrant=who,
+        registrant=one.actor.name,
         spec=one.digest or "",
-        spec_digest=_text(one, "specDigest"),
+        spec_digest=meant,
         facts=[record.sequence],
     )
 
@@ -107,9 +106,15 @@ def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) ->
 def _version(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> index.Version | None:
     """The version that a fact is about, which now has one more record."""
     known = folded.versions.get(_text(one, "version"))
-    if known and (not known.facts or known.facts[-1] != record.sequence):
-        known.facts.append(record.sequence)
+    if known:
+        _note(known, record)
     return known
+
+
+def _note(known: index.Version | index.Promotion, record: ledger.Record) -> None:
+    """The record tells of it."""
+    if not known.facts or known.facts[-1] != record.sequence:
+        known.facts.append(record.sequence)
 
 
 def _changed(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -171,9 +176,11 @@ def _restored(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> N
         known = folded.versions.get(called.removeprefix(f"{record.chain.model}-"))
         if known and kind == "ModelVersion":
             known.lost = True
+            _note(known, record)
     for name in promotions if isinstance(promotions, list) else ():
         if asked := folded.promotions.get(str(name)):
             asked.lost = True
+            _note(asked, record)
 
 
 def _deleted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -182,12 +189,12 @@ def _deleted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
     elif one.subject.kind == "ModelVersion":
         known = _version(folded, record, one)
         if known and known.uid == one.subject.uid:
-            known.deleted = True
+            known.deleted, known.lost = True, False
         elif known and known.other == one.subject.uid:
             known.other = ""
     elif asked := folded.promotions.get(one.subject.name):
         asked.deleted = True
-        asked.facts.append(record.sequence)
+        _note(asked, record)
 
 
 def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> index.Promotion | None:
@@ -198,8 +205,7 @@ def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> 
         folded.promotions[one.subject.name] = was
     if was.uid != one.subject.uid:
         return None
-    if not was.facts or was.facts[-1] != record.sequence:
-        was.facts.append(record.sequence)
+    _note(was, record)
     return was
 
 

@@ -50,8 +50,7 @@ def with_gaps(found: Sequence[Json], gaps: Iterable[watched.Gap], since: str, un
 
 def sentence(one: account.Told) -> str:
     """What happened, in words."""
-    words = _SENTENCES.get(one.fact.action)
-    return words(one) if words else f"{one.fact.action} {one.fact.subject.kind} {one.fact.subject.name}"
+    return str(_SENTENCES[one.fact.action](one))
 
 
 def why(one: account.Told) -> str:
@@ -177,6 +176,7 @@ _SENTENCES: Final[Mapping[Action, Any]] = {
     Action.ENDED: _ended,
     Action.ROLLOUT: lambda one: f"rolled out another template in {one.text('stage')} for {_version(one)}",
     Action.SERVING: _serving,
+    Action.DECOMMISSIONED: lambda one: f"took down {one.text('stage')}, which stood for {_version(one)}",
     Action.FORGOTTEN: _forgotten,
     Action.COLLECTED: _words("deleted the bytes of"),
     Action.ACCEPTED: _accepted,

@@ -21,6 +21,8 @@ MINUTE = datetime.timedelta(minutes=1)
 BOB = Actor("bob@example.com", Known.AUTHENTICATED)
 CAROL = Actor("carol@example.com", Known.AUTHENTICATED)
 DAVE = Actor("dave@example.com", Known.AUTHENTICATED)
+OPERATOR = Actor("system:serviceaccount:modelyard-system:modelyard", Known.AUTHENTICATED)
+"""As the API server knows the operator that creates an object."""
 CI = Actor("system:serviceaccount:ci:publisher", Known.DECLARED)
 
 
@@ -138,10 +140,40 @@ class Story(Writer):
         """The Model is created."""
         self.write(ledger.fact(Action.MODEL_CREATED, actor, self._model(), "created", self.keep(spec)))
 
-    def register(self, spec: Mapping[str, Any], actor: Actor = CI) -> None:
-        """A version is registered."""
-        detail = {"version": spec["version"], "specDigest": digest(f"spec {spec['version']}"), "declared": spec["artifact"].get("digest")}
-        self.write(ledger.fact(Action.REGISTERED, actor, self._subject(spec["version"]), "registered", self.keep(spec), detail))
+    def register(self, spec: Mapping[str, Any], actor: Actor = CI, uid: str | None = None, meaning: str = "spec") -> None:
+        """A version is registered; `meaning`: what its immutable metadata is, in a word."""
+        version, written = spec["version"], self.keep(spec)
+        about = self._subject(version, uid)
+        detail = {"version": version, "specDigest": digest(f"{meaning} {version}"), "declared": spec["artifact"].get("digest")}
+        told = [ledger.fact(Action.REGISTERED, actor, about, "registered", written, detail)]
+        if state := {"Deprecated": Action.DEPRECATED, "Retired": Action.RETIRED}.get(spec.get("lifecycle") or ""):
+            told.append(ledger.fact(state, actor, about, None, written, {"version": version, "reason": spec.get("lifecycleReason")}))
+        self.write(*told)
+
+    def attest(self, spec: Mapping[str, Any], metrics: Mapping[str, float], actor: Actor, uid: str | None = None) -> dict[str, Any]:
+        """Metrics are added to a version; its spec since then."""
+        after = {**spec, "metrics": {**(spec.get("metrics") or {}), **metrics}}
+        about = dataclasses.replace(self._subject(spec["version"], uid), generation=len(self.objects) + 1)
+        told = {"version": spec["version"], "metrics": dict(metrics), "evidence": []}
+        self.write(ledger.fact(Action.ATTESTED, actor, about, None, self.keep(after), told))
+        return after
+
+    def delete(self, version: str, uid: str | None = None) -> None:
+        """A version is deleted."""
+        detail = {"version": version, "noticed": "live"}
+        self.write(ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, self._subject(version, uid), "deleted", None, detail))
+
+    def ask(self, name: str, version: str, uid: str | None = None) -> Subject:
+        """A Promotion to production is requested, and waits."""
+        about = Subject("Promotion", name, uid or f"uid-{name}", 1)
+        detail = {"version": version, "stage": "production", "reason": "CAB-1", "rollback": False, "requestedByMachine": False}
+        self.write(ledger.fact(Action.REQUESTED, CAROL, about, "requested", self.keep({"version": version, "name": name}), detail))
+        return about
+
+    def lose(self, version: str, promotions: Sequence[str] = ()) -> None:
+        """The cluster lost a version, which is to be brought back, and Promotions, which are not."""
+        detail = {"objects": [f"ModelVersion/{self.chain.model}-{version}"], "promotions": list(promotions), "unfinished": list(promotions)}
+        self.write(ledger.fact(Action.RESTORED, ledger.BY_OPERATOR, self._model(), f"lost {len(self.objects)}", None, detail))
 
     def verify(self, version: str, manifest: str | None = None, evidence: Mapping[str, str] | None = None) -> None:
         """Its bytes are read, and its documents."""
@@ -200,8 +232,8 @@ class Story(Writer):
     def _model(self) -> Subject:
         return Subject("Model", self.chain.model, "uid-model", 1)
 
-    def _subject(self, version: str) -> Subject:
-        return Subject("ModelVersion", f"{self.chain.model}-{version}", f"uid-{version}", 1)
+    def _subject(self, version: str, uid: str | None = None) -> Subject:
+        return Subject("ModelVersion", f"{self.chain.model}-{version}", uid or f"uid-{version}", 1)
 
 
 def credit() -> tuple[Story, Operators]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import attestation, codec, dossier, frameworks, ledger, standing
+from modelyard.plan import account, attestation, codec, dossier, explain, frameworks, ledger, standing
 from modelyard.plan.ledger import Action
 from tests.unit.plan import chronicle
 
@@ -292,12 +292,178 @@ def test_a_retired_version_says_who_why_and_when() -> None:
 def test_another_thing_that_was_registered_under_the_name_later_changes_nothing_of_what_it_is() -> None:
     story, _ = chronicle.credit()
     spec = {**chronicle.sample("modelversion-full"), "training": {"seed": 666}, "metrics": {"auc": 1.0}}
-    about = ledger.Subject("ModelVersion", "credit-1.5.0-rc.1", "uid-other", 1)
-    told = {"version": VERSION, "specDigest": chronicle.digest("another spec"), "declared": None}
-    story.write(ledger.fact(Action.REGISTERED, chronicle.DAVE, about, "registered", story.keep(spec), told))
+    story.register(spec, chronicle.DAVE, "uid-other", "another spec")
 
     found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
 
     assert found
     for name in ("identity", "purpose", "data", "development", "evaluation", "evidence"):
         assert [one for one in found["sections"] if one["id"] == name] == [one for one in made()["sections"] if one["id"] == name]
+
+
+FULL = chronicle.sample("modelversion-full")
+BARE = {**FULL, "metrics": {}}
+MALLORY = ledger.Actor("mallory@example.com", ledger.Known.AUTHENTICATED)
+
+
+def begun() -> chronicle.Story:
+    """A Model, and nothing else."""
+    story = chronicle.Story()
+    story.model(chronicle.sample("model-full"))
+    return story
+
+
+def found_in(story: chronicle.Story) -> Json:
+    """The version's dossier, whose account is also the one that `explain` has from a few records."""
+    with chronicle.reading(story) as book:
+        few = explain.known(book, book.index(book.last), VERSION)
+    whole = account.of(VERSION, story.records())
+    assert (few.own, few.registered, few.spec, few.lifecycle) == (whole.own, whole.registered, whole.spec, whole.lifecycle)
+
+    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+    assert found
+    assert dossier.check(found) == []
+    return found
+
+
+def said(found: Json, name: str, *inside: str) -> list[Any]:
+    return [part(found, name, one)["value"] for one in inside]
+
+
+def metrics(found: Json) -> dict[str, str]:
+    """Who declared which."""
+    return {name: who for name, _, who in (row["cells"] for row in part(found, "evaluation", "metrics")["rows"])}
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["never was Ready", "was Ready"])
+def test_who_brings_back_what_was_lost_did_nothing_of_what_it_is(ready: bool) -> None:
+    story = begun()
+    story.register(BARE, chronicle.DAVE)
+    if ready:
+        story.verify(VERSION)
+    spec = {**story.attest(BARE, {"auc": 0.934}, chronicle.CAROL), "lifecycle": "Deprecated", "lifecycleReason": "drift"}
+    story.lifecycle(Action.DEPRECATED, spec, "drift")
+    before = found_in(story)
+    story.later(days=1)
+    story.lose(VERSION)
+    story.register(spec, chronicle.OPERATOR, "uid-2")
+
+    found = found_in(story)
+
+    for name in ("identity", "evaluation", "evidence", "retirement"):
+        assert [one for one in found["sections"] if one["id"] == name] == [one for one in before["sections"] if one["id"] == name]
+    assert said(found, "identity", "registeredBy") == [chronicle.DAVE.name]
+    assert metrics(found) == {"auc": chronicle.CAROL.name}
+    assert said(found, "retirement", "lifecycle", "by") == ["Deprecated", chronicle.BOB.name]
+    assert any("brought back" in row["cells"][3] for row in part(found, "changes", "facts")["rows"])
+
+
+@pytest.mark.parametrize(("deleted", "meaning"), [(True, "spec"), (False, "another")], ids=["it was deleted", "it means something else"])
+def test_whoever_registers_what_was_lost_registered_it_when(deleted: bool, meaning: str) -> None:
+    story = begun()
+    story.register(FULL, chronicle.DAVE)
+    story.lose(VERSION)
+    if deleted:
+        story.delete(VERSION)
+    story.register(FULL, MALLORY, "uid-2", meaning)
+
+    assert said(found_in(story), "identity", "registeredBy") == [MALLORY.name]
+
+
+def test_what_was_done_to_a_deleted_try_is_nothing_of_the_version() -> None:
+    story = begun()
+    story.register(BARE, MALLORY, "uid-try", "try")
+    story.attest(BARE, {"auc": 0.1}, MALLORY, "uid-try")
+    story.delete(VERSION, "uid-try")
+    story.register(FULL)
+    story.verify(VERSION)
+
+    found = found_in(story)
+
+    assert set(metrics(found).values()) == {chronicle.CI.name}
+    assert said(found, "identity", "registeredBy") == [chronicle.CI.name]
+    assert part(found, "retirement", "gone")["rows"] == []
+    assert MALLORY.name in {row["cells"][1] for row in part(found, "changes", "facts")["rows"]}
+
+
+def test_a_metric_of_another_spec_that_was_registered_again_is_of_who_registered_that() -> None:
+    story = begun()
+    story.register(BARE)
+    story.verify(VERSION)
+    story.attest(BARE, {"auc": 0.1}, chronicle.CAROL)
+    story.delete(VERSION)
+    story.register(FULL, MALLORY, "uid-2")
+
+    assert set(metrics(found_in(story)).values()) == {MALLORY.name}
+
+
+def test_what_is_retired_is_retired_whatever_is_applied_later() -> None:
+    story = begun()
+    story.register(FULL)
+    story.verify(VERSION)
+    story.lifecycle(Action.RETIRED, {**FULL, "lifecycle": "Retired"}, "it is biased")
+    story.later(days=1)
+    story.delete(VERSION)
+    story.register({**FULL, "lifecycle": "Deprecated", "lifecycleReason": "old manifest"}, uid="uid-2")
+
+    assert said(found_in(story), "retirement", "lifecycle", "by", "reason") == ["Retired", chronicle.BOB.name, "it is biased"]
+
+
+def test_what_is_registered_again_without_its_lifecycle_is_active() -> None:
+    story = begun()
+    story.register(FULL)
+    story.verify(VERSION)
+    story.lifecycle(Action.DEPRECATED, {**FULL, "lifecycle": "Deprecated"}, "drift")
+    story.delete(VERSION)
+    story.register(FULL, uid="uid-2")
+
+    found = found_in(story)
+
+    assert said(found, "retirement", "lifecycle", "by") == ["Active", None]
+    assert part(found, "retirement", "lifecycle")["records"] == [len(story.objects)]
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"), [("Retired", True), (None, False)], ids=["brought back as it was", "another one was created"]
+)
+def test_when_the_model_was_retired_is_told_while_it_is(again: str | None, expected: bool) -> None:
+    story = begun()
+    spec = chronicle.sample("model-full")
+    gone = {**spec, "lifecycle": "Retired"}
+    about = ledger.Subject("Model", "credit", "uid-model", 2)
+    story.register(FULL)
+    when = codec.write_time(story.later(days=1))
+    story.write(ledger.fact(Action.RETIRED, chronicle.BOB, about, "retired", story.keep(gone), {"version": None}))
+    story.later(days=1)
+    other = dataclasses.replace(about, uid="uid-other")
+    told = [ledger.fact(Action.MODEL_CREATED, chronicle.OPERATOR, other, "created", story.keep(gone if again else spec))]
+    told += [ledger.fact(Action.RETIRED, chronicle.OPERATOR, other, "retired", story.keep(gone), {"version": None})] if again else []
+    story.write(*told)
+
+    assert said(found_in(story), "retirement", "modelRetired") == [when if expected else None]
+
+
+def test_a_promotion_that_is_not_there_any_more_is_not_open() -> None:
+    story = begun()
+    story.register(FULL)
+    story.verify(VERSION)
+    deleted = [story.ask(name, VERSION) for name in ("open", "deleted", "lost", "used-again", "used-for-another", "ended")][1]
+    story.write(ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, deleted, "deleted", None, {"noticed": "live"}))
+    story.lose(VERSION, ["lost"])
+    story.ask("used-again", VERSION, "uid-again")
+    story.ask("used-for-another", "1.4.0", "uid-another")
+    story.finish("ended", VERSION, "production", "Rejected", "no")
+    ended = dataclasses.replace(deleted, name="ended", uid="uid-ended")
+    story.write(ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, ended, "deleted", None, {"noticed": "live"}))
+
+    rows = [(row["cells"][0], row["cells"][5]) for row in part(found_in(story), "approvals", "requests")["rows"]]
+
+    assert rows == [
+        ("open", "open"),
+        ("deleted", "deleted"),
+        ("lost", "lost"),
+        ("used-again", "deleted"),
+        ("used-for-another", "deleted"),
+        ("ended", "Rejected"),
+        ("used-again", "open"),
+    ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from typing import Any
+
+import pytest
 
 from modelyard.plan import fold, index, ledger
 from modelyard.plan.ledger import Action
@@ -90,3 +93,33 @@ def test_who_added_a_metric_or_a_document_is_kept_and_stays_when_it_is_registere
 
     assert folded(registered(), added).attested == {"metrics/auc": "alice", "evidence/vr-17": "alice"}
     assert folded(*ONCE_READY[:2], added, registered("u2")).attested == {"metrics/auc": "alice", "evidence/vr-17": "alice"}
+
+
+def by(who: str, one: ledger.Fact) -> ledger.Fact:
+    return dataclasses.replace(one, actor=ledger.Actor(who, ledger.Known.AUTHENTICATED))
+
+
+LOST = ledger.fact(
+    Action.RESTORED, ledger.BY_OPERATOR, ledger.Subject("Model", "fraud", "m", 0), "lost", None, {"objects": ["ModelVersion/fraud-1"]}
+)
+ADDED = told(Action.ATTESTED, digest="more", metrics={"auc": 0.9}, evidence=[])
+
+
+def test_what_never_was_ready_and_was_lost_is_what_it_was_when_it_is_back() -> None:
+    known = folded(registered(), ADDED, LOST, by("operator", registered("u2")))
+
+    assert (known.uid, known.registrant, known.again, known.attested) == ("u2", "alice", [], {"metrics/auc": "alice"})
+    assert known.facts == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param((LOST, by("mallory", registered("u2", "sha256:b"))), id="it means something else"),
+        pytest.param((LOST, told(Action.DELETED), by("mallory", registered("u2"))), id="it was deleted before it was back"),
+    ],
+)
+def test_what_was_lost_is_whoevers_who_registers_it_when(after: tuple[ledger.Fact, ...]) -> None:
+    known = folded(registered(), ADDED, *after)
+
+    assert (known.registrant, known.attested) == ("mallory", {})
