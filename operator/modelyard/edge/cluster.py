@@ -109,17 +109,18 @@ class Cluster:
         """Log in as `kubectl` would: KUBECONFIG or ~/.kube/config; inside a pod as its service account.
 
         Raises:
-            edge.Unavailable: there is no usable configuration; the message says what was looked for.
+            edge.Unavailable: there is no usable configuration, or its certificates are none; the message says what was looked for.
         """
         settings = configuration.Configuration()
         try:
             namespace = await _load(settings, context)
+            settings.connection_pool_maxsize = CONNECTIONS
+            settings.client_session_kwargs = {"trust_env": False}  # a proxy for the internet is no way to the cluster
+            client = api_client.ApiClient(settings)
         except (kubernetes_config.ConfigException, OSError, ValueError) as error:
             message = f"no way to a cluster: {error}; set KUBECONFIG, or run inside a pod with a service account"
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message) from error
-        settings.connection_pool_maxsize = CONNECTIONS
-        settings.client_session_kwargs = {"trust_env": False}  # a proxy for the internet is no way to the cluster
-        async with api_client.ApiClient(settings) as client:
+        async with client:
             client.user_agent = "modelyard"
             yield cls(client, namespace)
 
@@ -233,7 +234,7 @@ class Cluster:
         url = self._client.configuration.host + path + (f"?{parse.urlencode(query)}" if query else "")
         try:
             response = await self._client.rest_client.request(method, url, headers=headers, body=body, _request_timeout=_TIMEOUT)
-            text = (await response.read()).decode()
+            text = (await response.read()).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             message = f"the API server {self._client.configuration.host} does not answer: {error or type(error).__name__}"
             metrics.API_CALLS.labels(method, "none").inc()
@@ -245,11 +246,14 @@ class Cluster:
 def _read(status: int, text: str) -> Json:
     """The answer, or what its status means for us."""
     try:
-        answer = json.loads(text) if text else {}
+        answer = json.loads(text)
     except ValueError:
-        answer = {}
+        answer = None
     if status < 300:
-        return answer if isinstance(answer, dict) else {}
+        if not isinstance(answer, dict):
+            message = f"the API server answered {status}, but no object: {text[:300]!r}; is it an API server?"
+            raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message)
+        return answer
     message = (answer.get("message") if isinstance(answer, dict) else None) or text[:300] or f"HTTP {status}"
     if status == 409:
         raise Conflict(message)

@@ -87,7 +87,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: object) -> None:
         """An answer as JSON."""
-        data = json.dumps(body).encode()
+        self.say(status, json.dumps(body).encode())
+
+    def say(self, status: int, data: bytes) -> None:
+        """An answer as it is."""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
