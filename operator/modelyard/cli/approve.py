@@ -89,7 +89,8 @@ def _subject(found: Json) -> str:
 
 
 def _gates(found: Json) -> list[promotion.ApprovalStatus]:
-    return [promotion.ApprovalStatus.model_validate(one) for one in (found.get("status") or {}).get("approvals") or []]
+    what = f"status.approvals of the Promotion {found['metadata']['name']}"
+    return [registry.parsed(promotion.ApprovalStatus, one, what) for one in (found.get("status") or {}).get("approvals") or []]
 
 
 def _only_gate(found: Json, verb: str) -> str:

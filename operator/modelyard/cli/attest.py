@@ -46,7 +46,7 @@ def attest(server: registry.Registry, model: str, version: str, typed: Typed, wa
     entry = item = place = None
     if documents:
         subject = server.get(cluster.MODEL, model, "evidence is stored where the Model says: apply it first")
-        place = depot.of(api.Model.model_validate(subject), way, server)
+        place = depot.of(registry.parsed(api.Model, subject, f"the Model {model}"), way, server)
         [(entry, item)] = depot.papers(documents, version, place)
         strict.part(modelversion.Evidence, entry, "the evidence")
     name, added = found["metadata"]["name"], new(found, metrics, entry)

@@ -90,7 +90,7 @@ def table(versions: Sequence[Json], now: datetime.datetime, pointing: Pointing, 
             ",".join(sorted(where.values(one, "stage"))) or "-",
             metrics(spec.get("metrics") or {}, 3),
             spec["artifact"]["format"],
-            output.size(artifact["bytes"]) if artifact else "-",
+            output.size(artifact["bytes"]) if "bytes" in artifact else "-",
             age(one["metadata"]["creationTimestamp"], now),
         ]
         rows.append([one["metadata"]["namespace"], *row] if namespaces else row)

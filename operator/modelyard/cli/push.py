@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
-
-import pydantic
 
 from modelyard import api, edge
 from modelyard.cli import alias, depot, folder, manifest, outcome, output, registry, shelf
@@ -90,7 +88,7 @@ def _model(name: str, way: Way, server: registry.Registry) -> tuple[api.Model, s
         model = _model_of(way.model_file, name)
         return model, way.namespace or model.metadata.namespace or None
     hint = "apply it first, or check --model and --namespace; where there is no cluster, give the Model as --model-file"
-    return _parsed(server.get(cluster.MODEL, name, hint), f"the Model {name}"), server.namespace
+    return registry.parsed(api.Model, server.get(cluster.MODEL, name, hint), f"the Model {name}"), server.namespace
 
 
 def _model_of(path: pathlib.Path, name: str) -> api.Model:
@@ -108,15 +106,7 @@ def _model_of(path: pathlib.Path, name: str) -> api.Model:
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"{path}: has no Model {name}; it has {', '.join(names) or 'none'}")
     chosen = found[names.index(name)]
     strict.whole(api.Model, chosen, f"{path}, Model {name}")
-    return _parsed(chosen, f"{path}, Model {name}")
-
-
-def _parsed(found: Mapping[str, Any], what: str) -> api.Model:
-    try:
-        return api.Model.model_validate(found)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise outcome.usage(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return registry.parsed(api.Model, chosen, f"{path}, Model {name}", outcome.Code.USAGE)
 
 
 def _upload(target: depot.Depot, where: inspection.Place, items: Sequence[shelf.Item], papers: Sequence[shelf.Item]) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
+import pydantic
+
 from modelyard.api import access, meta
 from modelyard.api.access import changes
 from modelyard.cli import alias, outcome, output, sign, strict
@@ -16,6 +18,7 @@ from modelyard.edge import Unavailable, cluster
 
 Json = dict[str, Any]
 T = TypeVar("T")
+M = TypeVar("M", bound=pydantic.BaseModel)
 
 MANAGER: Final = "modelyard-cli"
 _EVERY: Final = 1.0
@@ -231,6 +234,20 @@ def strictly(obj: Json, where: str) -> Json:
         raise outcome.usage(f"{where}: kind has to be one of {', '.join(kind.name for kind in crd.KINDS)}, not {obj.get('kind')!r}")
     strict.whole(kind.model, obj, where)
     return obj
+
+
+def parsed(kind: type[M], found: Json, what: str, code: outcome.Code = outcome.Code.NO) -> M:
+    """An object, or a part of one, as this release understands it.
+
+    Raises:
+        outcome.Stop: it does not, with this code; the first field that it cannot read is named.
+    """
+    try:
+        return kind.model_validate({field: value for field, value in found.items() if value is not None})
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        message = f"{what} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise outcome.Stop(code, f"{message}\nif a newer release has written it, upgrade modelyard") from None
 
 
 def told_of(obj: Json) -> str:

@@ -56,13 +56,13 @@ def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
 def _older(server: registry.Registry, past: index.Index, name: str, opened: archives.Archive) -> Iterator[_Older]:
     """What is older, the Model last: until then it is held as Behind, whatever else is written."""
     found = server.get(cluster.MODEL, name, "the operator brings lost objects back by itself: look with `kubectl get models`")
-    subject = api.Model.model_validate(found)
+    subject = registry.parsed(api.Model, found, f"the Model {name}")
     if past.uid != subject.metadata.uid:
         place = f"{opened.place or opened.typed.folder}, registry {opened.registry}"
         message = f"the ledger in {place} is of another Model {name} (uid {past.uid}, and here it is {subject.metadata.uid})"
         raise outcome.Stop(outcome.Code.NO, f"{message}: check --bucket, --registry and --context")
     for one in server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"):
-        version = api.ModelVersion.model_validate(one)
+        version = registry.parsed(api.ModelVersion, one, f"the ModelVersion {one['metadata']['name']}")
         known = past.versions.get(version.spec.version)
         if known and restoring.version_is_behind(version, known):
             yield _Older({"apiVersion": cluster.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
@@ -74,7 +74,11 @@ def _snapshot(book: books.Book, one: _Older) -> registry.Json:
     data = book.blob(one.recorded)
     if data is None:
         raise outcome.Stop(outcome.Code.NO, f"the bucket no longer has the spec {one.recorded} of the {one}: apply it from Git")
-    return specs.read(one.found["kind"], one.found["metadata"]["name"], data)
+    try:
+        return specs.read(one.found["kind"], one.found["metadata"]["name"], data)
+    except ValueError:
+        message = f"the recorded spec {one.recorded} of the {one} cannot be read: if a newer release has written it, upgrade modelyard"
+        raise outcome.Stop(outcome.Code.NO, message) from None
 
 
 def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> None:

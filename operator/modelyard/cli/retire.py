@@ -7,7 +7,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.cli import outcome, output, registry, sign, strict
+from modelyard.cli import outcome, output, promote, registry, sign, strict
 from modelyard.edge import cluster
 from modelyard.plan import lifecycle, retirement, world
 
@@ -25,7 +25,7 @@ def deprecate(server: registry.Registry, model: str, version: str, *, reason: st
     version = str(found["spec"]["version"])
     if found["spec"].get("lifecycle") == "Retired":
         raise outcome.Stop(outcome.Code.NO, f"the ModelVersion {model}-{version} is Retired, which is final")
-    runs = lifecycle.where(api.ModelVersion.model_validate(found))
+    runs = _runs(found)
     if not undo:
         output.say(f"nothing new of {model} {version} will be promoted" + (f"; it goes on where it is in use ({runs})" if runs else ""))
     _write(server, cluster.MODEL_VERSION, found, "Active" if undo else "Deprecated", reason, form)
@@ -41,18 +41,13 @@ def retire(server: registry.Registry, model: str, version: str | None, *, reason
     if version is None:
         strict.one(meta.ModelName, model, "the model")
         kind, found = cluster.MODEL, server.get(cluster.MODEL, model, "check its name and --namespace")
-        says = list(_consequences(server, model, found))
     else:
         kind, found = cluster.MODEL_VERSION, _version(server, model, version)
-        version = str(found["spec"]["version"])
-        _idle(model, version, found)
-        says = [f"nothing will promote {model} {version} again, and its bytes are not looked at any more"]
-        says.append(f"`modelyard gc {model}` then lists what can be deleted")
     name = found["metadata"]["name"]
     if found["spec"].get("lifecycle") == "Retired":
         output.say(f"the {kind.name} {name} is to be Retired already: {registry.told_of(found)}")
         return
-    for line in says:
+    for line in list(_of_model(server, found)) if kind is cluster.MODEL else _of_version(found):
         output.say(line)
     if not yes:
         raise outcome.usage(f"nothing was done: Retired is final; to retire the {kind.name} {name}, add --yes")
@@ -67,21 +62,34 @@ def _version(server: registry.Registry, model: str, version: str) -> Json:
     return server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
 
 
-def _idle(model: str, version: str, found: Json) -> None:
-    """The operator would wait with a version that something runs: say so now, as whoever types can do something about it."""
-    runs = lifecycle.where(api.ModelVersion.model_validate(found))
-    if not runs or found["spec"].get("lifecycle") == "Retired":
-        return
+def _runs(version: Json) -> str:
+    """What runs it, in words; empty when nothing does."""
+    return lifecycle.where(registry.parsed(api.ModelVersion, version, f"the ModelVersion {version['metadata']['name']}"))
+
+
+def _of_version(found: Json) -> Sequence[str]:
+    """What retiring a version does.
+
+    Raises:
+        outcome.Stop: something runs it. The operator would wait: say so now, as whoever types can do something about it.
+    """
+    model, version = found["spec"]["model"], found["spec"]["version"]
+    if not (runs := _runs(found)):
+        return (
+            f"nothing will promote {model} {version} again, and its bytes are not looked at any more",
+            f"`modelyard gc {model}` then lists what can be deleted",
+        )
     stages = ", ".join(claim["name"] for claim in found["status"]["stages"])
     hint = f"promote another version to {stages} first (`modelyard promote {model} VERSION STAGE`), or retire the whole Model"
     raise outcome.Stop(outcome.Code.NO, f"the ModelVersion {model}-{version} is in use: {runs}\n{hint} (`modelyard retire {model}`)")
 
 
-def _consequences(server: registry.Registry, model: str, found: Json) -> Iterator[str]:
+def _of_model(server: registry.Registry, found: Json) -> Iterator[str]:
     """What retiring a Model does, in the order in which it is done."""
-    subject = api.Model.model_validate(found)
-    promotions = [api.Promotion.model_validate(one) for one in server.all(cluster.PROMOTION, fieldSelector=f"spec.model={model}")]
-    open_ones = sorted(one.metadata.name for one in promotions if not (one.status.phase and one.status.phase.is_terminal))
+    model = found["metadata"]["name"]
+    subject = registry.parsed(api.Model, found, f"the Model {model}")
+    promotions = server.all(cluster.PROMOTION, fieldSelector=f"spec.model={model}")
+    open_ones = sorted(one["metadata"]["name"] for one in promotions if not promote.has_ended(one))
     if open_ones:
         yield f"{output.many(len(open_ones), 'unfinished promotion')} will be Aborted: {', '.join(open_ones)}"
     for stage in _order(subject):

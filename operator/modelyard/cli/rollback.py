@@ -39,7 +39,7 @@ def rollback(
     server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
     output.say(f"{stage} of {model} goes back from {stands.get('current') or 'nothing'} to {version}, past gates, approvals and freezes")
     if held := stands.get("promotion"):
-        output.say(f"it waits until {held['name']} has ended, which brings {held['version']}")
+        output.say(f"it waits until {held.get('name', '?')} has ended, which brings {held.get('version', '?')}")
     if _promotes_itself(found, stage):
         output.say("autoPromote rests there afterwards, until a person promotes")
     if going := next((one for one in there if _is_the_same(one, version)), None):
@@ -57,10 +57,9 @@ def _target(server: registry.Registry, model: Json, stands: Json, there: list[Js
     current, previous, held = stands.get("current"), stands.get("previous"), stands.get("promotion")
     version = alias.resolve(model, to) if to else None
     if held and version in {None, current}:
-        message = f"{stage} still stands for {current or 'nothing'}, and {held['name']} is bringing {held['version']}"
-        raise outcome.Stop(
-            outcome.Code.NO, f"{message}\nto stop that, `modelyard abort {held['name']}`; to go further back, say --to VERSION"
-        )
+        name, brings = held.get("name", "?"), held.get("version", "?")
+        message = f"{stage} still stands for {current or 'nothing'}, and {name} is bringing {brings}"
+        raise outcome.Stop(outcome.Code.NO, f"{message}\nto stop that, `modelyard abort {name}`; to go further back, say --to VERSION")
     if version is None:
         version = previous
     if version is None:

@@ -57,7 +57,7 @@ def modelversion(
     )
     yield "Artifact", _artifact(spec["artifact"], status.get("artifact") or {}, now)
     yield "Conditions", conditions(status)
-    yield "Stages", [(one["name"], f"{one['state']}, since {_ago(one['since'], now)}") for one in status.get("stages") or ()]
+    yield "Stages", [_claim(one, now) for one in status.get("stages") or ()]
     yield "Promotions", _promotions(promotions, now)
     yield "Metrics (declared)", [(name, output.number(value)) for name, value in sorted((spec.get("metrics") or {}).items())]
     yield "Training (declared)", _training(training)
@@ -97,8 +97,12 @@ def conditions(status: Json) -> Rows:
     ]
 
 
+def _claim(claim: Json, now: datetime.datetime) -> tuple[str, str]:
+    return claim["name"], claim.get("state", "?") + (f", since {_ago(claim['since'], now)}" if "since" in claim else "")
+
+
 def _artifact(declared: Json, verified: Json, now: datetime.datetime) -> Rows:
-    size = f"{output.many(verified['files'], 'file')}, {output.size(verified['bytes'])}" if verified else None
+    size = f"{output.many(verified['files'], 'file')}, {output.size(verified['bytes'])}" if {"files", "bytes"} <= verified.keys() else None
     promised, digest = declared.get("digest"), verified.get("digest")
     return _rows(
         URI=declared["uri"],
@@ -106,7 +110,7 @@ def _artifact(declared: Json, verified: Json, now: datetime.datetime) -> Rows:
         Digest=digest if digest and promised in {None, digest} else f"{promised or 'pinned when first read'} (declared)",
         Verified_digest=digest if promised not in {None, digest} else None,
         Size=size,
-        Verified=verified
+        Verified={"verifiedAt", "seconds", "checkedAt"} <= verified.keys()
         and f"{_ago(verified['verifiedAt'], now)}, every byte in {verified['seconds']:.2f} s; checked {_ago(verified['checkedAt'], now)}",
     )
 

@@ -95,9 +95,9 @@ def _stages(model: Json, now: datetime.datetime) -> str:
         one = there.get(name, {})
         serving = one.get("serving") or {}
         held = one.get("promotion") or {}
-        notes = [f"{held['version']} is on its way ({held['name']})"] if held else []
+        notes = [f"{held.get('version', '?')} is on its way ({held.get('name', '?')})"] if held else []
         notes += [f"frozen: {frozen[name].get('reason') or 'no reason is given'}"] if name in frozen else []
-        notes += [f"autoPromote rests since a rollback ({one['hold']['promotion']})"] if one.get("hold") else []
+        notes += [f"autoPromote rests since a rollback ({one['hold'].get('promotion', '?')})"] if one.get("hold") else []
         notes += [] if name in declared else ["not declared any more"]
         pods = f"{serving.get('available', 0)}/{serving.get('desired', '?')}" if serving else "-"
         since = listing.age(one["since"], now) if one.get("since") else "-"
@@ -114,7 +114,7 @@ def _aliases(model: Json, versions: Sequence[Json]) -> list[tuple[str, str, str 
 def _waits(promotion: Json) -> str:
     """For whom or what a promotion waits: the gates that do not hold, else what its Ready condition says."""
     gates = [one for one in (promotion.get("status") or {}).get("gates") or () if not one.get("passed")]
-    return "; ".join(str(one["message"]) for one in gates) or registry.ready_of(promotion).get("message") or "not looked at yet"
+    return "; ".join(str(one.get("message", "?")) for one in gates) or registry.ready_of(promotion).get("message") or "not looked at yet"
 
 
 def _open(promotions: Sequence[Json]) -> list[Json]:

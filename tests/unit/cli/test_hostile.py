@@ -83,6 +83,117 @@ def test_a_reason_cannot_write_a_line_that_only_the_program_writes(person: typed
     assert any(line.startswith("reason: ") and line.endswith("\\ngate risk: 1 person, approved by olga") for line in lines)
 
 
+STANDS = {"name": "production", "current": "2", "promotion": {"name": "asks"}, "serving": {}, "hold": {"since": "2026-10-01T00:00:00Z"}}
+
+
+@pytest.fixture
+def odd(person: typed.Person, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """A registry, by kind, in which a test writes what this release does not."""
+    del person  # it names another kubeconfig: after it
+    found = apiserver.registry(
+        apiserver.model(stages=[{"name": "production"}]),
+        apiserver.version("1"),
+        apiserver.promotion("asks", "1", "production", "AwaitingApproval"),
+    )
+    with apiserver.run(tmp_path, found) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        yield {one["kind"]: one for one in found.values()}
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "changed", "said"),
+    [
+        (("retire", "fraud"), "Model", {"spec": {"riskTier": "Extreme"}}, "the Model fraud cannot be read: spec.riskTier: "),
+        (("retire", "fraud"), "Model", {"status": {"stages": [STANDS]}}, "the Model fraud cannot be read: status.stages.0.promotion."),
+        (("retire", "fraud", "1"), "ModelVersion", {"status": {"phase": "Archived"}}, "fraud-1 cannot be read: status.phase: "),
+        (("deprecate", "fraud", "1"), "ModelVersion", {"spec": {"lifecycle": "Archived"}}, "fraud-1 cannot be read: spec.lifecycle: "),
+        (
+            ("push", __file__, "--model", "fraud", "--version", "2", "--format", "other"),
+            "Model",
+            {"spec": {"riskTier": "Extreme"}},
+            "spec.riskTier: ",
+        ),
+        (
+            ("attest", "fraud", "1", "--evidence", __file__, "--type", "Other"),
+            "Model",
+            {"spec": {"riskTier": "Extreme"}},
+            "spec.riskTier: ",
+        ),
+        (
+            ("approve", "asks"),
+            "Promotion",
+            {"status": {"subject": f"sha256:{'a' * 64}", "approvals": [{"gate": "risk", "required": "several"}]}},
+            "status.approvals of the Promotion asks cannot be read: required: ",
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_a_newer_release_wrote_is_named_and_so_is_the_way_out(
+    person: typed.Person, odd: dict[str, Any], words: tuple[str, ...], kind: str, changed: dict[str, Any], said: str
+) -> None:
+    for part, fields in changed.items():
+        odd[kind][part] |= fields
+
+    ended = person.types(*words)
+
+    assert (ended.code, ended.out) == (3, "")
+    assert said in ended.said
+    assert "upgrade modelyard" in ended.said
+
+
+def test_a_promotion_of_a_newer_release_is_aborted_with_its_model(person: typed.Person, odd: dict[str, Any]) -> None:
+    odd["Promotion"]["status"]["phase"] = "Observing"
+
+    assert "1 unfinished promotion will be Aborted: asks" in person.types("retire", "fraud").said
+
+
+@pytest.mark.parametrize("kind", ["Model", "ModelVersion", "Promotion"])
+@pytest.mark.parametrize("words", [("retire", "fraud"), ("retire", "fraud", "1"), ("deprecate", "fraud", "1")], ids=" ".join)
+def test_a_status_that_is_null_is_none(person: typed.Person, odd: dict[str, Any], words: tuple[str, ...], kind: str) -> None:
+    odd[kind]["status"] = None
+
+    ended = person.types(*words)
+
+    assert ended.code == (2 if words[0] == "retire" else 0), ended.said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "fraud"),
+        ("show", "fraud", "1"),
+        ("list",),
+        ("status", "fraud"),
+        ("rollback", "fraud", "production", "--reason", "x", "--to", "1"),
+    ],
+    ids=" ".join,
+)
+def test_half_a_status_is_shown_as_far_as_it_goes(person: typed.Person, odd: dict[str, Any], words: tuple[str, ...]) -> None:
+    odd["Model"]["status"] |= {"stages": [STANDS]}
+    odd["ModelVersion"]["status"] |= {"artifact": {"digest": "sha256:x"}, "stages": [{"name": "production"}]}
+    odd["Promotion"]["status"] |= {
+        "phase": "Superseded",
+        "gates": [{"passed": False}],
+        "conditions": [{"type": "Succeeded", "status": "True"}],
+    }
+
+    ended = person.types(*words)
+
+    assert ended.code == 0, ended.said
+
+
+@pytest.mark.parametrize("to", [(), ("--to", "2")])
+def test_what_is_being_brought_by_half_a_promotion_stands_in_the_way_of_a_rollback(
+    person: typed.Person, odd: dict[str, Any], to: tuple[str, ...]
+) -> None:
+    odd["Model"]["status"] |= {"stages": [STANDS]}
+
+    ended = person.types("rollback", "fraud", "production", "--reason", "x", *to)
+
+    assert ended.code == 3
+    assert "asks is bringing ?" in ended.said
+
+
 @pytest.mark.parametrize(
     "value", [{"a": EVIL, "b": [float("nan"), float("-inf"), 1.5]}, {"\ud800": "\ud83d\ude00 日本 \U000e0001"}, [], None, "x\u2028y"]
 )

@@ -117,6 +117,17 @@ def test_a_ledger_of_another_model_of_that_name_changes_nothing(person: typed.Pe
     assert "description" not in objects[MODEL]["spec"]
 
 
+@pytest.mark.parametrize(("path", "what"), [(MODEL, "the Model fraud"), (VERSION, "the ModelVersion fraud-1")])
+def test_what_a_newer_release_wrote_is_not_written_over(person: typed.Person, objects: dict[str, Any], path: str, what: str) -> None:
+    objects[path]["status"]["observedGeneration"] = "many"
+
+    ended = person.types("restore", "fraud", "--yes")
+
+    assert ended.code == 3
+    assert f"{what} cannot be read: status.observedGeneration: " in ended.said
+    assert "description" not in objects[MODEL]["spec"]
+
+
 def test_a_spec_that_the_bucket_lost_is_named(person: typed.Person, objects: dict[str, Any], s3: pretend.S3) -> None:
     for key in [key for key in s3.objects if "/blobs/" in key]:
         del s3.objects[key]
