@@ -46,12 +46,13 @@ def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: W
     """List it, and with `delete` record and delete what is free.
 
     Raises:
-        outcome.Stop: something does not answer, or is refused; with `delete` also when not everything that is free could be deleted.
+        outcome.Stop: something does not answer, or is refused; with `delete` also when versions of other namespaces may not be read, or not
+            everything that is free could be deleted.
     """
     form = output.form(way.asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if model:
         strict.one(meta.ModelName, model, "the model")
-    versions = [api.ModelVersion.model_validate(one) for one in _everywhere(server)]
+    versions = _everywhere(server, way)
     names = [model] if model else sorted(one["metadata"]["name"] for one in server.all(cluster.MODEL))
     found = [_look(server, kept, name, versions, way) for name in names]
     _tell(found, form)
@@ -63,26 +64,34 @@ def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: W
         output.say("nothing was deleted; add --delete to delete what is free")
 
 
-def _everywhere(server: registry.Registry) -> list[Json]:
-    """Every version that may refer to an object: of all namespaces, if they may be read."""
+def _everywhere(server: registry.Registry, way: Way) -> list[Json]:
+    """Every version that may refer to an object: of all namespaces; where they may not be read, of this one, and then nothing is deleted."""
     try:
         return server.all(cluster.MODEL_VERSION, everywhere=True)
     except outcome.Stop as stop:
         if stop.code != outcome.Code.NO:
             raise
-        output.say(f"versions of other namespaces may not be read: what they share with {server.namespace} is not known")
+        unknown = f"versions of other namespaces may not be read: what they share with {server.namespace} is not known"
+        if way.delete:
+            takes = f"deleting takes the verb list on modelversions of {api.GROUP} in every namespace: have somebody do it who has it"
+            raise outcome.Stop(outcome.Code.NO, f"{unknown}, so nothing was deleted\n{stop.message}\n{takes}") from None
+        output.say(unknown)
         return server.all(cluster.MODEL_VERSION)
 
 
-def _look(server: registry.Registry, kept: bucket.Bucket, name: str, versions: Sequence[api.ModelVersion], way: Way) -> Found:
+def _look(server: registry.Registry, kept: bucket.Bucket, name: str, versions: Sequence[Json], way: Way) -> Found:
     past = kept.index(server.namespace, name)
     model = _model(server, kept, name, past)
     where = depot.of(model, way.to, server)
     place = where.place
-    here = {one.spec.version: one for one in versions if one.key[0] == server.namespace and one.spec.model == name}
-    holders = [garbage.of_object(one, _files(kept, one.status.artifact.manifest if one.status.artifact else None)) for one in here.values()]
-    holders += list(_recorded(kept, past, here))
-    foreign = [uri for one in versions if (one.key[0], one.spec.model) != (server.namespace, name) for uri in _uris(one)]
+    mine = [one for one in versions if _is_of(one, server.namespace, name)]
+    read = [(one, _read(one)) for one in mine]
+    holders = [
+        garbage.of_object(one, _files(kept, one.status.artifact.manifest if one.status.artifact else None)) for _, one in read if one
+    ]
+    holders += list(_recorded(kept, past, {one["spec"]["version"]: one["metadata"].get("uid", "") for one in mine}))
+    others = [one for one in versions if not _is_of(one, server.namespace, name)] + [raw for raw, one in read if one is None]
+    foreign = [uri for one in others for uri in _uris(one)]
     source = store.Store(where.address)
     objects = [(one, _state(source, place.bucket, one)) for one in garbage.find(holders, foreign) if one.key.startswith(_root(place))]
     return Found(model, source, place, {one.version: one for one in holders}, [one for one in objects if one[1] != "gone"])
@@ -91,22 +100,38 @@ def _look(server: registry.Registry, kept: bucket.Bucket, name: str, versions: S
 def _model(server: registry.Registry, kept: bucket.Bucket, name: str, past: index.Index) -> api.Model:
     """The Model, or what it was: one that was retired may have been deleted since."""
     if found := server.find(cluster.MODEL, name):
-        return api.Model.model_validate(found)
+        return registry.parsed(api.Model, found, f"the Model {name}")
     spec = kept.json(past.spec) if past.retired and past.deleted and past.spec else None
     if spec is None:
         message = f"there is no Model {name} in namespace {server.namespace}, and none was retired and deleted; a lost one is to be restored first"
         raise outcome.Stop(outcome.Code.NOT_FOUND, message)
-    return api.Model.model_validate({"metadata": {"name": name, "namespace": server.namespace}, "spec": spec})
+    recorded = {"metadata": {"name": name, "namespace": server.namespace}, "spec": spec}
+    return registry.parsed(api.Model, recorded, f"the recorded Model {name}")
 
 
-def _recorded(kept: bucket.Bucket, past: index.Index, here: Mapping[str, api.ModelVersion]) -> Iterator[garbage.Holder]:
+def _is_of(version: Json, namespace: str, model: str) -> bool:
+    return (version["metadata"]["namespace"], version["spec"]["model"]) == (namespace, model)
+
+
+def _read(found: Json) -> api.ModelVersion | None:
+    """A version of the model; None for one that this release cannot read, below whose URIs nothing is free then."""
+    try:
+        return registry.parsed(api.ModelVersion, found, f"the ModelVersion {found['metadata']['name']}")
+    except outcome.Stop as stop:
+        output.say(f"{stop.message}; what it refers to is kept")
+        return None
+
+
+def _recorded(kept: bucket.Bucket, past: index.Index, here: Mapping[str, str]) -> Iterator[garbage.Holder]:
+    """What is not there any more; `here` has the uid of each version that is."""
     for name, known in past.versions.items():
-        if name in here and here[name].metadata.uid == known.uid:
+        if here.get(name) == known.uid:
             continue
         if (spec := kept.json(known.spec)) is None:
             message = f"the operator's bucket no longer has the spec of version {name}, so it is not known what it refers to: restore it"
             raise outcome.Stop(outcome.Code.NO, message)
-        holder = garbage.of_record(name, known, modelversion.ModelVersionSpec.model_validate(spec), _files(kept, known.manifest))
+        said = registry.parsed(modelversion.ModelVersionSpec, spec, f"the recorded spec of version {name}")
+        holder = garbage.of_record(name, known, said, _files(kept, known.manifest))
         # An object that has its name now may hold the very same objects.
         yield dataclasses.replace(holder, retired=holder.retired and name not in here)
 
@@ -116,8 +141,9 @@ def _files(kept: bucket.Bucket, manifest: str | None) -> tuple[digest.File, ...]
     return digest.read_manifest(data).files if data else None
 
 
-def _uris(version: api.ModelVersion) -> list[str]:
-    return [version.spec.artifact.uri, *(one.uri for one in version.spec.evidence or [])]
+def _uris(version: Json) -> list[str]:
+    spec = version["spec"]
+    return [spec["artifact"]["uri"], *(one["uri"] for one in spec.get("evidence") or ())]
 
 
 def _root(place: inspection.Place) -> str:

@@ -83,6 +83,7 @@ def gc(
     """List, or delete, what only Retired versions hold.
 
     Object versions that no other version refers to, below the Model's storage.uri. What Object Lock or a legal hold keeps is listed and left alone.
+    --delete takes the right to list modelversions in every namespace, such as a ClusterRoleBinding of modelyard-viewer gives.
     --endpoint, --ca-file and the credentials of AWS_ACCESS_KEY_ID are for the Model's store; how the operator's own bucket is reached says
     `modelyard ledger --help`. Forms: table (the default), json, yaml.
     """

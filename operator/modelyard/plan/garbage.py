@@ -43,7 +43,7 @@ def find(holders: Sequence[Holder], foreign: Iterable[str] = ()) -> tuple[Object
 
     Args:
         holders: every version of the model, there or recorded.
-        foreign: URIs that other Models refer to; nothing below them is touched.
+        foreign: URIs that anything else refers to; nothing below them is touched.
     """
     used = [holder for holder in holders if not holder.retired]
     exact = {(key, file.version_id) for holder in used for key, file in _files(holder)}

@@ -68,6 +68,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._answer()
 
+    def do_DELETE(self) -> None:
+        self._answer()
+
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Sends a whole answer."""
         self.send_response(status)
@@ -98,6 +101,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._versions(name.strip("/"), query["prefix"])
         elif self.command == "PUT":
             self._put(name, body)
+        elif self.command == "DELETE":
+            del self.s3.objects[name]
+            self.answer(204)
         else:
             self._get(name, query)
 
