@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from typing import Final
 
 from modelyard.cli import outcome
+
+_FIRST: Final = datetime.datetime(1, 1, 2, tzinfo=datetime.UTC)
+"""From here on a moment has one in UTC, and one before it, whatever its offset."""
 
 
 def now() -> datetime.datetime:
@@ -16,7 +20,7 @@ def read(text: str, what: str, now: datetime.datetime) -> datetime.datetime:
     """`now`, a date, or a date and time; UTC where no offset is given.
 
     Raises:
-        outcome.Stop: it is none, or it has not come yet.
+        outcome.Stop: it is none, it is before all that can be told, or it has not come yet.
     """
     if text == "now":
         return now
@@ -25,6 +29,8 @@ def read(text: str, what: str, now: datetime.datetime) -> datetime.datetime:
     except ValueError:
         raise outcome.usage(f"{what} {text!r}: write a time like 2026-10-03T14:03:00Z, 2026-10-03 14:03 (UTC), or now") from None
     found = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+    if found < _FIRST:
+        raise outcome.usage(f"{what} {text!r}: nothing can be told of what was before {_FIRST.date()}")
     if found > now:
         raise outcome.usage(f"{what} {text!r}: that time has not come yet")
     return found.astimezone(datetime.UTC)

@@ -97,10 +97,8 @@ def _model_of(path: pathlib.Path, name: str) -> api.Model:
 
     from modelyard.cli import strict  # noqa: PLC0415
 
-    try:
-        found = [one for one in yaml.safe_load_all(strict.read_text(path)) if isinstance(one, dict) and one.get("kind") == "Model"]
-    except yaml.YAMLError as error:
-        raise outcome.usage(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+    documents = strict.loaded(path, lambda text: list(yaml.safe_load_all(text)))
+    found = [one for one in documents if isinstance(one, dict) and one.get("kind") == "Model"]
     names = [str((one.get("metadata") or {}).get("name")) for one in found]
     if name not in names:
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"{path}: has no Model {name}; it has {', '.join(names) or 'none'}")

@@ -10,7 +10,7 @@ import math
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pydantic
 import yaml
@@ -19,6 +19,7 @@ from modelyard.api import crd, meta, schema
 from modelyard.cli import folder, outcome
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 _LARGEST: Final = 4 << 20
 """Bytes of a manifest or a card; etcd takes less."""
@@ -100,18 +101,29 @@ def read_text(path: pathlib.Path) -> str:
         raise outcome.usage(f"{path}: is not UTF-8 text; is it the right file?") from error
 
 
+def loaded(path: pathlib.Path, load: Callable[[str], T]) -> T:
+    """What a YAML or JSON file holds, as `load` makes it of its text.
+
+    Raises:
+        outcome.Stop: it cannot be read.
+    """
+    text = read_text(path)
+    try:
+        return load(text)
+    except RecursionError:
+        raise outcome.usage(f"{path}: is nested too deeply; is it the right file?") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise outcome.usage(f"{path}: is no {'JSON' if path.suffix == '.json' else 'YAML'}: {' '.join(str(error).split())}") from error
+
+
 def read(path: pathlib.Path) -> Json:
     """A YAML or JSON file that holds one mapping.
 
     Raises:
         outcome.Stop: it cannot be read, or is something else.
     """
-    text = read_text(path)
     load: Callable[[str], object] = json.loads if path.suffix == ".json" else yaml.safe_load
-    try:
-        found = load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise outcome.usage(f"{path}: is no {'JSON' if path.suffix == '.json' else 'YAML'}: {' '.join(str(error).split())}") from error
+    found = loaded(path, load)
     if not isinstance(found, dict):
         raise outcome.usage(f"{path}: has to hold one mapping of fields, not {_named(found)}")
     return found

@@ -32,6 +32,10 @@ _TOKEN: Final = re.compile(
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+_VERSIONS: Final = frozenset({"version", "parent"})
+"""Fields that are compared in SemVer's order."""
+_LONGEST: Final = 40
+"""Characters of a version."""
 _ORDERS: Final = frozenset({"<", "<=", ">", ">="})
 
 FIELDS: Final[Mapping[str, str]] = {
@@ -76,7 +80,7 @@ class Comparison:
         found = values(version, self.field)
         if self.field in LISTS and self.sign == "!=":
             return bool(found) and self.literal not in found
-        return any(_compare(one, self.sign, self.literal, version=self.field in {"version", "parent"}) for one in found)
+        return any(_compare(one, self.sign, self.literal, version=self.field in _VERSIONS) for one in found)
 
 
 def parse(text: str) -> Sequence[Comparison]:
@@ -143,6 +147,8 @@ def _known(field: str, text: str) -> None:
 def _orderly(field: str, sign: str, literal: str, text: str) -> None:
     if field.startswith("metrics.") and _number(literal) is None:
         raise outcome.usage(f"--where {text!r}: {field} is a number, and {literal!r} is none")
+    if field in _VERSIONS and len(literal) > _LONGEST:
+        raise outcome.usage(f"--where {text!r}: {field} has at most {_LONGEST} characters")
     if sign in _ORDERS and field in LISTS and field != "parent":
         raise outcome.usage(f"--where {text!r}: {field} has no order; compare it with = or !=")
 

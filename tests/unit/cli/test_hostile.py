@@ -229,6 +229,8 @@ def test_json_is_valid_whatever_is_in_it_and_says_the_same(value: Any) -> None:
         ("list", "-o", "xml"),
         ("list", "--where", "metrics.auc>"),
         ("history", "fraud", "--since", "\x1b[31m"),
+        ("history", "fraud", "--since", "0001-01-01"),
+        ("explain", "fraud", "--stage", "production", "--at", "0001-01-01T00:00:00+14:00"),
         ("push", "/no", "--model", "f", "--version", "1", "--timeout", "-1"),
         ("frobnicate",),
         ("status",),

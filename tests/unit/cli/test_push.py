@@ -271,6 +271,28 @@ def test_files_are_held_to_the_schema(pusher: Pusher, s3: pretend.S3, tmp_path: 
     assert not s3.requests
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("deep.json", "[" * 100_000, "is nested too deeply"),
+        ("deep.yaml", "[" * 3000, "is nested too deeply"),
+        ("date.yaml", "limitations: 2026-13-45", "is no YAML: month must be in 1..12"),
+        ("number.yaml", "limitations: !!int x", "is no YAML: invalid literal for int()"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--card", "--signature", "--model-file"])
+def test_a_file_that_cannot_be_read_is_told(
+    pusher: Pusher, s3: pretend.S3, tmp_path: pathlib.Path, option: str, name: str, text: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    ended = pusher.push(option, tmp_path / name)
+
+    assert ended.code == 2
+    assert f"{tmp_path / name}: {said}" in ended.said
+    assert not s3.requests
+
+
 def test_the_format_is_asked_for_where_the_files_do_not_tell(pusher: Pusher, tmp_path: pathlib.Path) -> None:
     ended = pusher.push(source=typed.folder(tmp_path / "other", {"a.onnx": b"", "b.gguf": b""}))
 

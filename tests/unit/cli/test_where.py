@@ -78,6 +78,8 @@ def test_chooses(expression: str, chosen: bool) -> None:
         ("stage>staging", "has no order"),
         ("phase='Ready", "quotation mark"),
         ("__class__=1", "no field __class__"),
+        (f"version=1.0.0-{'9' * 5000}", "version has at most 40 characters"),
+        (f"parent>1.0.0-{'9' * 5000}", "parent has at most 40 characters"),
     ],
 )
 def test_says_what_it_cannot_understand(expression: str, said: str) -> None:
