@@ -28,16 +28,18 @@ def decide(
     """Write one's own entry of spec.approvals.
 
     Raises:
-        outcome.Stop: nobody is asked, something else is asked than `subject`, the gate is not known, or the API server refuses.
+        outcome.Stop: nobody is asked, something else is asked than `subject`, the gate is not known, there is nothing to take back, or the
+            API server refuses.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     if subject is not None:
         strict.one(meta.Digest, subject, "--subject")
     strict.one(meta.ObjectName, name, "the promotion")
     found = server.get(cluster.PROMOTION, name, "see which there are with `kubectl get promotions`")
-    shown = subject or _subject(found)
+    _is_asked(found, decision)
     gate = gate or _only_gate(found, _VERBS[decision])
     strict.one(meta.GateName, gate, "--gate")
+    shown = subject or (_said_of(found, server.whoami(), gate) if decision is Decision.WITHDRAWN else _subject(found))
     output.say(_what(found, shown))
     written = server.patch(cluster.PROMOTION, name, lambda now, me: steps(now, me, decision, gate, comment, shown))
     output.say(f"{decision}: gate {gate} of {name}")
@@ -50,10 +52,10 @@ def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None
     A server-side apply would do as well for one person; two people's applies share one field manager, and each takes the other's entry away.
 
     Raises:
-        outcome.Stop: nobody is asked, or something else is asked than was shown.
+        outcome.Stop: nobody is asked, something else is asked than was shown, or there is nothing to take back.
     """
     _is_asked(now, decision)
-    if (current := _subject(now)) != shown:
+    if (current := _said_of(now, me, gate) if decision is Decision.WITHDRAWN else _subject(now)) != shown:
         raise outcome.Stop(
             outcome.Code.NO, f"what is asked has changed meanwhile: it is {current} now, not {shown}\nlook again, and decide again"
         )
@@ -62,7 +64,7 @@ def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None
     # Every change of the spec makes a new generation, so this one test holds for the list's places and for its absence.
     patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": now["metadata"]["generation"]}]
     there = spec.get("approvals")
-    mine = next((at for at, one in enumerate(there or ()) if (one["user"], one["gate"]) == (me, gate)), None)
+    mine = _mine(now, me, gate)
     if not there:
         patch.append({"op": "add", "path": "/spec/approvals", "value": [entry]})
     elif mine is None:
@@ -86,6 +88,23 @@ def _subject(found: Json) -> str:
     if not subject:
         raise outcome.Stop(outcome.Code.NO, f"nobody is asked: Promotion {found['metadata']['name']} is {registry.told_of(found)}")
     return str(subject)
+
+
+def _mine(found: Json, me: str, gate: str) -> int | None:
+    """The place of one's own entry."""
+    return next((at for at, one in enumerate(found["spec"].get("approvals") or ()) if (one["user"], one["gate"]) == (me, gate)), None)
+
+
+def _said_of(found: Json, me: str, gate: str) -> str:
+    """The subject of what one has said: that is what is taken back, also while something else is asked, or nothing.
+
+    Raises:
+        outcome.Stop: one has said nothing.
+    """
+    if (mine := _mine(found, me, gate)) is None:
+        message = f"there is nothing to take back: {me} has said nothing for gate {gate} of Promotion {found['metadata']['name']}"
+        raise outcome.Stop(outcome.Code.NO, message)
+    return found["spec"]["approvals"][mine].get("subject") or _subject(found)
 
 
 def _gates(found: Json) -> list[promotion.ApprovalStatus]:

@@ -46,6 +46,7 @@ def retire(server: registry.Registry, model: str, version: str | None, *, reason
     name = found["metadata"]["name"]
     if found["spec"].get("lifecycle") == "Retired":
         output.say(f"the {kind.name} {name} is to be Retired already: {registry.told_of(found)}")
+        registry.written(kind, found, form)
         return
     for line in list(_of_model(server, found)) if kind is cluster.MODEL else _of_version(found):
         output.say(line)

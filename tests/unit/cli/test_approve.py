@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from modelyard.api import access
 from modelyard.api.access import cel, changes
 from modelyard.api.promotion import Decision
 from modelyard.cli import approve, outcome
+from tests.unit.cli import apiserver, typed
 
 SUBJECT, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 Json = dict[str, Any]
@@ -80,6 +82,36 @@ def test_one_s_word_can_be_taken_back_while_something_else_is_waited_for(phase: 
     assert spec_steps(promotion([entry()], phase), Decision.WITHDRAWN)[0]["value"]["decision"] == "Withdrawn"
     with pytest.raises(outcome.Stop, match="nobody is asked"):
         spec_steps(promotion([entry()], phase))
+
+
+@pytest.mark.parametrize("asked", [None, OTHER], ids=["nothing is asked", "something else is asked"])
+def test_what_is_taken_back_is_what_was_said(asked: str | None) -> None:
+    now = promotion([entry("carol"), entry()], "Pending")
+    now["status"]["subject"] = asked
+
+    assert spec_steps(now, Decision.WITHDRAWN) == [{"op": "replace", "path": "/spec/approvals/1", "value": entry(decision="Withdrawn")}]
+
+
+@pytest.mark.parametrize("approvals", [None, [entry("carol")], [entry(gate="business")]], ids=["nobody", "another", "of another gate"])
+def test_who_has_said_nothing_has_nothing_to_take_back(approvals: list[Json] | None) -> None:
+    with pytest.raises(outcome.Stop, match="bob has said nothing for gate risk") as stopped:
+        spec_steps(promotion(approvals), Decision.WITHDRAWN)
+
+    assert stopped.value.code == outcome.Code.NO
+
+
+def test_somebody_takes_back_what_they_said_of_a_promotion_that_waits_for_something_else(
+    person: typed.Person, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = apiserver.promotion("asks", "1", "production", "Pending", approvals=[entry(apiserver.USER)])
+    objects = apiserver.registry(waits)
+    with apiserver.run(tmp_path, objects) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        ended = person.types("withdraw", "asks", "--gate", "risk")
+
+    assert ended.code == 0, ended.said
+    assert f"subject: {SUBJECT}" in ended.said
+    assert objects[f"{apiserver.HERE}/promotions/asks"]["spec"]["approvals"] == [entry(apiserver.USER, decision="Withdrawn")]
 
 
 @pytest.mark.parametrize("phase", ["RollingOut", "Succeeded", "Rejected"])

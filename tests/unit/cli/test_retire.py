@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -122,12 +123,13 @@ def test_a_version_that_nothing_runs_is_retired(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "modelversion.modelyard.dev/fraud-1\n"
 
 
-def test_retiring_twice_changes_nothing() -> None:
+def test_retiring_twice_changes_nothing_and_prints_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     server = Server(version(lifecycle="Retired"))
 
-    retire.retire(server, "fraud", "1", reason=None, yes=True, asked=None)
+    retire.retire(server, "fraud", "1", reason=None, yes=True, asked="json")
 
     assert server.patches == []
+    assert json.loads(capsys.readouterr().out)["spec"]["lifecycle"] == "Retired"
 
 
 def test_deprecating_goes_on_where_it_serves_and_can_be_undone(capsys: pytest.CaptureFixture[str]) -> None:
