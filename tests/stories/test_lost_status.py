@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 
+from modelyard.edge import cluster
 from modelyard.plan import codec, fold, ledger, proof
 from tests.stories import pretend, test_properties, test_stories
 
@@ -61,4 +63,32 @@ async def test_what_was_changed_while_the_status_was_lost_is_told_as_a_change(te
     await teller.tell([{"restart": "at once"}, {"after": "5m"}])
 
     assert [line for line in teller.lines if line.startswith("  = ")] == ["  = Attested ModelVersion fraud-1"]
+    assert flaws(teller) == []
+
+
+@pytest.mark.parametrize("rollback", [False, True], ids=["", "a rollback"])
+async def test_what_succeeded_stands_though_its_promotion_was_deleted_before_a_status_said_so(
+    teller: test_stories.Teller, *, rollback: bool
+) -> None:
+    """The operator dies right after it recorded that."""
+    wish = copy.deepcopy(test_properties.promotion("1" if rollback else "2", "production"))
+    wish["metadata"]["name"], wish["spec"]["rollback"] = "next", rollback
+    steps: list[dict[str, Any]] = [{"apply": test_properties.version("2")}, {"upload": {"s3://models/fraud/2/": "2"}}, {"after": "5m"}]
+    if rollback:
+        first = {**test_properties.promotion("2", "production"), "metadata": {"name": "first"}}
+        steps += [{"apply": first}, {"available": "fraud-production"}, {"after": "1m"}]
+    await teller.tell([*steps, {"apply": wish}, {"after": "1m"}])
+
+    def dies(key: str) -> None:
+        if any(one.action == "Ended" and one.subject.name == "next" for record in pretend.records(teller.bucket) for one in record.facts):
+            teller.bucket.after = lambda _key: None
+            teller.world.remove(cluster.PROMOTION, "next")
+            raise pretend.Crash
+
+    teller.bucket.after = dies
+    await teller.tell([{"available": "fraud-production"}, {"after": "5m"}, {"available": "fraud-production"}, {"after": "5m"}])
+
+    [stage] = [one for one in teller.world.objects["Model", "risk", "fraud"]["status"]["stages"] if one["name"] == "production"]
+    assert ("promotion" in stage, stage["current"], bool(stage.get("hold"))) == (False, wish["spec"]["version"], rollback)
+    assert f"runs {stage['current']} " in dict(pretend.shown(teller.world))["Deployment fraud-production"]
     assert flaws(teller) == []

@@ -9,7 +9,7 @@ from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, grant, promotion, rollout, serving, success
+from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, success
 from modelyard.plan import world as seen
 
 
@@ -53,11 +53,10 @@ def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> Tu
 
 def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromotion, now: datetime.datetime) -> Turn:
     holder = next((one for one in world.promotions if one.metadata.uid == holds.uid), None)
-    if holder is None or holder.metadata.deletion_timestamp:
-        return Turn(_released(was))
-    if holder.status.phase and holder.status.phase.is_terminal:  # told before, but the Model does not say so yet
-        if holder.status.phase == Phase.SUCCEEDED:
-            return Turn(_finished(world, was, holder, now), _supersede(world, was.name, holder))
+    phase, rollback = (holder.status.phase, bool(holder.spec.rollback)) if holder else _told_of(world, holds)
+    if phase == Phase.SUCCEEDED:  # told before, but the Model does not say so yet
+        return Turn(_finished(world, was, holds, now, rollback=rollback), _supersede(world, was.name, holds))
+    if holder is None or holder.metadata.deletion_timestamp or (phase and phase.is_terminal):
         return Turn(_released(was))
     version = holder.spec.version
     if holder.spec.abort:
@@ -68,9 +67,9 @@ def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromot
     if progress.done and world.withheld and not holder.spec.rollback:
         return _cannot_succeed_now(world, was, holder, world.withheld, now)
     if progress.done:
-        finished = _finished(world, was, holder, now)
+        finished = _finished(world, was, holds, now, rollback=rollback)
         said = fact.Fact(Reason.SUCCEEDED, f"{was.name} stands for {version}")
-        return Turn(finished, (promotion.Told(holder, Phase.SUCCEEDED, said), *_supersede(world, was.name, holder)))
+        return Turn(finished, (promotion.Told(holder, Phase.SUCCEEDED, said), *_supersede(world, was.name, holds)))
     if progress.expired:
         if was.current:
             return _ended(
@@ -83,6 +82,15 @@ def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromot
             fact.Fact(progress.said.reason, f"{progress.said.message}; nothing to go back to: {was.name} serves nothing"),
         )
     return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, progress.said, rollout=began),), again=progress.again)
+
+
+def _told_of(world: seen.World, holds: stage_api.StagePromotion) -> tuple[Phase | None, bool]:
+    """How a promotion whose object is gone ended, as the ledger has it or is to have it, and whether it was a rollback."""
+    known = world.past.promotions.get(holds.name) if world.past else None
+    if known and known.uid == holds.uid and known.phase:
+        return Phase(known.phase), known.rollback
+    waiting = [one.detail for one in world.unrecorded if one.action == ledger.Action.ENDED and one.subject.uid == holds.uid]
+    return (Phase(waiting[-1]["phase"]), bool(waiting[-1]["rollback"])) if waiting else (None, False)
 
 
 def _goes_on(holder: api.Promotion, now: datetime.datetime) -> RolloutStatus | None:
@@ -106,10 +114,10 @@ def _ended(was: api.StageStatus, holder: api.Promotion, phase: Phase, said: fact
     return Turn(_released(was), (promotion.Told(holder, phase, said),))
 
 
-def _supersede(world: seen.World, name: str, holder: api.Promotion) -> tuple[promotion.Told, ...]:
+def _supersede(world: seen.World, name: str, holds: stage_api.StagePromotion) -> tuple[promotion.Told, ...]:
     """What the stage stood for before, it does no more."""
-    said = fact.Fact(Reason.SUPERSEDED, f"{holder.spec.version} was granted {name} later")
-    older = [one for one in success.of(world, name) if one.status.phase == Phase.SUCCEEDED and one.metadata.uid != holder.metadata.uid]
+    said = fact.Fact(Reason.SUPERSEDED, f"{holds.version} was granted {name} later")
+    older = [one for one in success.of(world, name) if one.status.phase == Phase.SUCCEEDED and one.metadata.uid != holds.uid]
     return tuple(promotion.Told(one, Phase.SUPERSEDED, said) for one in older)
 
 
@@ -118,11 +126,13 @@ def _released(was: api.StageStatus) -> api.StageStatus:
     return was.model_copy(update={"promotion": None, "rollout": None})
 
 
-def _finished(world: seen.World, was: api.StageStatus, holder: api.Promotion, now: datetime.datetime) -> api.StageStatus:
-    version = holder.spec.version
+def _finished(
+    world: seen.World, was: api.StageStatus, holds: stage_api.StagePromotion, now: datetime.datetime, *, rollback: bool
+) -> api.StageStatus:
+    version = holds.version
     subject = world.versions.get(version)
     proven = subject.status.artifact if subject else None
-    hold = stage_api.Hold(since=now.replace(microsecond=0), promotion=holder.metadata.name) if holder.spec.rollback else was.hold
+    hold = stage_api.Hold(since=now.replace(microsecond=0), promotion=holds.name) if rollback else was.hold
     return api.StageStatus(
         name=was.name,
         current=version,

@@ -8,7 +8,7 @@ import pytest
 
 from modelyard import api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, model, world
+from modelyard.plan import fact, index, ledger, model, world
 from tests.unit.plan.objects import NOW, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 
@@ -72,3 +72,43 @@ def test_the_latest_version_is_the_highest_that_is_ready() -> None:
     assert status is not None
     assert status.versions is not None
     assert (status.versions.total, status.versions.ready, status.versions.latest) == (3, 2, "1.10.0")
+
+
+HELD = STANDS | {
+    "promotion": {"name": "back", "uid": "u", "version": "0"},
+    "rollout": {"version": "0", "template": "sha256:2", "source": "sha256:1", "since": "2026-10-03T14:00:00Z"},
+}
+
+
+def ended(phase: str, uid: str = "u") -> ledger.Fact:
+    detail = {"version": "0", "stage": "production", "phase": phase, "rollback": True}
+    return ledger.fact(ledger.Action.ENDED, ledger.BY_OPERATOR, ledger.Subject("Promotion", "back", uid, 1), phase, None, detail)
+
+
+def recorded(phase: str | None, uid: str = "u") -> index.Index:
+    return index.Index(promotions={"back": index.Promotion(uid, "0", "production", rollback=True, granted=3, phase=phase)})
+
+
+GONE: dict[str, tuple[dict[str, Any], str]] = {
+    "the ledger has that it Succeeded": ({"past": recorded("Succeeded")}, "0"),
+    "that it Succeeded waits to be recorded": ({"unrecorded": (ended("Succeeded"),)}, "0"),
+    "it had not ended": ({"past": recorded(None)}, "1"),
+    "it had failed": ({"past": recorded("Failed")}, "1"),
+    "that it was aborted waits to be recorded": ({"past": recorded(None), "unrecorded": (ended("Aborted"),)}, "1"),
+    "another one of its name Succeeded": ({"past": recorded("Succeeded", "v"), "unrecorded": (ended("Succeeded", "v"),)}, "1"),
+    "nothing is known of it": ({}, "1"),
+}
+
+
+@pytest.mark.parametrize("sentence", GONE)
+def test_what_the_stage_stands_for_when_the_promotion_that_holds_it_is_gone(sentence: str) -> None:
+    around, current = GONE[sentence]
+    of = a_model(serving=SERVES, status={"stages": [HELD]})
+    answers: dict[Any, Any] = dict.fromkeys(model.dry_runs(seen(of=of)))
+
+    plan = model.decide(seen(of=of, answers=answers, withheld=fact.Held(Reason.LEDGER_UNAVAILABLE, "no answer"), **around), NOW)
+
+    assert plan.status is not None
+    [stage] = [one for one in plan.status.stages or [] if one.name == "production"]
+    assert (stage.current, stage.promotion, stage.rollout) == (current, None, None)
+    assert (stage.hold.promotion if stage.hold else None) == ("back" if current == "0" else None)
