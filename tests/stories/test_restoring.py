@@ -425,3 +425,25 @@ async def test_a_version_that_the_ledger_knows_as_retired_is_held_as_behind_when
 
 def asked_for(name: str, version: str) -> dict[str, Any]:
     return {**asked(version, "development"), "metadata": {"name": name}}
+
+
+@pytest.mark.parametrize("records", [False, True], ids=["records nothing", "records something"])
+async def test_a_clock_that_was_fast_makes_no_cluster_older_than_its_ledger(*, records: bool) -> None:
+    """Three lead, one after the other; the first one's clock is ten minutes ahead."""
+    teller = test_stories.Teller(restart=False)
+    await teller.tell([{"dies": "operator"}, {"leads": "first"}, *copy.deepcopy(test_properties.STEPS[:4]), {"after": "1m"}])
+    await teller.tell([{"apply": test_properties.version("2")}, {"after": "1m"}])  # its bytes are not there
+    before = copy.deepcopy(model(teller)["status"]["stages"])
+    assert [one["promotion"]["name"] for one in before if one["name"] == "production"] == ["to-production"]
+
+    await teller.tell([{"dies": "operator"}])
+    teller.world.now -= datetime.timedelta(minutes=10)
+    await teller.tell([{"after": "30s"}, {"leads": "second"}, {"after": "1m"}])
+    if records:
+        change = {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"aliases": {"best": "1"}}}
+        await teller.tell([{"change": change}])
+    told = len(facts(teller))
+    await teller.tell([{"dies": "operator"}, {"delete": "ModelVersion fraud-2"}, {"after": "30s"}, {"leads": "third"}, {"after": "1m"}])
+
+    assert model(teller)["status"]["stages"] == before
+    assert facts(teller)[told:] == ["Deleted ModelVersion fraud-2"]

@@ -18,7 +18,7 @@ from modelyard import edge, reconcile, settings
 from modelyard.api import meta
 from modelyard.api.reason import Reason
 from modelyard.edge import blobs, cache, cluster, ledger
-from modelyard.plan import digest, fact, inspection
+from modelyard.plan import digest, fact, inspection, term
 from tests.stories import bucket, conform, pretend
 
 STORIES = sorted(pathlib.Path(__file__).with_name("data").glob("*.yaml"))
@@ -41,7 +41,9 @@ class Teller:
         """Since when nobody leads."""
         self.term = 1
         self.unsettled: datetime.datetime | None = None
-        """The last renewal of who led before."""
+        """The latest renewal of those who led before."""
+        self.noted: dict[str, str] = {}
+        """Annotations of the Lease; what was unsettled is settled before the next one leads."""
         self._restart, self._random = restart, random.Random(seed)
         self._events: list[str] = []
         self._start()
@@ -248,9 +250,13 @@ class Teller:
 
     async def do_leads(self, who: str) -> None:
         """Another one does, and records since when nobody watched."""
-        self.unsettled, self.died = self.died, None
+        assert self.died is not None
+        lease = {"metadata": {"annotations": self.noted}, "spec": {"renewTime": term.written(self.died)}}
+        began, self.died = term.begin(who, lease), None
+        self.noted = {name: value for name, value in term.noted(began, lease, self.world.now).items() if name != term.UNSETTLED}
+        self.unsettled = began.unsettled_since
         self._start()
-        self.term = await self.book.begin(who, self.unsettled)
+        self.term = await self.book.begin(who, began.previous_renewal)
 
     def do_policies(self, what: str) -> None:
         """What the minute's probe finds; when that changes, everything is looked at."""

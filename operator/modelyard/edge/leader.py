@@ -194,8 +194,10 @@ class Elector:
             return None
         self._taking = began = self._next(lease)
         about: cluster.Json = (lease or {}).get("metadata") or {"namespace": self._place[0], "name": self._place[1]}
-        if began.unsettled_since:
-            about["annotations"] = {**(about.get("annotations") or {}), term.UNSETTLED: term.written(began.unsettled_since)}
+        if noted := term.noted(began, lease, self._now()):
+            about["annotations"] = noted
+        else:
+            about.pop("annotations", None)
         spec = {
             **((lease or {}).get("spec") or {}),
             "holderIdentity": self.identity,

@@ -11,6 +11,9 @@ from modelyard.api import meta
 
 UNSETTLED: Final = f"{meta.GROUP}/unsettled-since"
 """Annotation of the Lease: the last renewal before a leader took over, kept over further crashes until somebody settled it."""
+AHEAD: Final = f"{meta.GROUP}/renewed-until"
+"""Annotation of the Lease: a renewal of an earlier leader, while that is later than it was by the clock of who took over. Records are never
+before their predecessors, so whatever is recorded until then may bear that time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,16 +28,35 @@ class Term:
     previous_renewal: datetime.datetime | None
     """Until when somebody watched, by that one's clock; None when nobody knows."""
     unsettled_since: datetime.datetime | None
-    """The earliest `previous_renewal` since `Elector.settle` was last called."""
+    """The latest renewal of all when a leader took over first since `Elector.settle` was last called."""
 
 
 def begin(identity: str, lease: Mapping[str, Any] | None) -> Term:
     """The term that begins when the Lease is taken as it is now."""
     spec: Mapping[str, Any] = (lease or {}).get("spec") or {}
-    about: Mapping[str, Any] = (lease or {}).get("metadata") or {}
     renewed = read(spec.get("renewTime"))
-    noted = read((about.get("annotations") or {}).get(UNSETTLED))
-    return Term(identity, (spec.get("leaseTransitions") or 0) + 1, spec.get("holderIdentity") or None, renewed, noted or renewed)
+    unsettled = read(_annotations(lease).get(UNSETTLED)) or _latest(lease)
+    return Term(identity, (spec.get("leaseTransitions") or 0) + 1, spec.get("holderIdentity") or None, renewed, unsettled)
+
+
+def noted(began: Term, lease: Mapping[str, Any] | None, now: datetime.datetime) -> dict[str, str]:
+    """The annotations of the Lease once this term begins, by its leader's clock."""
+    kept = {name: value for name, value in _annotations(lease).items() if name not in {UNSETTLED, AHEAD}}
+    latest = _latest(lease)
+    moments = {UNSETTLED: began.unsettled_since, AHEAD: latest if latest and latest > now else None}
+    return kept | {name: written(moment) for name, moment in moments.items() if moment}
+
+
+def _annotations(lease: Mapping[str, Any] | None) -> Mapping[str, str]:
+    about: Mapping[str, Any] = (lease or {}).get("metadata") or {}
+    return about.get("annotations") or {}
+
+
+def _latest(lease: Mapping[str, Any] | None) -> datetime.datetime | None:
+    """The latest renewal that the Lease tells of, by whoever's clock."""
+    spec: Mapping[str, Any] = (lease or {}).get("spec") or {}
+    told = (read(spec.get("renewTime")), read(_annotations(lease).get(AHEAD)))
+    return max((moment for moment in told if moment), default=None)
 
 
 def written(moment: datetime.datetime) -> str:

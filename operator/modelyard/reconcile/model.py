@@ -181,7 +181,7 @@ class Models:
         return world, plan
 
     def _is_older(self, head: ledger.Head) -> bool:
-        """Whether the ledger went on after the last renewal that this cluster remembers, under a leader that is not this one.
+        """Whether the ledger went on after the latest renewal that this cluster remembers, under a leader that is not this one.
 
         A cluster without a Lease remembers nothing: it is new, or all it had was lost.
         """

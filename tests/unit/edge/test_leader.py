@@ -297,6 +297,39 @@ async def test_what_nobody_watched_is_kept_over_crashes_until_it_is_settled() ->
 
 
 @played
+async def test_a_clock_that_was_fast_is_remembered_until_it_is_as_late_as_that() -> None:
+    server = simulated.Server()
+    server.put(held("fast", renewed=600))
+    one, two, three, four = (simulated.candidate(simulated.Line(server), name) for name in ("one", "two", "three", "four"))
+
+    first = await one.acquire()
+    async with holding(one):
+        await one.settle()
+        await asyncio.sleep(10)
+    await one.release()
+    assert server.lease is not None
+    assert server.lease["metadata"]["annotations"] == {term.AHEAD: term.written(at(600))}
+    second = await two.acquire()
+    async with holding(two):
+        await two.settle()
+        await asyncio.sleep(600)
+        await two.settle()
+    await two.release()
+    third = await three.acquire()
+    async with holding(three):
+        await three.settle()
+    await three.release()
+    assert server.lease["metadata"].get("annotations", {}) == {}
+    fourth = await four.acquire()
+
+    assert first.unsettled_since == second.unsettled_since == at(600)
+    assert second.previous_renewal is not None
+    assert second.previous_renewal < at(60)
+    assert third.unsettled_since == third.previous_renewal
+    assert fourth.unsettled_since == fourth.previous_renewal
+
+
+@played
 async def test_only_who_leads_settles_and_trouble_is_said() -> None:
     server = simulated.Server()
     server.put(held("", renewed=-60))
