@@ -75,7 +75,10 @@ class Action(words.Word):
     )
     ENDED = "Ended", "A promotion ended. detail: version, stage, phase, reason, message."
     ROLLOUT = "Rollout", "A template changed without a promotion, or was put back. detail: version, stage, template, why."
-    SERVING = "Serving", "The versions that may get traffic changed. detail: stage, serves (as a record's state has them)."
+    SERVING = (
+        "Serving",
+        "The versions that may get traffic, or their weights, changed. detail: stage, serves (as a record's state has them).",
+    )
     DECOMMISSIONED = (
         "Decommissioned",
         "A stage stands for nothing any more: its Model was retired, or it was removed. detail: stage, version, why.",

@@ -12,7 +12,7 @@ from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, codec, digest, index, ledger, model, registration, restoring, specs
+from modelyard.plan import approvals, codec, digest, index, ledger, model, registration, restoring, serves, specs, unrecorded
 from modelyard.plan import world as seen
 from modelyard.plan.ledger import Action
 
@@ -229,18 +229,18 @@ def _rollouts(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[
 
 
 def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
-    """The versions that may get traffic changed."""
+    """The versions that may get traffic, or their weights, changed."""
     before = {one.name: one for one in world.state}
     uid = world.model.metadata.uid if world.model else (world.past.uid if world.past else None) or ""
     for now in state:
         was = before.get(now.name, ledger.StageState(now.name))
-        if [one.version for one in now.serves] == [one.version for one in was.serves]:
+        if serves.weights(now.serves) == serves.weights(was.serves):
             continue
-        serves = [codec.dump_share(one) for one in now.serves]
+        shares = [codec.dump_share(one) for one in now.serves]
         about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
-        waiting = sum(1 for one in world.unrecorded if one.action == Action.SERVING and one.detail.get("stage") == now.name)
+        waiting = unrecorded.changes(world.unrecorded, now.name)
         step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
-        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": serves})
+        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": shares})
 
 
 def _last(world: seen.World) -> int:
@@ -263,7 +263,10 @@ def _decommissioned(world: seen.World, state: Sequence[ledger.StageState]) -> It
 
 
 def serving_state(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[ledger.StageState]:
-    """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing."""
+    """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing.
+
+    While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
+    """
     before = {one.name: one for one in world.state}
     declared = {one.name: one for one in stages}
     for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
@@ -285,11 +288,10 @@ def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, 
     total = sum(ready.values())
     for version in sorted(serving):
         share = earlier.get(version)
-        weight = round(100 * ready[version] / total) if total else 100 // len(serving)
+        weight = round(100 * ready[version] / total) if total else share.weight if share and same else 100 // len(serving)
         known = world.versions.get(version)
         proven = known.status.artifact.digest if known and known.status.artifact else None
-        kept = share.weight if share and same else weight
-        yield ledger.Share(version, (share.digest if share else None) or proven, kept, share.since if share else now)
+        yield ledger.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
 
 
 def _wanted(world: seen.World, stands: api.StageStatus) -> str | None:

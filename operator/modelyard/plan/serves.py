@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from modelyard.plan import codec, ledger
 from modelyard.plan.ledger import Action, Share, StageState
@@ -17,6 +17,11 @@ class Step:
     moment: datetime.datetime
     stage: str
     shares: tuple[Share, ...]
+
+
+def weights(shares: Iterable[Share]) -> dict[str, int]:
+    """How much of the traffic each version may get, in percent."""
+    return {one.version: one.weight for one in shares}
 
 
 def told(one: ledger.Fact) -> tuple[str, tuple[Share, ...]] | None:
@@ -61,13 +66,12 @@ def after(state: Sequence[StageState], facts: Iterable[ledger.Fact]) -> tuple[St
 
 def news(state: Sequence[StageState], facts: Iterable[ledger.Fact]) -> tuple[ledger.Fact, ...]:
     """The facts without those that only say what was known: who began to look while the ledger did not answer could not know what it has."""
-    known: Mapping[str, set[str]] = {one.name: {share.version for share in one.serves} for one in state}
-    serving, kept = dict(known), []
+    serving, kept = {one.name: weights(one.serves) for one in state}, []
     for one in facts:
         if said := told(one):
-            versions = {share.version for share in said[1]}
-            if serving.get(said[0], set()) == versions:
+            now = weights(said[1])
+            if serving.get(said[0], {}) == now:
                 continue
-            serving[said[0]] = versions
+            serving[said[0]] = now
         kept.append(one)
     return tuple(kept)

@@ -28,6 +28,12 @@ def read(texts: Sequence[str] | None) -> tuple[Fact, ...]:
     return tuple(codec.load_fact(json.loads(text)) for text in texts or [])
 
 
+def changes(facts: Sequence[Fact], stage: str) -> int:
+    """How many changes of what a stage serves wait, and how many facts were dropped: with each further change it is more."""
+    waiting = sum(1 for one in facts if one.action == Action.SERVING and _stage(one) == stage)
+    return waiting + sum(int(one.detail["facts"]) for one in facts if one.action == Action.FORGOTTEN)
+
+
 def _bounded(facts: list[Fact]) -> list[Fact]:
     """Dropped is first what is told again, then what stages served in between, then what is oldest; what is lost by that is said."""
     last = {_stage(one): one.id for one in facts if one.action == Action.SERVING}

@@ -10,8 +10,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from modelyard.plan import account, codec, explain, ledger, watched
-from tests.unit.plan import chronicle
+from modelyard.plan import account, codec, explain, index, ledger, model, recording, serves, unrecorded, watched
+from modelyard.plan import world as worlds
+from tests.unit.plan import chronicle, objects
 from tests.unit.plan.chronicle import MINUTE, START
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
@@ -131,10 +132,10 @@ class World:
 
     def _see(self, moment: datetime.datetime) -> None:
         self.writer.now = moment
-        for stage, serves in self.truth[-1][1].items():
+        for stage, shared in self.truth[-1][1].items():
             was = self.writer.state.get(stage, ledger.StageState(stage))
-            if serves != {share.version: share.weight for share in was.serves}:
-                self.writer.serve(stage, serves)
+            if shared != {share.version: share.weight for share in was.serves}:
+                self.writer.serve(stage, shared)
                 self._kept.append(self.writer.served(stage))
         if self._kept and self._answers is None:
             self.writer.write(*self._kept)
@@ -185,6 +186,121 @@ def test_spells_say_when_each_version_served(events: list[Event]) -> None:
                 now.setdefault(spell.stage, {})[spell.version] = spell.weight
 
         assert world.served(moment) == now
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """After so many seconds so many pods of a rolling update are seen, and the ledger answers or does not."""
+
+    after: int
+    pods: dict[str, tuple[int, int]]
+    """By version: those that are ready, and those that are not."""
+    answers: bool = True
+
+
+ROLLOUT = {"version": "2", "template": "sha256:2", "since": "2026-10-03T14:00:00Z"}
+
+
+def rolled(*looks: Look) -> tuple[chronicle.Story, list[tuple[datetime.datetime, dict[str, int]]]]:
+    """The records that a rolling update from 1 to 2 leaves, and what served since when."""
+    of = objects.model(status={"stages": [{"name": "production", "current": "1", "rollout": ROLLOUT}]})
+    runs = worlds.Deployment("fraud-production", "sha256:2", settled=True, desired=9, updated=9, available=9, total=9)
+    story, truth, kept = chronicle.Story(), [(START, dict[str, int]())], list[str]()
+    for look in looks:
+        truth.append((story.later(seconds=look.after), weights(look, truth[-1][1])))
+        waiting = unrecorded.read(kept)
+        pods = [
+            worlds.Pod("production", version, ready=number < ready)
+            for version, (ready, others) in look.pods.items()
+            for number in range(ready + others)
+        ]
+        seen = dataclasses.replace(
+            objects.seen(of=of, versions=(objects.version("1"), objects.version("2"))),
+            pods=tuple(pods),
+            deployments={"production": runs},
+            past=index.Index(sequence=len(story.objects)),
+            unrecorded=waiting,
+            state=serves.after(tuple(story.state.values()), waiting),
+        )
+        told = recording.of(seen, model.Plan(), story.now)
+        news = [one for one in told.facts if one.action == ledger.Action.SERVING]
+        if not look.answers:
+            kept = unrecorded.kept(kept, news)
+        elif waiting or news:
+            story.state = {one.name: one for one in told.state}
+            story.write(*waiting, *news)
+            kept = []
+    return story, truth
+
+
+def weights(look: Look, before: dict[str, int]) -> dict[str, int]:
+    """What the contract says: a version may get traffic from its first ready pod until it is scaled to nothing."""
+    ready = {version: look.pods.get(version, (0, 0))[0] for version in ("1", "2")}
+    gone = {"1"} if look.pods.get("1", (0, 0)) == (0, 0) else set()
+    serving = {version for version, count in ready.items() if count} | (before.keys() - gone)
+    if len(serving) == 1:
+        return dict.fromkeys(serving, 100)
+    if total := sum(ready[version] for version in serving):
+        return {version: round(100 * ready[version] / total) for version in serving}
+    return before
+
+
+counts = strategies.tuples(strategies.integers(0, 9), strategies.integers(0, 2))
+looks = strategies.builds(
+    Look,
+    strategies.integers(1, 90),
+    strategies.fixed_dictionaries({"1": counts, "2": counts}),
+    strategies.sampled_from([True, True, False]),
+)
+
+
+@hypothesis.given(strategies.lists(looks, max_size=20))
+@hypothesis.settings(deadline=None, max_examples=100)
+def test_of_a_rolling_update_the_answer_is_how_the_ready_pods_were_shared(seen: list[Look]) -> None:
+    story, truth = rolled(*seen, Look(1, {"2": (9, 0)}))
+    facts = [one for record in story.records() for one in record.facts]
+
+    assert len({one.id for one in facts}) == len(facts)
+    for begin, moment in [
+        (begin, begin + step) for begin, _ in truth for step in (datetime.timedelta(), datetime.timedelta(microseconds=1))
+    ]:
+        served = next(shares for when, shares in reversed(truth) if when <= begin)
+        assert told(explain.at(story.book(), moment, "production")) == ({"production": served} if served else {}), moment
+
+
+def test_while_a_rolling_update_goes_on_each_change_of_its_weights_is_told() -> None:
+    steps = [
+        {"1": (9, 1)},
+        {"1": (9, 0), "2": (1, 0)},
+        {"1": (1, 0), "2": (9, 0)},
+        {"1": (0, 1), "2": (0, 9)},
+        {"2": (9, 0)},
+        {"2": (3, 6)},
+    ]
+    story, _ = rolled(*(Look(60, pods) for pods in steps))
+
+    answer = explain.over_time(story.book(), ["1", "2"])
+
+    assert [(one["version"], one["weight"], one["until"] is None) for one in answer["served"]] == [
+        ("1", 100, False),
+        ("1", 90, False),
+        ("2", 10, False),
+        ("1", 10, False),
+        ("2", 90, False),
+        ("2", 100, True),
+    ]
+    assert len(story.objects) == 4
+
+
+def test_of_more_changes_of_weight_than_can_wait_the_last_is_known_and_how_long_the_others_are_open() -> None:
+    flaps = [Look(1, {"1": (9, 0), "2": (1 + number % 2, 0)}, answers=False) for number in range(200)]
+    story, truth = rolled(Look(1, {"1": (9, 0)}), *flaps, Look(1, {"1": (9, 0), "2": (2, 0)}))
+
+    answers = [explain.at(story.book(), moment + SECOND / 2, "production") for moment, _ in truth[1:]]
+    known = [told(one)["production"] for one in answers if one["unobserved"] is None]
+
+    assert [one["unobserved"] is None for one in answers] == [True] + [False] * 136 + [True] * 65
+    assert known == [shares for (_, shares), one in zip(truth[1:], answers, strict=True) if one["unobserved"] is None]
 
 
 def test_a_rollback_that_was_recorded_late_is_found_by_when_it_was_seen() -> None:

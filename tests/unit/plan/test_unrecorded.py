@@ -12,10 +12,10 @@ MINUTE = datetime.timedelta(minutes=1)
 MODEL = ledger.Subject("Model", "fraud", "u1", 1)
 
 
-def serving(number: int, stage: str, version: str) -> ledger.Fact:
+def serving(number: int, stage: str, version: str, weight: int = 100) -> ledger.Fact:
     """What a stage serves after so many minutes."""
     at = START + number * MINUTE
-    detail = {"stage": stage, "serves": [codec.dump_share(ledger.Share(version, None, 100, at))]}
+    detail = {"stage": stage, "serves": [codec.dump_share(ledger.Share(version, None, weight, at))]}
     return ledger.fact(Action.SERVING, ledger.BY_OPERATOR, MODEL, f"{stage} {number}", None, detail, at=at)
 
 
@@ -51,10 +51,20 @@ def test_of_too_much_what_each_stage_serves_in_the_end_is_kept_and_how_long_that
     assert [one.action for one in found].count(Action.ENDED) == 10
 
 
+def test_each_change_that_waits_is_told_apart_from_those_before_however_many_were_dropped() -> None:
+    texts, counted = list[str](), list[int]()
+    for number in range(200):
+        counted.append(unrecorded.changes(unrecorded.read(texts), "production"))
+        texts = unrecorded.kept(texts, [ended(number), serving(number, "production", str(number)), serving(number, "staging", "1")])
+
+    assert counted == sorted(set(counted))
+
+
 def test_who_begins_to_look_while_the_ledger_does_not_answer_tells_no_news_of_what_it_has() -> None:
     share = ledger.Share("1", None, 100, START)
     state = (ledger.StageState("production", serves=(share,)),)
     seen, changed = serving(1, "production", "1"), serving(2, "production", "2")
+    half = serving(3, "production", "2", weight=50)
 
-    assert serves.news(state, [seen, ended(2), changed]) == (ended(2), changed)
+    assert serves.news(state, [seen, ended(2), changed, half, half]) == (ended(2), changed, half)
     assert serves.after(state, [seen])[0].serves == (share,)
