@@ -59,9 +59,9 @@ def _turn(world: seen.World, name: str, *, down: bool) -> stage.Turn:
     was = world.stands(name)
     said = fact.Fact(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
     told = tuple(promotion.Told(one, Phase.ABORTED, said) for one in _unfinished(world, name))
-    if not down:  # until its turn it serves what it stands for
-        return stage.Turn(was.model_copy(update={"promotion": None, "rollout": None}), told)
-    return stage.Turn(api.StageStatus(name=name, previous=was.current or was.previous), told)
+    standing = was.model_copy(update={"promotion": None, "rollout": None})  # until its turn it serves what it stands for
+    gone = api.StageStatus(name=name, previous=was.current or was.previous)
+    return stage.with_those_that_are_over(world, stage.Turn(gone if down else standing, told))
 
 
 def waiting(world: seen.World, names: Sequence[str], why: fact.Held) -> list[stage.Turn]:

@@ -29,8 +29,7 @@ class Turn:
 
 def take(world: seen.World, name: str, now: datetime.datetime) -> Turn:
     """What this stage should do next."""
-    turn = _take(world, world.stands(name), now)
-    return dataclasses.replace(turn, told=(*turn.told, *_over(world, turn)))
+    return with_those_that_are_over(world, _take(world, world.stands(name), now))
 
 
 def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> Turn:
@@ -150,16 +149,17 @@ def _stood_for(world: seen.World, was: api.StageStatus) -> stage_api.ServingStat
     return stage_api.ServingStatus(deployment=f"{world.name}-{was.name}", template=was.rollout.template, source=was.rollout.source)
 
 
-def _over(world: seen.World, turn: Turn) -> list[promotion.Told]:
+def with_those_that_are_over(world: seen.World, turn: Turn) -> Turn:
     """Those whose end was told, and whose spec changed since: it is told again, of the generation that is now."""
     spoken_to = _spoken_to(turn)
-    return [
+    over = tuple(
         promotion.Told(one, one.status.phase, fact.Fact(Reason(ready.reason), ready.message))
         for one in world.promotions
         if one.spec.stage == turn.status.name and one.status.phase and one.status.phase.is_terminal
         if one.metadata.uid not in spoken_to and one.status.observed_generation != one.metadata.generation
         if (ready := fact.find(one.status.conditions, "Ready"))
-    ]
+    )
+    return dataclasses.replace(turn, told=(*turn.told, *over))
 
 
 # --- those who want it

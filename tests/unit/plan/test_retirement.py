@@ -106,6 +106,20 @@ def test_unfinished_promotions_of_every_stage_are_aborted_at_once_and_those_that
         assert ready.reason == Reason.MODEL_RETIRED
 
 
+@pytest.mark.parametrize("down", [True, False], ids=["where the stage goes now", "where it goes later"])
+def test_what_is_over_is_told_of_the_newest_generation(*, down: bool) -> None:
+    over = promotion("a", "development" if down else "production", "Failed").model_dump(by_alias=True)
+    over["metadata"]["generation"] = 2
+    ready = {"type": "Ready", "status": "False", "reason": "DeadlineExceeded", "message": "m", "lastTransitionTime": STAMP}
+    over["status"] |= {"observedGeneration": 1, "conditions": [ready]}
+    deployments = {name: deployment(name) for name in ("development", "production")}
+
+    status = model.decide(seen(fraud(*CHAIN), api.Promotion.model_validate(over), deployments=deployments), NOW).promotions["a"]
+
+    assert (status.observed_generation, status.phase) == (2, api.Phase.FAILED)
+    assert [one.message for one in status.conditions if one.type == "Ready"] == ["m"]
+
+
 def test_nothing_is_taken_down_while_the_ledger_does_not_answer() -> None:
     withheld = seen(fraud(*CHAIN), promotion("a", "production"), withheld=fact.Held(Reason.LEDGER_UNAVAILABLE, "no answer"))
 
