@@ -59,7 +59,7 @@ def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromot
         return Turn(_released(was))
     version = holder.spec.version
     if holder.spec.abort:
-        back = f"; {was.current} serves on" if was.current else ""
+        back = f"; {was.current} serves on" if was.current and world.stage(was.name) else ""
         return _ended(was, holder, Phase.ABORTED, fact.Fact(Reason.ABORTED, f"spec.abort was set{back}"))
     began = _goes_on(holder, now) or holder.status.rollout
     progress = rollout.judge(world, was, now, paused=bool(holder.spec.paused), since=began.since if began else None)
@@ -70,16 +70,7 @@ def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromot
         said = fact.Fact(Reason.SUCCEEDED, f"{was.name} stands for {version}")
         return Turn(finished, (promotion.Told(holder, Phase.SUCCEEDED, said), *_supersede(world, was.name, holds)))
     if progress.expired:
-        if was.current:
-            return _ended(
-                was, holder, Phase.ROLLED_BACK, fact.Fact(progress.said.reason, f"{progress.said.message}; put back to {was.current}")
-            )
-        return _ended(
-            was,
-            holder,
-            Phase.FAILED,
-            fact.Fact(progress.said.reason, f"{progress.said.message}; nothing to go back to: {was.name} serves nothing"),
-        )
+        return _expired(world, was, holder, progress.said)
     return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, progress.said, rollout=began),), again=progress.again)
 
 
@@ -107,6 +98,16 @@ def _cannot_succeed_now(world: seen.World, was: api.StageStatus, holder: api.Pro
         return Turn(_released(was), (promotion.Told(holder, Phase.SUPERSEDED, said),))
     said = fact.Fact(Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {was.name} stands for it waits to be recorded")
     return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, said, trouble=why),), again=rollout.RETRY)
+
+
+def _expired(world: seen.World, was: api.StageStatus, holder: api.Promotion, why: fact.Fact) -> Turn:
+    """It will not become available: it is put back, where there is anything to go back to."""
+    if world.stage(was.name) is None:
+        return _ended(was, holder, Phase.FAILED, fact.Fact(why.reason, f"{why.message}: what it serves is taken down"))
+    if was.current:
+        return _ended(was, holder, Phase.ROLLED_BACK, fact.Fact(why.reason, f"{why.message}; put back to {was.current}"))
+    message = f"{why.message}; nothing to go back to: {was.name} serves nothing"
+    return _ended(was, holder, Phase.FAILED, fact.Fact(why.reason, message))
 
 
 def _ended(was: api.StageStatus, holder: api.Promotion, phase: Phase, said: fact.Fact) -> Turn:

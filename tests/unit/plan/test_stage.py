@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -112,3 +113,24 @@ def test_what_the_stage_stands_for_when_the_promotion_that_holds_it_is_gone(sent
     [stage] = [one for one in plan.status.stages or [] if one.name == "production"]
     assert (stage.current, stage.promotion, stage.rollout) == (current, None, None)
     assert (stage.hold.promotion if stage.hold else None) == ("back" if current == "0" else None)
+
+
+REMOVED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "while it was rolled out": ({}, "Failed", "the stage old was removed from the Model: what it serves is taken down"),
+    "and its promotion aborted": ({"abort": True}, "Aborted", "spec.abort was set"),
+}
+
+
+@pytest.mark.parametrize("sentence", REMOVED)
+def test_nothing_is_put_back_in_a_stage_that_was_removed(sentence: str) -> None:
+    spec, phase, message = REMOVED[sentence]
+    of = a_model(status={"stages": [HELD | {"name": "old", "promotion": {"name": "p", "uid": "p", "version": "2"}}]})
+    runs = world.Deployment("fraud-old", "sha256:2", settled=True, desired=1, updated=1, available=0, total=2)
+
+    before = dataclasses.replace(seen(promotion("p", "old", of="2", **spec), of=of), deployments={"old": runs})
+
+    plan = model.decide(before, NOW)
+
+    ready = fact.find(plan.promotions["p"].conditions, "Ready")
+    assert ready is not None
+    assert (plan.promotions["p"].phase, ready.message, plan.remove) == (phase, message, ("old",))
