@@ -73,19 +73,19 @@ def wait(
 
 
 def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
-    """The highest version that is above the current one, passes the gates, and was never asked for in this stage; and when to look again.
+    """The highest version above the current one and all that wait, that passes the gates and was never asked for here; and when to look again.
 
-    People are asked once there is a Promotion: the approvals that it will need hold nothing here.
+    People are asked once there is a Promotion: the approvals that it will need hold nothing here. A rollback that waits is not overtaken.
     """
-    declared = world.stage(was.name)
-    if declared is None or not declared.auto_promote or was.hold or world.withheld:
+    declared, waiting = world.stage(was.name), unfinished(world, was, ())
+    if declared is None or not declared.auto_promote or was.hold or world.withheld or any(one.spec.rollback for one in waiting):
         return None, None
     ran = world.past.promotions if world.past else {}
     lost = {name for name, one in ran.items() if one.lost} | set(restoring.forgotten(world))
     asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name}
     # Whoever deletes what was asked for says no, noticed now or before; what was lost before it ended nobody deleted.
     asked |= {one.version for name, one in ran.items() if one.stage == was.name and (one.phase or name not in lost)}
-    above = precedence.rank(was.current) if was.current else precedence.rank("")
+    above = max(precedence.rank(version) for version in (was.current or "", *(one.spec.version for one in waiting)))
     again: list[datetime.timedelta] = []
     for version in sorted(world.versions, key=precedence.rank, reverse=True):
         if precedence.rank(version) <= above:

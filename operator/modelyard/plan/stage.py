@@ -179,8 +179,8 @@ def _grant(world: seen.World, turn: Turn, now: datetime.datetime) -> Turn:
     told = (*turn.told, *choice.told)
     if choice.granted and choice.begun:
         return dataclasses.replace(turn, status=_held_by(turn.status, choice.granted, choice.begun), told=told, again=choice.again)
-    auto, again = (None, choice.again) if choice.told else grant.automatic(world, turn.status, now)
-    return dataclasses.replace(turn, told=told, auto=auto, again=again)
+    auto, again = grant.automatic(world, turn.status, now)
+    return dataclasses.replace(turn, told=told, auto=auto, again=min((one for one in (choice.again, again) if one), default=None))
 
 
 def _spoken_to(turn: Turn) -> set[str]:

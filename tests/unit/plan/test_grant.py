@@ -214,6 +214,24 @@ def test_auto_promote_asks_people_by_making_the_promotion() -> None:
     assert model.decide(seen(of=waits, withheld=LEDGER), NOW).create == ()
 
 
+WAITS: dict[str, tuple[dict[str, Any], tuple[tuple[str, str], ...]]] = {
+    "that is blocked": ({"of": "1"}, (("production", "3"),)),
+    "that a person paused": ({"of": "2", "paused": True}, (("production", "3"),)),
+    "of the highest version": ({"of": "3", "paused": True}, ()),
+    "of a version that does not exist yet": ({"of": "2.5.0"}, (("production", "3"),)),
+    "that is a rollback": ({"of": "0", "rollback": True, "paused": True}, ()),
+}
+
+
+@pytest.mark.parametrize("sentence", WAITS)
+def test_auto_promote_overtakes_no_rollback_and_goes_on_above_a_promotion(sentence: str) -> None:
+    waits, create = WAITS[sentence]
+    versions = (version("0"), version("1", lifecycle="Retired", phase="Retired"), version("2"), version("3"))
+    of = a_model(gates={}, autoPromote=True)
+
+    assert model.decide(seen(SUCCEEDED, promotion("p", **waits), of=of, versions=versions), NOW).create == create
+
+
 def test_auto_promote_looks_again_when_a_freeze_ends() -> None:
     of = a_model(gates=FREE, autoPromote=True, frozen={"reason": "x", "until": "2026-10-03T15:03:00Z"})
 
