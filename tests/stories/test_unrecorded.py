@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
+import datetime
+from typing import Any
 
+import pytest
+
+from modelyard.plan import book, explain, ledger
 from tests.stories import pretend, test_properties, test_stories
 
 
@@ -20,3 +25,70 @@ async def test_a_quarantine_is_recorded_once_the_ledger_answers_though_nothing_e
     status = teller.world.objects["ModelVersion", "risk", "fraud-1"]["status"]
     assert (status["phase"], status.get("unrecorded")) == ("Quarantined", None)
     assert [line for line in pretend.recorded(teller.bucket, 0) if "Quarantined" in line] == ["  = Quarantined ModelVersion fraud-1"]
+
+
+SERVES = {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": "serve:1"}]}}}
+
+
+def version(number: str) -> dict[str, Any]:
+    artifact = {"uri": f"s3://models/fraud/{number}/", "format": "onnx", "text": number}
+    return {
+        "kind": "ModelVersion",
+        "metadata": {"name": f"fraud-{number}"},
+        "spec": {"model": "fraud", "version": number, "artifact": artifact},
+    }
+
+
+def promotion(name: str, number: str, stage: str, **more: Any) -> dict[str, Any]:
+    spec = {"model": "fraud", "version": number, "stage": stage, "requestedBy": "alice", **more}
+    return {"apply": {"kind": "Promotion", "metadata": {"name": name}, "spec": spec}}
+
+
+async def staged(*, restart: bool = False, serving: dict[str, Any] | None = None, **gates: Any) -> test_stories.Teller:
+    """Versions 1 and 2 Succeeded in staging, 2 last, and p2 asks for production."""
+    teller = test_stories.Teller(restart=restart)
+    stages = [{"name": "staging", "serving": serving}, {"name": "production", "gates": {"after": ["staging"], **gates}}]
+    spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "stages": stages}
+    steps: list[dict[str, Any]] = [{"upload": {"s3://models/fraud/1/": "1", "s3://models/fraud/2/": "2"}}]
+    steps += [{"apply": {"kind": "Model", "metadata": {"name": "fraud"}, "spec": spec}}, {"apply": version("1")}, {"apply": version("2")}]
+    for number in ("1", "2"):
+        steps += [promotion(f"s{number}", number, "staging"), *([{"available": "fraud-staging"}] if serving else []), {"after": "1m"}]
+    await teller.tell(copy.deepcopy([*steps, promotion("p2", "2", "production")]))
+    return teller
+
+
+def phase(teller: test_stories.Teller, name: str) -> str:
+    return str(teller.world.objects["Promotion", "risk", name]["status"]["phase"])
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_was_rolled_back_while_the_ledger_did_not_answer_goes_no_further_when_it_does(restart: bool) -> None:
+    teller = await staged(restart=restart, approvals=[{"name": "risk"}])
+
+    await teller.tell([{"ledger": "no answer"}, promotion("back", "1", "staging", rollback=True), {"after": "1m"}])
+    await teller.tell([{"approve": {"promotion": "p2", "user": "bob", "gate": "risk"}}, {"ledger": "answers"}, {"after": "5m"}])
+
+    assert (phase(teller, "back"), phase(teller, "p2")) == ("Succeeded", "Pending")
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_did_not_serve_while_the_ledger_did_not_answer_has_not_served(restart: bool) -> None:
+    teller = await staged(restart=restart, serving=SERVES, servedFor="2h")
+    away: list[dict[str, Any]] = [{"ledger": "no answer"}, promotion("back", "1", "staging", rollback=True), {"available": "fraud-staging"}]
+
+    await teller.tell([*away, {"after": "3h"}, {"ledger": "answers"}, {"after": "5m"}])
+
+    assert (phase(teller, "back"), phase(teller, "p2")) == ("Succeeded", "Pending")
+
+
+async def test_the_record_of_what_waited_says_what_the_stages_stand_for_since_then() -> None:
+    teller = await staged(serving=SERVES)
+    away: list[dict[str, Any]] = [{"ledger": "no answer"}, promotion("back", "1", "staging", rollback=True), {"available": "fraud-staging"}]
+    await teller.tell([*away, {"after": "3h"}, {"ledger": "answers"}, {"after": "5m"}])
+    chain, moment = ledger.Chain("main", "risk", "fraud"), datetime.datetime(2026, 10, 1, 10, 0, tzinfo=datetime.UTC)
+
+    told = book.Book(chain, lambda numbers: [teller.bucket.get("", chain.key(number)) for number in numbers], lambda _name: None)
+    [found] = explain.at(told, moment, "staging")["serves"]
+
+    assert (found["standsFor"]["version"], [one["version"] for one in found["versions"]]) == ("1", ["1"])
+    assert found["recordedLater"]

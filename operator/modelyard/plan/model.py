@@ -79,7 +79,13 @@ def _turns(world: seen.World, names: Sequence[str], now: datetime.datetime) -> l
     """Every stage's turn; an older Model than the ledger's decides nothing, not even what makes things safer."""
     if world.withheld and restoring.is_behind(world):
         return retirement.waiting(world, names, world.withheld)
-    return retirement.turns(world, names) if retirement.asked(world) else [stage.take(world, name, now) for name in names]
+    if retirement.asked(world):
+        return retirement.turns(world, names)
+    turns = [stage.take(world, name, now) for name in names]
+    if all(turn.status.current == world.stands(turn.status.name).current for turn in turns):
+        return turns
+    # What begins elsewhere was judged by what a stage does not stand for any more: it is judged again in the next decision.
+    return [stage.take(world, name, now, begins=False) for name in names]
 
 
 def _told(world: seen.World, one: api.Promotion, told: promotion.Told | None, now: datetime.datetime) -> promotion_api.PromotionStatus:

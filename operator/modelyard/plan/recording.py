@@ -60,6 +60,13 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
     return Recording(facts, (*snapshots, *policies), state, now)
 
 
+def waiting(world: seen.World, now: datetime.datetime) -> Recording:
+    """What the ledger is to have before anything is decided by it: what happened while it did not answer, and what the stages came to."""
+    model = restoring.with_ledgers_stages(world).model
+    state = tuple(_state(stands, was.serves) for stands, was in _each(world, (model.status.stages if model else None) or []))
+    return Recording(world.unrecorded, (), state, now)
+
+
 # --- the Model
 
 
@@ -267,14 +274,21 @@ def serving_state(world: seen.World, stages: Sequence[api.StageStatus], now: dat
 
     While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
     """
+    for stands, was in _each(world, stages):
+        yield _state(stands, tuple(_shares(world, stands, was, now)))
+
+
+def _each(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, ledger.StageState]]:
+    """Each stage that is recorded or still serves, and what it was."""
     before = {one.name: one for one in world.state}
     declared = {one.name: one for one in stages}
     for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
-        stands = declared.get(name, api.StageStatus(name=name))
-        was = before.get(name, ledger.StageState(name))
-        shares = tuple(_shares(world, stands, was, now))
-        runs = stands.serving or stage_api.ServingStatus(deployment="")
-        yield ledger.StageState(name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
+        yield declared.get(name, api.StageStatus(name=name)), before.get(name, ledger.StageState(name))
+
+
+def _state(stands: api.StageStatus, shares: tuple[ledger.Share, ...]) -> ledger.StageState:
+    runs = stands.serving or stage_api.ServingStatus(deployment="")
+    return ledger.StageState(stands.name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
 
 
 def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, now: datetime.datetime) -> Iterator[ledger.Share]:

@@ -27,12 +27,12 @@ class Turn:
     again: datetime.timedelta | None = None
 
 
-def take(world: seen.World, name: str, now: datetime.datetime) -> Turn:
-    """What this stage should do next."""
-    return with_those_that_are_over(world, _take(world, world.stands(name), now))
+def take(world: seen.World, name: str, now: datetime.datetime, *, begins: bool = True) -> Turn:
+    """What this stage should do next; whether anything new may begin."""
+    return with_those_that_are_over(world, _take(world, world.stands(name), now, begins=begins))
 
 
-def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> Turn:
+def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime, *, begins: bool) -> Turn:
     if was.promotion:
         turn = _go_on(world, was, was.promotion, now)
     elif was.rollout:
@@ -41,6 +41,8 @@ def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> Tu
         turn = Turn(was)
     if turn.status.promotion or turn.status.rollout:
         return _others_wait(world, turn, now)
+    if not begins:
+        return turn
     turn = _grant(world, turn, now)
     if turn.ask or turn.status.promotion:
         return turn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from modelyard.plan import codec, digest, ledger
@@ -32,6 +32,13 @@ def changes(facts: Sequence[Fact], stage: str) -> int:
     """How many changes of what a stage serves wait, and how many facts were dropped: with each further change it is more."""
     waiting = sum(1 for one in facts if one.action == Action.SERVING and _stage(one) == stage)
     return waiting + sum(int(one.detail["facts"]) for one in facts if one.action == Action.FORGOTTEN)
+
+
+def left(facts: Sequence[Fact], recorded: Collection[str]) -> tuple[Fact, ...]:
+    """Those whose ids the ledger does not have; what served before something that it has is recorded too, or was no news."""
+    last = max((number for number, one in enumerate(facts) if one.id in recorded), default=-1)
+    missing = [(number, one) for number, one in enumerate(facts) if one.id not in recorded]
+    return tuple(one for number, one in missing if number > last or one.action != Action.SERVING)
 
 
 def _bounded(facts: list[Fact]) -> list[Fact]:

@@ -63,6 +63,8 @@ class Models:
         world, trouble = await self._observed(key, remembered)
         if await self._unread(world):
             return None  # whoever writes it anew begins this again
+        if world.unrecorded and world.withheld is None:
+            world, trouble = await self._caught_up(key, world, remembered)
         self._report_orphans(key, world)
         if world.model is None and not world.promotions and (world.past is None or world.past.deleted or world.past.uid is None):
             self._models.pop(key, None)
@@ -112,6 +114,14 @@ class Models:
             elif remembered.behind or restoring.was_behind(world.model):
                 world = dataclasses.replace(world, older=True)
         return world, trouble
+
+    async def _caught_up(self, key: cache.Key, world: seen.World, remembered: _Remembered) -> tuple[seen.World, edge.Unavailable | None]:
+        """The world once the ledger has what waited for it: what happened meanwhile counts in whatever is decided next."""
+        try:
+            await self._append(key, world, recording.waiting(world, self._outside.clock()))
+        except edge.Unavailable as trouble:
+            return _withheld(world, trouble), trouble
+        return await self._observed(key, remembered)
 
     async def _unread(self, world: seen.World) -> bool:
         """Whether decisions wait for objects that cannot be read; these and the Model say so."""
@@ -223,15 +233,15 @@ class Models:
     async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
         told = recording.of(world, plan, self._outside.clock())
+        return self._anchored(key, world, plan, await self._append(key, world, told))
+
+    async def _append(self, key: cache.Key, world: seen.World, told: recording.Recording) -> ledger.Head:
         await self._outside.prover.catch_up()
         for blob in told.blobs:
             await self._outside.prover.keep_blob(blob)
-        chain = self._outside.book.chain(key.namespace, key.name)
-        facts = (*world.unrecorded, *told.facts)
-        news = facts or told.state != world.state
-        book = self._outside.book
-        head = await book.append(chain, facts, told.state, told.seen) if news else await book.load(chain)
-        return self._anchored(key, world, plan, head)
+        book, chain = self._outside.book, self._outside.book.chain(key.namespace, key.name)
+        news = told.facts or told.state != world.state
+        return await book.append(chain, told.facts, told.state, told.seen) if news else await book.load(chain)
 
     def _anchored(self, key: cache.Key, world: seen.World, plan: model.Plan, head: ledger.Head) -> model.Plan:
         """The chain's end is kept in the Model's status, at most every ten seconds for its own sake."""

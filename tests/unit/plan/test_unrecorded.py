@@ -68,3 +68,11 @@ def test_who_begins_to_look_while_the_ledger_does_not_answer_tells_no_news_of_wh
 
     assert serves.news(state, [seen, ended(2), changed, half, half]) == (ended(2), changed, half)
     assert serves.after(state, [seen])[0].serves == (share,)
+
+
+def test_what_served_before_something_that_is_recorded_does_not_wait_any_more() -> None:
+    """It was no news then, and would pass for news now."""
+    before, recorded, other, later = serving(1, "production", "1"), serving(2, "production", "2"), ended(3), serving(4, "production", "3")
+
+    assert unrecorded.left([before, ended(1), recorded, other, later], [recorded.id]) == (ended(1), other, later)
+    assert unrecorded.left([before, later], []) == (before, later)
