@@ -61,3 +61,47 @@ async def test_the_words_of_a_deleted_promotion_prove_nothing_of_another_of_its_
 
     assert asked(teller)["status"]["phase"] == "AwaitingApproval"
     assert [row["approvedBy"] for row in asked(teller)["status"]["approvals"]] == [["carol"]]
+
+
+async def test_an_approval_from_then_does_not_count_either_when_it_could_not_be_recorded() -> None:
+    teller = await awaiting()
+    await teller.tell([{"ledger": "no answer"}, {"policies": "promotion"}, bob(), {"policies": "are effective"}, {"after": "5m"}])
+
+    await teller.tell([{"ledger": "answers"}, {"after": "5m"}])
+    assert asked(teller)["status"]["phase"] == "AwaitingApproval"
+    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"]
+    assert [(one.actor.known, one.detail["doubted"]) for one in told] == [("Declared", True)]
+
+    await teller.tell([bob("Withdrawn"), bob()])
+    assert asked(teller)["status"]["phase"] == "Succeeded"
+
+
+async def test_a_rejection_from_then_ends_nothing_either_when_it_could_not_be_recorded() -> None:
+    teller = await awaiting()
+
+    await teller.tell([{"ledger": "no answer"}, {"policies": "promotion"}, bob("Rejected"), {"policies": "are effective"}, {"after": "5m"}])
+
+    assert asked(teller)["status"]["phase"] == "AwaitingApproval"
+
+
+async def test_what_was_taken_back_and_written_anew_before_the_ledger_answered_counts() -> None:
+    teller = await awaiting()
+    await teller.tell([{"ledger": "no answer"}, {"policies": "promotion"}, bob(), {"policies": "are effective"}])
+
+    await teller.tell([bob("Withdrawn"), bob(), {"ledger": "answers"}, {"after": "5m"}])
+
+    assert asked(teller)["status"]["phase"] == "Succeeded"
+
+
+async def test_what_was_recorded_before_is_not_doubted_by_who_begins_to_look_without_the_ledger() -> None:
+    teller = await awaiting()
+    gates = [{"name": "risk", "required": 2}]
+    await teller.tell([{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages.2.gates.approvals": gates}}}, bob()])
+
+    await teller.tell([{"ledger": "no answer"}, {"restart": "at once"}, {"policies": "promotion"}, {"after": "1m"}])
+    await teller.tell([{"policies": "are effective"}, {"ledger": "answers"}, {"after": "5m"}])
+
+    assert [row["approvedBy"] for row in asked(teller)["status"]["approvals"]] == [["bob"]]
+    assert [line for line in pretend.recorded(teller.bucket, 0) if "Approved" in line] == [
+        "  = Approved Promotion to-guarded by bob {'gate': 'risk'}"
+    ]

@@ -10,8 +10,14 @@ from modelyard import api
 from modelyard.api import gates as gates_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api.promotion import Approval, Decision
-from modelyard.plan import digest, documentation, modelversion, world
+from modelyard.plan import account, digest, documentation, modelversion, world
+from modelyard.plan.ledger import Action
 
+SAYS: Final = {
+    Decision.APPROVED: Action.APPROVED,
+    Decision.REJECTED: Action.REJECTED,
+    Decision.WITHDRAWN: Action.WITHDRAWN,
+}
 MACHINE: Final = "system:"
 """How the names of service accounts and of the cluster's own users begin."""
 
@@ -79,6 +85,32 @@ class Count:
     def holds(self) -> bool:
         """Whether enough people agree."""
         return self.lacks <= 0 and not self.doubted
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody said for one gate, the last time that it was heard."""
+
+    action: str
+    subject: str | None
+    certain: bool
+    """It is known to be theirs."""
+
+    def means(self, entry: Approval) -> bool:
+        """Whether an entry says the same."""
+        return (self.action, self.subject) == (SAYS[entry.decision], entry.subject)
+
+
+def said(seen: world.World, one: api.Promotion) -> dict[tuple[str, str], Said]:
+    """By user and gate: what the ledger has, and what waits for it."""
+    known = seen.past.promotions.get(one.metadata.name) if seen.past else None
+    heard = known.approvals if known and known.uid == one.metadata.uid else []
+    found = {(user, gate): Said(action, about, certain) for user, gate, action, about, certain in heard}
+    for told in seen.unrecorded:
+        if told.action in account.SAYS and told.subject.uid == one.metadata.uid:
+            certain = told.detail.get("doubted") is not True
+            found[told.actor.name, str(told.detail.get("gate"))] = Said(str(told.action), told.digest, certain)
+    return found
 
 
 def count(seen: world.World, one: api.Promotion, gates: Sequence[gates_api.ApprovalGate], about: str | None) -> list[Count]:

@@ -12,18 +12,13 @@ from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, codec, digest, index, ledger, model, registration, restoring, serves, specs, unrecorded
+from modelyard.plan import account, approvals, codec, digest, index, ledger, model, registration, restoring, serves, specs, unrecorded
 from modelyard.plan import world as seen
 from modelyard.plan.ledger import Action
 
-SAYS: Final = {
-    promotion_api.Decision.APPROVED: Action.APPROVED,
-    promotion_api.Decision.REJECTED: Action.REJECTED,
-    promotion_api.Decision.WITHDRAWN: Action.WITHDRAWN,
-}
-KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
+KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, *account.SAYS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
 """What waits in the status while the ledger does not answer: then only what makes things safer is decided, who asked for it comes before it,
-and what serves may change."""
+what serves may change, and whether a word may be somebody else's can be told only when it appears."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,15 +152,17 @@ def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.Prom
         detail = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
         detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
         yield ledger.fact(Action.REQUESTED, actor, about, "requested", specs.recorded(one).spec, detail)
-    said = {(word[0], word[1]): (word[2], word[3]) for word in past.approvals} if past and past.uid == about.uid else {}
+    said, over = approvals.said(world, one), one.status.phase and one.status.phase.is_terminal
     for word in spec.approvals or []:
-        if said.get((word.user, word.gate)) != (SAYS[word.decision], word.subject):
+        if over and world.past is None:
+            break  # the ledger has what was said of it, and does not answer
+        if (known := said.get((word.user, word.gate))) is None or not known.means(word):
             doubted, why = (about.uid, word.user, word.gate) in world.doubted, approvals.why_not(world, one, word)
             detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
             detail |= {"counts": why is None, "doubted": doubted} | ({"why": why} if why else {})
-            known = ledger.Known.DECLARED if doubted else ledger.Known.AUTHENTICATED
+            whose = ledger.Known.DECLARED if doubted else ledger.Known.AUTHENTICATED
             step = f"{about.generation} {word.user} {word.gate} {word.subject}"
-            yield ledger.fact(SAYS[word.decision], ledger.Actor(word.user, known), about, step, word.subject, detail)
+            yield ledger.fact(approvals.SAYS[word.decision], ledger.Actor(word.user, whose), about, step, word.subject, detail)
     if one.status.recorded and specs.is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
         steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
         yield ledger.fact(Action.STEERED, specs.author(one, stamped=stamped), about, None, specs.recorded(one).spec, steered)

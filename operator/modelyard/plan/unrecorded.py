@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from modelyard.plan import codec, digest, ledger
+from modelyard.plan import account, codec, digest, index, ledger
 from modelyard.plan.ledger import Action, Fact
 
 MOST: Final = 64
 """Facts that wait in a status; more would make it too large. What each stage served last is kept in any case."""
-_AGAIN: Final = frozenset({Action.REQUESTED, Action.STEERED})
-"""What the specs themselves tell once more when the ledger answers."""
+_LAST: Final = frozenset({Action.SERVING, *account.SAYS})
+"""Of these the last one counts, and one that says what the one before it said is no news."""
 
 
 def kept(before: Sequence[str] | None, facts: Iterable[Fact]) -> list[str]:
@@ -35,22 +35,35 @@ def changes(facts: Sequence[Fact], stage: str) -> int:
 
 
 def left(facts: Sequence[Fact], recorded: Collection[str]) -> tuple[Fact, ...]:
-    """Those whose ids the ledger does not have; what served before something that it has is recorded too, or was no news."""
+    """Those whose ids the ledger does not have; what served or was said before something that it has is recorded too, or was no news."""
     last = max((number for number, one in enumerate(facts) if one.id in recorded), default=-1)
     missing = [(number, one) for number, one in enumerate(facts) if one.id not in recorded]
-    return tuple(one for number, one in missing if number > last or one.action != Action.SERVING)
+    return tuple(one for number, one in missing if number > last or one.action not in _LAST)
+
+
+def news(past: index.Index, facts: Iterable[Fact]) -> Iterator[Fact]:
+    """The facts without the words that the ledger has: who began to look while it did not answer could not know them."""
+    said = {(one.uid, user, gate): [action, about] for one in past.promotions.values() for user, gate, action, about, _ in one.approvals}
+    for one in facts:
+        if one.action in account.SAYS:
+            whose, word = (one.subject.uid, one.actor.name, str(one.detail.get("gate"))), [str(one.action), one.digest]
+            if said.get(whose) == word:
+                continue
+            said[whose] = word
+        yield one
 
 
 def _bounded(facts: list[Fact]) -> list[Fact]:
-    """Dropped is first what is told again, then what stages served in between, then what is oldest; what is lost by that is said."""
+    """Dropped is first what is told again, then what stages served in between, then what is oldest, then doubted words; what is lost is said."""
     last = {_stage(one): one.id for one in facts if one.action == Action.SERVING}
     lost = [one for one in facts if one.action == Action.FORGOTTEN]
-    again = [one for one in facts if one.action in _AGAIN]
+    again = [one for one in facts if _comes_again(one)]
     between = [one for one in facts if one.action == Action.SERVING and last[_stage(one)] != one.id]
-    others = [one for one in facts if one.action not in {Action.SERVING, Action.FORGOTTEN, *_AGAIN}]
+    others = [one for one in facts if one.action not in {Action.SERVING, Action.FORGOTTEN} and not _comes_again(one)]
+    others.sort(key=_is_doubted)
     drop = [*again, *between, *others][: max(len(facts) - len(lost) - MOST, 0)]
     left = [one for one in facts if one not in drop]
-    if not (missed := [one for one in drop if one.action not in _AGAIN]):
+    if not (missed := [one for one in drop if not _comes_again(one)]):
         return left
     left = [one for one in left if one not in lost]
     return [_forgotten(missed, lost, left), *left]
@@ -71,6 +84,15 @@ def _forgotten(drop: Sequence[Fact], lost: Sequence[Fact], left: Sequence[Fact])
     first = (lost or drop)[0]
     subject = ledger.Subject("Ledger", first.subject.name, first.subject.uid, 0)
     return ledger.fact(Action.FORGOTTEN, ledger.BY_OPERATOR, subject, f"{first.id} {count}", None, detail)
+
+
+def _comes_again(one: Fact) -> bool:
+    """Whether the specs themselves tell it once more when the ledger answers."""
+    return one.action in {Action.REQUESTED, Action.STEERED} or (one.action in account.SAYS and not _is_doubted(one))
+
+
+def _is_doubted(one: Fact) -> bool:
+    return one.detail.get("doubted") is True
 
 
 def _stage(one: Fact) -> str:

@@ -155,7 +155,7 @@ class World:
             state: what that says that each stage serves.
             gaps: when nobody watched.
         """
-        waiting = serves.news(state, unrecorded.left(self._waiting(), past.recent))
+        waiting = serves.news(state, unrecorded.news(past, unrecorded.left(self._waiting(), past.recent)))
         unknown = (*gaps, *watched.forgotten(past))
         served = {(name, version): _served(span, unknown) for name, versions in past.served.items() for version, span in versions.items()}
         registrants = {name: known.registrant for name, known in past.versions.items() if known.registrant}

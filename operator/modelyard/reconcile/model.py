@@ -11,7 +11,7 @@ from modelyard import edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, ledger
-from modelyard.plan import fact, index, model, proof, recording, restoring, unread, unrecorded
+from modelyard.plan import approvals, fact, index, model, proof, recording, restoring, unread, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing
 from modelyard.reconcile.answer import Answers
@@ -213,19 +213,17 @@ class Models:
 
     async def _guarded(self, world: seen.World) -> seen.World:
         """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
-        told = world.past.promotions if world.past else {}
         fresh, doubted = set(), set()
         for one in world.promotions:
             if one.status.phase and one.status.phase.is_terminal:
                 continue
-            past = told.get(one.metadata.name)
-            said = {(word[0], word[1]): word[2:] for word in past.approvals} if past and past.uid == one.metadata.uid else {}
+            said = approvals.said(world, one)
             for word in one.spec.approvals or []:
                 known = said.get((word.user, word.gate))
                 entry = (one.metadata.uid, word.user, word.gate)
-                if known is None or known[:2] != [str(recording.SAYS[word.decision]), word.subject]:
+                if known is None or not known.means(word):
                     fresh.add(entry)
-                elif not known[2]:
+                elif not known.certain:
                     doubted.add(entry)
         held = await self._outside.guard.prove() if fresh else self._outside.guard.held
         return dataclasses.replace(world, unguarded=held, doubted=frozenset(doubted | (fresh if held else set())))

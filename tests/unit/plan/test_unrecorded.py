@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from modelyard.plan import codec, ledger, serves, unrecorded, watched
+from modelyard.plan import codec, index, ledger, serves, unrecorded, watched
 from modelyard.plan.ledger import Action
 
 START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
@@ -23,6 +23,12 @@ def ended(number: int) -> ledger.Fact:
     """A Promotion that ended after so many minutes."""
     about = ledger.Subject("Promotion", f"p{number}", f"p{number}", 1)
     return ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, "Aborted", None, {"stage": "production"}, at=START + number * MINUTE)
+
+
+def said(user: str, action: Action = Action.APPROVED, *, doubted: bool = False, number: int = 0) -> ledger.Fact:
+    """What somebody said of p1."""
+    about, detail = ledger.Subject("Promotion", "p1", "p1", number), {"gate": "risk", "doubted": doubted}
+    return ledger.fact(action, ledger.Actor(user, ledger.Known.DECLARED), about, f"{number} {user}", "sha256:0", detail, at=START)
 
 
 def test_what_is_kept_is_read_back_in_its_order_and_told_twice_is_there_once() -> None:
@@ -76,3 +82,21 @@ def test_what_served_before_something_that_is_recorded_does_not_wait_any_more() 
 
     assert unrecorded.left([before, ended(1), recorded, other, later], [recorded.id]) == (ended(1), other, later)
     assert unrecorded.left([before, later], []) == (before, later)
+
+
+def test_of_too_much_doubted_words_are_the_last_to_be_dropped_and_others_come_again_by_themselves() -> None:
+    found = unrecorded.read(unrecorded.kept(None, [said("bob", doubted=True), said("carol"), *(ended(number) for number in range(63))]))
+
+    assert [one.action for one in found] == [Action.APPROVED, *[Action.ENDED] * 63]
+    assert found[0] == said("bob", doubted=True)
+    found = unrecorded.read(unrecorded.kept(None, [said("bob", doubted=True), *(ended(number) for number in range(64))]))
+    assert (found[0].action, found[0].detail["facts"], found[1]) == (Action.FORGOTTEN, 1, said("bob", doubted=True))
+
+
+def test_words_that_the_ledger_has_are_no_news_unless_they_were_taken_back_meanwhile() -> None:
+    known = index.Promotion("p1", "1", "production", approvals=[["bob", "risk", "Approved", "sha256:0", True]])
+    past, again = index.Index(promotions={"p1": known}), said("bob", doubted=True, number=3)
+    back = said("bob", Action.WITHDRAWN, number=2)
+
+    assert list(unrecorded.news(past, [again, said("carol")])) == [said("carol")]
+    assert list(unrecorded.news(past, [back, again])) == [back, again]
