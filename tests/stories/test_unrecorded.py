@@ -92,3 +92,33 @@ async def test_the_record_of_what_waited_says_what_the_stages_stand_for_since_th
 
     assert (found["standsFor"]["version"], [one["version"] for one in found["versions"]]) == ("1", ["1"])
     assert found["recordedLater"]
+
+
+def lost(teller: test_stories.Teller) -> list[str]:
+    """What facts name by its digest, and nobody wrote."""
+    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.subject.kind == "Promotion"]
+    named = [(one, one.detail["policy"] if one.action == ledger.Action.GRANTED else one.digest) for one in told]
+    specs = {ledger.Action.REQUESTED, ledger.Action.STEERED, ledger.Action.GRANTED}
+    return [f"{one.action} {one.subject.name}" for one, name in named if one.action in specs and teller.store.blobs.get(str(name)) is None]
+
+
+async def test_what_was_requested_meanwhile_is_kept_as_it_was_then_and_as_it_is() -> None:
+    teller = await staged()
+
+    await teller.tell([{"ledger": "no answer"}, promotion("p3", "1", "staging"), {"after": "1m"}])
+    await teller.tell([{"change": {"kind": "Promotion", "metadata": {"name": "p3"}, "set": {"abort": True}}}, {"after": "1m"}])
+    await teller.tell([{"ledger": "answers"}, {"after": "5m"}])
+
+    assert (phase(teller, "p3"), lost(teller)) == ("Aborted", [])
+
+
+@pytest.mark.parametrize("died", [False, True])
+async def test_the_rules_of_a_rollback_are_kept(died: bool) -> None:
+    teller = await staged()
+    freeze = {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages.0.frozen": {"reason": "year-end"}}}
+    last: list[dict[str, Any]] = [{"restart": "at once"}] if died else []
+
+    await teller.tell([{"change": freeze}, {"ledger": "no answer"}, promotion("back", "1", "staging", rollback=True), {"after": "1m"}])
+    await teller.tell([{"ledger": "answers"}, *last, {"after": "5m"}])
+
+    assert (phase(teller, "back"), lost(teller)) == ("Succeeded", [])

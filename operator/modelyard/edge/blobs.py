@@ -70,10 +70,13 @@ class Blobs:
 
     def keep_late(self, data: bytes) -> str:
         """The same for what must not wait for the bucket: while that does not answer it is only remembered, until `catch_up`."""
+        name = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        with self._lock:
+            if name in self._late:
+                return name
         try:
             return self.keep(data)
         except edge.Unavailable:
-            name = f"sha256:{hashlib.sha256(data).hexdigest()}"
             with self._lock:
                 self._late[name] = data
             return name

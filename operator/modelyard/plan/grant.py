@@ -27,7 +27,7 @@ class Choice:
 
 
 def choose(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], now: datetime.datetime) -> Choice:
-    """The latest promotion whose gates all hold is granted the stage; those before it are superseded, the others wait."""
+    """The latest promotion whose gates all hold is granted the stage, those after it wait; `superseded` are those before it, once it has it."""
     told: list[promotion.Told] = []
     again: list[datetime.timedelta] = []
     granted: api.Promotion | None = None
@@ -37,8 +37,6 @@ def choose(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], 
             told.append(ended)
             continue
         if granted:
-            said = fact.Fact(Reason.SUPERSEDED, f"{granted.spec.version} was granted {was.name} later")
-            told.append(promotion.Told(one, Phase.SUPERSEDED, said))
             continue
         case = prerequisite.Case.of(world, one)
         verdicts = gates.judge(case, now)
@@ -56,6 +54,16 @@ def choose(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], 
         granted, begun = one, answer
         told.append(promotion.granted(one, verdicts, answer, case.asked))
     return Choice(tuple(told), granted, begun, again=min(again, default=None))
+
+
+def superseded(world: seen.World, was: api.StageStatus) -> tuple[promotion.Told, ...]:
+    """Those that wanted the stage before whoever was granted it; a grant that is written nowhere but in the ledger may come to nothing."""
+    holder = next((one for one in world.promotions if was.promotion and one.metadata.uid == was.promotion.uid), None)
+    if holder is None:
+        return ()
+    said = fact.Fact(Reason.SUPERSEDED, f"{holder.spec.version} was granted {was.name} later")
+    earlier = [one for one in unfinished(world, was, ()) if seen.order(one) < seen.order(holder)]
+    return tuple(_ended(world, one) or promotion.Told(one, Phase.SUPERSEDED, said) for one in earlier)
 
 
 def wait(
@@ -101,7 +109,8 @@ def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -
 
 def rollback_is_due(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> bool:
     """Whether a rollback asks for the stage that could be granted it now."""
-    wishes = [one for one in unfinished(world, was, ()) if one.spec.rollback and not one.spec.abort and not one.spec.paused]
+    over = {told.promotion.metadata.uid for told in superseded(world, was)}
+    wishes = [one for one in unfinished(world, was, over) if one.spec.rollback and not one.spec.abort and not one.spec.paused]
     return any(not gates.worst(gates.judge(prerequisite.Case.of(world, one), now)) for one in wishes)
 
 

@@ -70,7 +70,8 @@ class Action(words.Word):
         "Granted",
         (
             "A promotion was granted its stage. digest: the artifact's; detail: version, stage, rollback, gates (rows of status.gates),"
-            " policy (snapshot of the stage's spec), template (rendered, or null), approvals (of those who counted: who, for which gate, of which subject)."
+            " policy (snapshot of the stage's spec), template (rendered, or null), approvals (of those who counted: who, for which gate, of which subject). Of several"
+            " only the last one can have taken effect."
         ),
     )
     ENDED = "Ended", "A promotion ended. detail: version, stage, phase, reason, message."

@@ -43,23 +43,27 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
         *(_model(world, world.model) if world.model else ()),
         *_deleted(world),
         *restoring.told(world, plan.restore),
-        *(told for one in world.promotions for told in _promotion(world, one, plan.promotions.get(one.metadata.name, one.status))),
+        *(told for one in world.promotions for told in _promotion(world, one, plan)),
         *_rollouts(world, stages),
         *_decommissioned(world, state),
         *_serving(world, state),
     )
     facts = tuple(dataclasses.replace(one, at=one.at or now) for one in facts)
-    granted = {one.detail["stage"] for one in facts if one.action == Action.GRANTED}
-    policies = [_policy(one) for one in world.stages() if one.name in granted]
-    snapshots = [specs.snapshot(one) for one in (world.model, *world.promotions) if one and specs.is_new(one)]
-    return Recording(facts, (*snapshots, *policies), state, now)
+    return Recording(facts, tuple(_blobs(world, facts)), state, now)
 
 
 def waiting(world: seen.World, now: datetime.datetime) -> Recording:
     """What the ledger is to have before anything is decided by it: what happened while it did not answer, and what the stages came to."""
     model = restoring.with_ledgers_stages(world).model
     state = tuple(_state(stands, was.serves) for stands, was in _each(world, (model.status.stages if model else None) or []))
-    return Recording(world.unrecorded, (), state, now)
+    return Recording(world.unrecorded, tuple(_blobs(world, world.unrecorded)), state, now)
+
+
+def _blobs(world: seen.World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
+    """The specs that the ledger does not have yet, and the rules by which stages are granted, as they are now."""
+    yield from (specs.snapshot(one) for one in (world.model, *world.promotions) if one and specs.is_new(one))
+    granted = {one.detail["stage"] for one in facts if one.action == Action.GRANTED}
+    yield from (_policy(one) for one in world.stages() if one.name in granted)
 
 
 # --- the Model
@@ -137,7 +141,7 @@ def _aborted(name: str, asked: index.Promotion) -> ledger.Fact:
 # --- promotions
 
 
-def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
+def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Iterator[ledger.Fact]:
     about, spec = specs.about(one), one.spec
     past = world.past.promotions.get(one.metadata.name) if world.past else None
     if past and past.uid != about.uid and (past.phase or past.was_cut_off(about.uid)):
@@ -166,7 +170,10 @@ def _promotion(world: seen.World, one: api.Promotion, status: promotion_api.Prom
     if one.status.recorded and specs.is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
         steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
         yield ledger.fact(Action.STEERED, specs.author(one, stamped=stamped), about, None, specs.recorded(one).spec, steered)
-    yield from _course(world, one, status)
+    status = plan.promotions.get(one.metadata.name, one.status)
+    if _is_granted(world, one, plan):
+        yield _granted(world, one, status)
+    yield from _end(world, one, status)
 
 
 def _steered(world: seen.World, one: api.Promotion) -> bool:
@@ -175,35 +182,50 @@ def _steered(world: seen.World, one: api.Promotion) -> bool:
     return bool(before.get("paused")) != bool(one.spec.paused)
 
 
-def _course(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
-    """That it was granted its stage, and how it ended."""
+def _is_granted(world: seen.World, one: api.Promotion, plan: model.Plan) -> bool:
+    """Whether this decision grants it its stage: only when the Model's status names it has it been."""
+    holders, uid = (plan.status.stages if plan.status else None) or [], one.metadata.uid
+    if not any(now.promotion and now.promotion.uid == uid for now in holders):
+        return False
+    before = restoring.with_ledgers_stages(world).stands(one.spec.stage).promotion
+    return before is None or before.uid != uid
+
+
+def _granted(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> ledger.Fact:
+    """Named by all that it tells: a grant that never took effect is no other's."""
+    spec, declared, subject = one.spec, world.stage(one.spec.stage), world.versions.get(one.spec.version)
+    detail = {
+        "version": spec.version,
+        "stage": spec.stage,
+        "rollback": bool(spec.rollback),
+        "gates": [row.dump() for row in status.gates or []],
+        "policy": digest.named(_policy(declared)) if declared else None,
+        "template": status.rollout.template if status.rollout else None,
+        "approvals": [[user, row.gate, status.subject] for row in status.approvals or [] for user in row.approved_by or []],
+    }
+    proven = subject.status.artifact.digest if subject and subject.status.artifact else None
+    step = f"granted {digest.of_json(detail)}"
+    return ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, specs.about(one), step, proven, detail)
+
+
+def _end(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
+    """How it ended."""
     was, spec, about = one.status, one.spec, specs.about(one)
     known = world.past.promotions.get(one.metadata.name) if world.past else None
-    what = {"version": spec.version, "stage": spec.stage}
-    granted = status.phase in {promotion_api.Phase.ROLLING_OUT, promotion_api.Phase.SUCCEEDED}
     known = known if known and known.uid == about.uid else None
-    if granted and status.started_at and was.started_at is None and not (known and known.granted):
-        declared, subject = world.stage(spec.stage), world.versions.get(spec.version)
-        detail = what | {
-            "rollback": bool(spec.rollback),
-            "gates": [row.dump() for row in status.gates or []],
-            "policy": digest.named(_policy(declared)) if declared else None,
-            "template": status.rollout.template if status.rollout else None,
-            "approvals": [[user, row.gate, status.subject] for row in status.approvals or [] for user in row.approved_by or []],
-        }
-        proven = subject.status.artifact.digest if subject and subject.status.artifact else None
-        yield ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", proven, detail)
     untold = bool(known and known.phase is None)  # it could not be kept until the ledger answered
     if status.phase and status.phase.is_terminal and (status.phase != was.phase or untold) and not (known and known.phase == status.phase):
         ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
         end: dict[str, Any] = {
+            "version": spec.version,
+            "stage": spec.stage,
             "phase": str(status.phase),
             "reason": ready.reason if ready else "",
             "message": ready.message if ready else "",
         }
         end["rollback"] = bool(spec.rollback)
         at = None if status.phase != was.phase else status.finished_at
-        yield ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, str(status.phase), None, what | end, at=at)
+        yield ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, str(status.phase), None, end, at=at)
 
 
 # --- stages

@@ -35,6 +35,7 @@ def take(world: seen.World, name: str, now: datetime.datetime, *, begins: bool =
 def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime, *, begins: bool) -> Turn:
     if was.promotion:
         turn = _go_on(world, was, was.promotion, now)
+        turn = dataclasses.replace(turn, told=(*turn.told, *grant.superseded(world, was)))
     elif was.rollout:
         turn = _go_on_with_template(world, was, was.rollout, now)
     else:

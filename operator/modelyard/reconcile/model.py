@@ -80,7 +80,7 @@ class Models:
             except edge.Unavailable as unavailable:
                 trouble = unavailable
                 world, plan = await self._decided(_withheld(world, trouble))
-        if world.withheld and world.model and (kept := _kept(world, plan, self._outside.clock())):
+        if world.withheld and world.model and (kept := await self._kept(world, plan)):
             # Written ahead as well: what is done next must not be forgotten with whoever did it.
             status = world.model.status.model_copy(update={"ledger": kept})
             await self._outside.write_status(cluster.MODEL, world.model, status.dump())
@@ -241,6 +241,17 @@ class Models:
         news = told.facts or told.state != world.state
         return await book.append(chain, told.facts, told.state, told.seen) if news else await book.load(chain)
 
+    async def _kept(self, world: seen.World, plan: model.Plan) -> model_api.LedgerStatus | None:
+        """What the Model's status has to keep until the ledger answers: what makes things safer and is done, and what is seen; None: it does."""
+        told = recording.of(world, plan, self._outside.clock())
+        was = (world.model.status.ledger if world.model else None) or model_api.LedgerStatus()
+        kept = unrecorded.kept(was.unrecorded, [one for one in told.facts if one.action in recording.KEPT])
+        if kept == (was.unrecorded or []):
+            return None
+        for blob in told.blobs:  # what they are then may be something else when the ledger answers
+            await self._outside.prover.keep_blob_late(blob)
+        return was.model_copy(update={"unrecorded": kept})
+
     def _anchored(self, key: cache.Key, world: seen.World, plan: model.Plan, head: ledger.Head) -> model.Plan:
         """The chain's end is kept in the Model's status, at most every ten seconds for its own sake."""
         if world.model is None:
@@ -292,11 +303,3 @@ def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World
     assert trouble is not None
     waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, ledger.Tampered) else fact.Waits.BY_ITSELF
     return world.without_ledger(fact.Held(trouble.reason, trouble.message, waits))
-
-
-def _kept(world: seen.World, plan: model.Plan, now: datetime.datetime) -> model_api.LedgerStatus | None:
-    """What the Model's status has to keep until the ledger answers: what makes things safer and is done, and what is seen; None: it does."""
-    done = [told for told in recording.of(world, plan, now).facts if told.action in recording.KEPT]
-    was = (world.model.status.ledger if world.model else None) or model_api.LedgerStatus()
-    kept = unrecorded.kept(was.unrecorded, done)
-    return was.model_copy(update={"unrecorded": kept}) if kept != (was.unrecorded or []) else None

@@ -44,7 +44,14 @@ def version(
 
 
 def promotion(
-    name: str, stage: str = "production", of: str = "1", *, finished: str | None = None, phase: str = "Succeeded", **spec: Any
+    name: str,
+    stage: str = "production",
+    of: str = "1",
+    *,
+    created: str = STAMP,
+    finished: str | None = None,
+    phase: str = "Succeeded",
+    **spec: Any,
 ) -> api.Promotion:
     status: dict[str, Any] = {}
     if finished:
@@ -52,7 +59,7 @@ def promotion(
         status = {"phase": phase, "conditions": [done], "finishedAt": finished}
     said = {"model": "fraud", "version": of, "stage": stage, "requestedBy": "alice", **spec}
     return api.Promotion.model_validate(
-        {"metadata": {"name": name, "uid": name, "creationTimestamp": STAMP}, "spec": said, "status": status}
+        {"metadata": {"name": name, "uid": name, "creationTimestamp": created}, "spec": said, "status": status}
     )
 
 

@@ -17,6 +17,7 @@ from tests.unit.plan.objects import model as a_model
 LEDGER = fact.Held(Reason.LEDGER_UNAVAILABLE, "the bucket does not answer")
 POLICIES = fact.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
 ASKS = {"approvals": [{"name": "risk"}]}
+LATER = "2026-10-01T00:00:01Z"
 FREE: dict[str, Any] = {}
 SUCCEEDED = promotion("before", of="0", finished="2026-10-01T00:00:00Z")
 
@@ -167,7 +168,7 @@ def test_a_rollout_does_not_succeed_while_that_cannot_be_recorded() -> None:
 
 
 def test_a_rollback_does_not_wait_behind_a_rollout_that_cannot_be_recorded() -> None:
-    plan = model.decide(rolled_out(promotion("back", of="0", rollback=True), withheld=LEDGER), NOW)
+    plan = model.decide(rolled_out(promotion("back", of="0", rollback=True, created=LATER), withheld=LEDGER), NOW)
 
     assert {name: status.phase for name, status in plan.promotions.items()} == {"p": Phase.SUPERSEDED, "back": Phase.ROLLING_OUT}
     assert plan.status is not None
@@ -182,6 +183,18 @@ def test_abort_goes_on_while_nothing_can_be_recorded() -> None:
     assert told(dataclasses.replace(running, promotions=(SUCCEEDED, aborted))).status.phase == Phase.ABORTED
 
 
+def test_a_grant_supersedes_those_before_it_once_the_model_names_it_whatever_comes_of_it() -> None:
+    early, late, of = promotion("early", of="0"), promotion("p"), a_model(gates=FREE)
+    decision = model.decide(seen(early, late, of=of, versions=(version("0"), version())), NOW)
+    assert {name: status.phase for name, status in decision.promotions.items()} == {"p": Phase.ROLLING_OUT, "early": None}
+
+    holding = rolled_out(promotion("early", of="0"))
+    aborted = holding.promotions[1].model_copy(update={"spec": holding.promotions[1].spec.model_copy(update={"abort": True})})
+    for holder, phase in ((holding.promotions[1], Phase.SUCCEEDED), (aborted, Phase.ABORTED)):
+        next_one = model.decide(dataclasses.replace(holding, promotions=(SUCCEEDED, holder, holding.promotions[2])), NOW)
+        assert (next_one.promotions["p"].phase, next_one.promotions["early"].phase) == (phase, Phase.SUPERSEDED)
+
+
 def test_whoever_waits_for_another_promotion_is_asked_after_it() -> None:
     serves = {"port": 1, "template": {"spec": {"containers": [{"name": "s"}]}}}
     rollout = {"version": "1", "template": "sha256:0", "since": "2026-10-03T14:00:00Z"}
@@ -189,7 +202,7 @@ def test_whoever_waits_for_another_promotion_is_asked_after_it() -> None:
     of = a_model(gates=ASKS, serving=serves, status={"stages": [holder]})
     taken = dict.fromkeys(model.decide(seen(of=of), NOW).ask)
 
-    waiting = told(seen(promotion("q"), promotion("p"), of=of, answers=taken))
+    waiting = told(seen(promotion("q"), promotion("p", created=LATER), of=of, answers=taken))
 
     assert (waiting.status.phase, condition(waiting, "Ready")) == (Phase.PENDING, ("False", Reason.WAITING_FOR_PROMOTION))
 

@@ -82,6 +82,7 @@ def test_what_served_before_something_that_is_recorded_does_not_wait_any_more() 
 
     assert unrecorded.left([before, ended(1), recorded, other, later], [recorded.id]) == (ended(1), other, later)
     assert unrecorded.left([before, later], []) == (before, later)
+    assert unrecorded.left([said("bob"), said("bob", Action.WITHDRAWN)], [said("bob", Action.WITHDRAWN).id]) == ()
 
 
 def test_of_too_much_doubted_words_are_the_last_to_be_dropped_and_others_come_again_by_themselves() -> None:
