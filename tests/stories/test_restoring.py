@@ -447,3 +447,38 @@ async def test_a_clock_that_was_fast_makes_no_cluster_older_than_its_ledger(*, r
 
     assert model(teller)["status"]["stages"] == before
     assert facts(teller)[told:] == ["Deleted ModelVersion fraud-2"]
+
+
+DOCUMENTS = [{"name": name, "type": "Other", "uri": f"s3://models/fraud/{name}", "sha256": "sha256:" + "a" * 64} for name in ("a", "b")]
+PARENTS = [{"version": version, "relation": "MergedFrom"} for version in ("0.1.0", "0.2.0")]
+
+
+@pytest.mark.parametrize(
+    ("named", "registered", "written"),
+    [
+        pytest.param("ModelVersion fraud-1", {}, {"lifecycle": "Active"}, id="a version's default"),
+        pytest.param("ModelVersion fraud-1", {"evidence": DOCUMENTS}, {"evidence": DOCUMENTS[::-1]}, id="the order of evidence"),
+        pytest.param(
+            "ModelVersion fraud-1", {"lineage": {"parents": PARENTS}}, {"lineage": {"parents": PARENTS[::-1]}}, id="the order of parents"
+        ),
+        pytest.param("Model fraud", {}, {"lifecycle": "Active"}, id="a Model's default"),
+        pytest.param("Model fraud", {}, {"stages": test_properties.STAGES[::-1]}, id="the order of stages"),
+        pytest.param("Promotion to-guarded", {}, {"paused": False}, id="a promotion's default"),
+    ],
+)
+async def test_a_spec_that_is_only_written_otherwise_is_not_behind(named: str, registered: dict[str, Any], written: dict[str, Any]) -> None:
+    teller = test_stories.Teller(restart=False)
+    steps = copy.deepcopy([*test_properties.STEPS[:3], test_properties.STEPS[4]])
+    steps[1]["apply"]["spec"] |= copy.deepcopy(registered)
+    kind, name = named.split()
+    await teller.tell([*steps, {"after": "5m"}])
+
+    await teller.tell([{"change": {"kind": kind, "metadata": {"name": name}, "set": copy.deepcopy(written)}}])
+    await teller.tell([{"after": "2h"}, {"restart": "at once"}, {"after": "2h"}])
+    await teller.tell([{"approve": {"promotion": "to-guarded", "user": "bob", "gate": "risk"}}])
+
+    assert [one["reason"] for one in model(teller)["status"]["conditions"]] == ["Ready"]
+    assert teller.world.objects["Promotion", "risk", "to-guarded"]["status"]["phase"] == "Succeeded"
+    assert not [line for line in facts(teller) if line.startswith("Restored")]
+    described = [f"Described {named} {{'changed': {list(written)}}}"] if kind == "ModelVersion" else []
+    assert [line for line in facts(teller) if line.startswith("Described")] == described

@@ -41,7 +41,13 @@ class Action(words.Word):
         "A version was first seen. digest: spec; detail: version, specDigest, declared (the artifact's digest, or null).",
     )
     ATTESTED = "Attested", "Metrics or evidence were added. digest: spec; detail: version, metrics, evidence (what was added)."
-    DESCRIBED = "Described", "A version's description, tags or lifecycleReason changed. digest: spec; detail: version, changed (fields)."
+    DESCRIBED = (
+        "Described",
+        (
+            "A version's description, tags or lifecycleReason changed, or only how its spec is written (an order, a default). digest: spec;"
+            " detail: version, changed (fields)."
+        ),
+    )
     DEPRECATED = "Deprecated", "A version was deprecated. digest: spec; detail: version, reason."
     REACTIVATED = "Reactivated", "A version is Active again. digest: spec; detail: version, reason."
     RETIRED = "Retired", "A version or a Model was retired. digest: spec; detail: version (null: the Model), reason."

@@ -10,10 +10,9 @@ from typing import Any
 from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
-from modelyard.plan import fact, index, ledger, restoring, specs
+from modelyard.plan import canonical, fact, index, ledger, restoring, specs
 from modelyard.plan.ledger import Action
 
-_FREE = ("description", "tags", "lifecycleReason")
 _LIFECYCLES = {
     VersionLifecycle.ACTIVE: Action.REACTIVATED,
     VersionLifecycle.DEPRECATED: Action.DEPRECATED,
@@ -36,7 +35,7 @@ def facts(
     Args:
         version: as it is.
         status: what is to be written.
-        before: the spec as it was last recorded; None when it never was.
+        before: the spec as it was last recorded, as `canonical.loads` reads it; None when it never was.
         spec_digest: of the part of the spec that never changes.
         at: when it is decided.
         stamped: the API server itself keeps the annotation of changes.
@@ -81,15 +80,18 @@ def _spec(
             return
     if recorded and recorded.generation >= subject.generation:
         return
-    actor, now = specs.author(version, stamped=stamped), version.spec.dump()
+    actor, now = specs.author(version, stamped=stamped), canonical.loads(specs.snapshot(version))
     between = specs.others(version, recorded.generation) if recorded else []
     also: dict[str, Any] = {"alsoChangedBy": between} if between else {}
     before = before or {}
-    if recorded and (added := _added(before, now)):
-        yield ledger.fact(Action.ATTESTED, actor, subject, None, written, {"version": name, **added, **also})
-    if recorded and (free := [field for field in _FREE if before.get(field) != now.get(field)]):
-        yield ledger.fact(Action.DESCRIBED, actor, subject, None, written, {"version": name, "changed": free, **also})
     was, lifecycle = before.get("lifecycle") or "Active", version.spec.lifecycle or VersionLifecycle.ACTIVE
+    if recorded:
+        if added := _added(before, now):
+            yield ledger.fact(Action.ATTESTED, actor, subject, None, written, {"version": name, **added, **also})
+        # Every field that differs is told of: a snapshot that no fact names would look like an older backup.
+        told = {field for field, what in added.items() if what} | ({"lifecycle"} if was != lifecycle else set())
+        if rest := [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]:
+            yield ledger.fact(Action.DESCRIBED, actor, subject, None, written, {"version": name, "changed": rest, **also})
     if was != lifecycle:
         detail = {"version": name, "reason": version.spec.lifecycle_reason, **also}
         yield ledger.fact(_LIFECYCLES[lifecycle], actor, subject, None, written, detail)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from modelyard import api, edge
 from modelyard.api import modelversion as api_version
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster
-from modelyard.plan import fact, hold, index, inspection, modelversion, registration, specs, unrecorded
+from modelyard.plan import canonical, fact, hold, index, inspection, modelversion, registration, specs, unrecorded
 from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside
 
@@ -182,7 +181,7 @@ class Versions:
         before: Mapping[str, Any] | None = None
         newer = specs.is_new(version)
         if recorded and newer:
-            before = json.loads(await self._outside.prover.blob(recorded.spec))
+            before = canonical.loads(await self._outside.prover.blob(recorded.spec))
         now, stamped = self._outside.clock(), self._outside.guard.held is None
         named = status.spec_digest or modelversion.spec_digest(version)
         facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past)
