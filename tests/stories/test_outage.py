@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modelyard.plan import book, codec, explain, ledger, proof
-from tests.stories import pretend, test_stories
+from tests.stories import pretend, test_properties, test_stories
 
 STORY = pathlib.Path(__file__).with_name("data") / "ledger_away.yaml"
 CHAIN = ledger.Chain("main", "risk", "fraud")
@@ -92,3 +92,33 @@ async def test_what_was_done_is_told_in_its_order_and_as_of_when_it_was_done() -
     assert served(teller, "production", "11:28:00") == (["1"], False)
     assert served(teller, "shadow", "09:12:59") == ([], False)
     assert served(teller, "shadow", "09:13:00") == (["3"], True)
+
+
+CARD, REPORT = (
+    {"name": kind.lower(), "type": kind, "uri": f"s3://models/fraud/{kind}", "text": kind} for kind in ("ModelCard", "ValidationReport")
+)
+
+
+async def test_evidence_that_was_added_while_a_record_could_not_be_written_counts_once_it_was_read() -> None:
+    teller = test_stories.Teller(restart=False)
+    stages = [{"name": "production", "gates": {"evidence": ["ValidationReport"]}}]
+    await teller.tell(
+        [
+            {"upload": {"s3://models/fraud/1/": "1", CARD["uri"]: CARD["text"]}},
+            {"apply": {**test_properties.MODEL, "spec": {**test_properties.MODEL["spec"], "stages": stages}}},
+            {"apply": test_properties.version("1")},
+            {"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"evidence": [dict(CARD)]}}},
+            {"apply": test_properties.promotion("1", "production")},
+            {"ledger": "no answer"},
+            {"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"evidence": [dict(CARD), dict(REPORT)]}}},
+        ]
+    )
+    said = {one["type"]: one for one in teller.world.objects["ModelVersion", "risk", "fraud-1"]["status"]["conditions"]}
+    assert (said["Verified"]["status"], said["EvidenceVerified"]["status"]) == ("True", "Unknown")
+    assert said["DocumentationComplete"]["status"] == "Unknown"
+
+    await teller.tell([{"ledger": "answers"}, {"after": "5m"}])
+    assert dict(pretend.shown(teller.world))["Promotion to-production"].startswith("Blocked Ready=False EvidenceNotVerified")
+
+    await teller.tell([{"upload": {REPORT["uri"]: REPORT["text"]}}, {"after": "5m"}])
+    assert dict(pretend.shown(teller.world))["Promotion to-production"].startswith("Succeeded")

@@ -63,3 +63,36 @@ async def test_a_promotion_that_is_history_withholds_nothing_and_is_not_taken_fo
     assert "Ready=True" in dict(pretend.shown(teller.world))["Model fraud"]
     assert [line.split()[:4] for line in teller.lines if "Deleted" in line and "to-production" in line] == []
     assert [line for line in teller.lines if "Deleted" in line]
+
+
+async def test_evidence_that_was_added_to_what_could_not_be_read_counts_once_it_was_read() -> None:
+    """A release that can read it does so without another generation."""
+    documents = [
+        {"name": name, "type": name, "uri": f"s3://models/fraud/{name}", "text": name} for name in ("ModelCard", "ValidationReport")
+    ]
+    stages = [{"name": "production", "gates": {"evidence": ["ValidationReport"]}}]
+    teller = await test_properties.play(
+        [
+            {"upload": {"s3://models/fraud/1/": "1", "s3://models/fraud/ModelCard": "ModelCard"}},
+            {"apply": {**test_properties.MODEL, "spec": {**test_properties.MODEL["spec"], "stages": stages}}},
+            {"apply": test_properties.version("1")},
+            {"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"evidence": documents[:1]}}},
+            {"apply": test_properties.promotion("1", "production")},
+        ]
+    )
+    await teller.tell(
+        [
+            {
+                "change": {
+                    "kind": "ModelVersion",
+                    "metadata": {"name": "fraud-1"},
+                    "set": {"evidence": documents, "artifact.format": "papyrus"},
+                }
+            }
+        ]
+    )
+    teller.world.objects["ModelVersion", "risk", "fraud-1"]["spec"]["artifact"]["format"] = "onnx"
+
+    await teller.tell([{"restart": "at once"}, {"after": "5m"}])
+
+    assert dict(pretend.shown(teller.world))["Promotion to-production"].startswith("Blocked Ready=False EvidenceNotVerified")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from modelyard import api
 from modelyard.api import modelversion
@@ -12,6 +13,7 @@ from modelyard.plan import documentation, fact, inspection, lifecycle
 
 Documents = Mapping[str, inspection.EvidenceResult | fact.Fact]
 """What was found of each piece of evidence, by name; a Fact: the world did not answer."""
+_OF_WHAT_IS_ADDED: Final = frozenset({"EvidenceVerified", "DocumentationComplete"})
 
 
 def of(
@@ -39,6 +41,21 @@ def of(
     if phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED, VersionPhase.REUSED}:
         wanted["Stalled"] = fact.State.true(verified.fact.reason, verified.fact.message)
     return wanted
+
+
+def kept(before: Sequence[api.Condition], said: fact.Fact, generation: int) -> dict[str, fact.State]:
+    """What was known and still is, while nobody looks; what depends on fields that may be added to is known of its own generation only.
+
+    Args:
+        before: the conditions as they are.
+        said: why nobody looks.
+        generation: of the spec now.
+    """
+    found = {}
+    for one in before:
+        known = one.type not in _OF_WHAT_IS_ADDED or one.observed_generation == generation
+        found[one.type] = fact.State(one.status, fact.Fact(Reason(one.reason), one.message)) if known else fact.State.unknown(said)
+    return {kind: state for kind, state in found.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
 
 
 def all_proven(version: api.ModelVersion, documents: Documents | None) -> bool:

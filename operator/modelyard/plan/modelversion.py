@@ -294,10 +294,9 @@ def _tell(
 def withheld(world: World, trouble: fact.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
     """What to say instead while the ledger does not answer: nothing is known to have changed."""
     was = world.version.status
-    before = {one.type: fact.State(one.status, fact.Fact(Reason(one.reason), one.message)) for one in was.conditions}
-    kept = {kind: state for kind, state in before.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
-    wanted = {"Ready": fact.State.unknown(trouble), "Verified": fact.State.unknown(trouble), **kept}
     generation = world.version.metadata.generation
+    unknown = fact.State.unknown(trouble)
+    wanted = {"Ready": unknown, "Verified": unknown, **conditions.kept(was.conditions, trouble, generation)}
     return was.model_copy(
         update={
             "observed_generation": generation,

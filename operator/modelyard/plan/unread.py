@@ -11,7 +11,7 @@ import pydantic
 
 from modelyard.api import meta
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index
+from modelyard.plan import conditions, fact, index
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,19 +55,14 @@ def told_to_model(those: Sequence[Unread]) -> fact.Fact:
     return fact.Fact(Reason.INVALID, f"{first.kind} {first.name}{more}: {first.fact.message}")
 
 
-def conditions(before: Sequence[meta.Condition], said: fact.Fact, generation: int, now: datetime.datetime) -> list[meta.Condition]:
+def settle(before: Sequence[meta.Condition], said: fact.Fact, generation: int, now: datetime.datetime) -> list[meta.Condition]:
     """The conditions with this over them; what else was known stays."""
-    kept = {
-        one.type: fact.State(one.status, fact.Fact(Reason(one.reason), one.message))
-        for one in before
-        if one.type not in {"Ready", "Reconciling", "Stalled"}
-    }
     was = fact.find(before, "Ready")
     holds = was is not None and was.status != meta.ConditionStatus.FALSE
     wanted = {
         "Ready": fact.State.unknown(said) if holds else fact.State.false(said),
         "Stalled": fact.State.true(said.reason, said.message),
-        **kept,
+        **conditions.kept(before, said, generation),
     }
     return fact.settle(before, wanted, generation, now)
 
@@ -80,7 +75,7 @@ def status(of: Unread, now: datetime.datetime, *, blocks: bool) -> dict[str, Any
         before = []
     generation = of.subject.metadata.generation
     after = (
-        conditions(before, of.fact, generation, now)
+        settle(before, of.fact, generation, now)
         if blocks
         else [one.model_copy(update={"observed_generation": generation}) for one in before]
     )

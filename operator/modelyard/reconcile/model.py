@@ -131,7 +131,7 @@ class Models:
             await self._say_unread(one, blocks=one in those)
         if those and world.model:
             was, generation = world.model.status, world.model.metadata.generation
-            said = unread.conditions(was.conditions, unread.told_to_model(those), generation, now)
+            said = unread.settle(was.conditions, unread.told_to_model(those), generation, now)
             status = was.model_copy(update={"observed_generation": generation, "conditions": said})
             if status != was:
                 await self._outside.write_status(cluster.MODEL, world.model, status.dump())
