@@ -374,6 +374,43 @@ async def test_what_goes_with_its_namespace_is_deleted() -> None:
     assert {"Deleted Model fraud", "Deleted ModelVersion fraud-1", "Deleted Promotion to-production"} <= gone
 
 
+@pytest.mark.parametrize("restart", [False, True], ids=["", "though the operator dies after every write"])
+@pytest.mark.parametrize(
+    ("metrics", "shown", "told"),
+    [
+        pytest.param({"auc": 0.99}, ("Reused", "Blocked"), ["Registered", "Reused"], id="a better number"),
+        pytest.param({}, ("Reused", "Blocked"), ["Registered", "Reused"], id="no number"),
+        pytest.param({"auc": 0.9, "f1": 0.7}, ("Ready", "Succeeded"), ["Registered", "Attested"], id="another number as well"),
+    ],
+)
+async def test_what_went_with_its_namespace_and_is_applied_again_keeps_its_metrics(
+    metrics: dict[str, float], shown: tuple[str, str], told: list[str], *, restart: bool
+) -> None:
+    teller = test_stories.Teller(restart=restart)
+    steps = copy.deepcopy(test_properties.STEPS[:3])
+    steps[0]["apply"]["spec"]["stages"] = [{"name": "audit", "gates": {"metrics": [{"name": "auc", "atLeast": 0.5}]}}]
+    steps[1]["apply"]["spec"]["metrics"] = {"auc": 0.9}
+    again = copy.deepcopy(steps[:2])
+    again[1]["apply"]["spec"]["metrics"] = metrics
+    again[1]["apply"]["metadata"]["annotations"] = {"modelyard.dev/changes": "1 dan"}
+    await teller.tell([*steps, {"after": "5m"}])
+    teller.world.around["risk"] = {"metadata": {"name": "risk", "deletionTimestamp": "now"}}
+    await teller.tell([{"delete": "ModelVersion fraud-1"}, {"delete": "Model fraud"}, {"after": "1m"}])
+    del teller.world.around["risk"]
+    before = len(facts(teller))
+
+    await teller.tell([*again, {"apply": asked("1", "audit")}, {"after": "2h"}])
+
+    objects = teller.world.objects
+    phases = objects["ModelVersion", "risk", "fraud-1"]["status"]["phase"], objects["Promotion", "risk", "to-audit"]["status"]["phase"]
+    known = teller.book.index(teller.book.chain("risk", "fraud")).versions["1"]
+    assert phases == shown
+    assert {line.split()[0] for line in facts(teller)[before:] if "ModelVersion" in line} >= set(told)
+    assert bool(known.other) == (shown[0] == "Reused")
+    assert known.attested == ({"metrics/f1": "dan"} if "f1" in metrics else {})
+    assert account.of("1", pretend.records(teller.bucket)).spec == known.spec
+
+
 async def test_a_hold_of_before_the_loss_is_known_as_ours_and_lifted_when_it_is_due() -> None:
     teller = test_stories.Teller(restart=False)
     teller.store.locks = "yes"

@@ -260,7 +260,7 @@ def _own(facts: Iterable[Told]) -> list[Told]:
             continue
         ready = ready or action == Action.VERIFIED
         if action == Action.REGISTERED:
-            same = registered is not None and registered.text("specDigest") == one.text("specDigest")
+            same = registered is not None and registered.text("specDigest") == one.text("specDigest") and not one.words("otherwise")
             if registered and ready and not same:
                 continue  # Reused
             if not (same and (ready or lost)):

@@ -85,7 +85,7 @@ def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) ->
     was = folded.versions.get(name)
     if was and (was.digest or (was.lost and was.spec_digest == meant)):  # once Ready, a name means the same for ever; so does what was lost
         _version(folded, record, one)
-        if was.spec_digest != meant:
+        if was.spec_digest != meant or one.detail.get("otherwise"):
             was.other = one.subject.uid
             return
         was.uid, was.spec = one.subject.uid, one.digest or was.spec

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from modelyard.plan import canonical
 
-FORMAT: Final = "modelyard.dev/index/v7"
+FORMAT: Final = "modelyard.dev/index/v8"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 
 

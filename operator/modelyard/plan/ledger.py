@@ -38,7 +38,10 @@ class Action(words.Word):
     ALIAS_CHANGED = "AliasChanged", "An alias points elsewhere. detail: alias, before, after (versions, or null)."
     REGISTERED = (
         "Registered",
-        "A version was first seen. digest: spec; detail: version, specDigest, declared (the artifact's digest, or null).",
+        (
+            "A version was first seen. digest: spec; detail: version, specDigest, declared (the artifact's digest, or null), otherwise (metrics and"
+            " evidence that are missing or not as the name had them when it was verified: it is Reused)."
+        ),
     )
     ATTESTED = "Attested", "Metrics or evidence were added. digest: spec; detail: version, metrics, evidence (what was added)."
     DESCRIBED = (

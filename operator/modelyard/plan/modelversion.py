@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from modelyard import api
 from modelyard.api import model as model_api
@@ -59,6 +60,8 @@ class World:
     """None: not asked for yet."""
     past: index.Version | None = None
     """What the ledger knows of this name."""
+    meant: Mapping[str, Any] | None = None
+    """The spec that another object had under this name; None: `was_anothers` does not ask for it."""
     because: str | None = None
     """Why it is Retired, where it does not ask to be."""
 
@@ -107,17 +110,32 @@ def endpoint_is_allowed(world: World, now: datetime.datetime) -> fact.Held | Non
 
 def name_means_what_it_meant(world: World, now: datetime.datetime) -> fact.Held | None:
     del now
-    past = world.past
-    if past is None or past.digest is None or past.spec_digest == spec_digest(world.version):
+    past, about = world.past, world.version.metadata
+    if past is None or past.digest is None:
         return None
-    message = (
-        f"{world.version.metadata.name} was verified before with other immutable fields, so its name can never mean this: "
-        "register these under another version"
-    )
-    return fact.Held(Reason.REUSED, message, fact.Waits.FOR_A_PERSON)
+    if past.spec_digest != spec_digest(world.version):
+        what = "with other immutable fields, so its name can never mean this: register these under another version"
+    elif changed := specs.otherwise(world.meant or {}, world.version.spec.dump()):
+        what = (
+            f"and {', '.join(changed)} {'is' if len(changed) == 1 else 'are'} missing or changed: delete this object and apply it with all that"
+            " the name had, or register these under another version"
+        )
+    elif past.other == about.uid:
+        what = "and this object was registered without all that the name had: delete it and apply it again"
+    else:
+        return None
+    return fact.Held(Reason.REUSED, f"{about.name} was verified before {what}", fact.Waits.FOR_A_PERSON)
 
 
 CHECKS: Final = (name_means_what_it_meant, model_exists, uri_is_below_the_models_storage, endpoint_is_allowed)
+
+
+def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:
+    """Whether another object had this name when it was verified, and only its snapshot tells whether this one means the same."""
+    uid = version.metadata.uid
+    if past is None or past.digest is None or past.uid == uid or past.spec_digest != spec_digest(version):
+        return False
+    return version.status.recorded is None or past.other == uid
 
 
 def decide(world: World, now: datetime.datetime) -> Plan:

@@ -35,7 +35,7 @@ def facts(
     Args:
         version: as it is.
         status: what is to be written.
-        before: the spec as it was last recorded, as `canonical.loads` reads it; None when it never was.
+        before: the spec as it was last recorded, as `canonical.loads` reads it; of an object that never was, `World.meant`.
         spec_digest: of the part of the spec that never changes.
         at: when it is decided.
         stamped: the API server itself keeps the annotation of changes.
@@ -69,32 +69,34 @@ def _spec(
 ) -> Iterator[ledger.Fact]:
     recorded = version.status.recorded
     subject, name = specs.about(version), version.spec.version
+    lifecycle = version.spec.lifecycle or VersionLifecycle.ACTIVE
     if recorded is None:
         actor = specs.author(version, 1, stamped=stamped)
         detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
         if later := [who for generation, who in specs.authors(version).items() if generation > 1]:
             detail["alsoChangedBy"] = later
+        if otherwise := specs.otherwise(before or {}, version.spec.dump()):
+            detail["otherwise"] = otherwise
         yield ledger.fact(Action.REGISTERED, actor, subject, "registered", written, detail)
-        before = {}
-        if version.spec.lifecycle in {None, VersionLifecycle.ACTIVE}:
-            return
-    if recorded and recorded.generation >= subject.generation:
+        added = _added(before, version.spec.dump()) if before is not None and not otherwise else {}
+        was, rest = "Active", list[str]()
+    elif recorded.generation >= subject.generation:
         return
-    actor, now = specs.author(version, stamped=stamped), canonical.loads(specs.snapshot(version))
-    between = specs.others(version, recorded.generation) if recorded else []
-    also: dict[str, Any] = {"alsoChangedBy": between} if between else {}
-    before = before or {}
-    was, lifecycle = before.get("lifecycle") or "Active", version.spec.lifecycle or VersionLifecycle.ACTIVE
-    if recorded:
-        if added := _added(before, now):
-            yield ledger.fact(Action.ATTESTED, actor, subject, None, written, {"version": name, **added, **also})
+    else:
+        before, now = before or {}, canonical.loads(specs.snapshot(version))
+        added, was = _added(before, now), before.get("lifecycle") or "Active"
         # Every field that differs is told of: a snapshot that no fact names would look like an older backup.
         told = {field for field, what in added.items() if what} | ({"lifecycle"} if was != lifecycle else set())
-        if rest := [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]:
-            yield ledger.fact(Action.DESCRIBED, actor, subject, None, written, {"version": name, "changed": rest, **also})
+        rest = [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]
+    actor = specs.author(version, stamped=stamped)
+    between = specs.others(version, recorded.generation) if recorded else []
+    what: dict[str, Any] = {"version": name} | ({"alsoChangedBy": between} if between else {})
+    if added:
+        yield ledger.fact(Action.ATTESTED, actor, subject, None, written, what | added)
+    if rest:
+        yield ledger.fact(Action.DESCRIBED, actor, subject, None, written, what | {"changed": rest})
     if was != lifecycle:
-        detail = {"version": name, "reason": version.spec.lifecycle_reason, **also}
-        yield ledger.fact(_LIFECYCLES[lifecycle], actor, subject, None, written, detail)
+        yield ledger.fact(_LIFECYCLES[lifecycle], actor, subject, None, written, what | {"reason": version.spec.lifecycle_reason})
 
 
 def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

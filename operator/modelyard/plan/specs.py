@@ -94,6 +94,15 @@ def changed(before: Any, after: Any, path: str = "", depth: int = 4) -> Iterator
         yield from changed(old.get(key), new.get(key), f"{path}/{key}".lstrip("/"), depth - 1)
 
 
+def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Metrics and evidence that are missing or not as they were: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
+    found = []
+    for field in ("metrics", "evidence"):
+        was, now = _named(before.get(field)) or {}, _named(after.get(field)) or {}
+        found += [f"{field}/{name}" for name, value in sorted(was.items()) if now.get(name) != value]
+    return found
+
+
 def _named(value: Any) -> Mapping[str, Any] | None:
     if isinstance(value, Mapping):
         return value

@@ -50,6 +50,7 @@ class Versions:
             limits=self._limits,
             memory=memory if uid == version.metadata.uid else modelversion.Memory(),
             past=past,
+            meant=await self._meant(version, past),
         )
         plan = modelversion.decide(world, self._outside.clock())
         trouble: fact.Fact | None = None
@@ -147,6 +148,12 @@ class Versions:
             raise
         return self._outside.book.index(chain).versions.get(version.spec.version)
 
+    async def _meant(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
+        """The spec that the name had as another object's, where that has to be known."""
+        if past is None or not modelversion.was_anothers(version, past):
+            return None
+        return specs.read(version.kind, version.metadata.name, await self._outside.prover.blob(past.spec))
+
     async def _tell_version(self, world: modelversion.World, plan: modelversion.Plan) -> bool:
         """Record what the status would say, then write it; whether it was news."""
         version, status = world.version, plan.status
@@ -178,7 +185,7 @@ class Versions:
 
     async def _record_version(self, world: modelversion.World, status: api_version.ModelVersionStatus) -> None:
         version, recorded = world.version, world.version.status.recorded
-        before: Mapping[str, Any] | None = None
+        before = world.meant
         newer = specs.is_new(version)
         if recorded and newer:
             before = canonical.loads(await self._outside.prover.blob(recorded.spec))

@@ -88,6 +88,13 @@ def test_another_thing_under_the_name_changes_nothing_of_what_it_means() -> None
     assert folded(*gone, *other, registered("u3")).uid == "u3"
 
 
+def test_the_same_without_what_was_added_to_it_is_another_thing() -> None:
+    less = told(Action.REGISTERED, "u2", "whole less", specDigest="sha256:a", declared=None, otherwise=["metrics/auc"])
+    before, known = folded(*ONCE_READY[:2]), folded(*ONCE_READY[:2], less, told(Action.ATTESTED, "u2", "too late", metrics={"auc": 0.9}))
+
+    assert (known.other, known.uid, known.spec, known.attested) == ("u2", before.uid, before.spec, {})
+
+
 def test_who_added_a_metric_or_a_document_is_kept_and_stays_when_it_is_registered_again() -> None:
     added = told(Action.ATTESTED, digest="more", metrics={"auc": 0.9}, evidence=[{"name": "vr-17"}])
 

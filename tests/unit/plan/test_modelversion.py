@@ -228,6 +228,46 @@ def test_a_name_means_what_it_meant(past: dict[str, Any], phase: VersionPhase) -
     assert life.look(FOUND).status.phase == phase
 
 
+REPORT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/vr.pdf", "sha256": DIGEST}
+MEANT = {"metrics": {"auc": 0.5}, "evidence": [REPORT]}
+
+
+@pytest.mark.parametrize(
+    ("now", "other", "names"),
+    [
+        pytest.param(MEANT, "", None, id="the same"),
+        pytest.param({"metrics": {"f1": 0.7, "auc": 0.5}, "evidence": [{**REPORT, "name": "a"}, REPORT]}, "", None, id="more"),
+        pytest.param({**MEANT, "metrics": {"auc": 0.9}}, "", "metrics/auc is missing or changed", id="another metric"),
+        pytest.param({"metrics": {"auc": 0.5}}, "", "evidence/vr is missing or changed", id="a document less"),
+        pytest.param(
+            {"evidence": [{**REPORT, "sha256": OTHER}]}, "", "metrics/auc, evidence/vr are missing or changed", id="nothing of it"
+        ),
+        pytest.param(MEANT, "u", "without all that the name had", id="what was missing is added too late"),
+        pytest.param(MEANT, "u9", None, id="another one was registered without it"),
+    ],
+)
+def test_a_name_keeps_its_metrics_and_evidence_whoever_registers_it_again(now: dict[str, Any], other: str, names: str | None) -> None:
+    again = version(**now)
+    past = index.Version("u0", 1, digest=DIGEST, spec_digest=modelversion.spec_digest(again), other=other)
+    plan = modelversion.decide(world(version=again, past=past, meant=MEANT, proof=FOUND), NOW)
+
+    assert modelversion.was_anothers(again, past)
+    assert plan.status.phase == (VersionPhase.REUSED if names else VersionPhase.READY)
+    told = fact.find(plan.status.conditions, "Verified")
+    assert told is not None
+    assert (names or "every byte read") in told.message
+
+
+def test_what_the_name_had_is_not_asked_of_the_object_that_has_it() -> None:
+    mine = version({"observedGeneration": 1, "conditions": [], "recorded": {"generation": 1, "spec": "sha256:s"}})
+    past = index.Version("u0", 1, digest=DIGEST, spec_digest=modelversion.spec_digest(mine))
+
+    assert not modelversion.was_anothers(mine, past)
+    assert not modelversion.was_anothers(version(), dataclasses.replace(past, uid="u"))
+    assert not modelversion.was_anothers(version(), dataclasses.replace(past, digest=None))
+    assert modelversion.was_anothers(mine, dataclasses.replace(past, other="u"))
+
+
 def test_a_name_without_a_digest_is_pinned_to_what_it_was() -> None:
     artifact = {"uri": "s3://models/fraud/1.onnx", "format": "onnx"}
     bare = version(artifact=artifact)
