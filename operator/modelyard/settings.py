@@ -56,6 +56,10 @@ class Settings(pydantic_settings.BaseSettings):
     operator_namespace: str = "modelyard-system"
     lease: str = pydantic.Field(default="modelyard", min_length=1)
     """The Lease in that namespace that says which replica leads: one for all replicas of an installation."""
+    policies: str = pydantic.Field(default="modelyard", min_length=1)
+    """What the names of this installation's admission policies begin with."""
+    serving_guard: bool = True
+    """Whether the policy `serving` is among them."""
     bucket: Bucket = Bucket()
     ledger: Ledger = Ledger()
     verification: Verification = Verification()

@@ -44,7 +44,10 @@ class Operator:
         kept = blobs.Blobs(own, place)
         self._book = ledger.of(config.ledger, own, place, _now, kept=kept, fence=elector.check)
         watched = config.namespaces[0] if config.namespaces else config.operator_namespace
-        self._guard = leading.Guard(lambda: probe.probe(reach, watched), lambda: self.enqueue(self._cache.keys("model")))
+        self._guard = leading.Guard(
+            lambda: probe.probe(reach, watched, config.policies, guards=config.serving_guard),
+            lambda: self.enqueue(self._cache.keys("model")),
+        )
         self._leading = leading.Leading(reach, self._book, config, self._guard, self.enqueue)
         prover = artifact.Prover(
             kept,

@@ -252,6 +252,8 @@ def test_values_become_the_settings_of_the_operator(render: Render, environment:
         "namespaces": ["risk", "marketing"],
         "operator_namespace": "from-elsewhere",
         "lease": "modelyard",
+        "policies": "modelyard",
+        "serving_guard": True,
         "bucket": {
             "uri": "s3://records/modelyard/",
             "endpoint": "https://objects.example.com",
@@ -282,6 +284,25 @@ def test_the_chart_s_defaults_are_the_operator_s(render: Render, environment: En
     seen = environment.read(container["env"], MODELYARD_OPERATOR_NAMESPACE=NAMESPACE)
 
     assert seen.model_copy(update={"fetch_image": ""}) == settings.Settings.model_construct()
+
+
+@pytest.mark.parametrize(
+    ("policies", "prefix", "guard"),
+    [
+        ({}, "acme-modelyard", True),
+        ({"servingGuard": {"enabled": False}}, "acme-modelyard", False),
+        ({"install": False}, "modelyard", True),
+    ],
+    ids=["the chart's", "without the guard", "plain manifests"],
+)
+def test_the_operator_knows_which_policies_there_are(
+    render: Render, environment: Environment, policies: dict[str, Any], prefix: str, guard: bool
+) -> None:
+    (container,) = deployment(render({"policies": policies}, release="acme"))["containers"]
+
+    seen = environment.read(container["env"], MODELYARD_OPERATOR_NAMESPACE=NAMESPACE)
+
+    assert (seen.policies, seen.serving_guard) == (prefix, guard)
 
 
 def test_every_variable_is_one_that_the_operator_reads(render: Render) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -31,10 +30,10 @@ class Server(Protocol):
         """The operator's username."""
 
 
-async def probe(server: Server, namespace: str) -> list[str]:
+async def probe(server: Server, namespace: str, prefix: str = "modelyard", *, guards: bool = True) -> list[str]:
     """The policies that are not in force, by the last part of their names, sorted; empty: all hold.
 
-    `namespace` is one that the operator watches: where it watches some only, the policies hold only there. The policy `status` has
+    Their names begin with `prefix`: what another one's policy refuses proves nothing. `guards`: whether `serving` is among them. `namespace` is one that the operator watches: where it watches some only, the policies hold only there. The policy `status` has
     nothing to refuse while there is no Model in it, and counts as in force. A write that RBAC refuses proves nothing about its policy,
     which counts as missing: the operator's role has what these writes take.
 
@@ -42,10 +41,14 @@ async def probe(server: Server, namespace: str) -> list[str]:
         edge.Unavailable: the API server does not answer; nothing is known then.
     """
     me = await server.whoami()
-    missing = [one.policy for one in writes.forbidden(namespace, me) if not await _refuses(server, one.policy, one.obj)]
-    if not await _signs(server, namespace, me):
+    missing = [
+        one.policy
+        for one in writes.forbidden(namespace, me)
+        if (guards or one.policy != "serving") and not await _refuses(server, f"{prefix}-{one.policy}", one.obj)
+    ]
+    if not await _signs(server, namespace, me, prefix):
         missing.append("changes")
-    if not await _guards_status(server, namespace):
+    if not await _guards_status(server, namespace, prefix):
         missing.append("status")
     return sorted(missing)
 
@@ -60,18 +63,18 @@ async def _refuses(server: Server, policy: str, obj: Json) -> bool:
     return False
 
 
-async def _signs(server: Server, namespace: str, me: str) -> bool:
+async def _signs(server: Server, namespace: str, me: str, prefix: str) -> bool:
     """A forged line is refused, or put right from Kubernetes 1.36 on."""
     try:
         made = await server.create(writes.forgery(namespace, me), dry_run=True)
     except cluster.Refused as refused:
-        return _by("changes", refused)
+        return _by(f"{prefix}-changes", refused)
     except cluster.Conflict:
         return False
     return bool(made["metadata"].get("annotations", {}).get(access.CHANGES) == access.changes.line(1, me))
 
 
-async def _guards_status(server: Server, namespace: str) -> bool:
+async def _guards_status(server: Server, namespace: str, prefix: str) -> bool:
     """A status about a generation that does not exist is refused, to the operator as well."""
     async for one in server.list(cluster.MODEL, namespace, limit="1"):
         about = one["metadata"]
@@ -79,7 +82,7 @@ async def _guards_status(server: Server, namespace: str) -> bool:
         try:
             await server.write_status(cluster.MODEL, about["namespace"], about["name"], about["resourceVersion"], status, dry_run=True)
         except cluster.Refused as refused:
-            return _by("status", refused)
+            return _by(f"{prefix}-status", refused)
         except cluster.Conflict:
             return True  # it has just changed; the next probe asks again
         return False
@@ -88,4 +91,4 @@ async def _guards_status(server: Server, namespace: str) -> bool:
 
 def _by(policy: str, refused: cluster.Refused) -> bool:
     """Whether it was this policy that refused: the API server names it."""
-    return bool(re.search(rf"ValidatingAdmissionPolicy '[^']*-{policy}'", refused.message))
+    return f"ValidatingAdmissionPolicy '{policy}'" in refused.message

@@ -83,6 +83,15 @@ async def test_one_that_does_not_hold_is_named(policy: str, stamps: bool) -> Non
     assert await probe.probe(Pretended([one for one in ALL if one != policy], stamps), "ours") == [policy]
 
 
+async def test_another_ones_policy_proves_nothing() -> None:
+    assert await probe.probe(Pretended(ALL, stamps=False), "ours", "acme") == ALL
+    assert await probe.probe(Pretended(ALL, stamps=False), "ours", "yard") == ALL
+
+
+async def test_an_installation_without_the_guard_needs_none() -> None:
+    assert await probe.probe(Pretended([one for one in ALL if one != "serving"]), "ours", guards=False) == []
+
+
 async def test_all_are_named_where_none_is_installed() -> None:
     assert await probe.probe(Pretended([]), "ours") == ALL
 

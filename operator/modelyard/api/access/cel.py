@@ -12,7 +12,7 @@ from modelyard.api import meta
 CHANGES: Final = f"{meta.GROUP}/changes"
 """Annotation: who made the spec changes that are not recorded yet, one line `<generation> <user>` each, the latest last."""
 MOST_CHANGES: Final = 64
-"""Lines at most; where more were not recorded, the missing generations show that who made them is not known any more."""
+"""Lines at most, besides that of the first generation; where more were not recorded, the missing generations show that who made them is not known any more."""
 LEAVE: Final = f"{meta.GROUP}/leave-held"
 """Annotation of a ModelVersion: a person lets it go though its objects are under a legal hold that cannot be lifted; any value says so."""
 STAGE_LABEL: Final = f"{meta.GROUP}/stage"
@@ -31,7 +31,8 @@ BUILT_IN: Final = tuple(
     for name in (
         "deployment-controller", "replicaset-controller", "endpointslice-controller", "endpointslicemirroring-controller", "endpoint-controller",
         "generic-garbage-collector", "namespace-controller", "pod-garbage-collector", "node-controller", "taint-eviction-controller",
-        "disruption-controller", "service-controller", "resourcequota-controller",
+        "disruption-controller", "service-controller", "resourcequota-controller", "resource-claim-controller",
+        "device-taint-eviction-controller", "storage-version-migrator-controller",
     )
 )  # fmt: skip
 """Kubernetes' own controllers that write Deployments, ReplicaSets, Pods, Services and EndpointSlices. Not those that make Pods of other
