@@ -519,3 +519,22 @@ async def test_a_spec_that_is_only_written_otherwise_is_not_behind(named: str, r
     assert not [line for line in facts(teller) if line.startswith("Restored")]
     described = [f"Described {named} {{'changed': {list(written)}}}"] if kind == "ModelVersion" else []
     assert [line for line in facts(teller) if line.startswith("Described")] == described
+
+
+async def test_what_was_applied_again_without_what_was_added_since_is_deleted_and_comes_back_whole() -> None:
+    """Git was faster than the operator after everything was lost."""
+    teller = await served()
+    await teller.tell([{"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"metrics": {"auc": 0.9}}}}])
+    teller.world.objects = {place: obj for place, obj in teller.world.objects.items() if place[0] not in KINDS}
+    for step in copy.deepcopy(test_properties.STEPS[:2]):
+        teller.do_apply(step["apply"])
+
+    await restore(teller, teller.world.objects)
+    await teller.tell([{"after": "1h"}])
+    reused = dict(pretend.shown(teller.world))
+    await teller.tell([{"delete": "ModelVersion fraud-1"}, {"after": "1m"}])
+
+    assert reused["ModelVersion fraud-1"].startswith("Reused [development:Granted, production:Serving] Ready=False Reused: ")
+    assert reused["Deployment fraud-production"] == dict(pretend.shown(teller.world))["Deployment fraud-production"]
+    version = teller.world.objects["ModelVersion", "risk", "fraud-1"]
+    assert (version["spec"]["metrics"], version["status"]["phase"]) == ({"auc": 0.9}, "Ready")
