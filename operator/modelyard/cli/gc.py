@@ -6,6 +6,7 @@ operator's last one, and the operator goes on behind it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -138,7 +139,9 @@ def _recorded(kept: bucket.Bucket, past: index.Index, here: Mapping[str, str]) -
 
 def _files(kept: bucket.Bucket, manifest: str | None) -> tuple[digest.File, ...] | None:
     data = kept.blob(manifest) if manifest else None
-    return digest.read_manifest(data).files if data else None
+    with contextlib.suppress(ValueError):  # named by the ledger, and no list of files
+        return digest.read_manifest(data).files if data else None
+    return None
 
 
 def _uris(version: Json) -> list[str]:
