@@ -246,6 +246,12 @@ def records(kept: bucket.Bucket) -> Iterator[ledger.Record]:
             yield codec.read(data[-1] or b"")
 
 
+def lost(kept: bucket.Bucket) -> dict[str, str]:
+    """Snapshots that records name and that are not there, with one of the records."""
+    named = {name: record.chain.key(record.sequence) for record in records(kept) for name in ledger.snapshots(record)}
+    return {name: key for name, key in named.items() if kept.kept.get(f"blobs/sha256/{name[7:]}", [None])[-1] is None}
+
+
 class Guard:
     """Policies that are effective, until a story says otherwise; what the probe finds is known once it was asked."""
 

@@ -294,8 +294,10 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 async def test_story(path: pathlib.Path, request: pytest.FixtureRequest) -> None:
-    told = await Teller(restart=False).tell(read(path))
+    teller = Teller(restart=False)
+    told = await teller.tell(read(path))
 
+    assert pretend.lost(teller.bucket) == {}
     golden = path.with_suffix(".txt")
     if request.config.getoption("--update"):
         golden.write_text(told)
@@ -305,8 +307,10 @@ async def test_story(path: pathlib.Path, request: pytest.FixtureRequest) -> None
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 async def test_the_story_is_the_same_when_the_operator_dies_after_every_write(path: pathlib.Path, seed: int) -> None:
-    told = await Teller(restart=True, seed=seed).tell(read(path))
+    teller = Teller(restart=True, seed=seed)
+    told = await teller.tell(read(path))
 
+    assert pretend.lost(teller.bucket) == {}
     assert without_events(told) == without_events(path.with_suffix(".txt").read_text())
 
 
