@@ -34,7 +34,7 @@ def version(number: str) -> dict[str, Any]:
     artifact = {"uri": f"s3://models/fraud/{number}/", "format": "onnx", "text": number}
     return {
         "kind": "ModelVersion",
-        "metadata": {"name": f"fraud-{number}"},
+        "metadata": {"name": f"fraud-{number}", "annotations": {"modelyard.dev/changes": "1 ci"}},
         "spec": {"model": "fraud", "version": number, "artifact": artifact},
     }
 

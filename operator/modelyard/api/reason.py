@@ -103,6 +103,10 @@ class Reason(words.Word):
         "RequesterUnknown",
         "Nobody knows who asked, so nobody's approval can be told from theirs: create the Promotion anew.",
     )
+    REGISTRANT_UNKNOWN = (
+        "RegistrantUnknown",
+        "Nobody knows who registered the version, so nobody's approval can be told from theirs: register it as another version.",
+    )
     AWAITING_APPROVAL = "AwaitingApproval", "Every other gate holds; people are asked."
     APPROVED = "Approved", "Enough people agree."
     REQUESTED_BY_MACHINE = (

@@ -231,7 +231,7 @@ def _why_not(seen: world.World, one: api.Promotion, gate: gates_api.ApprovalGate
         return None
     if entry.user == one.spec.requested_by:
         return "they asked for this promotion"
-    if entry.user in {seen.registrants.get(one.spec.version), *seen.registered_again.get(one.spec.version, ())}:
+    if entry.user in {seen.registrant(one.spec.version), *seen.registered_again.get(one.spec.version, ())}:
         return "they registered the version"
     if entry.user.startswith(MACHINE) and not gate.allow_service_accounts:
         return "the gate does not set allowServiceAccounts"

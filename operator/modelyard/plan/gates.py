@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from modelyard import api
+from modelyard.api import access, meta, promotion
 from modelyard.api import gates as gates_api
-from modelyard.api import meta, promotion
 from modelyard.api.reason import Reason
 from modelyard.plan import approvals, documentation, fact, metric, prerequisite, success, world
 
 _APPROVALS: Final = "approvals/"
 MESSAGE: Final = 1024
+_ANEW: Final = "register it as another version, with `modelyard push --apply`, or with any client from Kubernetes 1.36 on"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,13 +152,17 @@ def enough_people_approved(case: prerequisite.Case) -> Iterator[Verdict]:
         unasked = fact.Held(Reason.AWAITING_APPROVAL, "people are asked once there is a Promotion", fact.Waits.FOR_APPROVAL)
         yield from (Verdict(f"{_APPROVALS}{gate.name}", unasked, "") for gate in gates)
         return
-    for one in approvals.count(case.world, case.promotion, gates, case.subject):
+    about = case.subject
+    for one in approvals.count(case.world, case.promotion, gates, about):
         agree = f"{len(one.people)} of {one.required} approved" + (f" ({', '.join(one.people)})" if one.people else "")
         notes = "".join(f"; {words}" for words in one.others)
         held: fact.Held | None = None
         if not case.promotion.spec.requested_by:
             message = f"{one.gate}: nobody knows who asked, as spec.requestedBy is absent: create the Promotion anew, and the API server fills it in"
             held = prerequisite.person(Reason.REQUESTER_UNKNOWN, message)
+        elif about and case.world.lacks_registrant(case.version):  # while its bytes are not known it may not be recorded either
+            message = f"{one.gate}: nobody knows who registered {case.version}, as {access.CHANGES} did not say it: {_ANEW}"
+            held = prerequisite.person(Reason.REGISTRANT_UNKNOWN, message)
         elif not one.holds:
             more = f"{max(one.lacks, 0)} more needed of those who may approve models/{case.stage}/{one.gate}"
             message = f"{one.gate}: {agree}, {more}{notes}"

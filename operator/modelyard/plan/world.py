@@ -133,8 +133,8 @@ class World:
     """What the ledger says that each stage serves, and what it does not have yet."""
     served: Mapping[tuple[str, str], Served] = dataclasses.field(default_factory=dict)
     """By stage and version."""
-    registrants: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """By version: who registered it, as far as that is known."""
+    registrants: Mapping[str, str] | None = None
+    """By version: who registered it, as far as that is known; None while the ledger does not answer."""
     registered_again: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     """By version: who registered the same under its name later."""
     attested: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
@@ -205,7 +205,15 @@ class World:
 
     def declared_by(self, version: str, what: str) -> str | None:
         """Who wrote down a metric or a document: whoever added it, else whoever registered the version; None where nobody knows."""
-        return self.attested.get(version, {}).get(what, self.registrants.get(version)) or None
+        return self.attested.get(version, {}).get(what, self.registrant(version)) or None
+
+    def registrant(self, version: str) -> str | None:
+        """Who registered a version; None where nobody knows."""
+        return (self.registrants or {}).get(version)
+
+    def lacks_registrant(self, version: str) -> bool:
+        """Whether the ledger does not say who registered a version; while it does not answer, nobody is granted anything but a rollback."""
+        return self.registrants is not None and self.registrant(version) is None
 
     def stage(self, name: str) -> api.Stage | None:
         """The declared stage of that name."""

@@ -131,6 +131,7 @@ def test_changes_are_bounded_and_read_back() -> None:
     for generation in range(100):
         text = changes.added(text, generation, -1, f"user {generation}\nforged")
 
-    kept = [0, *range(100 - cel.MOST_CHANGES, 100)]
-    assert changes.read(text) == {generation + 1: f"user {generation} forged" for generation in kept}
+    kept = [1, *range(102 - cel.MOST_CHANGES, 101)]
+    assert changes.read(text) == {generation: f"user {generation - 1} forged" for generation in kept}
+    assert len(kept) == cel.MOST_CHANGES
     assert changes.read("nonsense\n7\n8 \n9 carol") == {9: "carol"}

@@ -108,6 +108,7 @@ class Registry:
             found |= {"Person"} if stage.gates.get("documentation") and not self._documented(version) else set()
         if stage.gates.get("approvals"):
             found |= {"Person"} if one.by is None else set()
+            found |= {"Person"} if version and version.state != "Pending" and version.registrant is None else set()
             found |= set() if self._agreed(one, stage) else {"People"}
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, gates, index, prerequisite, watched, world
+from modelyard.plan import approvals, fact, gates, index, prerequisite, watched, world
 from tests.unit.plan.objects import NOW, evidence, model, promotion, seen, version
 
 IN_STAGING = promotion("a", "staging", finished="2026-10-02T00:00:00Z")
@@ -227,6 +227,29 @@ def test_what_is_waited_for(sentence: str) -> None:
 
     assert held is not None
     assert (held.waits, held.until) == (waits, until)
+
+
+_PENDING = version(phase="Pending", verified="False")
+UNREAD = _PENDING.model_copy(update={"status": _PENDING.status.model_copy(update={"artifact": None})})
+ASKED = production(approvals=[{"name": "risk"}])
+REGISTRANTS: dict[str, tuple[world.World, Reason]] = {
+    "who registered it is known": (seen(registrants={"1": "ci"}, **ASKED), Reason.AWAITING_APPROVAL),
+    "nobody knows who registered it": (seen(registrants={"2": "ci"}, **ASKED), Reason.REGISTRANT_UNKNOWN),
+    "the ledger does not answer": (seen(**ASKED), Reason.AWAITING_APPROVAL),
+    "its bytes are not known": (seen(registrants={}, versions=(UNREAD,), **ASKED), Reason.VERSION_NOT_READY),
+    "it does not exist yet": (seen(registrants={}, versions=(), **ASKED), Reason.VERSION_MISSING),
+}
+
+
+@pytest.mark.parametrize("sentence", REGISTRANTS)
+def test_nobody_is_asked_to_approve_what_they_may_have_registered_themselves(sentence: str) -> None:
+    before, expected = REGISTRANTS[sentence]
+    bob = {"user": "bob", "gate": "risk", "decision": "Approved", "subject": approvals.subject(before, "production", "1")}
+
+    held = [gates.worst(gates.judge(prerequisite.Case.of(before, promotion("p", approvals=said)), NOW)) for said in ([], [bob])]
+
+    known = expected == Reason.AWAITING_APPROVAL
+    assert [one and one.reason for one in held] == [expected, None if known else expected]
 
 
 def test_each_gate_has_a_row_of_its_own() -> None:

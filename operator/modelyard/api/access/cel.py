@@ -12,7 +12,8 @@ from modelyard.api import meta
 CHANGES: Final = f"{meta.GROUP}/changes"
 """Annotation: who made the spec changes that are not recorded yet, one line `<generation> <user>` each, the latest last."""
 MOST_CHANGES: Final = 64
-"""Lines at most, besides that of the first generation; where more were not recorded, the missing generations show that who made them is not known any more."""
+"""Lines at most: that of generation 1, as who registered a version may not approve it, and the latest. Where more were not recorded, the missing
+generations show that who made them is not known any more."""
 LEAVE: Final = f"{meta.GROUP}/leave-held"
 """Annotation of a ModelVersion: a person lets it go though its objects are under a legal hold that cannot be lifted; any value says so."""
 STAGE_LABEL: Final = f"{meta.GROUP}/stage"

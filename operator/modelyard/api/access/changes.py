@@ -16,7 +16,7 @@ VARIABLES: Final = {
     "was": f"request.operation == 'CREATE' ? '' : oldObject.metadata.?annotations[?'{cel.CHANGES}'].orValue('')",
     "recorded": "request.operation == 'CREATE' ? 0 : oldObject.?status.?recorded.?generation.orValue(0)",
     "kept": "variables.was.split('\\n').filter(l, l.matches('^[0-9]{1,18} .') && int(l.split(' ')[0]) > variables.recorded && "
-    f"(int(l.split(' ')[0]) == 1 || int(l.split(' ')[0]) > variables.next - {cel.MOST_CHANGES}))",
+    f"(l.startsWith('1 ') || int(l.split(' ')[0]) > variables.next - {cel.MOST_CHANGES - 1}))",
     "right": "(variables.kept + variables.own).join('\\n')",
 }
 _GIVEN: Final = f"object.metadata.?annotations[?'{cel.CHANGES}'].orValue('')"
@@ -72,8 +72,8 @@ def read(text: str) -> dict[int, str]:
 
 def added(text: str, generation: int, recorded: int, user: str) -> str:
     """The annotation after a spec change, as the API server writes it: `generation` is the one before, `recorded` the last on record."""
-    last = generation + 1 - cel.MOST_CHANGES
-    kept = [line(one, who) for one, who in read(text).items() if one > recorded and (one == 1 or one > last)]
+    before = generation + 2 - cel.MOST_CHANGES
+    kept = [line(one, who) for one, who in read(text).items() if one > recorded and (one == 1 or one > before)]
     return "\n".join([*kept, line(generation + 1, user)])
 
 
