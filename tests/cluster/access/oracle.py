@@ -67,7 +67,7 @@ class Told:
     status: bool = False
     """Writes status: the operator only."""
     serves: bool = False
-    """Makes or changes what a stage serves: the operator, Kubernetes' controllers and nodes only."""
+    """Makes or changes what a stage serves: the operator, Kubernetes' controllers and nodes only. A write that changes nothing does not."""
     approves: str = ""
     """Whose name the approval is in; `me`: the writer's."""
     decision: str = "Approved"

@@ -369,6 +369,7 @@ def on_serving(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterato
         yield from created(kind, namespace, f"plain {kind}", made("new", ours=False), FREE)
     for kind, name in (("Deployment", "{}"), ("ReplicaSet", "{}-rs"), ("Pod", "{}"), ("Service", "{}"), ("EndpointSlice", "{}")):
         yield from changed(kind, name.format("fraud"), f"our {kind}: note", note, ours, found)
+        yield from changed(kind, name.format("fraud"), f"our {kind}: nothing", lambda _obj, _who: None, FREE, found, less=True)
         yield from changed(
             kind,
             name.format("fraud"),

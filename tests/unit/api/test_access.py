@@ -7,7 +7,7 @@ import re
 import pytest
 
 from modelyard.api import access, policy, role
-from modelyard.api.access import cel, model
+from modelyard.api.access import cel, model, serving
 from modelyard.plan import world
 
 VERBS = {"register", "attest", "promote", "approve", "govern", "rollback", "retire", "alias"}
@@ -49,6 +49,22 @@ def test_deletion_waits_for_legal_holds_and_names_the_way_out(name: str) -> None
     assert "held" in made.variables["released"]
     assert "status.artifact.holdMessage" in check.otherwise
     assert cel.LEAVE in check.otherwise
+
+
+@pytest.mark.parametrize(
+    "controller",
+    ["replicaset-controller", "resource-claim-controller", "device-taint-eviction-controller", "storage-version-migrator-controller"],
+)
+def test_kubernetes_own_controllers_write_what_a_stage_serves(controller: str) -> None:
+    [check] = serving.SERVING.checks
+
+    assert f"'system:serviceaccount:kube-system:{controller}'" in check.expression
+
+
+def test_who_writes_what_serves_is_only_asked_where_it_changes() -> None:
+    [check] = serving.SERVING.checks
+
+    assert check.expression.endswith(" || object == oldObject")
 
 
 def test_every_message_names_a_role_that_there_is() -> None:

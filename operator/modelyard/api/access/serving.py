@@ -56,7 +56,7 @@ SERVING: Final = Policy(
         Check(
             f"({cel.USER} in ['{cel.OPERATOR}', 'system:kube-scheduler'] || {cel.USER} in {list(cel.BUILT_IN)} || {cel.USER} in variables.others || "
             f"({cel.USER}.startsWith('system:node:') && 'system:nodes' in request.userInfo.groups)) && "
-            f"(object.?metadata.?labels[?'{cel.MODEL_LABEL}'].orValue('') != '{cel.PROBE}')",
+            f"(object.?metadata.?labels[?'{cel.MODEL_LABEL}'].orValue('') != '{cel.PROBE}') || object == oldObject",
             f"'this belongs to what a Modelyard stage serves (label {cel.STAGE_LABEL}), which ' + {cel.USER} + ' may not make or change: change serving of "
             "the stage in the Model; scaling (kubectl scale, autoscalers) and deleting pods are free'",
             "only the operator, Kubernetes' controllers and nodes make or change what a stage serves",
