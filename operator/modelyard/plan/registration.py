@@ -10,7 +10,7 @@ from typing import Any
 from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
-from modelyard.plan import canonical, fact, index, ledger, restoring, specs
+from modelyard.plan import canonical, fact, index, ledger, lifecycle, restoring, specs
 from modelyard.plan.ledger import Action
 
 _LIFECYCLES = {
@@ -123,7 +123,8 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
     proven = fact.find(now.conditions, "EvidenceVerified")
     known = fact.find(was.conditions, "EvidenceVerified")
     named = sorted(one.name for one in version.spec.evidence or [])
-    told = past is not None and past.documents == named
+    # Of a version at rest nobody reads anything any more: what was added since is only declared.
+    told = (past is not None and past.documents == named) or lifecycle.at_rest(version)
     if proven and proven.status == api.ConditionStatus.TRUE and (known is None or known != proven) and not told:
         evidence = {one.name: one.sha256 for one in version.spec.evidence or []}
         yield ledger.fact(Action.EVIDENCE_VERIFIED, by, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence})
