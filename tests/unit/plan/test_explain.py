@@ -238,7 +238,7 @@ def weights(look: Look, before: dict[str, int]) -> dict[str, int]:
     ready = {version: look.pods.get(version, (0, 0))[0] for version in ("1", "2")}
     gone = {"1"} if look.pods.get("1", (0, 0)) == (0, 0) else set()
     serving = {version for version, count in ready.items() if count} | (before.keys() - gone)
-    if len(serving) == 1:
+    if len(serving) < 2:
         return dict.fromkeys(serving, 100)
     if total := sum(ready[version] for version in serving):
         return {version: round(100 * ready[version] / total) for version in serving}
@@ -255,6 +255,7 @@ looks = strategies.builds(
 
 
 @hypothesis.given(strategies.lists(looks, max_size=20))
+@hypothesis.example([Look(1, {"1": (1, 0)}), Look(1, {})])
 @hypothesis.settings(deadline=None, max_examples=100)
 def test_of_a_rolling_update_the_answer_is_how_the_ready_pods_were_shared(seen: list[Look]) -> None:
     story, truth = rolled(*seen, Look(1, {"2": (9, 0)}))
