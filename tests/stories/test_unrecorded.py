@@ -30,15 +30,6 @@ async def test_a_quarantine_is_recorded_once_the_ledger_answers_though_nothing_e
 SERVES = {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": "serve:1"}]}}}
 
 
-def version(number: str) -> dict[str, Any]:
-    artifact = {"uri": f"s3://models/fraud/{number}/", "format": "onnx", "text": number}
-    return {
-        "kind": "ModelVersion",
-        "metadata": {"name": f"fraud-{number}", "annotations": {"modelyard.dev/changes": "1 ci"}},
-        "spec": {"model": "fraud", "version": number, "artifact": artifact},
-    }
-
-
 def promotion(name: str, number: str, stage: str, **more: Any) -> dict[str, Any]:
     spec = {"model": "fraud", "version": number, "stage": stage, "requestedBy": "alice", **more}
     return {"apply": {"kind": "Promotion", "metadata": {"name": name}, "spec": spec}}
@@ -50,7 +41,11 @@ async def staged(*, restart: bool = False, serving: dict[str, Any] | None = None
     stages = [{"name": "staging", "serving": serving}, {"name": "production", "gates": {"after": ["staging"], **gates}}]
     spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "stages": stages}
     steps: list[dict[str, Any]] = [{"upload": {"s3://models/fraud/1/": "1", "s3://models/fraud/2/": "2"}}]
-    steps += [{"apply": {"kind": "Model", "metadata": {"name": "fraud"}, "spec": spec}}, {"apply": version("1")}, {"apply": version("2")}]
+    steps += [
+        {"apply": {"kind": "Model", "metadata": {"name": "fraud"}, "spec": spec}},
+        {"apply": test_properties.version("1")},
+        {"apply": test_properties.version("2")},
+    ]
     for number in ("1", "2"):
         steps += [promotion(f"s{number}", number, "staging"), *([{"available": "fraud-staging"}] if serving else []), {"after": "1m"}]
     await teller.tell(copy.deepcopy([*steps, promotion("p2", "2", "production")]))

@@ -14,7 +14,7 @@ from typing import Final
 from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import outcome, own, strict
-from modelyard.edge import archive, owner, store
+from modelyard.edge import archive, blobs, owner, store
 from modelyard.plan import anchors, inspection, ledger, proof, watched
 from modelyard.plan import book as books
 
@@ -76,7 +76,7 @@ class Archive:
             return list(self.threads.map(self.source.get, keys))
 
         def blob(name: str) -> bytes | None:
-            return self.source.get(f"blobs/sha256/{name.removeprefix('sha256:')}")
+            return self.source.get(blobs.key(name))
 
         def listed(number: int) -> list[int]:
             return self.source.listed(chain, number)

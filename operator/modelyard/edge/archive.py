@@ -211,7 +211,7 @@ def verify(
     last = _Last()
 
     def blob(name: str) -> bytes | None:
-        return source.get(f"blobs/sha256/{name.removeprefix('sha256:')}")
+        return source.get(blobs.key(name))
 
     def is_lost(name: str) -> bool:
         return (data := blob(name)) is None or codec.named(data) != name
@@ -282,8 +282,7 @@ def export(
         for chain in wanted:
             mine = [key for key in source.found(chain.prefix) if chain.sequence(key) or checkpoint.number(chain, key)]
             for data in copy([owner.key(chain.registry), *sorted(mine)]):
-                named = [name.decode().removeprefix("sha256:") for name in _NAMED.findall(data)]
-                collections.deque(copy(f"blobs/sha256/{name}" for name in named), maxlen=0)
+                collections.deque(copy(blobs.key(name.decode()) for name in _NAMED.findall(data)), maxlen=0)
     known = {**source.anchors(), **(anchors or {})}
     if noted := {chain: known[chain] for chain in wanted if chain in known}:
         (folder / texts.KEY).write_text(texts.write(noted), encoding="utf-8")

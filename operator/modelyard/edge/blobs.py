@@ -91,7 +91,7 @@ class Blobs:
     def _key(self, name: str) -> str:
         if not digest.DIGEST.fullmatch(name):
             raise edge.Unavailable(Reason.STORE_FAILED, f"{name!a} cannot be the name of a blob: it is not sha256:<64 hex digits>")
-        return f"{self._where.key}blobs/sha256/{name.removeprefix('sha256:')}"
+        return self._where.key + key(name)
 
     def _remember(self, name: str, data: bytes) -> None:
         with self._lock:
@@ -104,6 +104,11 @@ class Blobs:
             self._bytes += len(data)
             while self._bytes > _REMEMBERED:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
+
+
+def key(name: str) -> str:
+    """Where the bytes called `sha256:<hex>` are, below the operator's prefix."""
+    return f"blobs/sha256/{name.removeprefix('sha256:')}"
 
 
 def own(error: edge.Unavailable) -> edge.Unavailable:

@@ -137,12 +137,13 @@ def against(evidence: Evidence, there: Evidence) -> Iterator[str]:
         yield f"record {number}: it tells of the version, and was left out"
     for name in there.blobs.keys() - evidence.blobs.keys():
         yield f"blob {name}: the records name it, and it was left out"
-    for number in range(1, max([*evidence.operators, 0]) + 1):
+    known = max(evidence.operators, default=0)
+    for number in range(1, known + 1):
         if evidence.operators.get(number) != there.operators.get(number):
             yield f"record {number} of _operator: it is not what the ledger has"
     last = max((record.time for record in evidence.read()), default=None)
     for record in there.terms():
-        if record.sequence > max([*evidence.operators, 0]) and last and record.time <= last:
+        if record.sequence > known and last and record.time <= last:
             yield f"record {record.sequence} of _operator: it tells when nobody watched, and was left out"
 
 

@@ -307,7 +307,8 @@ def follow(
 def snapshots(record: Record) -> Iterator[str]:
     """The names of what a record tells of and does not hold: specs, policies, templates, lists of files."""
     for one in record.facts:
-        yield from (name for name in (one.digest if one.action in OF_SPECS else None,) if name)
+        if one.digest and one.action in OF_SPECS:
+            yield one.digest
         yield from (name for field in _NAMES if isinstance(name := one.detail.get(field), str) and digests.DIGEST.fullmatch(name))
     yield from (stage.template for stage in record.state if stage.template)
 
