@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelyard.plan import account
-from tests.stories import pretend, test_stories, test_unrecorded
+from tests.stories import pretend, test_properties, test_stories, test_unrecorded
 
 
 async def asking(production: Mapping[str, Any], *versions: str) -> test_stories.Teller:
@@ -18,7 +18,7 @@ async def asking(production: Mapping[str, Any], *versions: str) -> test_stories.
     steps += [{"apply": {"kind": "Model", "metadata": {"name": "fraud"}, "spec": spec}}]
     for number in versions:
         steps += [
-            {"apply": test_unrecorded.version(number)},
+            {"apply": test_properties.version(number)},
             test_unrecorded.promotion(f"p{number}", number, "production"),
             {"after": "1m"},
         ]
