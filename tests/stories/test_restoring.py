@@ -521,9 +521,10 @@ async def test_a_spec_that_is_only_written_otherwise_is_not_behind(named: str, r
     assert [line for line in facts(teller) if line.startswith("Described")] == described
 
 
-async def test_what_was_applied_again_without_what_was_added_since_is_deleted_and_comes_back_whole() -> None:
-    """Git was faster than the operator after everything was lost."""
+async def applied_too_early(*, restart: bool = False) -> test_stories.Teller:
+    """Git was faster than the operator after everything was lost, and has no metric that was added since."""
     teller = await served()
+    teller._restart, teller.term = restart, 2
     await teller.tell([{"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"metrics": {"auc": 0.9}}}}])
     teller.world.objects = {place: obj for place, obj in teller.world.objects.items() if place[0] not in KINDS}
     for step in copy.deepcopy(test_properties.STEPS[:2]):
@@ -531,6 +532,11 @@ async def test_what_was_applied_again_without_what_was_added_since_is_deleted_an
 
     await restore(teller, teller.world.objects)
     await teller.tell([{"after": "1h"}])
+    return teller
+
+
+async def test_what_was_applied_again_without_what_was_added_since_is_deleted_and_comes_back_whole() -> None:
+    teller = await applied_too_early()
     reused = dict(pretend.shown(teller.world))
     await teller.tell([{"delete": "ModelVersion fraud-1"}, {"after": "1m"}])
 
@@ -538,3 +544,32 @@ async def test_what_was_applied_again_without_what_was_added_since_is_deleted_an
     assert reused["Deployment fraud-production"] == dict(pretend.shown(teller.world))["Deployment fraud-production"]
     version = teller.world.objects["ModelVersion", "risk", "fraud-1"]
     assert (version["spec"]["metrics"], version["status"]["phase"]) == ({"auc": 0.9}, "Ready")
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "though the operator dies after every write"])
+@pytest.mark.parametrize(
+    ("steps", "phase", "attested"),
+    [
+        pytest.param([{"auc": 0.9}], "Ready", ["metrics/auc"], id="it"),
+        pytest.param([{"f1": 0.7}], "Reused", ["metrics/auc"], id="something else"),
+        pytest.param([{"f1": 0.7}, {"f1": 0.7, "auc": 0.9}], "Ready", ["metrics/auc", "metrics/f1"], id="it, after something else"),
+        pytest.param([{"auc": 0.95}], "Reused", ["metrics/auc"], id="a better one"),
+    ],
+)
+async def test_what_was_applied_again_means_what_it_meant_once_what_it_lacked_was_added(
+    steps: list[dict[str, float]], phase: str, attested: list[str], *, restart: bool
+) -> None:
+    teller = await applied_too_early(restart=restart)
+    before = len(facts(teller))
+    for metrics in steps:
+        await teller.tell([{"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"metrics": metrics}}}])
+    await teller.tell([{"after": "2h"}])
+
+    known = teller.book.index(teller.book.chain("risk", "fraud")).versions["1"]
+    found = teller.world.objects["ModelVersion", "risk", "fraud-1"]
+    assert found["status"]["phase"] == phase
+    assert found["metadata"]["uid"] == (known.uid if phase == "Ready" else known.other)
+    assert bool(known.other) == (phase == "Reused")
+    assert [line.split()[0] for line in facts(teller)[before:]].count("Registered") == (phase == "Ready")
+    assert sorted(known.attested) == attested
+    assert account.of("1", pretend.records(teller.bucket)).spec == known.spec

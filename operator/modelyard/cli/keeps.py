@@ -52,7 +52,8 @@ def restore(
     """Put back what an older backup lacks, or take over a registry.
 
     What the cluster lost, the operator brings back from the ledger by itself. A Model that an older backup made older, or a version of it,
-    is held as Behind until the newer spec is applied again: this writes the recorded ones, as you. --take-over makes the registry this
+    is held as Behind until the newer spec is applied again: this writes the recorded ones, as you. A version that was applied again
+    without metrics or evidence that it had is Reused: this adds them, as you. --take-over makes the registry this
     cluster's: its operator leads, and that of the cluster which had it stops.
     """
     from modelyard.cli import archives

@@ -12,48 +12,53 @@ from modelyard.cli import archives, outcome, output, registry
 from modelyard.edge import cluster
 from modelyard.edge import ledger as appender
 from modelyard.plan import book as books
-from modelyard.plan import index, ledger, restoring, specs
+from modelyard.plan import index, ledger, modelversion, restoring, specs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Older:
-    """An object whose spec in the cluster is older than the one that the ledger has."""
+    """An object whose spec in the cluster is older than the one that the ledger has, or lacks metrics or evidence that it had."""
 
     found: registry.Json
     recorded: str
-    """Name of the snapshot of the newer spec."""
+    """Name of the snapshot of what the ledger has."""
+    lacks: tuple[str, ...] = ()
+    """What is to be added, such as `metrics/auc`; nothing: the recorded spec is to be written over this one."""
 
     def __str__(self) -> str:
         return f"{self.found['kind']} {self.found['metadata']['name']}"
 
 
 def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
-    """Write the specs that the ledger has of a Model and its versions over older ones in the cluster, as the user.
+    """Write the specs that the ledger has of a Model and its versions over older ones in the cluster, and add the metrics and evidence that
+    those applied anew lack, as the user.
 
     The operator goes on by itself, and brings back what is missing.
 
     Raises:
         outcome.Stop: the ledger has no such Model or is of another one, nothing is older, or it was not confirmed.
-    """
+    """  # noqa: D205
     with archives.opened(typed) as opened:
         book = opened.model(name)
         past = book.index(book.last)
         server = registry.Registry(typed.context, book.chain.namespace)
-        older = list(_older(server, past, name, opened))
+        older = list(_older(server, book, past, name, opened))
         if not older:
             output.say(f"the Model {name} and its versions are as the ledger has them, or newer: nothing is put back")
             return
         if not yes:
-            what = ", ".join(f"{one} ({one.recorded})" for one in older)
-            raise outcome.Stop(outcome.Code.USAGE, f"it writes the recorded specs over those of {what}: add --yes")
+            whole = ", ".join(f"{one} ({one.recorded})" for one in older if not one.lacks)
+            added = ", ".join(f"{' and '.join(one.lacks)} to the {one}" for one in older if one.lacks)
+            what = [f"writes the recorded specs over those of {whole}"] if whole else []
+            raise outcome.Stop(outcome.Code.USAGE, f"it {', and '.join([*what, *([f'adds {added}'] if added else [])])}: add --yes")
         recorded = [(one, _snapshot(book, one)) for one in older]
     for one, spec in recorded:
-        server.replace({**one.found, "spec": spec})
-        output.say(f"the {one} has the spec that the ledger has ({one.recorded})")
+        server.replace({**one.found, "spec": specs.completed(spec, one.found["spec"]) if one.lacks else spec})
+        output.say(f"the {one} has {', '.join(one.lacks) or 'the spec that the ledger has'} ({one.recorded})")
     output.say("the operator goes on when it sees it")
 
 
-def _older(server: registry.Registry, past: index.Index, name: str, opened: archives.Archive) -> Iterator[_Older]:
+def _older(server: registry.Registry, book: books.Book, past: index.Index, name: str, opened: archives.Archive) -> Iterator[_Older]:
     """What is older, the Model last: until then it is held as Behind, whatever else is written."""
     found = server.get(cluster.MODEL, name, "the operator brings lost objects back by itself: look with `kubectl get models`")
     subject = registry.parsed(api.Model, found, f"the Model {name}")
@@ -63,9 +68,15 @@ def _older(server: registry.Registry, past: index.Index, name: str, opened: arch
         raise outcome.Stop(outcome.Code.NO, f"{message}: check --bucket, --registry and --context")
     for one in server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"):
         version = registry.parsed(api.ModelVersion, one, f"the ModelVersion {one['metadata']['name']}")
-        known = past.versions.get(version.spec.version)
-        if known and restoring.version_is_behind(version, known):
-            yield _Older({"apiVersion": cluster.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
+        if (known := past.versions.get(version.spec.version)) is None:
+            continue
+        whole = _Older({"apiVersion": cluster.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
+        if restoring.version_is_behind(version, known):
+            yield whole
+        elif modelversion.was_anothers(version, known):
+            had, has = _snapshot(book, whole), version.spec.dump()
+            if (lacks := specs.lacking(had, has)) and not specs.differing(had, has):
+                yield dataclasses.replace(whole, lacks=tuple(lacks))
     if past.spec and restoring.model_is_behind(subject, past):
         yield _Older(found, past.spec)
 

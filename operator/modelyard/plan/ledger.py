@@ -40,7 +40,8 @@ class Action(words.Word):
         "Registered",
         (
             "A version was first seen. digest: spec; detail: version, specDigest, declared (the artifact's digest, or null), otherwise (metrics and"
-            " evidence that are missing or not as the name had them when it was verified: it is Reused)."
+            " evidence that are missing or not as the name had them when it was verified: it is Reused). Told once more without it when what was"
+            " missing was added: from then on the name means this object."
         ),
     )
     ATTESTED = "Attested", "Metrics or evidence were added. digest: spec; detail: version, metrics, evidence (what was added)."

@@ -110,24 +110,29 @@ def endpoint_is_allowed(world: World, now: datetime.datetime) -> fact.Held | Non
 
 def name_means_what_it_meant(world: World, now: datetime.datetime) -> fact.Held | None:
     del now
-    past, about = world.past, world.version.metadata
+    past = world.past
     if past is None or past.digest is None:
         return None
     if past.spec_digest != spec_digest(world.version):
         what = "with other immutable fields, so its name can never mean this: register these under another version"
-    elif changed := specs.otherwise(world.meant or {}, world.version.spec.dump()):
+    elif changed := specs.differing(world.meant or {}, world.version.spec.dump()):
+        what = f"with other {', '.join(changed)}: delete this object and apply it with what the name had, or register this under another version"
+    elif lacking := specs.lacking(world.meant or {}, world.version.spec.dump()):
         what = (
-            f"and {', '.join(changed)} {'is' if len(changed) == 1 else 'are'} missing or changed: delete this object and apply it with all that"
-            " the name had, or register these under another version"
+            f"with {', '.join(lacking)} as well: apply it with all that the name had, or run `modelyard restore {world.version.spec.model}`"
         )
-    elif past.other == about.uid:
-        what = "and this object was registered without all that the name had: delete it and apply it again"
     else:
         return None
-    return fact.Held(Reason.REUSED, f"{about.name} was verified before {what}", fact.Waits.FOR_A_PERSON)
+    return fact.Held(Reason.REUSED, f"{world.version.metadata.name} was verified before {what}", fact.Waits.FOR_A_PERSON)
 
 
 CHECKS: Final = (name_means_what_it_meant, model_exists, uri_is_below_the_models_storage, endpoint_is_allowed)
+
+
+def is_whole_again(world: World, now: datetime.datetime) -> bool:
+    """Whether an object that was Reused has got the metrics and evidence that it lacked."""
+    was = world.past is not None and world.past.other == world.version.metadata.uid
+    return was and name_means_what_it_meant(world, now) is None
 
 
 def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:

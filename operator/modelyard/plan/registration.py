@@ -29,6 +29,7 @@ def facts(
     at: datetime.datetime | None = None,
     stamped: bool = True,
     past: index.Version | None = None,
+    again: bool = False,
 ) -> tuple[ledger.Fact, ...]:
     """What lies between the version's status and the one that is to be written.
 
@@ -40,10 +41,11 @@ def facts(
         at: when it is decided.
         stamped: the API server itself keeps the annotation of changes.
         past: what the ledger has of the name: a status that was lost is no news.
+        again: it was Reused and has what it lacked: from now on the name means this object, which is told as of one that never was.
     """
     written = (status.recorded or specs.recorded(version)).spec
     found = (
-        *_spec(version, written, before, spec_digest, stamped=stamped),
+        *_spec(version, written, before, spec_digest, stamped=stamped, again=again),
         *_bytes(version, status, past if past and past.uid == version.metadata.uid else None),
     )
     return tuple(dataclasses.replace(one, at=at) for one in found)
@@ -65,19 +67,19 @@ def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> ledger.Fa
 
 
 def _spec(
-    version: api.ModelVersion, written: str, before: Mapping[str, Any] | None, spec_digest: str, *, stamped: bool
+    version: api.ModelVersion, written: str, before: Mapping[str, Any] | None, spec_digest: str, *, stamped: bool, again: bool
 ) -> Iterator[ledger.Fact]:
     recorded = version.status.recorded
     subject, name = specs.about(version), version.spec.version
     lifecycle = version.spec.lifecycle or VersionLifecycle.ACTIVE
-    if recorded is None:
-        actor = specs.author(version, 1, stamped=stamped)
+    if recorded is None or again:
+        actor = specs.author(version, None if again else 1, stamped=stamped)
         detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
-        if later := [who for generation, who in specs.authors(version).items() if generation > 1]:
+        if not again and (later := [who for generation, who in specs.authors(version).items() if generation > 1]):
             detail["alsoChangedBy"] = later
         if otherwise := specs.otherwise(before or {}, version.spec.dump()):
             detail["otherwise"] = otherwise
-        yield ledger.fact(Action.REGISTERED, actor, subject, "registered", written, detail)
+        yield ledger.fact(Action.REGISTERED, actor, subject, f"whole {subject.generation}" if again else "registered", written, detail)
         added = _added(before, version.spec.dump()) if before is not None and not otherwise else {}
         was, rest = "Active", list[str]()
     elif recorded.generation >= subject.generation:
@@ -89,7 +91,7 @@ def _spec(
         told = {field for field, what in added.items() if what} | ({"lifecycle"} if was != lifecycle else set())
         rest = [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]
     actor = specs.author(version, stamped=stamped)
-    between = specs.others(version, recorded.generation) if recorded else []
+    between = specs.others(version, recorded.generation) if recorded and not again else []
     what: dict[str, Any] = {"version": name} | ({"alsoChangedBy": between} if between else {})
     if added:
         yield ledger.fact(Action.ATTESTED, actor, subject, None, written, what | added)

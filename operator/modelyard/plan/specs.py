@@ -96,11 +96,35 @@ def changed(before: Any, after: Any, path: str = "", depth: int = 4) -> Iterator
 
 def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Metrics and evidence that are missing or not as they were: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
-    found = []
-    for field in ("metrics", "evidence"):
-        was, now = _named(before.get(field)) or {}, _named(after.get(field)) or {}
-        found += [f"{field}/{name}" for name, value in sorted(was.items()) if now.get(name) != value]
-    return found
+    return [*lacking(before, after), *differing(before, after)]
+
+
+def lacking(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Metrics and evidence that were there and are not: they may be added again."""
+    now = _attested(after)
+    return [path for path in _attested(before) if path not in now]
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Metrics and evidence that are there and were something else: nothing mends that but another object."""
+    was, now = _attested(before), _attested(after)
+    return [path for path, value in was.items() if path in now and now[path] != value]
+
+
+def completed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec with the metrics and evidence that it lacks, behind its own."""
+    missing = {*lacking(before, after)}
+    metrics = {name: value for name, value in (before.get("metrics") or {}).items() if f"metrics/{name}" in missing}
+    evidence = [one for one in before.get("evidence") or [] if f"evidence/{one['name']}" in missing]
+    added = {"metrics": {**(after.get("metrics") or {}), **metrics}} if metrics else {}
+    return {**after, **added} | ({"evidence": [*(after.get("evidence") or []), *evidence]} if evidence else {})
+
+
+def _attested(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics and evidence by path, sorted."""
+    return {
+        f"{field}/{name}": value for field in ("metrics", "evidence") for name, value in sorted((_named(spec.get(field)) or {}).items())
+    }
 
 
 def _named(value: Any) -> Mapping[str, Any] | None:

@@ -185,13 +185,13 @@ class Versions:
 
     async def _record_version(self, world: modelversion.World, status: api_version.ModelVersionStatus) -> None:
         version, recorded = world.version, world.version.status.recorded
-        before = world.meant
-        newer = specs.is_new(version)
-        if recorded and newer:
-            before = canonical.loads(await self._outside.prover.blob(recorded.spec))
         now, stamped = self._outside.clock(), self._outside.guard.held is None
+        before = world.meant
+        newer, again = specs.is_new(version), modelversion.is_whole_again(world, now)
+        if recorded and newer and not again:
+            before = canonical.loads(await self._outside.prover.blob(recorded.spec))
         named = status.spec_digest or modelversion.spec_digest(version)
-        facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past)
+        facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past, again=again)
         facts = (*unrecorded.read(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
         if not facts:
             return

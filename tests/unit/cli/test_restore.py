@@ -11,7 +11,7 @@ import pytest
 
 from modelyard import api
 from modelyard.edge import owner
-from modelyard.plan import codec, ledger, specs
+from modelyard.plan import codec, ledger, modelversion, specs
 from modelyard.plan.ledger import Action
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
@@ -49,9 +49,11 @@ def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
         told.blobs[codec.named(data)] = data
     about = {generation: ledger.Subject("Model", "fraud", "uid-m", generation) for generation in (2, 3)}
     its = {generation: ledger.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
+    meant = modelversion.spec_digest(api.ModelVersion.model_validate(version))
     told.write(
         ledger.fact(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
-        ledger.fact(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": "sha256:s"}),
+        ledger.fact(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": meant}),
+        ledger.fact(Action.VERIFIED, ledger.BY_OPERATOR, its[1], "first", codec.named(b"bytes"), {"version": "1"}),
     )
     told.write(
         ledger.fact(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),
@@ -94,6 +96,35 @@ def test_the_recorded_specs_are_written_as_the_user_and_a_second_time_there_is_n
     objects[VERSION]["status"]["recorded"] = {"generation": 2, "spec": recorded(objects[VERSION])}
     again = person.types("restore", "fraud", "--yes")
     assert (again.code, "nothing is put back" in again.said) == (0, True)
+
+
+def applied_again(objects: dict[str, Any], **more: Any) -> None:
+    """Git was faster than the operator after a loss: the version is another object, without what was attested since."""
+    spec = apiserver.version("1", **more)["spec"]
+    objects[VERSION] |= {"metadata": {**objects[VERSION]["metadata"], "uid": "uid-again"}, "spec": spec, "status": {}}
+    objects[MODEL]["spec"]["description"], objects[MODEL]["metadata"]["generation"] = "newer", 3
+
+
+def test_what_a_version_that_was_applied_again_lacks_is_added_as_the_user(person: typed.Person, objects: dict[str, Any]) -> None:
+    applied_again(objects, metrics={"f1": 0.7}, description="from Git")
+
+    named, ended = person.types("restore", "fraud"), person.types("restore", "fraud", "--yes")
+
+    assert (named.code, "it adds metrics/auc to the ModelVersion fraud-1: add --yes" in named.said) == (2, True)
+    assert (ended.code, "the ModelVersion fraud-1 has metrics/auc (sha256:" in ended.said) == (0, True)
+    assert objects[VERSION]["spec"]["metrics"] == {"auc": 0.9, "f1": 0.7}
+    assert objects[VERSION]["spec"]["description"] == "from Git"
+    again = person.types("restore", "fraud", "--yes")
+    assert (again.code, "nothing is put back" in again.said) == (0, True)
+
+
+def test_what_a_version_that_was_applied_again_has_otherwise_is_left_to_people(person: typed.Person, objects: dict[str, Any]) -> None:
+    applied_again(objects, metrics={"auc": 0.99})
+
+    ended = person.types("restore", "fraud", "--yes")
+
+    assert (ended.code, "nothing is put back" in ended.said) == (0, True)
+    assert objects[VERSION]["spec"]["metrics"] == {"auc": 0.99}
 
 
 def test_what_is_newer_than_the_ledger_is_not_undone(person: typed.Person, objects: dict[str, Any]) -> None:

@@ -237,12 +237,18 @@ MEANT = {"metrics": {"auc": 0.5}, "evidence": [REPORT]}
     [
         pytest.param(MEANT, "", None, id="the same"),
         pytest.param({"metrics": {"f1": 0.7, "auc": 0.5}, "evidence": [{**REPORT, "name": "a"}, REPORT]}, "", None, id="more"),
-        pytest.param({**MEANT, "metrics": {"auc": 0.9}}, "", "metrics/auc is missing or changed", id="another metric"),
-        pytest.param({"metrics": {"auc": 0.5}}, "", "evidence/vr is missing or changed", id="a document less"),
+        pytest.param({**MEANT, "metrics": {"auc": 0.9}}, "", "with other metrics/auc: delete this object", id="another metric"),
         pytest.param(
-            {"evidence": [{**REPORT, "sha256": OTHER}]}, "", "metrics/auc, evidence/vr are missing or changed", id="nothing of it"
+            {"metrics": {"auc": 0.5}},
+            "",
+            "with evidence/vr as well: apply it with all that the name had, or run `modelyard restore fraud`",
+            id="a document less",
         ),
-        pytest.param(MEANT, "u", "without all that the name had", id="what was missing is added too late"),
+        pytest.param(
+            {"evidence": [{**REPORT, "sha256": OTHER}]}, "", "with other evidence/vr: delete this object", id="one less, and another"
+        ),
+        pytest.param(MEANT, "u", None, id="what was missing was added"),
+        pytest.param({"metrics": {"auc": 0.9}}, "u", "with other metrics/auc", id="another was added"),
         pytest.param(MEANT, "u9", None, id="another one was registered without it"),
     ],
 )
