@@ -6,6 +6,7 @@ python -m tests.bench.verify
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import pathlib
 import subprocess
@@ -41,8 +42,8 @@ def _throughput(running: stores.Running, client: store.Store, folder: pathlib.Pa
         _fill(client, folder / "part", keys, 4 * GIB // files)
         uri = f"{ROOT}{files}/"
         _by_hand(running, keys)  # both then read from memory, not from disk
-        theirs = {program: min(_timed(lambda p=program, k=keys: _by_hand(running, k, p)) for _ in range(2)) for program in _HASHES}
-        ours = min(_timed(lambda uri=uri: _inspect(running, client, [uri])) for _ in range(2))
+        theirs = {program: min(_timed(functools.partial(_by_hand, running, keys, program)) for _ in range(2)) for program in _HASHES}
+        ours = min(_timed(functools.partial(_inspect, running, client, [uri])) for _ in range(2))
         yield _row(f"verify 4 GiB, {files} file{'s' * (files > 1)}", "MiB/s", 4096, ours, theirs)
         for key in keys:
             client.delete("models", key)
@@ -52,7 +53,7 @@ def _versions(running: stores.Running, client: store.Store) -> dict[str, Any]:
     keys = [f"bench/small/{number}/model.bin" for number in range(SMALL)]
     for number, key in enumerate(keys):
         client.put("models", key, number.to_bytes(4, "big") * (MIB // 4))
-    theirs = {program: min(_timed(lambda p=program: _by_hand(running, keys, p)) for _ in range(2)) for program in _HASHES}
+    theirs = {program: min(_timed(functools.partial(_by_hand, running, keys, program)) for _ in range(2)) for program in _HASHES}
     ours = min(_timed(lambda: _inspect(running, client, [f"{ROOT}small/{number}/" for number in range(SMALL)])) for _ in range(2))
     return _row(f"inspect {SMALL:,} versions of 1 MiB", "versions/s", SMALL, ours, theirs)
 

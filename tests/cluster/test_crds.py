@@ -75,9 +75,9 @@ class Api:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         view = json.loads(cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
-        client = kubernetes.config.new_client_from_config_dict(view)
+        client = kubernetes.config.new_client_from_config_dict(view)  # type: ignore[no-untyped-call]
         client.configuration.proxy = None
-        self.objects = kubernetes.client.CustomObjectsApi(client)
+        self.objects: Any = kubernetes.client.CustomObjectsApi(client)  # its answers are `object`
         self.namespace = namespace
 
     def place(self, document: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -159,7 +159,7 @@ def api(installed: Cluster, namespace: str) -> Api:
 
 def refusal(error: pytest.ExceptionInfo[kubernetes.client.ApiException]) -> str:
     """What a person reads."""
-    return str(json.loads(error.value.body)["message"])
+    return str(json.loads(error.value.body or "")["message"])
 
 
 def test_every_sample_is_accepted_and_unchanged(api: Api) -> None:

@@ -261,7 +261,7 @@ def test_a_broken_template_is_named_when_the_model_is_applied_and_mended_by_the_
 
     def reason() -> tuple[str, str]:
         conditions = team.get("mdl", "fraud").get("status", {}).get("conditions", [])
-        ready = next((one for one in conditions if one["type"] == "Ready"), {})
+        ready: dict[str, str] = next((one for one in conditions if one["type"] == "Ready"), {})
         return ready.get("reason", ""), ready.get("message", "")
 
     team.wait(lambda: reason()[0] == "TemplateInvalid", "the template to be refused")

@@ -44,7 +44,7 @@ class Pusher:
         (self.artifact / "ü 日本.json").write_bytes(b"{}")
 
     def push(self, artifact: pathlib.Path | None = None) -> subprocess.CompletedProcess[str]:
-        words = ["push", artifact or self.artifact, "--model", "fraud", "--version", "1", "--format", "onnx"]
+        words: list[str | pathlib.Path] = ["push", artifact or self.artifact, "--model", "fraud", "--version", "1", "--format", "onnx"]
         return self.types(*words, "--model-file", self.root / "model.yaml")
 
     def types(self, *words: str | pathlib.Path) -> subprocess.CompletedProcess[str]:

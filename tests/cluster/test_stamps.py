@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -61,7 +60,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(quiet: Any, namespace: str) -> Iterator[Desk]:
+def desk(quiet: Any, namespace: str) -> Desk:
     """Alice may promote, bob and carol approve; a Model that asks for two approvals."""
     made = Desk(quiet, namespace)
     for user, role in ((ALICE, "promoter"), (BOB, "approver"), (CAROL, "approver")):

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -207,7 +207,7 @@ def test_what_is_created_with_retention_stays(client: store.Store) -> None:
 
 
 def test_a_large_upload_goes_in_parts(client: store.Store, tmp_path: pathlib.Path) -> None:
-    file, told = tmp_path / "large", []
+    file, told = tmp_path / "large", list[int]()
     file.write_bytes(bytes(range(256)) * (40 << 12))
     client.upload("models", "upload/large", file, told.append)
     client.upload("models", "upload/empty", pathlib.Path("/dev/null"))
@@ -349,7 +349,7 @@ def _resident() -> int:
 
 
 @contextlib.contextmanager
-def _peak() -> Iterator[object]:
+def _peak() -> Iterator[Callable[[], int]]:
     """The most memory this process held meanwhile, as a function."""
     pathlib.Path("/proc/self/clear_refs").write_text("5")
 

@@ -100,7 +100,7 @@ class World:
     ) -> AsyncIterator[dict[str, Any]]:
         self.calls += 1
         wanted = dict(term.split("=") for term in labelSelector.split(",") if term)
-        for (name, _ns, _), obj in sorted(self.objects.items()):
+        for (name, _ns, _called), obj in sorted(self.objects.items()):
             if name == kind.name and namespace in {None, _ns} and wanted.items() <= (obj["metadata"].get("labels") or {}).items():
                 yield copy.deepcopy(obj)
 
@@ -288,7 +288,7 @@ def shown(world: World) -> Iterator[tuple[str, str]]:
     """What `kubectl get` would show of everything, a line each."""
     for (kind, _, name), obj in sorted(world.objects.items()):
         status = obj.get("status") or {}
-        ready = next((c for c in status.get("conditions") or [] if c["type"] == "Ready"), {})
+        ready: dict[str, str] = next((c for c in status.get("conditions") or [] if c["type"] == "Ready"), {})
         said = f"Ready={ready.get('status', '-')} {ready.get('reason', '-')}: {ready.get('message', '')}"
         odd = [c for c in status.get("conditions") or [] if c["type"] in {"AliasesUnresolved", "PoliciesMissing"}]
         said += "".join(f" | {c['type']}: {c['message']}" for c in odd)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.stories import pretend, test_stories
 
-STAGES = [
+STAGES: list[dict[str, Any]] = [
     {"name": "development", "autoPromote": True},
     {
         "name": "production",
@@ -20,7 +20,7 @@ STAGES = [
     {"name": "guarded", "gates": {"after": ["development"], "approvals": [{"name": "risk"}]}},
 ]
 SERVING = {"ConfigMap", "Deployment", "Service"}
-MODEL = {
+MODEL: dict[str, Any] = {
     "kind": "Model",
     "metadata": {"name": "fraud"},
     "spec": {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "stages": STAGES},

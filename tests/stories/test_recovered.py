@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.stories import test_properties
@@ -17,7 +19,7 @@ async def test_a_version_whose_model_was_missing_between_quarantine_and_ready_ha
     retired = test_properties.MODEL["spec"] | {"lifecycle": "Retired"}
     await teller.tell([{"apply": test_properties.MODEL | {"spec": retired}}, {"terminated": "fraud-production"}, {"delete": "Model fraud"}])
     assert "Pending" in [line for line in teller.lines if line.startswith("ModelVersion fraud-1: ")][-1]
-    back = [{"upload": {"s3://models/fraud/1/": "1"}}, {"apply": test_properties.MODEL}]
+    back: list[dict[str, Any]] = [{"upload": {"s3://models/fraud/1/": "1"}}, {"apply": test_properties.MODEL}]
     for step in back if first == "the bytes" else reversed(back):
         await teller.tell([step, {"after": "2h"}])
     await teller.tell([{"restart": "at once"}, {"after": "2h"}])

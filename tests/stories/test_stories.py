@@ -289,7 +289,8 @@ class Teller:
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-    return yaml.safe_load(path.read_text())
+    steps: list[dict[str, Any]] = yaml.safe_load(path.read_text())
+    return steps
 
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)

@@ -136,7 +136,7 @@ def test_what_serves_without_a_model_is_counted_as_orphaned() -> None:
 
     assert known.counts()["Deployment"] == {"Orphaned": 1}
     seen = known.world("risk", "fraud")
-    assert (set(seen.deployments), seen.services) == ({"production"}, {"production"})
+    assert (set(seen.deployments), seen.services) == ({"production"}, frozenset({"production"}))
     known.put(cluster.MODEL, model(7))
     assert "Deployment" not in known.counts()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+from typing import Any
 
 import pytest
 
@@ -97,14 +98,17 @@ async def test_policies_that_do_not_guard_are_counted_and_trouble_with_trying_th
     assert metrics.REGISTRY.get_sample_value("modelyard_policies_missing") == 0
 
 
+def leads(world: Any, book: ledger.Ledger) -> leading.Leading:
+    config = settings.Settings(operator_namespace="yard")
+    return leading.Leading(world, book, config, leading.Guard(Probe(), lambda: None), lambda _: None)
+
+
 async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_and_read_back() -> None:
     world, kept = pretend.World(), bucket.Bucket()
     book = ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0)
     book.term = 1
     heads = {chain: await book.append(chain, [fact(chain)]) for chain in (RISK, RETAIL)}
-    leader = leading.Leading(
-        world, book, settings.Settings(operator_namespace="yard"), leading.Guard(Probe(), lambda: None), lambda _: None
-    )  # type: ignore[arg-type]
+    leader = leads(world, book)
 
     await leader.write_anchors()
     calls = world.calls
@@ -127,9 +131,7 @@ async def test_a_kept_end_that_cannot_be_read_is_written_anew() -> None:
     await book.append(RISK, [fact(RISK)])
     about = {"name": anchors.config_map(RISK), "namespace": "yard", "labels": anchors.LABELS}
     world.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {anchors.KEY: "torn"}})
-    leader = leading.Leading(
-        world, book, settings.Settings(operator_namespace="yard"), leading.Guard(Probe(), lambda: None), lambda _: None
-    )  # type: ignore[arg-type]
+    leader = leads(world, book)
 
     assert await leader.read_anchors() == {}
     await leader.write_anchors()

@@ -43,7 +43,7 @@ class Object(pydantic.BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _read_duration(value: object) -> object:
+def _read_duration(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if not re.fullmatch(_DURATION, value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import rfc8785
@@ -14,7 +14,7 @@ _EXACT: Final = 2**53 - 1
 """Integers beyond are not exact in every reader of JSON (RFC 7493), so RFC 8785 has none."""
 _NAMES: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
-dumps = rfc8785.dumps
+dumps: Final[Callable[[Any], bytes]] = rfc8785.dumps
 
 
 def loads(data: bytes) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -127,7 +128,7 @@ async def install(login: people.Login, objects: Iterable[dict[str, Any]]) -> Non
         answer = await login.send("POST", f"/{'apis' if '/' in api else 'api'}/{api}/{plural}", one)
         assert answer.passed, answer
     for kind in ("Model", "ModelVersion", "Promotion"):
-        await until(lambda kind=kind: passes(login, "GET", place.path(kind, "default")))
+        await until(functools.partial(passes, login, "GET", place.path(kind, "default")))
 
 
 async def until(true: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:

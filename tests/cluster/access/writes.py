@@ -103,7 +103,7 @@ def changed(
         change(wanted, who)
         return wanted
 
-    def differs(who: str) -> list[tuple[str, str, object]]:
+    def differs(who: str) -> list[tuple[str, str, Any]]:
         wanted = after(who)
         parts = ("metadata", "status" if sub == "status" else "spec")
         return [

@@ -74,7 +74,7 @@ def gates(draw: st.DrawFn, earlier: list[str], all_stages: list[str]) -> dict[st
             },
         )
     )
-    if earlier and draw(st.booleans()):
+    if bool(earlier) and draw(st.booleans()):
         result["after"] = draw(st.lists(st.sampled_from(earlier), min_size=1, max_size=4, unique=True))
         if draw(st.booleans()):
             result["servedFor"] = draw(DURATION)

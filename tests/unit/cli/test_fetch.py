@@ -148,7 +148,7 @@ def test_a_list_that_leaves_the_folder(s3: pretend.S3, tmp_path: pathlib.Path, p
 )
 def test_an_incomplete_order(s3: pretend.S3, tmp_path: pathlib.Path, changes: dict[str, str], says: str) -> None:
     with pytest.raises(fetch.Refused, match=says):
-        fetch.order(_environment(s3, tmp_path, **changes))
+        fetch.order(_environment(s3, tmp_path, FILES, **changes))
 
 
 def test_a_store_that_recovers_is_waited_for(s3: pretend.S3, tmp_path: pathlib.Path) -> None:

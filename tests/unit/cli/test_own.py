@@ -124,7 +124,7 @@ def test_whose_keys_were_refused_is_said(
         monkeypatch.delenv(name)
     for name in keys:
         monkeypatch.setenv(name, "some-key")
-    s3.fault = lambda handler, _: handler.error(403, "AccessDenied") or True
+    s3.fault = lambda handler, _: handler.error(403, "AccessDenied")
 
     ended = person.types("history", "credit", "-n", "risk", "--bucket", "s3://own/", "--endpoint", s3.endpoint)
 

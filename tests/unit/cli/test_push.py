@@ -324,7 +324,7 @@ def test_without_a_cluster_it_says_how_to_do_without(person: typed.Person, tmp_p
 
 
 def test_a_store_without_a_bucket_is_a_no(pusher: Pusher, s3: pretend.S3) -> None:
-    s3.fault = lambda handler, _: handler.error(404, "NoSuchBucket") or True
+    s3.fault = lambda handler, _: handler.error(404, "NoSuchBucket")
 
     ended = pusher.push()
 

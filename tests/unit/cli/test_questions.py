@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli import page
-from modelyard.plan import attestation, digest, dossier
+from modelyard.plan import attestation, digest, dossier, ledger
 from modelyard.plan.ledger import Action
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
@@ -348,7 +348,7 @@ def evil(value: Any) -> Any:
 def hostile() -> chronicle.Story:
     """A model whose every text wants to be more than text."""
     story = chronicle.Story()
-    who = chronicle.Actor(f"eve{EVIL}", chronicle.Known.AUTHENTICATED)
+    who = ledger.Actor(f"eve{EVIL}", ledger.Known.AUTHENTICATED)
     spec = evil(chronicle.sample("modelversion-full"))
     spec["training"]["parameters"] |= {EVIL: EVIL}
     spec["metrics"] |= {EVIL: 1.5}
@@ -393,7 +393,7 @@ def test_no_text_becomes_markup_on_the_page() -> None:
 )
 def test_no_text_reaches_the_terminal_as_a_command(person: typed.Person, tmp_path: pathlib.Path, words: tuple[str, ...]) -> None:
     folder = chronicle.export(tmp_path / "exported", hostile())
-    more = ["--to", tmp_path] if words[0] == "dossier" else []
+    more: list[str | pathlib.Path] = ["--to", tmp_path] if words[0] == "dossier" else []
 
     ended = person.types(*words, "--from", folder, *more)
 

@@ -32,7 +32,10 @@ class Server(registry.Registry):
         del everywhere, query
         return [one for (name, _), one in self.objects.items() if name == kind.name]
 
-    def patch(self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]]) -> Json:
+    def patch(
+        self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
+    ) -> Json:
+        del takes, dry_run
         found = self.objects[kind.name, name]
         self.patches.append(steps(found, "olga"))
         return {**found, "patched": True}

@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -98,7 +99,9 @@ def _pipe(root: pathlib.Path) -> pathlib.Path:
         pytest.param(lambda root: typed.folder(root, {"a\nb": b""}), 2, "control characters", id="a line break in a name"),
     ],
 )
-def test_what_is_no_artifact_is_refused(person: typed.Person, tmp_path: pathlib.Path, make, code: int, said: str) -> None:
+def test_what_is_no_artifact_is_refused(
+    person: typed.Person, tmp_path: pathlib.Path, make: Callable[[pathlib.Path], pathlib.Path], code: int, said: str
+) -> None:
     ended = person.types("verify", make(tmp_path))
 
     assert ended.code == code
@@ -132,7 +135,7 @@ def test_a_store_that_does_not_answer_is_told_from_one_that_refuses(person: type
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         silent = person.types("verify", "s3://models/fraud/1/", "--endpoint", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-    s3.fault = lambda handler, _: handler.error(403, "AccessDenied") or True
+    s3.fault = lambda handler, _: handler.error(403, "AccessDenied")
     refused = person.types("verify", "s3://models/fraud/1/", "--endpoint", s3.endpoint)
 
     assert (silent.code, refused.code) == (1, 3)

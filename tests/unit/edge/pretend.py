@@ -80,10 +80,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def error(self, status: int, code: str) -> None:
-        """Sends an S3 error; like real ones it quotes what was sent."""
+    def error(self, status: int, code: str) -> bool:
+        """Sends an S3 error; like real ones it quotes what was sent. True, as a fault that has answered says."""
         message = f"you sent {self.path} {self.headers.get('Authorization')}"
         self.answer(status, f"<Error><Code>{code}</Code><Message>{saxutils.escape(message)}</Message></Error>".encode())
+        return True
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

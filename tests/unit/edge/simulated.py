@@ -6,13 +6,15 @@ import asyncio
 import copy
 import dataclasses
 import datetime
+import functools
 import itertools
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from modelyard.edge import cluster, leader
 
+T = TypeVar("T")
 START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
 
 
@@ -74,7 +76,8 @@ class Server:
 
     @property
     def holder(self) -> str | None:
-        return self.lease and self.lease["spec"].get("holderIdentity")
+        held: str | None = self.lease["spec"].get("holderIdentity") if self.lease else None
+        return held
 
 
 class Line:
@@ -110,25 +113,21 @@ class Line:
         obj = copy.deepcopy(obj)
         return await self._travel(arrive)
 
-    async def _travel(self, arrive: Callable[[], Any]) -> Any:
+    async def _travel(self, arrive: Callable[[], T]) -> T:
         """A request that is given up while it travels arrives all the same."""
         self.requests += 1
         way = self.way()
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
+        answer: asyncio.Future[T] = loop.create_future()
 
         def there() -> None:
             try:
-                said, error = arrive(), None
+                back = functools.partial(answer.set_result, arrive())
             except cluster.Conflict as conflict:
-                said, error = None, conflict
+                back = functools.partial(answer.set_exception, conflict)
             if way.answered:
-                loop.call_later(way.back, back, said, error)
+                loop.call_later(way.back, lambda: None if answer.done() else back())
             self._server.after()
-
-        def back(said: Any, error: Exception | None) -> None:
-            if not answer.done():
-                answer.set_exception(error) if error else answer.set_result(said)
 
         if way.arrives:
             loop.call_later(way.there, there)

@@ -27,9 +27,13 @@ def event(number: int, *, warning: bool = False) -> fact.Event:
     return fact.Event("ModelVersion", "risk", f"fraud-{number}", "uid", fact.Fact(Reason.VERIFIED, f"{number}"), warning)
 
 
-async def posted(reach: Any, numbers: list[int], rest: float) -> None:
+def posting(reach: Any) -> events.Recorder:
+    return events.Recorder(reach)
+
+
+async def posted(reach: Posted, numbers: list[int], rest: float) -> None:
     """Post these, and again after a rest."""
-    recorder = events.Recorder(reach)
+    recorder = posting(reach)
     task = asyncio.ensure_future(recorder.run())
     for number in numbers:
         recorder.post(event(number))
@@ -54,7 +58,7 @@ def test_a_warning_does_not_wait_behind_what_went_well() -> None:
     reach, many = Posted(), list(range(events.BURST + 50))
 
     async def warned() -> None:
-        recorder = events.Recorder(reach)
+        recorder = posting(reach)
         task = asyncio.ensure_future(recorder.run())
         for number in many:
             recorder.post(event(number))

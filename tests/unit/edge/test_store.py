@@ -61,7 +61,7 @@ def test_an_answer_that_is_no_help(
 ) -> None:
     """Whatever is asked, the reason is the same, endpoint and remedy are named, and nothing is quoted."""
     s3.fault = fault
-    calls = {
+    calls: dict[str, Callable[[store.Store], object]] = {
         "list": lambda client: list(client.list("models", "fraud/")),
         "get": lambda client: client.get("models", "fraud/1/a"),
         "create": lambda client: client.create("models", "fraud/1/a", b"x"),

@@ -200,7 +200,7 @@ class Story(Writer):
         gates = [{"name": "metrics/auc", "passed": True, "message": "auc 0.934, declared by ci, is at least 0.9"}]
         gates += [{"name": f"approvals/{gate}", "passed": True, "message": f"approved by {actor.name}"} for actor, gate in approvers]
         policy = self.keep({"name": stage, "gates": {"approvals": [{"name": gate, "required": 1} for _, gate in approvers]}})
-        detail = what | {"rollback": rollback, "gates": [] if rollback else gates, "policy": policy, "template": None}
+        detail: dict[str, Any] = what | {"rollback": rollback, "gates": [] if rollback else gates, "policy": policy, "template": None}
         detail["approvals"] = [[actor.name, gate, digest(f"subject {version}")] for actor, gate in approvers]
         self.write(ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", digest(version), detail))
         return name

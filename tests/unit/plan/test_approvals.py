@@ -128,7 +128,7 @@ def test_whoever_registered_the_same_version_again_does_not_count_either() -> No
 
 
 def test_what_appeared_while_the_policies_were_not_effective_does_not_count() -> None:
-    doubted = {"doubted": frozenset({("p", "bob", "risk")})}
+    doubted: dict[str, Any] = {"doubted": frozenset({("p", "bob", "risk")})}
 
     assert counted(said("bob"), **doubted) == {}
     assert counted(said("bob"), said("carol"), **doubted) == {"risk": ("carol",)}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies
 
 from modelyard.plan import account, codec, explain, index, ledger, model, recording, serves, unrecorded, watched
+from modelyard.plan import book as books
 from modelyard.plan import world as worlds
 from tests.unit.plan import chronicle, objects
 from tests.unit.plan.chronicle import MINUTE, START
@@ -355,6 +356,7 @@ def test_while_nobody_watched_the_answer_says_between_when() -> None:
     story, operators = chronicle.credit()
     gaps = watched.gaps(operators.records())
     [_, gap] = gaps
+    assert gap.until
 
     answer = explain.at(story.book(), gap.until - MINUTE, "production", gaps)
 
@@ -396,12 +398,12 @@ def test_an_instant_among_100_000_records_is_found_with_40_reads() -> None:
     class Long(chronicle.Story):
         """Each record is made when it is read."""
 
-        def book(self, last: int | None = None) -> explain.books.Book:
-            def fetch(numbers: list[int]) -> list[bytes | None]:
+        def book(self, last: int | None = None) -> books.Book:
+            def fetch(numbers: Sequence[int]) -> list[bytes | None]:
                 self.read.append(list(numbers))
                 return [self._made(number) if 0 < number <= 100_000 else None for number in numbers]
 
-            return explain.books.Book(self.chain, fetch, self.blobs.get, last=last)
+            return books.Book(self.chain, fetch, self.blobs.get, last=last)
 
         def _made(self, number: int) -> bytes:
             moment = START + number * SECOND

@@ -22,7 +22,8 @@ def served(seconds: float = 0, since: str | None = None, version: str = "1", unw
     """It has served so long a month ago, and since a moment again; nobody watched between two others."""
     then = datetime.datetime(2026, 9, 1, tzinfo=datetime.UTC)
     spans = [(then, then + datetime.timedelta(seconds=seconds))] if seconds else []
-    gaps = [watched.Gap(*map(datetime.datetime.fromisoformat, unwatched), 1)] if unwatched else []
+    since_then = [datetime.datetime.fromisoformat(one) for one in unwatched or ()]
+    gaps = [watched.Gap(since_then[0], since_then[1], 1)] if unwatched else []
     running = [(datetime.datetime.fromisoformat(since), None)] if since else []
     return {"served": {("staging", version): world.Served((*spans, *running), tuple(gaps))}}
 
@@ -277,7 +278,7 @@ def test_a_rollback_skips_freezes_gates_and_approvals_but_not_verification_or_re
     def judged(one: Any) -> Reason | None:
         case = prerequisite.Case.of(seen(before, of=frozen, versions=(one,)), promotion("r", rollback=True))
         held = gates.worst(gates.judge(case, NOW))
-        return held and held.reason
+        return held.reason if held else None
 
     assert judged(version()) is None
     assert judged(version(lifecycle="Deprecated", phase="Deprecated")) is None

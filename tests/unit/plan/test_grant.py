@@ -267,7 +267,7 @@ def test_the_status_says_what_is_asked_and_who_has_agreed() -> None:
 
 def test_auto_promote_asks_for_nothing_that_ended_in_the_stage_before_though_its_promotion_is_gone() -> None:
     ran = index.Promotion("u", "1", "production", phase="RolledBack")
-    stage = {"gates": {}, "autoPromote": True}
+    stage: dict[str, Any] = {"gates": {}, "autoPromote": True}
 
     assert model.decide(seen(of=a_model(**stage)), NOW).create == (("production", "1"),)
     assert model.decide(seen(of=a_model(**stage), past=index.Index(promotions={"mine": ran})), NOW).create == ()

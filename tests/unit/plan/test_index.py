@@ -24,7 +24,7 @@ def registered(uid: str = "u1", spec: str = "sha256:a") -> ledger.Fact:
     return told(Action.REGISTERED, uid, f"whole {spec} {uid}", specDigest=spec, declared=None)
 
 
-VERIFIED = {"files": 1, "bytes": 1, "manifest": "sha256:m", "seconds": 1.0}
+VERIFIED: dict[str, Any] = {"files": 1, "bytes": 1, "manifest": "sha256:m", "seconds": 1.0}
 ONCE_READY = (registered(), told(Action.VERIFIED, digest="sha256:bytes", **VERIFIED), told(Action.RETIRED, digest="retired"))
 
 

@@ -48,7 +48,15 @@ def fact(detail: dict[str, Any] | None = None, action: Action = Action.ATTESTED)
 def record(**changed: Any) -> ledger.Record:
     share = ledger.Share("1", DIGEST, 100, NOW)
     state = (ledger.StageState("production", "1", DIGEST, NOW, serves=(share,)), ledger.StageState("staging"))
-    whole = {"facts": (fact(),), "state": state, "index": ledger.Pointer(1, DIGEST), "time": NOW, "prev": DIGEST, "sequence": 2, "term": 1}
+    whole: dict[str, Any] = {
+        "facts": (fact(),),
+        "state": state,
+        "index": ledger.Pointer(1, DIGEST),
+        "time": NOW,
+        "prev": DIGEST,
+        "sequence": 2,
+        "term": 1,
+    }
     whole["seen"] = changed.get("time", NOW)
     return ledger.Record(CHAIN, **whole | changed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from modelyard.api.reason import Reason
 from modelyard.plan import fact, model, world
 from tests.unit.plan import oracle
 
+T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 START = datetime.datetime(2026, 10, 1, 9, tzinfo=datetime.UTC)
 VERSIONS, PEOPLE = ("1", "2", "3"), ("alice", "bob", "carol", "ci", "system:bot")
 NUMBERS = st.sampled_from([0.9, 0.93, 0.934, 40.0, float("nan"), float("inf")])
@@ -55,12 +56,13 @@ WORDS = st.lists(
 KNOWN: dict[str, Any] = {}
 
 
-def _read(kind: Any, raw: dict[str, Any]) -> Any:
+def _read(kind: type[T], raw: dict[str, Any]) -> T:
     """As pydantic reads it; the same is read once only, or reading would be most of the test."""
     key = f"{kind.__name__}{raw}"
     if key not in KNOWN:
         KNOWN[key] = kind.model_validate(raw)
-    return KNOWN[key]
+    found: T = KNOWN[key]
+    return found
 
 
 class Life(RuleBasedStateMachine):
@@ -358,7 +360,7 @@ class Life(RuleBasedStateMachine):
             one.lifecycle if one.lifecycle != "Active" and one.state == "Verified" else "Ready" if one.state == "Verified" else one.state
         )
         documents = [{"name": kind.lower(), "type": kind, "uri": "s3://models/fraud/e", "sha256": "sha256:0"} for kind in one.evidence]
-        spec = {
+        spec: dict[str, Any] = {
             "model": "fraud",
             "version": name,
             "artifact": {"uri": "s3://models/fraud/1/", "format": "onnx", "digest": f"sha256:{name}"},
@@ -369,7 +371,13 @@ class Life(RuleBasedStateMachine):
 
     def _promotion(self, name: str, one: oracle.Request) -> api.Promotion:
         words = [{field: word[field] for field in ("user", "gate", "decision", "subject")} for word in one.words]
-        spec = {"model": "fraud", "version": one.version, "stage": one.stage, "requestedBy": one.by, "rollback": one.rollback}
+        spec: dict[str, Any] = {
+            "model": "fraud",
+            "version": one.version,
+            "stage": one.stage,
+            "requestedBy": one.by,
+            "rollback": one.rollback,
+        }
         spec |= {"approvals": words, "paused": one.paused, "abort": one.abort}
         return _read(api.Promotion, {**self.promotions[name], "spec": spec})
 
