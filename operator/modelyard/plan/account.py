@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from modelyard.plan import ledger, serves
+from modelyard.plan import fold, index, ledger
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]
@@ -110,31 +110,23 @@ class Account:
         return sorted({told.record for told in self.facts})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Spell:
-    """A span in which a version got the same share of a stage's traffic."""
-
-    stage: str
-    version: str
-    digest: str | None
-    weight: int
-    since: datetime.datetime
-    until: datetime.datetime | None
-    began: int
-    """Number of the record that first says so."""
-    ended: int | None
-
-
 def told(records: Iterable[ledger.Record]) -> Iterator[Told]:
     """Every fact, in order."""
+    return (one for _, one in _facts(records))
+
+
+def _facts(records: Iterable[ledger.Record], until: datetime.datetime | None = None) -> Iterator[tuple[ledger.Record, Told]]:
     for record in records:
-        for one in record.facts:
-            yield Told(record.sequence, record.time, one)
+        for fact in record.facts:
+            one = Told(record.sequence, record.time, fact)
+            if until is None or one.time <= until:
+                yield record, one
 
 
 def of(version: str, records: Iterable[ledger.Record], until: datetime.datetime | None = None) -> Account:
     """The account of a version, from all records or only from those that tell of it; of what happened later than a moment nothing is told."""
-    every = [one for one in told(records) if until is None or one.time <= until]
+    records = list(records)
+    every = [one for _, one in _facts(records, until)]
     uids = {one.fact.subject.uid for one in every if one.fact.subject.kind == "Promotion" and names(one, version)}
     asked = {one.fact.subject.name for one in every if one.fact.subject.uid in uids}
     mine = [
@@ -142,7 +134,7 @@ def of(version: str, records: Iterable[ledger.Record], until: datetime.datetime 
         for one in every
         if one.fact.subject.uid in uids or names(one, version) or _brought_back(one, version) or asked.intersection(_lost(one))
     ]
-    own = _own([one for one in mine if one.fact.subject.kind == "ModelVersion" or _brought_back(one, version)])
+    own = _own(version, records, until)
     evidence: dict[str, str] = {}
     for one in own:
         if one.fact.action == Action.EVIDENCE_VERIFIED:
@@ -183,37 +175,6 @@ def retired(rules: Iterable[Told]) -> Told | None:
     return found
 
 
-def spells(records: Iterable[ledger.Record], wanted: Callable[[str], bool] = lambda _: True) -> list[Spell]:
-    """When which version served in which stage with which weight, in the order in which they began.
-
-    Exact for every record that is given: one at which nothing of the wanted versions changed may be left out.
-    """
-    found: list[Spell] = []
-    running: dict[str, dict[str, Spell]] = {}
-    for record in records:
-        for step in serves.steps(record, tuple(running)):
-            now = {share.version: share for share in step.shares if wanted(share.version)}
-            was = running.get(step.stage, {})
-            turned = {version for version, one in was.items() if version not in now or now[version] != _share(one, now[version])}
-            found += [dataclasses.replace(was[version], until=step.moment, ended=record.sequence) for version in sorted(turned)]
-            running[step.stage] = {version: one for version, one in was.items() if version not in turned} | {
-                version: _spell(step, share, record.sequence, step.moment if version in turned else min(share.since, step.moment))
-                for version, share in now.items()
-                if version in turned or version not in was
-            }
-    left = [one for spells in running.values() for one in spells.values()]
-    return sorted([*found, *left], key=lambda spell: (spell.since, spell.began, spell.stage, spell.version))
-
-
-def _share(spell: Spell, now: ledger.Share) -> ledger.Share:
-    """What goes on, if nothing turned."""
-    return dataclasses.replace(now, weight=spell.weight, digest=spell.digest)
-
-
-def _spell(step: serves.Step, share: ledger.Share, record: int, since: datetime.datetime) -> Spell:
-    return Spell(step.stage, share.version, share.digest, share.weight, since, None, record, None)
-
-
 def snapshot(data: bytes | None) -> Json:
     """A spec as it was written down; empty when its snapshot is not there."""
     try:
@@ -242,34 +203,23 @@ def _lost(one: Told) -> list[str]:
     return one.words("promotions") if one.fact.action == Action.RESTORED else []
 
 
-def _own(facts: Iterable[Told]) -> list[Told]:
-    """What is told of the objects that mean what the name means; `fold` knows them by the same rules.
+def _own(version: str, records: Sequence[ledger.Record], until: datetime.datetime | None) -> list[Told]:
+    """What is told of the objects that mean what the name means: those that the index of these records knows it by.
 
-    Once the bytes were verified, a name means the same for ever; before that, what was registered last. What was lost comes back as what it
-    was, and that its spec is registered again says nothing new.
+    What was lost comes back as what it was, and that its spec is registered again says nothing new.
     """
     own: list[Told] = []
-    registered: Told | None = None
-    here: str | None = None
+    folded = index.Index()
     again: ledger.Subject | None = None
-    lost = ready = False
-    for one in facts:
-        action, subject = one.fact.action, one.fact.subject
-        if action == Action.RESTORED:
-            lost = True
+    for record, one in _facts(records, until):
+        before = folded.versions.get(version)
+        fold.tell(folded, record, one.fact)
+        action, subject, known = one.fact.action, one.fact.subject, folded.versions.get(version)
+        if subject.kind != "ModelVersion" or not names(one, version) or (known and known.uid != subject.uid):
             continue
-        ready = ready or action == Action.VERIFIED
         if action == Action.REGISTERED:
-            same = registered is not None and registered.text("specDigest") == one.text("specDigest") and not one.words("otherwise")
-            if registered and ready and not same:
-                continue  # Reused
-            if not (same and (ready or lost)):
-                registered, own = one, []
+            own = own if known is before else []
             again = subject if own and one.fact.digest == _spec(own) else None
-            here, lost = subject.uid, False
-        if here not in {None, subject.uid}:
-            continue
-        lost = lost and action != Action.DELETED
         if action not in _SPECS or subject != again:
             own.append(one)
     return own

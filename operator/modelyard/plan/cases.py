@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from modelyard.plan import account, attestation, digest, ledger, watched
+from modelyard.plan import account, attestation, digest, ledger, spell, watched
 
 Json = dict[str, Any]
 
@@ -19,7 +19,7 @@ class Case:
     spec: Json
     model: Json
     rules: tuple[account.Told, ...]
-    spells: tuple[account.Spell, ...]
+    spells: tuple[spell.Spell, ...]
     gaps: tuple[watched.Gap, ...]
     files: digest.Manifest | None
     records: tuple[ledger.Record, ...]
@@ -52,7 +52,7 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
         account.snapshot(evidence.blob(its.spec)),
         account.snapshot(evidence.blob(rules[-1].fact.digest)) if rules else {},
         rules,
-        tuple(account.spells(records, lambda name: name == version)),
+        tuple(spell.of(records, lambda name: name == version)),
         (*watched.gaps(evidence.terms()), *(gap for record in records for gap in watched.lost(record))),
         files,
         tuple(records),

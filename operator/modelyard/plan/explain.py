@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import account, codec, fold, index, ledger, serves, watched
+from modelyard.plan import account, codec, fold, index, ledger, serves, spell, watched
 from modelyard.plan import book as books
 
 Json = dict[str, Any]
@@ -64,7 +64,7 @@ def over_time(book: books.Book, wanted: Iterable[str], gaps: Sequence[watched.Ga
     folded = book.index(book.last)
     spans = {(where, name): span for where, versions in folded.served.items() for name, span in versions.items() if name in names}
     turns = sorted({number for span in spans.values() for number in span.turns})
-    spells = [one for one in account.spells(book.records(turns), names.__contains__) if stage in {None, one.stage}]
+    spells = [one for one in spell.of(book.records(turns), names.__contains__) if stage in {None, one.stage}]
     missing = [*gaps, *watched.forgotten(folded)]
     return {
         **_about(book),
@@ -155,7 +155,7 @@ def _unobserved(gap: watched.Gap, after: ledger.Record | None, stage: str | None
     return {"since": _time(gap.since), "until": _time(gap.until), "words": gap.words, "seenNext": then}
 
 
-def _spell(one: account.Spell, gaps: Sequence[watched.Gap]) -> Json:
+def _spell(one: spell.Spell, gaps: Sequence[watched.Gap]) -> Json:
     return {
         "stage": one.stage,
         "version": one.version,

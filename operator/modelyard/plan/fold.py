@@ -21,10 +21,15 @@ def add(folded: index.Index, record: ledger.Record) -> None:
     """Fold the next record in; nothing that `codec.read` takes can be too odd for it."""
     folded.sequence = record.sequence
     for one in record.facts:
-        _FOLDS.get(one.action, _ignore)(folded, record, one)
+        tell(folded, record, one)
         folded.recent.append(one.id)
     del folded.recent[:-RECENT]
     _serve(folded, record)
+
+
+def tell(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    """What one fact of a record means, without what the record says of serving."""
+    _FOLDS.get(one.action, _ignore)(folded, record, one)
 
 
 def _serve(folded: index.Index, record: ledger.Record) -> None:

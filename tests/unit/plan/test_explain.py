@@ -10,8 +10,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from modelyard.plan import account, codec, explain, index, ledger, model, recording, serves, unrecorded, watched
 from modelyard.plan import book as books
+from modelyard.plan import codec, explain, index, ledger, model, recording, serves, spell, unrecorded, watched
 from modelyard.plan import world as worlds
 from tests.unit.plan import chronicle, objects
 from tests.unit.plan.chronicle import MINUTE, START
@@ -176,15 +176,15 @@ def test_the_answer_is_what_served_or_says_that_nobody_watched(events: list[Even
 def test_spells_say_when_each_version_served(events: list[Event]) -> None:
     world = World(256)
     world.play([event for event in events if not isinstance(event, Absence)])
-    spells = account.spells(world.writer.records())
+    spells = spell.of(world.writer.records())
     for version in VERSIONS:  # with the few records that the index names
         answer = explain.over_time(world.writer.book(), [version])
         assert answer["served"] == [explain._spell(one, ()) for one in spells if one.version == version]
     for moment in sorted({when + step for when, _ in world.truth for step in (datetime.timedelta(), SECOND)}):
         now: dict[str, dict[str, int]] = {}
-        for spell in spells:
-            if spell.since <= moment and (spell.until is None or moment < spell.until):
-                now.setdefault(spell.stage, {})[spell.version] = spell.weight
+        for one in spells:
+            if one.since <= moment and (one.until is None or moment < one.until):
+                now.setdefault(one.stage, {})[one.version] = one.weight
 
         assert world.served(moment) == now
 
@@ -429,7 +429,7 @@ def test_a_version_among_20_000_records_is_told_of_with_few_reads() -> None:
             story.later(seconds=1)
             story.write()
     assert len(story.objects) == 20_000
-    whole = account.spells(story.records(), lambda version: version == "1.1.0")
+    whole = spell.of(story.records(), lambda version: version == "1.1.0")
 
     for last in (None, 20_000):  # as it is found in a bucket, and listed in a folder
         book = story.book(last)
