@@ -12,7 +12,7 @@ from modelyard.cli import archives, outcome, output, registry
 from modelyard.edge import cluster
 from modelyard.edge import ledger as appender
 from modelyard.plan import book as books
-from modelyard.plan import index, ledger, modelversion, restoring, specs
+from modelyard.plan import index, ledger, restoring, reuse, specs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
             raise outcome.Stop(outcome.Code.USAGE, f"it {', and '.join([*what, *([f'adds {added}'] if added else [])])}: add --yes")
         recorded = [(one, _snapshot(book, one)) for one in older]
     for one, spec in recorded:
-        server.replace({**one.found, "spec": specs.completed(spec, one.found["spec"]) if one.lacks else spec})
+        server.replace({**one.found, "spec": reuse.completed(spec, one.found["spec"]) if one.lacks else spec})
         output.say(f"the {one} has {', '.join(one.lacks) or 'the spec that the ledger has'} ({one.recorded})")
     output.say("the operator goes on when it sees it")
 
@@ -73,9 +73,9 @@ def _older(server: registry.Registry, book: books.Book, past: index.Index, name:
         whole = _Older({"apiVersion": cluster.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
         if restoring.version_is_behind(version, known):
             yield whole
-        elif modelversion.was_anothers(version, known):
+        elif reuse.was_anothers(version, known):
             had, has = _snapshot(book, whole), version.spec.dump()
-            if (lacks := specs.lacking(had, has)) and not specs.differing(had, has):
+            if (lacks := reuse.lacking(had, has)) and not reuse.differing(had, has):
                 yield dataclasses.replace(whole, lacks=tuple(lacks))
     if past.spec and restoring.model_is_behind(subject, past):
         yield _Older(found, past.spec)

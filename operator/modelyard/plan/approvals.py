@@ -10,7 +10,7 @@ from modelyard import api
 from modelyard.api import gates as gates_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api.promotion import Approval, Decision
-from modelyard.plan import account, digest, documentation, modelversion, world
+from modelyard.plan import account, digest, documentation, specs, world
 from modelyard.plan.ledger import Action
 
 SAYS: Final = {
@@ -38,7 +38,7 @@ def subject(seen: world.World, stage: str, version: str) -> str | None:
         {
             "stage": stage,
             "artifact": wanted.status.artifact.digest,
-            "specDigest": modelversion.spec_digest(wanted),
+            "specDigest": specs.spec_digest(wanted),
             "metrics": spec.get("metrics") or {},
             "evidence": _by_name(spec.get("evidence")),
             "gates": _gates(declared.gates) | _tier(seen.model, declared.gates),

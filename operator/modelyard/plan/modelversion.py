@@ -12,7 +12,7 @@ from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import conditions, digest, fact, index, inspection, lifecycle, specs
+from modelyard.plan import conditions, fact, index, inspection, lifecycle, reuse, specs
 
 CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
 """`checkedAt` is written at least this often while nothing changes; each recheck would be a write for nothing."""
@@ -61,7 +61,7 @@ class World:
     past: index.Version | None = None
     """What the ledger knows of this name."""
     meant: Mapping[str, Any] | None = None
-    """The spec that another object had under this name; None: `was_anothers` does not ask for it."""
+    """The spec that another object had under this name; None: `reuse.was_anothers` does not ask for it."""
     because: str | None = None
     """Why it is Retired, where it does not ask to be."""
 
@@ -110,43 +110,16 @@ def endpoint_is_allowed(world: World, now: datetime.datetime) -> fact.Held | Non
 
 def name_means_what_it_meant(world: World, now: datetime.datetime) -> fact.Held | None:
     del now
-    past = world.past
-    if past is None or past.digest is None:
-        return None
-    if past.spec_digest != spec_digest(world.version):
-        what = "with other immutable fields, so its name can never mean this: register these under another version"
-    elif changed := specs.differing(world.meant or {}, world.version.spec.dump()):
-        what = f"with other {', '.join(changed)}: delete this object and apply it with what the name had, or register this under another version"
-    elif lacking := specs.lacking(world.meant or {}, world.version.spec.dump()):
-        what = (
-            f"with {', '.join(lacking)} as well: apply it with all that the name had, or run `modelyard restore {world.version.spec.model}`"
-        )
-    else:
-        return None
-    return fact.Held(Reason.REUSED, f"{world.version.metadata.name} was verified before {what}", fact.Waits.FOR_A_PERSON)
+    return reuse.held(world.version, world.past, world.meant)
 
 
 CHECKS: Final = (name_means_what_it_meant, model_exists, uri_is_below_the_models_storage, endpoint_is_allowed)
 
 
-def is_whole_again(world: World, now: datetime.datetime) -> bool:
-    """Whether an object that was Reused has got the metrics and evidence that it lacked."""
-    was = world.past is not None and world.past.other == world.version.metadata.uid
-    return was and name_means_what_it_meant(world, now) is None
-
-
-def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:
-    """Whether another object had this name when it was verified, and only its snapshot tells whether this one means the same."""
-    uid = version.metadata.uid
-    if past is None or past.digest is None or past.uid == uid or past.spec_digest != spec_digest(version):
-        return False
-    return version.status.recorded is None or past.other == uid
-
-
 def decide(world: World, now: datetime.datetime) -> Plan:
     """What this version should do next."""
     asked = world.version
-    past = None if world.past is None or name_means_what_it_meant(world, now) else world.past
+    past = None if name_means_what_it_meant(world, now) else world.past
     final = lifecycle.as_recorded(asked, past)
     plan = _decide(dataclasses.replace(world, version=final, because=lifecycle.why(asked, past)), now)
     if final is asked:
@@ -205,11 +178,6 @@ def evidence_requests(world: World) -> dict[str, inspection.EvidenceRequest]:
     assert world.address is not None
     below = _storage(world).uri
     return {one.name: inspection.EvidenceRequest(world.address, one.uri, below, one.sha256) for one in world.version.spec.evidence or []}
-
-
-def spec_digest(version: api.ModelVersion) -> str:
-    """sha256 of the canonical JSON (RFC 8785) of the part of the spec that can never change."""
-    return digest.of_json(version.immutable())
 
 
 def _storage(world: World) -> model_api.Storage:
@@ -305,7 +273,7 @@ def _tell(
         phase=shown,
         conditions=fact.settle(was.conditions, wanted, generation, now),
         artifact=artifact or was.artifact,
-        spec_digest=was.spec_digest or (spec_digest(world.version) if artifact else None),
+        spec_digest=was.spec_digest or (specs.spec_digest(world.version) if artifact else None),
         stages=was.stages,
         recorded=specs.recorded(world.version),
         unrecorded=was.unrecorded,

@@ -10,7 +10,7 @@ from typing import Any
 from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
-from modelyard.plan import canonical, fact, index, ledger, lifecycle, restoring, specs
+from modelyard.plan import canonical, fact, index, ledger, lifecycle, restoring, reuse, specs
 from modelyard.plan.ledger import Action
 
 _LIFECYCLES = {
@@ -77,7 +77,7 @@ def _spec(
         detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
         if not again and (later := [who for generation, who in specs.authors(version).items() if generation > 1]):
             detail["alsoChangedBy"] = later
-        if otherwise := specs.otherwise(before or {}, version.spec.dump()):
+        if otherwise := reuse.otherwise(before or {}, version.spec.dump()):
             detail["otherwise"] = otherwise
         yield ledger.fact(Action.REGISTERED, actor, subject, f"whole {subject.generation}" if again else "registered", written, detail)
         added = _added(before, version.spec.dump()) if before is not None and not otherwise else {}

@@ -29,6 +29,11 @@ def read(kind: str, name: str, data: bytes) -> dict[str, Any]:
     return spec
 
 
+def spec_digest(version: api.ModelVersion) -> str:
+    """sha256 of the canonical JSON (RFC 8785) of the part of a version's spec that can never change."""
+    return digest.of_json(version.immutable())
+
+
 def is_new(subject: api.Model | api.ModelVersion | api.Promotion) -> bool:
     """Whether the ledger does not have this generation yet."""
     known = subject.status.recorded
@@ -86,7 +91,7 @@ def changed(before: Any, after: Any, path: str = "", depth: int = 4) -> Iterator
     """Paths at which two specs differ, lists of named entries by name: `stages/production/gates/metrics/auc`."""
     if before == after:
         return
-    old, new = _named(before), _named(after)
+    old, new = by_name(before), by_name(after)
     if old is None or new is None or depth == 0:
         yield path or "/"
         return
@@ -94,40 +99,8 @@ def changed(before: Any, after: Any, path: str = "", depth: int = 4) -> Iterator
         yield from changed(old.get(key), new.get(key), f"{path}/{key}".lstrip("/"), depth - 1)
 
 
-def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that are missing or not as they were: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
-    return [*lacking(before, after), *differing(before, after)]
-
-
-def lacking(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that were there and are not: they may be added again."""
-    now = _attested(after)
-    return [path for path in _attested(before) if path not in now]
-
-
-def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that are there and were something else: nothing mends that but another object."""
-    was, now = _attested(before), _attested(after)
-    return [path for path, value in was.items() if path in now and now[path] != value]
-
-
-def completed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec with the metrics and evidence that it lacks, behind its own."""
-    missing = {*lacking(before, after)}
-    metrics = {name: value for name, value in (before.get("metrics") or {}).items() if f"metrics/{name}" in missing}
-    evidence = [one for one in before.get("evidence") or [] if f"evidence/{one['name']}" in missing]
-    added = {"metrics": {**(after.get("metrics") or {}), **metrics}} if metrics else {}
-    return {**after, **added} | ({"evidence": [*(after.get("evidence") or []), *evidence]} if evidence else {})
-
-
-def _attested(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics and evidence by path, sorted."""
-    return {
-        f"{field}/{name}": value for field in ("metrics", "evidence") for name, value in sorted((_named(spec.get(field)) or {}).items())
-    }
-
-
-def _named(value: Any) -> Mapping[str, Any] | None:
+def by_name(value: Any) -> Mapping[str, Any] | None:
+    """A mapping, or a list of what has names, by name; None: something else."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, list) and value and all(isinstance(one, Mapping) and "name" in one for one in value):

@@ -12,7 +12,7 @@ from modelyard import api, edge
 from modelyard.api import modelversion as api_version
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster
-from modelyard.plan import canonical, fact, hold, index, inspection, modelversion, registration, specs, unrecorded
+from modelyard.plan import canonical, fact, hold, index, inspection, modelversion, registration, reuse, specs, unrecorded
 from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside
 
@@ -150,7 +150,7 @@ class Versions:
 
     async def _meant(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
         """The spec that the name had as another object's, where that has to be known."""
-        if past is None or not modelversion.was_anothers(version, past):
+        if past is None or not reuse.was_anothers(version, past):
             return None
         return specs.read(version.kind, version.metadata.name, await self._outside.prover.blob(past.spec))
 
@@ -187,10 +187,10 @@ class Versions:
         version, recorded = world.version, world.version.status.recorded
         now, stamped = self._outside.clock(), self._outside.guard.held is None
         before = world.meant
-        newer, again = specs.is_new(version), modelversion.is_whole_again(world, now)
+        newer, again = specs.is_new(version), reuse.is_whole_again(version, world.past, world.meant)
         if recorded and newer and not again:
             before = canonical.loads(await self._outside.prover.blob(recorded.spec))
-        named = status.spec_digest or modelversion.spec_digest(version)
+        named = status.spec_digest or specs.spec_digest(version)
         facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past, again=again)
         facts = (*unrecorded.read(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
         if not facts:

@@ -11,7 +11,7 @@ import pytest
 
 from modelyard import api
 from modelyard.edge import owner
-from modelyard.plan import codec, ledger, modelversion, specs
+from modelyard.plan import codec, ledger, specs
 from modelyard.plan.ledger import Action
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
@@ -49,7 +49,7 @@ def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
         told.blobs[codec.named(data)] = data
     about = {generation: ledger.Subject("Model", "fraud", "uid-m", generation) for generation in (2, 3)}
     its = {generation: ledger.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
-    meant = modelversion.spec_digest(api.ModelVersion.model_validate(version))
+    meant = specs.spec_digest(api.ModelVersion.model_validate(version))
     told.write(
         ledger.fact(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
         ledger.fact(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": meant}),

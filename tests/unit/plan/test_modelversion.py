@@ -13,7 +13,7 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index, inspection, modelversion, specs
+from modelyard.plan import fact, index, inspection, modelversion, reuse, specs
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -221,7 +221,7 @@ def test_a_store_that_does_not_answer_does_not_quarantine_what_is_deprecated() -
     ],
 )
 def test_a_name_means_what_it_meant(past: dict[str, Any], phase: VersionPhase) -> None:
-    known = index.Version("u0", 1, **{"spec_digest": modelversion.spec_digest(version()), **past})
+    known = index.Version("u0", 1, **{"spec_digest": specs.spec_digest(version()), **past})
     life = Life()
     life.seen = dataclasses.replace(life.seen, past=known)
 
@@ -254,10 +254,10 @@ MEANT = {"metrics": {"auc": 0.5}, "evidence": [REPORT]}
 )
 def test_a_name_keeps_its_metrics_and_evidence_whoever_registers_it_again(now: dict[str, Any], other: str, names: str | None) -> None:
     again = version(**now)
-    past = index.Version("u0", 1, digest=DIGEST, spec_digest=modelversion.spec_digest(again), other=other)
+    past = index.Version("u0", 1, digest=DIGEST, spec_digest=specs.spec_digest(again), other=other)
     plan = modelversion.decide(world(version=again, past=past, meant=MEANT, proof=FOUND), NOW)
 
-    assert modelversion.was_anothers(again, past)
+    assert reuse.was_anothers(again, past)
     assert plan.status.phase == (VersionPhase.REUSED if names else VersionPhase.READY)
     told = fact.find(plan.status.conditions, "Verified")
     assert told is not None
@@ -266,18 +266,18 @@ def test_a_name_keeps_its_metrics_and_evidence_whoever_registers_it_again(now: d
 
 def test_what_the_name_had_is_not_asked_of_the_object_that_has_it() -> None:
     mine = version({"observedGeneration": 1, "conditions": [], "recorded": {"generation": 1, "spec": "sha256:s"}})
-    past = index.Version("u0", 1, digest=DIGEST, spec_digest=modelversion.spec_digest(mine))
+    past = index.Version("u0", 1, digest=DIGEST, spec_digest=specs.spec_digest(mine))
 
-    assert not modelversion.was_anothers(mine, past)
-    assert not modelversion.was_anothers(version(), dataclasses.replace(past, uid="u"))
-    assert not modelversion.was_anothers(version(), dataclasses.replace(past, digest=None))
-    assert modelversion.was_anothers(mine, dataclasses.replace(past, other="u"))
+    assert not reuse.was_anothers(mine, past)
+    assert not reuse.was_anothers(version(), dataclasses.replace(past, uid="u"))
+    assert not reuse.was_anothers(version(), dataclasses.replace(past, digest=None))
+    assert reuse.was_anothers(mine, dataclasses.replace(past, other="u"))
 
 
 def test_a_name_without_a_digest_is_pinned_to_what_it_was() -> None:
     artifact = {"uri": "s3://models/fraud/1.onnx", "format": "onnx"}
     bare = version(artifact=artifact)
-    known = index.Version("u0", 1, digest=OTHER, spec_digest=modelversion.spec_digest(bare))
+    known = index.Version("u0", 1, digest=OTHER, spec_digest=specs.spec_digest(bare))
     asked = world(version=bare, past=known, address=inspection.Address())
 
     assert modelversion.request(asked, full=False).expected == OTHER
@@ -296,8 +296,8 @@ def test_evidence_is_verified_document_by_document() -> None:
 def test_the_spec_digest_is_of_what_cannot_change() -> None:
     before, described = version(), version(description="new words", metrics={"auc": 0.9}, lifecycle="Deprecated")
 
-    assert modelversion.spec_digest(before) == modelversion.spec_digest(described)
-    assert modelversion.spec_digest(before) != modelversion.spec_digest(version(training={"seed": 7}))
+    assert specs.spec_digest(before) == specs.spec_digest(described)
+    assert specs.spec_digest(before) != specs.spec_digest(version(training={"seed": 7}))
 
 
 def test_documentation_is_complete_or_what_is_missing_is_named() -> None:
@@ -321,10 +321,8 @@ def test_evidence_that_is_not_there_is_looked_for_again_soon() -> None:
 def test_the_spec_digest_knows_no_order_of_named_entries_and_every_integer() -> None:
     data = [{"name": "a", "role": "Test"}, {"name": "b", "role": "Training"}]
 
-    assert modelversion.spec_digest(version(lineage={"datasets": data})) == modelversion.spec_digest(
-        version(lineage={"datasets": data[::-1]})
-    )
-    assert modelversion.spec_digest(version(training={"seed": 2**62})) != modelversion.spec_digest(version(training={"seed": 2**62 + 1}))
+    assert specs.spec_digest(version(lineage={"datasets": data})) == specs.spec_digest(version(lineage={"datasets": data[::-1]}))
+    assert specs.spec_digest(version(training={"seed": 2**62})) != specs.spec_digest(version(training={"seed": 2**62 + 1}))
 
 
 def test_evidence_from_elsewhere_that_is_added_to_a_verified_version_fails_alone() -> None:
@@ -358,7 +356,7 @@ def test_a_version_that_is_active_again_says_so_though_its_store_does_not_answer
 def test_versions_that_differ_in_a_huge_number_only_are_two() -> None:
     one, other = (version(training={"seed": seed}) for seed in (2**63 - 1, 2**63 - 2))
 
-    assert modelversion.spec_digest(one) != modelversion.spec_digest(other)
+    assert specs.spec_digest(one) != specs.spec_digest(other)
     assert api.ModelVersion.model_validate({"metadata": one.metadata, "spec": json.loads(specs.snapshot(one))}).spec == one.spec
 
 
@@ -371,21 +369,21 @@ def once(spec_digest: str, **known: Any) -> index.Version:
 @pytest.mark.parametrize("lifecycle", [None, "Active", "Deprecated"])
 def test_what_was_retired_and_is_created_again_is_retired_and_nobody_reads_its_bytes(lifecycle: str | None) -> None:
     again = version(lifecycle=lifecycle)
-    plan = modelversion.decide(world(version=again, past=once(modelversion.spec_digest(again))), NOW)
+    plan = modelversion.decide(world(version=again, past=once(specs.spec_digest(again))), NOW)
     said = {one.type: one for one in plan.status.conditions}["Ready"]
 
     assert not plan.ask
     assert (plan.status.phase, said.status, said.reason) == (VersionPhase.RETIRED, "True", Reason.RETIRED)
     assert "retired on 2026-09-01 by carol" in said.message
     assert plan.status.recorded == specs.recorded(again)
-    for past in (once(modelversion.spec_digest(again)), None):  # and stays so, whether or not the ledger answers
+    for past in (once(specs.spec_digest(again)), None):  # and stays so, whether or not the ledger answers
         later = again.model_copy(update={"status": plan.status})
         assert modelversion.decide(world(version=later, past=past), NOW).status == plan.status
 
 
 def test_what_never_was_ready_or_means_something_else_is_not_retired_with_its_name() -> None:
     again = version()
-    named = modelversion.spec_digest(again)
+    named = specs.spec_digest(again)
 
     assert modelversion.decide(world(version=again, past=once(named, digest=None)), NOW).ask
     assert modelversion.decide(world(version=again, past=once("sha256:other")), NOW).status.phase == VersionPhase.REUSED
@@ -394,7 +392,7 @@ def test_what_never_was_ready_or_means_something_else_is_not_retired_with_its_na
 def test_what_an_older_backup_still_serves_waits_to_be_retired() -> None:
     claim = {"name": "production", "state": "Serving", "since": "2026-10-01T00:00:00Z"}
     again = version({"phase": "Ready", "stages": [claim], "conditions": [], "observedGeneration": 1})
-    plan = modelversion.decide(world(version=again, past=once(modelversion.spec_digest(again)), proof=FOUND), NOW)
+    plan = modelversion.decide(world(version=again, past=once(specs.spec_digest(again)), proof=FOUND), NOW)
 
     assert plan.status.phase == VersionPhase.DEPRECATED
     assert {one.type: one for one in plan.status.conditions}["Ready"].reason == Reason.STILL_SERVING
