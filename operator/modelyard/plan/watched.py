@@ -24,8 +24,11 @@ class Gap:
     """Somebody watched, but what they saw was lost before the ledger answered."""
 
     def covers(self, moment: datetime.datetime) -> bool:
-        """Whether the moment lies within it; when it began something was seen last, and when it ended something again."""
-        return (self.since is None or self.since < moment) and (self.until is None or moment < self.until)
+        """Whether the moment lies within it. When it began something was seen last, or, of what could not be kept, the first was lost; when it
+        ended something was seen again.
+        """  # noqa: D205
+        begun = self.since is None or self.since < moment or (self.seen and self.since == moment)
+        return begun and (self.until is None or moment < self.until)
 
     def overlaps(self, begin: datetime.datetime, end: datetime.datetime | None) -> bool:
         """Whether any of it lies between two moments."""

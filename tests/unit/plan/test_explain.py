@@ -294,11 +294,12 @@ def test_while_a_rolling_update_goes_on_each_change_of_its_weights_is_told() -> 
     assert len(story.objects) == 4
 
 
-def test_of_more_changes_of_weight_than_can_wait_the_last_is_known_and_how_long_the_others_are_open() -> None:
+@pytest.mark.parametrize("later", [datetime.timedelta(), SECOND / 2], ids=["when it changed", "then"])
+def test_of_more_changes_of_weight_than_can_wait_the_last_is_known_and_how_long_the_others_are_open(later: datetime.timedelta) -> None:
     flaps = [Look(1, {"1": (9, 0), "2": (1 + number % 2, 0)}, answers=False) for number in range(200)]
     story, truth = rolled(Look(1, {"1": (9, 0)}), *flaps, Look(1, {"1": (9, 0), "2": (2, 0)}))
 
-    answers = [explain.at(story.book(), moment + SECOND / 2, "production") for moment, _ in truth[1:]]
+    answers = [explain.at(story.book(), moment + later, "production") for moment, _ in truth[1:]]
     known = [told(one)["production"] for one in answers if one["unobserved"] is None]
 
     assert [one["unobserved"] is None for one in answers] == [True] + [False] * 136 + [True] * 65
