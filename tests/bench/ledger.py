@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from concurrent import futures
 from typing import Any
 
+from modelyard.edge import appender, store
 from modelyard.edge import ledger as ledgers
-from modelyard.edge import store
 from modelyard.plan import codec, inspection, ledger, proof
 from tests.bench.row import row
 from tests.cluster import stores
@@ -113,7 +113,7 @@ def _long(running: stores.Running, client: store.Store) -> list[dict[str, Any]]:
     return found
 
 
-async def _written(running: stores.Running) -> ledgers.Head:
+async def _written(running: stores.Running) -> appender.Head:
     """A long chain, written in memory and laid where the store keeps its files."""
     kept = bucket.Bucket()
     writer = ledgers.Ledger(kept, WHERE, "main", _now, threads=0)

@@ -17,7 +17,7 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import archive, store
+from modelyard.edge import appender, archive, store
 from modelyard.edge import ledger as ledgers
 from modelyard.plan import codec, inspection, ledger, proof
 from tests.cluster import appends, stores
@@ -120,7 +120,7 @@ async def test_a_leader_that_was_deposed_writes_nothing_more(opened: Opened, cli
         return_exceptions=True,
     )
 
-    assert all(isinstance(result, ledgers.Head) for result in results[49:])
+    assert all(isinstance(result, appender.Head) for result in results[49:])
     lost = [result for result in results[:49] if isinstance(result, edge.Unavailable)]
     assert all(result.reason == Reason.NOT_LEADING for result in lost)
     with pytest.raises(edge.Unavailable) as caught:
@@ -198,9 +198,9 @@ async def test_a_record_that_was_deleted_is_found(opened: Opened, client: store.
     await writer.append(chain, [appends.fact(2)])
     client.delete("versions", f"deleted/{chain.key(2)}")
 
-    with contextlib.suppress(ledgers.Tampered):
+    with contextlib.suppress(appender.Tampered):
         await behind.append(chain, [appends.fact(3)])
-    with pytest.raises(ledgers.Tampered):
+    with pytest.raises(appender.Tampered):
         await opened(where=where).load(chain, writer.anchors()[chain])
     verdict = archive.verify(archive.Bucket(client, where), chain)
     assert proof.Kind.VERSIONS in {flaw.kind for flaw in verdict.flaws}

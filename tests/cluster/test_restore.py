@@ -78,6 +78,34 @@ def test_when_every_object_is_lost_all_comes_back_and_serving_never_noticed(team
     team.wait(lambda: team.held("2") and not team.held("1"), "the hold of before the loss to be lifted when it is due")
 
 
+def test_where_git_is_faster_than_the_operator_a_person_adds_what_it_lacks(team: Team) -> None:
+    team.model(stage("production", autoPromote=True, replicas=1))
+    team.register("1", team.upload("1", "bytes of 1"))
+    team.wait_phase("promo", "fraud-1-production", "Succeeded")
+    manifests = [lost.kept(team.get(*one)) for one in (("mdl", "fraud"), ("mv", "fraud-1"))]
+    team.kubectl("patch", "mv", "fraud-1", "--type=merge", "-p", '{"spec": {"metrics": {"auc": 0.93}}}')
+    team.wait(lambda: team.recorded_spec("mv", "fraud-1") == 2, "the metric to be recorded")
+    before, pods = team.specs(), team.pods()
+
+    with lost.probed(team, "production") as prober:
+        team.cluster.kubectl("delete", "crd", *(f"{kind}.modelyard.dev" for kind in lost.KINDS), "--timeout=60s")
+        installed.install(team.cluster, "replicas=0")
+        team.apply(*manifests)
+        installed.install(team.cluster)
+        team.wait(lambda: team.phases()["fraud-1"] == "Reused", "the version to be Reused")
+        assert "metrics/auc as well" in team.condition("mv", "fraud-1")["message"]
+        told = lost.modelyard(team, "restore", "fraud")
+        assert (told.returncode, "it adds metrics/auc to the ModelVersion fraud-1: add --yes" in told.stderr) == (2, True), told
+        done = lost.modelyard(team, "restore", "fraud", "--yes")
+        assert done.returncode == 0, done
+        team.wait(lambda: team.phases()["fraud-1"] == "Ready", "the name to mean what it meant")
+        team.wait(lambda: team.standing()[0]["current"] == "1", "production to stand for it")
+
+    assert team.specs() == before
+    assert team.pods() == pods
+    assert set(prober.answers) == {"bytes of 1"}
+
+
 def goes_on(team: Team, staging: Any) -> None:
     """What happens after the backup: other rules and another stage, versions, promotions, a metric."""
     team.model(staging, stage("production"), {"name": "audit"})

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelyard.cli import archives, folder, outcome, output, registry
 from modelyard.edge import archive
-from modelyard.edge import ledger as appender
+from modelyard.edge import ledger as ledgers
 from modelyard.plan import account, checkpoint, codec, ledger
 from modelyard.plan.ledger import Action
 
@@ -91,7 +91,7 @@ def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetim
             more = "keep a copy first (`modelyard ledger export`), then add --yes"
             raise outcome.usage(f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
         person = ledger.Actor(registry.Registry(typed.context).whoami(), ledger.Known.DECLARED)
-        keeper = appender.Ledger(opened.store, opened.place, opened.registry, lambda: now, retain=opened.retain)
+        keeper = ledgers.Ledger(opened.store, opened.place, opened.registry, lambda: now, retain=opened.retain)
         try:
             head = asyncio.run(keeper.accept(chain, person, reason, anchors, wrong))
         finally:

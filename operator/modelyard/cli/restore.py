@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from modelyard import api
 from modelyard.cli import archives, outcome, output, registry
 from modelyard.edge import cluster
-from modelyard.edge import ledger as appender
+from modelyard.edge import ledger as ledgers
 from modelyard.plan import book as books
 from modelyard.plan import index, ledger, restoring, reuse, specs
 
@@ -114,7 +114,7 @@ def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> No
             message = f"the registry {opened.registry} in {opened.place} will belong to this cluster ({uid})"
             message += ", and the operator of the one that has it now stops: add --yes"
             raise outcome.Stop(outcome.Code.USAGE, message)
-        keeper = appender.Ledger(opened.store, opened.place, opened.registry, lambda: now)
+        keeper = ledgers.Ledger(opened.store, opened.place, opened.registry, lambda: now)
         try:
             epoch = asyncio.run(keeper.take_over(uid, ledger.Actor(server.whoami(), ledger.Known.DECLARED)))
         finally:

@@ -1,77 +1,23 @@
-"""The appender: one per model, in the leader. What it writes is there once, in order, and never written over.
-
-A record is created, never put: so of two operators that believe they lead, one learns that it does not. An answer that was lost is found
-out by reading the number again: what holds our facts is ours.
-"""
+"""The chains of one registry: one appender for each model, in the leader; whose registry it is, and who leads."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import dataclasses
 import datetime
 import pathlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
-from modelyard.edge import blobs, owner, queued, store, tail
-from modelyard.plan import checkpoint, codec, fold, index, inspection, ledger, proof, serves, watched
+from modelyard.edge import appender, blobs, owner, queued, store, tail
+from modelyard.plan import checkpoint, codec, index, inspection, ledger, proof, watched
 from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
 
 SNAPSHOT: Final = 256
 """Records between two snapshots of the index."""
-
-
-class Tampered(edge.Unavailable):
-    """A chain is not what it was. Nothing is appended to it until a person has looked and accepted it, which is recorded."""
-
-    def __init__(self, chain: Chain, flaws: Sequence[proof.Flaw]) -> None:
-        more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
-        name = chain.model if chain.model == ledger.OPERATOR else f"{chain.namespace}/{chain.model}"
-        remedy = f"look with `modelyard ledger verify {name}`, and accept it with `modelyard ledger accept {name}`"
-        super().__init__(Reason.LEDGER_TAMPERED, f"the ledger of {name} is not what it was: {flaws[0].sentence}{more}; {remedy}")
-        self.chain = chain
-        self.flaws = tuple(flaws)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Head:
-    """The last record of a chain; of an empty one: number 0 and no record."""
-
-    sequence: int = 0
-    digest: str | None = None
-    record: ledger.Record | None = None
-
-    @property
-    def state(self) -> tuple[StageState, ...]:
-        """What each stage serves."""
-        return self.record.state if self.record else ()
-
-
-@dataclasses.dataclass(slots=True)
-class _Kept:
-    """What is remembered of a chain."""
-
-    head: Head = dataclasses.field(default_factory=Head)
-    index: index.Index = dataclasses.field(default_factory=index.Index)
-    loaded: bool = False
-    tampered: Tampered | None = None
-    lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
-    queue: queued.Queue = dataclasses.field(default_factory=queued.Queue)
-
-    def is_known(self, anchors: Iterable[proof.Anchor]) -> bool:
-        """Whether it was read, is whole, and none of the anchors says anything newer."""
-        at = self.head.sequence, self.head.digest
-        return self.loaded and self.tampered is None and all(one.sequence < at[0] or (one.sequence, one.head) == at for one in anchors)
-
-    def add(self, record: ledger.Record, data: bytes) -> None:
-        """One more record."""
-        self.head = Head(record.sequence, codec.named(data), record)
-        fold.add(self.index, record)
 
 
 class Ledger:
@@ -107,18 +53,21 @@ class Ledger:
         threads: int = 32,
     ) -> None:
         self.registry = registry
-        self.term: int | None = None
-        """The leadership that records are written under, from `begin`; None: the last record's, for a person's command."""
         self.reach = tail.Reach(bucket, where, kept, threads)
-        self._clock = clock
+        self._pen = appender.Pen(self.reach, clock, fence, retain, snapshot_every)
         self._anchors = dict(anchors or {})
-        self._fence = fence
-        self._retain = retain
-        self._snapshot_every = snapshot_every
         self._key = key
         self._signed: dict[Chain, tuple[int, datetime.datetime]] = {}
-        self._chains: dict[Chain, _Kept] = {}
-        self._taken: edge.Unavailable | None = None
+        self._chains: dict[Chain, appender.Appender] = {}
+
+    @property
+    def term(self) -> int | None:
+        """The leadership that records are written under, from `begin`; None: the last record's, for a person's command."""
+        return self._pen.term
+
+    @term.setter
+    def term(self, number: int) -> None:
+        self._pen.term = number
 
     def close(self) -> None:
         """Nothing may be asked afterwards."""
@@ -135,7 +84,7 @@ class Ledger:
 
     # --- what is known
 
-    async def load(self, chain: Chain, anchor: proof.Anchor | None = None) -> Head:
+    async def load(self, chain: Chain, anchor: proof.Anchor | None = None) -> appender.Head:
         """Finds the head of a chain and folds its index, both remembered; at once when they are, and the anchor says nothing newer.
 
         Raises:
@@ -145,10 +94,10 @@ class Ledger:
         kept, anchors = self._kept(chain), [anchor] if anchor else []
         if not kept.is_known(anchors):  # else there is no need to wait for a write that is under way
             async with kept.lock:
-                await self._load(chain, kept, anchors)
+                await kept.read(anchors)
         return kept.head
 
-    def head(self, chain: Chain) -> Head | None:
+    def head(self, chain: Chain) -> appender.Head | None:
         """The head as it was last seen or written; None when the chain was not loaded."""
         return kept.head if (kept := self._chains.get(chain)) and kept.loaded else None
 
@@ -165,7 +114,7 @@ class Ledger:
         kept = self._chains.get(self.operators)
         return tuple(watched.of_terms(kept.index.terms)) if kept and kept.index.terms else ()
 
-    def tampered(self, chain: Chain) -> Tampered | None:
+    def tampered(self, chain: Chain) -> appender.Tampered | None:
         """What is wrong with a chain, until it was accepted."""
         return kept.tampered if (kept := self._chains.get(chain)) else None
 
@@ -198,7 +147,7 @@ class Ledger:
 
     async def append(
         self, chain: Chain, facts: Iterable[Fact], state: Iterable[StageState] | None = None, seen: datetime.datetime | None = None
-    ) -> Head:
+    ) -> appender.Head:
         """Records facts, once each, and what the stages serve from now on; the head behind them.
 
         Args:
@@ -215,21 +164,13 @@ class Ledger:
             edge.Unavailable: it is not known whether they were recorded: tell them again; or another operator leads.
             ValueError: a fact cannot be written.
         """
-        item = queued.Item.of(facts, state, seen)
         kept = self._kept(chain)
-        with kept.queue.waiting(item):
-            async with kept.lock:
-                if not kept.loaded:
-                    await self._load(chain, kept, [])
-                while not item.done:
-                    await self._write_some(chain, kept)
-        if item.trouble:
-            raise item.trouble
+        await kept.append(queued.Item.of(facts, state, seen))
         return kept.head
 
     async def accept(
         self, chain: Chain, actor: Actor, reason: str, anchors: Collection[proof.Anchor] = (), flaws: Iterable[proof.Flaw] = ()
-    ) -> Head:
+    ) -> appender.Head:
         """Records that a person knows what is wrong with a chain; from then on it goes on. Nothing is written when nothing is wrong.
 
         Args:
@@ -242,11 +183,12 @@ class Ledger:
         kept = self._kept(chain)
         known = [flaw for flaw in flaws if not flaw.accepted]
         async with kept.lock:
-            with contextlib.suppress(Tampered):
-                await self._load(chain, kept, anchors)
+            with contextlib.suppress(appender.Tampered):
+                await kept.read(anchors)
             known = list(dict.fromkeys([*(kept.tampered.flaws if kept.tampered else ()), *known]))
             if known:
-                await self._accept(chain, kept, actor, reason, known)
+                await kept.accept(actor, reason, known)
+                self._anchors.pop(chain, None)
             return kept.head
 
     async def sign(self, every: datetime.timedelta) -> int:
@@ -255,11 +197,11 @@ class Ledger:
             return 0
         count = 0
         for chain, kept in list(self._chains.items()):
-            head, now = kept.head, self._clock()
+            head, now = kept.head, self._pen.clock()
             sequence, when = self._signed.get(chain, (0, None))
             if kept.tampered or not kept.loaded or head.digest is None or head.sequence <= sequence or (when and now - when < every):
                 continue
-            await self._create(checkpoint.key(chain, head.sequence), checkpoint.sign(chain, head.sequence, head.digest, now, self._key))
+            await self._pen.create(checkpoint.key(chain, head.sequence), checkpoint.sign(chain, head.sequence, head.digest, now, self._key))
             self._signed[chain] = head.sequence, now
             count += 1
         return count
@@ -270,15 +212,15 @@ class Ledger:
         """A term of leadership begins; its number, which every record of it carries. What was remembered of chains is read anew."""
         self._anchors = dict(self.anchors())
         self._chains.clear()
-        chain, kept = self.operators, self._kept(self.operators)
+        kept = self._kept(self.operators)
         async with kept.lock:
             while True:
-                await self._load(chain, kept, [])
+                await kept.read()
                 number = self.term = (kept.head.record.term if kept.head.record else 0) + 1
                 since = codec.write_time(unobserved_since) if unobserved_since else None
                 told = _term(Action.TERM_BEGAN, holder, number, {"unobservedSince": since})
                 try:
-                    if await self._write(chain, kept, [told], kept.head.state):
+                    if await kept.write([told], kept.head.state):
                         return number
                 except edge.Unavailable as error:  # another one began first: ours is the term after it
                     if error.reason != Reason.NOT_LEADING or kept.head.record is None or kept.head.record.term < number:
@@ -294,7 +236,7 @@ class Ledger:
         Raises:
             edge.Unavailable: it does not, and the ledger cannot be kept in it; or it does not answer.
         """
-        if self._retain:
+        if self._pen.retain:
             await self.reach.run(lambda: owner.prove_lock(self.reach.store, self.reach.where))
         await self.reach.run(lambda: owner.prove(self.reach.store, self.reach.where, self.registry))
 
@@ -314,8 +256,8 @@ class Ledger:
         """
         of, _ = await self.reach.run(lambda: owner.holder(self.reach.store, self.reach.where, self.registry))
         if of not in {None, cluster}:
-            self._taken = owner.taken(self.reach.where, self.registry, str(of), cluster)
-            raise self._taken
+            self._pen.taken = owner.taken(self.reach.where, self.registry, str(of), cluster)
+            raise self._pen.taken
 
     async def take_over(self, cluster: str, actor: Actor = ledger.BY_OPERATOR) -> int:
         """From now on the registry belongs to this cluster, which is recorded before it is so; the new epoch."""
@@ -328,137 +270,10 @@ class Ledger:
         await self.reach.run(lambda: owner.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
         return epoch + 1
 
-    # --- inside; the chain's lock is held
-
-    def _kept(self, chain: Chain) -> _Kept:
+    def _kept(self, chain: Chain) -> appender.Appender:
         if (kept := self._chains.get(chain)) is None:
-            kept = self._chains[chain] = _Kept()
+            kept = self._chains[chain] = appender.Appender(chain, self._pen, lambda: self._anchors.get(chain))
         return kept
-
-    async def _load(self, chain: Chain, kept: _Kept, anchors: Collection[proof.Anchor]) -> None:
-        if kept.is_known(anchors):
-            return
-        head = kept.head
-        mine = [proof.Anchor(head.sequence, head.digest, "this operator")] if head.digest and kept.tampered is None else []
-        known = [self._anchors[chain]] if chain in self._anchors else []
-        found = await tail.read(self.reach, chain, [*mine, *known, *anchors])
-        since = any(number > head.sequence for number in found.accepted.values())
-        before = kept.tampered.flaws if kept.tampered and not since else ()
-        wrong = proof.uncovered([*found.flaws, *before], found.accepted)
-        kept.loaded, kept.index = True, found.index
-        kept.head = Head(found.last.sequence, found.last.digest, found.record)
-        kept.tampered = Tampered(chain, list(dict.fromkeys(wrong))) if wrong else None
-        if kept.tampered:
-            raise kept.tampered
-
-    async def _write_some(self, chain: Chain, kept: _Kept) -> None:
-        """The next record, with as much of what waits as it may hold; whoever waited for that is done."""
-        batch = kept.queue.next(kept.index.recent)
-        state = serves.after(kept.head.state, batch.facts) if batch.state is None else batch.state
-        try:
-            if kept.tampered:
-                raise kept.tampered
-            news = bool(batch.facts) or state != kept.head.state
-            wrote = not news or await self._write(chain, kept, batch.facts, state, batch.seen)
-        except Exception as error:
-            kept.queue.fail(batch, error)
-            raise
-        kept.queue.settle(batch, kept.index.recent, kept.head.state, wrote=wrote)
-
-    async def _write(
-        self, chain: Chain, kept: _Kept, facts: Sequence[Fact], state: tuple[StageState, ...], seen: datetime.datetime | None = None
-    ) -> bool:
-        """One more record; False when somebody else has written that number: theirs is folded, and the caller looks again."""
-        pointer = await self._snapshot(kept)
-        record = self._record(chain, kept, facts, state, pointer, seen)
-        data = codec.write(record)
-        key = chain.key(record.sequence)
-        try:
-            created = await self._create(key, data) or (await self.reach.record(key) is None and await self._create(key, data))
-            there = None if created else await self.reach.record(key)
-        except edge.Unavailable:
-            if (there := await self.reach.record(key)) is None:
-                raise
-            created = False
-        if created or there == data:
-            kept.add(record, data)
-            return True
-        if there is None:
-            kept.tampered = Tampered(chain, _gone(chain, record.sequence))
-            raise kept.tampered
-        before = proof.Link(kept.head.sequence, kept.head.digest, kept.head.record) if kept.head.sequence else proof.NOTHING
-        found, flaws = proof.join(chain, before, record.sequence, there)
-        if flaws or found.record is None:
-            kept.tampered = Tampered(chain, flaws)
-            raise kept.tampered
-        kept.add(found.record, there)
-        self._deposed(found.record)
-        return False
-
-    async def _accept(self, chain: Chain, kept: _Kept, actor: Actor, reason: str, flaws: list[proof.Flaw]) -> None:
-        while True:
-            subject = ledger.Subject("Ledger", chain.model, chain.prefix, 0)
-            detail = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
-            told = ledger.fact(Action.ACCEPTED, actor, subject, f"{kept.head.sequence}/{kept.head.digest}", detail=detail)
-            record = self._record(chain, kept, [told], kept.head.state, None)
-            data = codec.write(record)
-            if await self._create(chain.key(record.sequence), data):
-                break
-            if await self.reach.record(chain.key(record.sequence)) is not None:
-                kept.loaded = False
-                message = f"{chain.key(record.sequence)} was written meanwhile: look again, and accept what is there then"
-                raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
-            flaws += _gone(chain, record.sequence)
-            kept.head = dataclasses.replace(kept.head, sequence=record.sequence)  # that number can never be written again
-        kept.tampered = None
-        self._anchors.pop(chain, None)
-        kept.add(record, data)
-
-    def _record(
-        self,
-        chain: Chain,
-        kept: _Kept,
-        facts: Sequence[Fact],
-        state: tuple[StageState, ...],
-        pointer: ledger.Pointer | None,
-        seen: datetime.datetime | None = None,
-    ) -> ledger.Record:
-        last = kept.head.record
-        if last:
-            self._deposed(last)
-        term = self.term if self.term is not None else last.term if last else 0
-        made = ledger.follow(chain, last, kept.head.digest, facts, state, now=self._clock(), term=term, index=pointer, seen=seen)
-        return dataclasses.replace(made, sequence=kept.head.sequence + 1)
-
-    def _deposed(self, record: ledger.Record) -> None:
-        if self.term is not None and record.term > self.term:
-            where = record.chain.key(record.sequence)
-            message = f"another operator leads: {where} was written in term {record.term}, and this operator's is {self.term}; it stops"
-            raise edge.Unavailable(Reason.NOT_LEADING, message)
-
-    async def _snapshot(self, kept: _Kept) -> ledger.Pointer | None:
-        """The newest snapshot, made when it is time for one; an old one will do when it cannot be kept now."""
-        before = kept.head.record.index if kept.head.record else None
-        if kept.head.sequence - (before.sequence if before else 0) < self._snapshot_every:
-            return before
-        data, sequence = kept.index.dump(), kept.index.sequence
-        with contextlib.suppress(edge.Unavailable):
-            return ledger.Pointer(sequence, await self.reach.run(lambda: self.reach.blobs.keep(data)))
-        return before
-
-    async def _create(self, key: str, data: bytes) -> bool:
-        where = self.reach.where
-        until: dict[str, Any] = {}
-        if self._retain:
-            until["retain"] = store.Retention(self._retain[0], self._clock() + self._retain[1])
-
-        def create() -> bool:
-            self._fence()
-            if self._taken:
-                raise self._taken
-            return self.reach.store.create(where.bucket, where.key + key, data, **until)
-
-        return await self.reach.run(create)
 
 
 def of(
@@ -477,8 +292,3 @@ def of(
 def _term(action: Action, holder: str, number: int, more: Mapping[str, Any]) -> Fact:
     subject = ledger.Subject("Operator", holder, holder, number)
     return ledger.fact(action, ledger.BY_OPERATOR, subject, detail={"holder": holder, "number": number, **more})
-
-
-def _gone(chain: Chain, sequence: int) -> list[proof.Flaw]:
-    sentence = f"{chain.key(sequence)} is missing, and the store refuses to create it: it was there and was deleted"
-    return [proof.Flaw(kind, sequence, sentence) for kind in (proof.Kind.GONE, proof.Kind.HOLE)]

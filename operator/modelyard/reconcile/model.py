@@ -10,7 +10,7 @@ from typing import Final
 from modelyard import edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
-from modelyard.edge import cache, cluster, ledger
+from modelyard.edge import appender, cache, cluster
 from modelyard.plan import approvals, fact, index, model, proof, recording, restoring, unread, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing
@@ -190,7 +190,7 @@ class Models:
             world = dataclasses.replace(world, answers={**world.answers, **answers})
         return world, plan
 
-    def _is_older(self, head: ledger.Head) -> bool:
+    def _is_older(self, head: appender.Head) -> bool:
         """Whether the ledger went on after the latest renewal that this cluster remembers, under a leader that is not this one.
 
         A cluster without a Lease remembers nothing: it is new, or all it had was lost.
@@ -233,7 +233,7 @@ class Models:
         told = recording.of(world, plan, self._outside.clock())
         return self._anchored(key, world, plan, await self._append(key, world, told))
 
-    async def _append(self, key: cache.Key, world: seen.World, told: recording.Recording) -> ledger.Head:
+    async def _append(self, key: cache.Key, world: seen.World, told: recording.Recording) -> appender.Head:
         await self._outside.prover.catch_up()
         for blob in told.blobs:
             await self._outside.prover.keep_blob(blob)
@@ -252,7 +252,7 @@ class Models:
             await self._outside.prover.keep_blob_late(blob)
         return was.model_copy(update={"unrecorded": kept})
 
-    def _anchored(self, key: cache.Key, world: seen.World, plan: model.Plan, head: ledger.Head) -> model.Plan:
+    def _anchored(self, key: cache.Key, world: seen.World, plan: model.Plan, head: appender.Head) -> model.Plan:
         """The chain's end is kept in the Model's status, at most every ten seconds for its own sake."""
         if world.model is None:
             return plan
@@ -294,12 +294,12 @@ class Models:
 class _Past:
     """What the ledger has of a model."""
 
-    head: ledger.Head
+    head: appender.Head
     index: index.Index
 
 
 def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World:
     """The world with the reason why nothing may be decided."""
     assert trouble is not None
-    waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, ledger.Tampered) else fact.Waits.BY_ITSELF
+    waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else fact.Waits.BY_ITSELF
     return world.without_ledger(fact.Held(trouble.reason, trouble.message, waits))

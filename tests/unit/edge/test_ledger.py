@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
+from modelyard.edge import appender, queued
 from modelyard.edge import ledger as ledgers
-from modelyard.edge import queued
 from modelyard.plan import checkpoint, codec, fold, index, inspection, ledger, proof
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
@@ -282,10 +282,10 @@ async def test_what_was_tampered_with_holds_until_accepted(
     anchors = dict(writer.anchors())
     harm(kept)
     leader = opened(anchors=anchors)
-    with pytest.raises(ledgers.Tampered) as caught:
+    with pytest.raises(appender.Tampered) as caught:
         await leader.load(CHAIN)
     assert kind in {flaw.kind for flaw in caught.value.flaws}
-    with pytest.raises(ledgers.Tampered):
+    with pytest.raises(appender.Tampered):
         await leader.append(CHAIN, [fact(100)])
     assert leader.anchors() == anchors
 
@@ -325,7 +325,7 @@ async def test_who_accepts_a_changed_record_has_not_accepted_what_it_is_changed_
 
     kept.put("", CHAIN.key(3), harm(whole, 2))
 
-    with pytest.raises(ledgers.Tampered):
+    with pytest.raises(appender.Tampered):
         await opened().load(CHAIN)
     assert not all(flaw.accepted for flaw in proof.check(CHAIN, records(kept)))
 
@@ -338,7 +338,7 @@ async def test_a_number_that_was_deleted_is_found_when_it_is_written(kept: bucke
     await second.load(CHAIN)
     await first.append(CHAIN, [fact(2)])
     kept.delete("", CHAIN.key(2))
-    with pytest.raises(ledgers.Tampered) as caught:
+    with pytest.raises(appender.Tampered) as caught:
         await second.append(CHAIN, [fact(3)])
     assert {proof.Kind.GONE, proof.Kind.HOLE} == {flaw.kind for flaw in caught.value.flaws}
     await second.accept(CHAIN, ALICE, "an accident", flaws=caught.value.flaws)
@@ -412,7 +412,7 @@ async def test_a_caller_that_gives_up_takes_nothing_with_it(kept: bucket.Bucket)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     writer.close()
 
-    assert all(isinstance(result, ledgers.Head | asyncio.CancelledError) for result in results)
+    assert all(isinstance(result, appender.Head | asyncio.CancelledError) for result in results)
     assert {fact(number).id for number in range(50) if number not in chosen} <= set(told(kept))
     assert len(told(kept)) == len(set(told(kept)))
     assert sound(kept)
@@ -465,7 +465,7 @@ async def test_any_order_of_trouble(kept: bucket.Bucket, opened: Opened, seed: i
             asked |= {one.id for one in facts}
             await writer.append(CHAIN, facts, dice.choice([None, state("1"), state("2")]))
             promised |= {one.id for one in facts}
-        except ledgers.Tampered:
+        except appender.Tampered:
             raise
         except edge.Unavailable as error:
             if error.reason == Reason.NOT_LEADING:

@@ -1,0 +1,238 @@
+"""One chain's appender. What it writes is there once, in order, and never written over.
+
+A record is created, never put: so of two operators that believe they lead, one learns that it does not. An answer that was lost is found
+out by reading the number again: what holds our facts is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import queued, store, tail
+from modelyard.plan import codec, fold, index, ledger, proof, serves
+from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
+
+
+class Tampered(edge.Unavailable):
+    """A chain is not what it was. Nothing is appended to it until a person has looked and accepted it, which is recorded."""
+
+    def __init__(self, chain: Chain, flaws: Sequence[proof.Flaw]) -> None:
+        more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
+        name = chain.model if chain.model == ledger.OPERATOR else f"{chain.namespace}/{chain.model}"
+        remedy = f"look with `modelyard ledger verify {name}`, and accept it with `modelyard ledger accept {name}`"
+        super().__init__(Reason.LEDGER_TAMPERED, f"the ledger of {name} is not what it was: {flaws[0].sentence}{more}; {remedy}")
+        self.chain = chain
+        self.flaws = tuple(flaws)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Head:
+    """The last record of a chain; of an empty one: number 0 and no record."""
+
+    sequence: int = 0
+    digest: str | None = None
+    record: ledger.Record | None = None
+
+    @property
+    def state(self) -> tuple[StageState, ...]:
+        """What each stage serves."""
+        return self.record.state if self.record else ()
+
+
+@dataclasses.dataclass(slots=True)
+class Pen:
+    """What all chains of a registry are written with."""
+
+    reach: tail.Reach
+    clock: Callable[[], datetime.datetime]
+    fence: Callable[[], None]
+    """Called right before each write, in a thread; raises edge.Unavailable when it is not sure that this operator leads."""
+    retain: tuple[str, datetime.timedelta] | None
+    """Mode and duration of Object Lock."""
+    snapshot_every: int
+    """Records between two snapshots of an index."""
+    term: int | None = None
+    """The leadership that records are written under; None: the last record's, for a person's command."""
+    taken: edge.Unavailable | None = None
+    """Why nothing may be written any more: the registry is another cluster's."""
+
+    async def create(self, key: str, data: bytes) -> bool:
+        """Writes what nobody has written; False when there is something."""
+        where = self.reach.where
+        until: dict[str, Any] = {}
+        if self.retain:
+            until["retain"] = store.Retention(self.retain[0], self.clock() + self.retain[1])
+
+        def create() -> bool:
+            self.fence()
+            if self.taken:
+                raise self.taken
+            return self.reach.store.create(where.bucket, where.key + key, data, **until)
+
+        return await self.reach.run(create)
+
+
+class Appender:
+    """What is remembered of one chain, and its one writer here. `read`, `write` and `accept` want `lock` to be held.
+
+    Args:
+        chain: which.
+        pen: what it is written with.
+        known: its end as it was kept outside the bucket.
+    """
+
+    def __init__(self, chain: Chain, pen: Pen, known: Callable[[], proof.Anchor | None]) -> None:
+        self.chain = chain
+        self.head = Head()
+        self.index = index.Index()
+        self.loaded = False
+        self.tampered: Tampered | None = None
+        self.lock = asyncio.Lock()
+        self._pen = pen
+        self._known = known
+        self._queue = queued.Queue()
+
+    def is_known(self, anchors: Iterable[proof.Anchor]) -> bool:
+        """Whether it was read, is whole, and none of the anchors says anything newer."""
+        at = self.head.sequence, self.head.digest
+        return self.loaded and self.tampered is None and all(one.sequence < at[0] or (one.sequence, one.head) == at for one in anchors)
+
+    async def read(self, anchors: Collection[proof.Anchor] = ()) -> None:
+        """Finds the head and folds the index, unless they are known.
+
+        Raises:
+            Tampered: the chain is not what the anchors or its own records say; remembered, so that nothing is appended.
+            edge.Unavailable: the store does not answer.
+        """
+        if self.is_known(anchors):
+            return
+        head, kept = self.head, self._known()
+        mine = [proof.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
+        found = await tail.read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors])
+        since = any(number > head.sequence for number in found.accepted.values())
+        before = self.tampered.flaws if self.tampered and not since else ()
+        wrong = proof.uncovered([*found.flaws, *before], found.accepted)
+        self.loaded, self.index = True, found.index
+        self.head = Head(found.last.sequence, found.last.digest, found.record)
+        self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong))) if wrong else None
+        if self.tampered:
+            raise self.tampered
+
+    async def append(self, item: queued.Item) -> None:
+        """Records what one caller wants recorded; what comes while a write is under way goes together into the next record."""
+        with self._queue.waiting(item):
+            async with self.lock:
+                if not self.loaded:
+                    await self.read()
+                while not item.done:
+                    await self._write_some()
+        if item.trouble:
+            raise item.trouble
+
+    async def write(self, facts: Sequence[Fact], state: tuple[StageState, ...], seen: datetime.datetime | None = None) -> bool:
+        """One more record; False when somebody else has written that number: theirs is folded, and the caller looks again."""
+        record = self._record(facts, state, await self._snapshot(), seen)
+        data = codec.write(record)
+        key = self.chain.key(record.sequence)
+        reach, create = self._pen.reach, self._pen.create
+        try:
+            created = await create(key, data) or (await reach.record(key) is None and await create(key, data))
+            there = None if created else await reach.record(key)
+        except edge.Unavailable:
+            if (there := await reach.record(key)) is None:
+                raise
+            created = False
+        if created or there == data:
+            self._add(record, data)
+            return True
+        if there is None:
+            self.tampered = Tampered(self.chain, _gone(self.chain, record.sequence))
+            raise self.tampered
+        before = proof.Link(self.head.sequence, self.head.digest, self.head.record) if self.head.sequence else proof.NOTHING
+        found, flaws = proof.join(self.chain, before, record.sequence, there)
+        if flaws or found.record is None:
+            self.tampered = Tampered(self.chain, flaws)
+            raise self.tampered
+        self._add(found.record, there)
+        self._deposed(found.record)
+        return False
+
+    async def accept(self, actor: Actor, reason: str, flaws: list[proof.Flaw]) -> None:
+        """Records that a person knows of these flaws."""
+        while True:
+            subject = ledger.Subject("Ledger", self.chain.model, self.chain.prefix, 0)
+            detail = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
+            told = ledger.fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
+            record = self._record([told], self.head.state, None)
+            data = codec.write(record)
+            if await self._pen.create(self.chain.key(record.sequence), data):
+                break
+            if await self._pen.reach.record(self.chain.key(record.sequence)) is not None:
+                self.loaded = False
+                message = f"{self.chain.key(record.sequence)} was written meanwhile: look again, and accept what is there then"
+                raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
+            flaws += _gone(self.chain, record.sequence)
+            self.head = dataclasses.replace(self.head, sequence=record.sequence)  # that number can never be written again
+        self.tampered = None
+        self._add(record, data)
+
+    async def _write_some(self) -> None:
+        """The next record, with as much of what waits as it may hold; whoever waited for that is done."""
+        batch = self._queue.next(self.index.recent)
+        state = serves.after(self.head.state, batch.facts) if batch.state is None else batch.state
+        try:
+            if self.tampered:
+                raise self.tampered
+            news = bool(batch.facts) or state != self.head.state
+            wrote = not news or await self.write(batch.facts, state, batch.seen)
+        except Exception as error:
+            self._queue.fail(batch, error)
+            raise
+        self._queue.settle(batch, self.index.recent, self.head.state, wrote=wrote)
+
+    def _add(self, record: ledger.Record, data: bytes) -> None:
+        self.head = Head(record.sequence, codec.named(data), record)
+        fold.add(self.index, record)
+
+    def _record(
+        self,
+        facts: Sequence[Fact],
+        state: tuple[StageState, ...],
+        pointer: ledger.Pointer | None,
+        seen: datetime.datetime | None = None,
+    ) -> ledger.Record:
+        last = self.head.record
+        if last:
+            self._deposed(last)
+        term = self._pen.term if self._pen.term is not None else last.term if last else 0
+        made = ledger.follow(self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=seen)
+        return dataclasses.replace(made, sequence=self.head.sequence + 1)
+
+    def _deposed(self, record: ledger.Record) -> None:
+        term = self._pen.term
+        if term is not None and record.term > term:
+            where = record.chain.key(record.sequence)
+            message = f"another operator leads: {where} was written in term {record.term}, and this operator's is {term}; it stops"
+            raise edge.Unavailable(Reason.NOT_LEADING, message)
+
+    async def _snapshot(self) -> ledger.Pointer | None:
+        """The newest snapshot, made when it is time for one; an old one will do when it cannot be kept now."""
+        before = self.head.record.index if self.head.record else None
+        if self.head.sequence - (before.sequence if before else 0) < self._pen.snapshot_every:
+            return before
+        data, sequence, reach = self.index.dump(), self.index.sequence, self._pen.reach
+        with contextlib.suppress(edge.Unavailable):
+            return ledger.Pointer(sequence, await reach.run(lambda: reach.blobs.keep(data)))
+        return before
+
+
+def _gone(chain: Chain, sequence: int) -> list[proof.Flaw]:
+    sentence = f"{chain.key(sequence)} is missing, and the store refuses to create it: it was there and was deleted"
+    return [proof.Flaw(kind, sequence, sentence) for kind in (proof.Kind.GONE, proof.Kind.HOLE)]
