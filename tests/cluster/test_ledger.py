@@ -17,7 +17,7 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import appender, archive, store
+from modelyard.edge import appender, archive, sources, store
 from modelyard.edge import ledger as ledgers
 from modelyard.plan import codec, inspection, ledger, proof
 from tests.cluster import appends, stores
@@ -72,7 +72,7 @@ Opened = Callable[..., ledgers.Ledger]
 
 def verified(client: store.Store, chain: ledger.Chain, where: inspection.Place = WHERE) -> list[str]:
     """The ids of all facts of a chain that has nothing wrong with it."""
-    source = archive.Bucket(client, where)
+    source = sources.Bucket(client, where)
     verdict = archive.verify(source, chain)
     assert verdict.flaws == ()
     data = [source.get(chain.key(number)) for number in range(1, verdict.records + 1)]
@@ -202,13 +202,13 @@ async def test_a_record_that_was_deleted_is_found(opened: Opened, client: store.
         await behind.append(chain, [appends.fact(3)])
     with pytest.raises(appender.Tampered):
         await opened(where=where).load(chain, writer.anchors()[chain])
-    verdict = archive.verify(archive.Bucket(client, where), chain)
+    verdict = archive.verify(sources.Bucket(client, where), chain)
     assert proof.Kind.VERSIONS in {flaw.kind for flaw in verdict.flaws}
     person = opened(where=where)
     await person.accept(chain, PERSON, "an accident", writer.anchors().values(), verdict.flaws)
     await person.append(chain, [appends.fact(4)])
 
-    after = archive.verify(archive.Bucket(client, where), chain, anchors=writer.anchors().values())
+    after = archive.verify(sources.Bucket(client, where), chain, anchors=writer.anchors().values())
     assert after.flaws
     assert after.sound
     assert [one.detail["reason"] for record in after.accepted for one in record.facts] == ["an accident"]
@@ -247,8 +247,8 @@ def test_an_export_of_the_bucket(opened: Opened, client: store.Store, tmp_path: 
 
     writer = asyncio.run(written())
     chain = writer.chain("risk", "exported")
-    count = archive.export(archive.Bucket(client, WHERE), tmp_path / "out", [chain], anchors=writer.anchors())
+    count = archive.export(sources.Bucket(client, WHERE), tmp_path / "out", [chain], anchors=writer.anchors())
 
-    verdict = archive.verify(archive.Folder(tmp_path / "out"), chain)
+    verdict = archive.verify(sources.Folder(tmp_path / "out"), chain)
     assert (verdict.records, verdict.proven, verdict.flaws) == (35, 35, ())
     assert count >= 38

@@ -14,7 +14,7 @@ from typing import Final
 from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import outcome, own, strict
-from modelyard.edge import archive, blobs, owner, store
+from modelyard.edge import archive, blobs, owner, sources, store
 from modelyard.plan import anchors, inspection, ledger, proof, watched
 from modelyard.plan import book as books
 
@@ -38,7 +38,7 @@ class Typed:
 class Archive:
     """An opened ledger. Every method may raise edge.Unavailable, which `opened` turns into an end of the verb."""
 
-    source: archive.Source
+    source: sources.Source
     registry: str
     typed: Typed
     threads: futures.ThreadPoolExecutor
@@ -138,7 +138,7 @@ def opened(typed: Typed) -> Iterator[Archive]:
         where = own.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
         client = store.Store(where.address)
         try:
-            yield Archive(archive.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where.retain)
+            yield Archive(sources.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where.retain)
         except edge.Unavailable as trouble:
             raise where.explain(trouble) from None
 
@@ -173,7 +173,7 @@ def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
     names = sorted(path.name for path in ledgers.iterdir() if path.is_dir())
     if typed.registry is None and len(names) != 1:
         raise outcome.usage(f"{typed.folder} has {len(names)} registries ({', '.join(names) or 'none'}): give --registry")
-    return Archive(archive.Folder(typed.folder), typed.registry or names[0], typed, threads)
+    return Archive(sources.Folder(typed.folder), typed.registry or names[0], typed, threads)
 
 
 def _namespace(typed: Typed) -> str:

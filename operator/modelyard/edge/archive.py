@@ -12,133 +12,20 @@ import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
-from modelyard import edge
-from modelyard.api.reason import Reason
-from modelyard.edge import blobs, owner, store, versions
+from modelyard.edge import blobs, owner, sources
 from modelyard.plan import anchors as texts
-from modelyard.plan import checkpoint, codec, inspection, ledger, proof
+from modelyard.plan import checkpoint, codec, ledger, proof
 
 T = TypeVar("T")
 
-PUBLIC: Final = "public.pem"
 _AT_ONCE: Final = 16
 _PAGE: Final = 512
 _NAME: Final = re.compile(r"[a-z0-9_][a-z0-9-]*")
 """Of a namespace, a model or a registry: none that leads out of a folder."""
 _ACCEPTED: Final = f'"{ledger.Action.ACCEPTED}"'.encode()
 _NAMED: Final = re.compile(rb"sha256:[0-9a-f]{64}")
-
-
-class Versioned(store.Objects, Protocol):
-    """A store that also tells of old versions."""
-
-    def versions(self, bucket: str, prefix: str = "") -> Iterator[versions.Version]:
-        """Every version and delete marker below a prefix."""
-
-
-class Source(Protocol):
-    """Where a ledger is kept: keys begin with `ledger/` or `blobs/`."""
-
-    def found(self, prefix: str) -> Mapping[str, int]:
-        """Every key that begins so, with how many versions and delete markers there are of it."""
-
-    def get(self, key: str) -> bytes | None:
-        """The object; None when there is none."""
-
-    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
-        """The numbers of a chain from one on that have an object or had one: some of the next hundred, as far as they may be listed."""
-
-    @property
-    def versioned(self) -> bool:
-        """Whether `found` knows of old versions."""
-
-    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
-        """What is noted beside it."""
-
-    def public(self) -> bytes | None:
-        """The public key that is noted beside it, as PEM."""
-
-
-class Bucket:
-    """The operator's own bucket."""
-
-    def __init__(self, bucket: Versioned, where: inspection.Place) -> None:
-        self._store = bucket
-        self._where = where
-        self.versioned = True
-
-    def found(self, prefix: str) -> Mapping[str, int]:
-        """Every key; where old versions may not be listed, those of today, and `versioned` says so."""
-        cut = len(self._where.key)
-        below = self._where.key + prefix
-        try:
-            return collections.Counter(one.key[cut:] for one in self._store.versions(self._where.bucket, below))
-        except edge.Unavailable as error:
-            if error.reason != Reason.STORE_FORBIDDEN:
-                raise blobs.own(error) from None
-        self.versioned = False
-        return {one.key[cut:]: 1 for one in self._store.list(self._where.bucket, below)}
-
-    def get(self, key: str) -> bytes | None:
-        """The object of today."""
-        try:
-            return self._store.get(self._where.bucket, self._where.key + key)
-        except edge.Unavailable as error:
-            raise blobs.own(error) from None
-
-    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
-        """As the store lists them."""
-        hundreds = dict.fromkeys(chain.key(one).removesuffix(".json")[:-2] for one in (number, number + 1))
-        try:
-            return [one for hundred in hundreds for key in self.found(hundred) if (one := chain.sequence(key)) is not None]
-        except edge.Unavailable as error:
-            if error.reason != Reason.STORE_FORBIDDEN:
-                raise
-        return []
-
-    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
-        """None: what is in the bucket proves nothing about the bucket."""
-        return {}
-
-    def public(self) -> bytes | None:
-        """None, for the same reason."""
-        return None
-
-
-class Folder:
-    """What `export` wrote."""
-
-    versioned = False
-
-    def __init__(self, root: pathlib.Path) -> None:
-        self._root = root
-
-    def found(self, prefix: str) -> Mapping[str, int]:
-        """Every file."""
-        above = self._root / prefix.rpartition("/")[0]
-        keys = (path.relative_to(self._root).as_posix() for path in above.rglob("*") if path.is_file())
-        return {key: 1 for key in sorted(keys) if key.startswith(prefix)}
-
-    def get(self, key: str) -> bytes | None:
-        """The file."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return (self._root / key).read_bytes() if ".." not in key.split("/") else None
-        return None
-
-    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
-        """Files that are there."""
-        return [one for one in range(number, number + 100) if (self._root / chain.key(one)).is_file()]
-
-    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
-        """From `anchors.json`; ValueError when it is something else."""
-        data = self.get(texts.KEY)
-        return texts.read(data.decode("utf-8", "replace"), texts.KEY) if data is not None else {}
-
-    def public(self) -> bytes | None:
-        """From `public.pem`."""
-        return self.get(PUBLIC)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,7 +58,7 @@ class Verdict:
         return max((anchor.sequence for anchor in self.anchors), default=0)
 
 
-def chains(source: Source, registry: str) -> list[ledger.Chain]:
+def chains(source: sources.Source, registry: str) -> list[ledger.Chain]:
     """Every chain that has an object, or had one: what the source's own anchors name, was there."""
     found = set()
     with contextlib.suppress(ValueError):  # told when a chain is verified
@@ -184,7 +71,7 @@ def chains(source: Source, registry: str) -> list[ledger.Chain]:
 
 
 def verify(
-    source: Source,
+    source: sources.Source,
     chain: ledger.Chain,
     *,
     anchors: Iterable[proof.Anchor] = (),
@@ -241,7 +128,7 @@ def verify(
 
 
 def export(
-    source: Source,
+    source: sources.Source,
     folder: pathlib.Path,
     wanted: Iterable[ledger.Chain],
     *,
@@ -287,7 +174,7 @@ def export(
     if noted := {chain: known[chain] for chain in wanted if chain in known}:
         (folder / texts.KEY).write_text(texts.write(noted), encoding="utf-8")
     if pem := public or source.public():
-        (folder / PUBLIC).write_bytes(pem)
+        (folder / sources.PUBLIC).write_bytes(pem)
     return count
 
 
@@ -312,7 +199,7 @@ class _Last:
 
 
 def _read(
-    threads: futures.Executor, source: Source, numbers: Sequence[int], chain: ledger.Chain, key: Callable[[ledger.Chain, int], str]
+    threads: futures.Executor, source: sources.Source, numbers: Sequence[int], chain: ledger.Chain, key: Callable[[ledger.Chain, int], str]
 ) -> Iterator[tuple[int, bytes | None]]:
     """The objects of these numbers, in order, several asked for at once."""
     for page in _pages(numbers):

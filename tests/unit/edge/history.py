@@ -8,7 +8,7 @@ import pathlib
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.edge import archive
+from modelyard.edge import archive, sources
 from modelyard.edge import ledger as ledgers
 from modelyard.plan import checkpoint, codec, inspection, ledger, proof
 from modelyard.plan.ledger import Action
@@ -30,13 +30,13 @@ class Past:
     kept: bucket.Bucket
     anchors: dict[ledger.Chain, proof.Anchor]
 
-    def source(self) -> archive.Bucket:
-        return archive.Bucket(self.kept, WHERE)
+    def source(self) -> sources.Bucket:
+        return sources.Bucket(self.kept, WHERE)
 
-    def export(self, folder: pathlib.Path) -> archive.Folder:
+    def export(self, folder: pathlib.Path) -> sources.Folder:
         public = checkpoint.write_public(KEY.public_key())
         archive.export(self.source(), folder, [FRAUD, CHURN, OPERATORS], anchors=self.anchors, public=public)
-        return archive.Folder(folder)
+        return sources.Folder(folder)
 
 
 def facts(number: int, model: str) -> list[ledger.Fact]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.edge import archive
+from modelyard.edge import archive, sources
 from modelyard.plan import checkpoint, codec, index, ledger, proof
 from tests.unit.edge import history
 from tests.unit.edge.history import ANCHORED, CHURN, FRAUD, KEY, OPERATORS, RECORDS, SIGNED
@@ -211,7 +211,7 @@ async def test_a_thousand_mutations(past: history.Past, tmp_path: pathlib.Path) 
         files, dice = dict(before), random.Random(number)
         done = ALL[number % len(ALL)](files, dice)
         _write(root, before, files)
-        verdict = archive.verify(archive.Folder(root), FRAUD)
+        verdict = archive.verify(sources.Folder(root), FRAUD)
         _write(root, files, before)
         found[done.what, verdict.sound] += 1
         beyond = done.well_made and done.first > ANCHORED
