@@ -10,9 +10,22 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
-from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import account, approvals, codec, digest, index, ledger, model, registration, restoring, serves, specs, unrecorded
+from modelyard.plan import (
+    account,
+    approvals,
+    codec,
+    digest,
+    index,
+    ledger,
+    model,
+    registration,
+    restoring,
+    serves,
+    shares,
+    specs,
+    unrecorded,
+)
 from modelyard.plan import world as seen
 from modelyard.plan.ledger import Action
 
@@ -38,7 +51,7 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
     """Everything that the ledger must have before this plan is carried out."""
     # What stood when the Model was lost goes on serving, and stands again when it is back.
     stages = list(restoring.stages(world)) if world.model is None else (plan.status or world.model.status).stages or []
-    state = tuple(serving_state(world, stages, now))
+    state = tuple(shares.of(world, stages, now))
     facts = (
         *(_model(world, world.model) if world.model else ()),
         *_deleted(world),
@@ -55,7 +68,7 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
 def waiting(world: seen.World, now: datetime.datetime) -> Recording:
     """What the ledger is to have before anything is decided by it: what happened while it did not answer, and what the stages came to."""
     model = restoring.with_ledgers_stages(world).model
-    state = tuple(_state(stands, was.serves) for stands, was in _each(world, (model.status.stages if model else None) or []))
+    state = tuple(shares.state(stands, was.serves) for stands, was in shares.each(world, (model.status.stages if model else None) or []))
     return Recording(world.unrecorded, tuple(_blobs(world, world.unrecorded)), state, now)
 
 
@@ -262,11 +275,11 @@ def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[
         was = before.get(now.name, ledger.StageState(now.name))
         if serves.weights(now.serves) == serves.weights(was.serves):
             continue
-        shares = [codec.dump_share(one) for one in now.serves]
+        told = [codec.dump_share(one) for one in now.serves]
         about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
         waiting = unrecorded.changes(world.unrecorded, now.name)
         step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
-        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": shares})
+        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": told})
 
 
 def _last(world: seen.World) -> int:
@@ -286,52 +299,3 @@ def _decommissioned(world: seen.World, state: Sequence[ledger.StageState]) -> It
             step = f"{was.name} down after {world.past.sequence if world.past else 0}"
             detail = {"stage": was.name, "version": was.current, "why": why}
             yield ledger.fact(Action.DECOMMISSIONED, ledger.BY_OPERATOR, specs.about(world.model), step, None, detail)
-
-
-def serving_state(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[ledger.StageState]:
-    """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing.
-
-    While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
-    """
-    for stands, was in _each(world, stages):
-        yield _state(stands, tuple(_shares(world, stands, was, now)))
-
-
-def _each(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, ledger.StageState]]:
-    """Each stage that is recorded or still serves, and what it was."""
-    before = {one.name: one for one in world.state}
-    declared = {one.name: one for one in stages}
-    for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
-        yield declared.get(name, api.StageStatus(name=name)), before.get(name, ledger.StageState(name))
-
-
-def _state(stands: api.StageStatus, shares: tuple[ledger.Share, ...]) -> ledger.StageState:
-    runs = stands.serving or stage_api.ServingStatus(deployment="")
-    return ledger.StageState(stands.name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
-
-
-def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, now: datetime.datetime) -> Iterator[ledger.Share]:
-    pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
-    earlier = {share.version: share for share in was.serves}
-    wanted = _wanted(world, stands)
-    # A pod's hiccup is no change: what is wanted goes on serving until it is scaled to nothing.
-    serving = {pod.version for pod in pods if pod.ready} | {v for v in earlier if v == wanted or any(pod.version == v for pod in pods)}
-    ready = {version: sum(1 for pod in pods if pod.version == version and pod.ready) for version in serving}
-    same = set(earlier) == serving
-    total = sum(ready.values())
-    for version in sorted(serving):
-        share = earlier.get(version)
-        weight = round(100 * ready[version] / total) if total else share.weight if share and same else 100 // len(serving)
-        known = world.versions.get(version)
-        proven = known.status.artifact.digest if known and known.status.artifact else None
-        yield ledger.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
-
-
-def _wanted(world: seen.World, stands: api.StageStatus) -> str | None:
-    """The version that the stage's Deployment is told to run; None when it is told to run nothing."""
-    deployment = world.deployments.get(stands.name)
-    if deployment is None or deployment.desired == 0:
-        return None
-    if stands.rollout and deployment.template == stands.rollout.template:
-        return stands.rollout.version
-    return stands.current
