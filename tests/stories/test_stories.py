@@ -281,7 +281,7 @@ class Teller:
 
     def do_after(self, what: str) -> None:
         """Time passes; whoever is due by then is looked at."""
-        self.world.now += meta._read_duration(what)
+        self.world.now += meta.read_duration(what)
         due = [key for key, when in self.due.items() if when <= self.world.now]
         for key in due:
             del self.due[key]

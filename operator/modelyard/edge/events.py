@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import logging
 import math
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from modelyard import edge
 from modelyard.edge import cluster, metrics
@@ -28,10 +28,17 @@ PACE: Final = 10.0
 """Events per second in the long run."""
 
 
+class Creator(Protocol):
+    """What creates objects: `cluster.Cluster`."""
+
+    async def create(self, obj: cluster.Json) -> cluster.Json:
+        """Creates one."""
+
+
 class Recorder:
     """Posts Events one after the other, beside the work."""
 
-    def __init__(self, reach: cluster.Cluster) -> None:
+    def __init__(self, reach: Creator) -> None:
         self._reach = reach
         self._count = itertools.count()
         self._waiting: asyncio.PriorityQueue[tuple[bool, int, datetime.datetime, fact.Event]] = asyncio.PriorityQueue(KEPT)

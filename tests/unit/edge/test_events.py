@@ -18,22 +18,19 @@ class Posted:
         self.at: list[float] = []
         self.messages: list[str] = []
 
-    async def create(self, obj: dict[str, Any]) -> None:
+    async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
         self.at.append(asyncio.get_running_loop().time())
         self.messages.append(obj["message"])
+        return obj
 
 
 def event(number: int, *, warning: bool = False) -> fact.Event:
     return fact.Event("ModelVersion", "risk", f"fraud-{number}", "uid", fact.Fact(Reason.VERIFIED, f"{number}"), warning)
 
 
-def posting(reach: Any) -> events.Recorder:
-    return events.Recorder(reach)
-
-
 async def posted(reach: Posted, numbers: list[int], rest: float) -> None:
     """Post these, and again after a rest."""
-    recorder = posting(reach)
+    recorder = events.Recorder(reach)
     task = asyncio.ensure_future(recorder.run())
     for number in numbers:
         recorder.post(event(number))
@@ -58,7 +55,7 @@ def test_a_warning_does_not_wait_behind_what_went_well() -> None:
     reach, many = Posted(), list(range(events.BURST + 50))
 
     async def warned() -> None:
-        recorder = posting(reach)
+        recorder = events.Recorder(reach)
         task = asyncio.ensure_future(recorder.run())
         for number in many:
             recorder.post(event(number))

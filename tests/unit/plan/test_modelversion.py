@@ -53,7 +53,7 @@ class Life:
 
     def look(self, proof: inspection.Result | fact.Fact, after: str = "") -> modelversion.Plan:
         if after:
-            self.now += meta._read_duration(after)
+            self.now += meta.read_duration(after)
         plan = modelversion.decide(dataclasses.replace(self.seen, proof=proof), self.now)
         changed = self.seen.version.model_copy(update={"status": plan.status})
         self.seen = dataclasses.replace(self.seen, version=changed, memory=plan.memory)
