@@ -14,22 +14,24 @@ RECHECK = "5s"
 
 
 def install(cluster: access.Cluster, *values: str) -> None:
-    """Build the image if the code changed, bring it into the cluster, and install or upgrade the chart."""
+    """Build the image if the code changed, bring it into the cluster, and install or upgrade the chart; values are typed as Helm reads them."""
     archive = image.build(layout.REPOSITORY / "operator" / "Dockerfile", "modelyard:dev")
     cluster.load(archive)
     build = hashlib.sha256(archive.read_bytes()).hexdigest()[:16]
     store = f"http://store.{layout.NAMESPACE}.svc:7070"
-    settings = (
+    ours = (
         "image.tag=dev",
         f"podAnnotations.build={build}",
         f"bucket.endpoint={store}",
         "bucket.existingSecret=store",
         f"endpoints={{{store}}}",
         f"verification.recheck={RECHECK}",
-        *values,
     )
+    named = {value.partition("=")[0] for value in values}  # Helm has --set-string win over --set, whichever comes first
+    asked = [f"--set-string={value}" for value in ours if value.partition("=")[0] not in named]
+    asked += [f"--set={value}" for value in values]
     chart = layout.REPOSITORY / "charts" / "modelyard"
-    _helm(cluster, "upgrade", "--install", "modelyard", chart, "--wait", "--timeout=180s", *(f"--set-string={value}" for value in settings))
+    _helm(cluster, "upgrade", "--install", "modelyard", chart, "--wait", "--timeout=180s", *asked)
     sample = layout.REPOSITORY / "crds" / "samples" / "model-minimal.yaml"
     process.until("the API server to take the new kinds", 120, lambda: cluster.takes(sample))
 

@@ -89,6 +89,7 @@ def test_where_git_is_faster_than_the_operator_a_person_adds_what_it_lacks(team:
 
     with lost.probed(team, "production") as prober:
         team.cluster.kubectl("delete", "crd", *(f"{kind}.modelyard.dev" for kind in lost.KINDS), "--timeout=60s")
+        installed.uninstall(team.cluster)
         installed.install(team.cluster, "replicas=0")
         team.apply(*manifests)
         installed.install(team.cluster)
