@@ -75,7 +75,7 @@ class Api:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         view = json.loads(cluster.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
-        client = kubernetes.config.new_client_from_config_dict(view)  # type: ignore[no-untyped-call]
+        client = kubernetes.config.new_client_from_config_dict(view)  # type: ignore[no-untyped-call]  # typed in part
         client.configuration.proxy = None
         self.objects: Any = kubernetes.client.CustomObjectsApi(client)  # its answers are `object`
         self.namespace = namespace

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -58,8 +59,8 @@ def opened(client: store.Store) -> Iterator[Callable[..., ledgers.Ledger]]:
     """An operator that starts."""
     started = []
 
-    def start(bucket: store.Objects = client, where: inspection.Place = WHERE, **more: object) -> ledgers.Ledger:
-        started.append(ledgers.Ledger(bucket, where, "main", now, **more))  # type: ignore[arg-type]
+    def start(bucket: store.Objects = client, where: inspection.Place = WHERE, **more: Any) -> ledgers.Ledger:
+        started.append(ledgers.Ledger(bucket, where, "main", now, **more))
         return started[-1]
 
     yield start

@@ -144,7 +144,7 @@ def test_a_leader_whose_registry_was_taken_over_meanwhile_stops() -> None:
         world, kept = pretend.World(), bucket.Bucket()
         world.around["kube-system"] = {"metadata": {"name": "kube-system", "uid": "here"}}
         book, other = (ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0) for _ in range(2))
-        leader = leading.Leading(world, book, settings.Settings(), leading.Guard(Probe(), lambda: None), lambda _: None)  # type: ignore[arg-type]
+        leader = leads(world, book)
         began = term.Term("pod-a", 1, None, None, None)
         await leader.begin(began)
         *others, watching = leader.works()

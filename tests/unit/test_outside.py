@@ -37,7 +37,7 @@ def _outside(known: cache.Cache, enqueue: Callable[[Iterable[cache.Key]], None])
     unused: Any = None
 
     return outside.Outside(
-        cluster=Deleting(known),  # type: ignore[arg-type]
+        cluster=Deleting(known),  # type: ignore[arg-type]  # all that this write asks of it
         cache=known,
         prover=unused,
         book=unused,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tests.cluster.node import access, binaries, identity, image, layout, process
 
 if TYPE_CHECKING:
-    import pytest_kind  # type: ignore[import-untyped]
+    import pytest_kind  # type: ignore[import-untyped]  # it has no types
 
 VERSION = "v0.33.0"
 """Its default is Kubernetes 1.37."""

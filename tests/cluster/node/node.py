@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import json
 import pathlib
 import shutil
@@ -149,7 +150,7 @@ def _down() -> None:
         process.stop(name)
     for pid, command in process.commands():  # should a record be lost
         if _ours(command):
-            process.end(pid, grace=5, same=lambda pid=pid: _ours(process.command(pid)))  # type: ignore[misc]
+            process.end(pid, grace=5, same=functools.partial(_still_ours, pid))
     if layout.STATE.exists() or layout.RUN.exists():
         _end_pods()  # what containerd began meanwhile
         host.unmount()
@@ -166,10 +167,10 @@ def _end_pods() -> None:
     """End the processes of all pods, then the shims that held them."""
     for pid in host.pids():
         start = process.born(pid)
-        process.end(pid, grace=0, same=lambda pid=pid, start=start: pid in host.pids() and process.born(pid) == start)  # type: ignore[misc]
+        process.end(pid, grace=0, same=functools.partial(_still_a_pods, pid, start))
     for pid, command in process.commands():
         if _ours(command, ["containerd-shim-runc-v2"]):
-            process.end(pid, grace=2, same=lambda pid=pid: _ours(process.command(pid)))  # type: ignore[misc]
+            process.end(pid, grace=2, same=functools.partial(_still_ours, pid))
     for file in (layout.RUN / "containerd").glob("io.containerd.runtime.v2.task/*/*/bootstrap.json"):
         with contextlib.suppress(OSError, ValueError):
             pathlib.Path(json.loads(file.read_text())["address"].removeprefix("unix://")).unlink(missing_ok=True)
@@ -179,6 +180,14 @@ def _ours(command: list[str], names: Collection[str] = binaries.PROGRAMS) -> boo
     """Whether this is the command line of one of the node's programs: by its name, and one of this node's own places in it."""
     places = (f"{layout.STATE}/", str(layout.CONTAINERD))
     return pathlib.Path(command[0]).name in names and any(place in part for part in command for place in places)
+
+
+def _still_ours(pid: int) -> bool:
+    return _ours(process.command(pid))
+
+
+def _still_a_pods(pid: int, born: str | None) -> bool:
+    return pid in host.pids() and process.born(pid) == born
 
 
 def _unlink_logs() -> None:

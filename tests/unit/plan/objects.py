@@ -29,9 +29,9 @@ def version(
 ) -> api.ModelVersion:
     """Verified, but for what is said; `looked_at`: the generation that the evidence was looked at."""
     said = {"lastTransitionTime": STAMP, "reason": "Verified", "message": "why"}
-    conditions = [{"type": "Verified", "status": verified, **said}]
+    conditions: list[dict[str, Any]] = [{"type": "Verified", "status": verified, **said}]
     if evidence_verified:
-        conditions.append({"type": "EvidenceVerified", "status": evidence_verified, "observedGeneration": looked_at, **said})  # type: ignore[dict-item]
+        conditions.append({"type": "EvidenceVerified", "status": evidence_verified, "observedGeneration": looked_at, **said})
     proven = {"digest": "sha256:0", "files": 1, "bytes": 1, "manifest": "sha256:1", "verifiedAt": STAMP, "checkedAt": STAMP, "seconds": 1}
     artifact = {"uri": "s3://models/fraud/1/", "format": "onnx"}
     return api.ModelVersion.model_validate(
