@@ -30,14 +30,13 @@ class _Older:
 
 
 def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
-    """Write the specs that the ledger has of a Model and its versions over older ones in the cluster, and add the metrics and evidence that
-    those applied anew lack, as the user.
+    """Write the ledger's specs of a Model and its versions over older ones, and add metrics and evidence that versions lack, as the user.
 
     The operator goes on by itself, and brings back what is missing.
 
     Raises:
         outcome.Stop: the ledger has no such Model or is of another one, nothing is older, or it was not confirmed.
-    """  # noqa: D205
+    """
     with archives.opened(typed) as opened:
         book = opened.model(name)
         past = book.index(book.last)

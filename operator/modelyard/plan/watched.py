@@ -24,9 +24,7 @@ class Gap:
     """Somebody watched, but what they saw was lost before the ledger answered."""
 
     def covers(self, moment: datetime.datetime) -> bool:
-        """Whether the moment lies within it. When it began something was seen last, or, of what could not be kept, the first was lost; when it
-        ended something was seen again.
-        """  # noqa: D205
+        """Whether the moment lies within it: not when it ended, as something was seen again, nor when it began, unless just that was lost."""
         begun = self.since is None or self.since < moment or (self.seen and self.since == moment)
         return begun and (self.until is None or moment < self.until)
 
