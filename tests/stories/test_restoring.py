@@ -525,7 +525,8 @@ async def applied_too_early(*, restart: bool = False) -> test_stories.Teller:
     """Git was faster than the operator after everything was lost, and has no metric that was added since."""
     teller = await served()
     teller._restart, teller.term = restart, 2
-    await teller.tell([{"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"metrics": {"auc": 0.9}}}}])
+    stamped = {"name": "fraud-1", "annotations": {"modelyard.dev/changes": "1 ci\n2 eve"}}
+    await teller.tell([{"change": {"kind": "ModelVersion", "metadata": stamped, "set": {"metrics": {"auc": 0.9}}}}])
     teller.world.objects = {place: obj for place, obj in teller.world.objects.items() if place[0] not in KINDS}
     for step in copy.deepcopy(test_properties.STEPS[:2]):
         teller.do_apply(step["apply"])
@@ -550,19 +551,22 @@ async def test_what_was_applied_again_without_what_was_added_since_is_deleted_an
 @pytest.mark.parametrize(
     ("steps", "phase", "attested"),
     [
-        pytest.param([{"auc": 0.9}], "Ready", ["metrics/auc"], id="it"),
-        pytest.param([{"f1": 0.7}], "Reused", ["metrics/auc"], id="something else"),
-        pytest.param([{"f1": 0.7}, {"f1": 0.7, "auc": 0.9}], "Ready", ["metrics/auc", "metrics/f1"], id="it, after something else"),
-        pytest.param([{"auc": 0.95}], "Reused", ["metrics/auc"], id="a better one"),
+        pytest.param([{"auc": 0.9}], "Ready", {"metrics/auc": "eve"}, id="it"),
+        pytest.param([{"f1": 0.7}], "Reused", {"metrics/auc": "eve"}, id="something else"),
+        pytest.param(
+            [{"f1": 0.7}, {"f1": 0.7, "auc": 0.9}], "Ready", {"metrics/auc": "eve", "metrics/f1": "dan"}, id="it, after something else"
+        ),
+        pytest.param([{"auc": 0.95}], "Reused", {"metrics/auc": "eve"}, id="a better one"),
     ],
 )
 async def test_what_was_applied_again_means_what_it_meant_once_what_it_lacked_was_added(
-    steps: list[dict[str, float]], phase: str, attested: list[str], *, restart: bool
+    steps: list[dict[str, float]], phase: str, attested: dict[str, str], *, restart: bool
 ) -> None:
     teller = await applied_too_early(restart=restart)
     before = len(facts(teller))
-    for metrics in steps:
-        await teller.tell([{"change": {"kind": "ModelVersion", "metadata": {"name": "fraud-1"}, "set": {"metrics": metrics}}}])
+    for number, metrics in enumerate(steps, start=2):
+        stamped = {"name": "fraud-1", "annotations": {"modelyard.dev/changes": f"1 ci\n{number} dan"}}
+        await teller.tell([{"change": {"kind": "ModelVersion", "metadata": stamped, "set": {"metrics": metrics}}}])
     await teller.tell([{"after": "2h"}])
 
     known = teller.book.index(teller.book.chain("risk", "fraud")).versions["1"]
@@ -571,5 +575,5 @@ async def test_what_was_applied_again_means_what_it_meant_once_what_it_lacked_wa
     assert found["metadata"]["uid"] == (known.uid if phase == "Ready" else known.other)
     assert bool(known.other) == (phase == "Reused")
     assert [line.split()[0] for line in facts(teller)[before:]].count("Registered") == (phase == "Ready")
-    assert sorted(known.attested) == attested
+    assert known.attested == attested
     assert account.of("1", pretend.records(teller.bucket)).spec == known.spec

@@ -193,6 +193,7 @@ class Teller:
         kind, name = what["kind"], what["metadata"]["name"]
         obj = {k: v for k, v in self.world.objects[kind, "risk", name].items() if k != "status"}
         obj = yaml.safe_load(yaml.safe_dump(obj))
+        obj["metadata"] |= what["metadata"]
         for one in what["set"].get("evidence", []):
             if "text" in one:
                 one["sha256"] = digest.named(one.pop("text").encode())

@@ -41,8 +41,10 @@ def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:
 
 
 def is_whole_again(version: api.ModelVersion, past: index.Version | None, meant: Mapping[str, Any] | None) -> bool:
-    """Whether an object that was Reused has got the metrics and evidence that it lacked."""
-    return past is not None and past.other == version.metadata.uid and held(version, past, meant) is None
+    """Whether an object that was Reused has got the metrics and evidence that it lacked; until its status says so, or this would be told twice."""
+    told = fact.find(version.status.conditions, "Verified")
+    was = told is not None and told.reason == Reason.REUSED
+    return (was or (past is not None and past.other == version.metadata.uid)) and held(version, past, meant) is None
 
 
 def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
