@@ -38,10 +38,8 @@ def explain(
         if version:
             version = alias.recorded(book, version, book.at(moment) if at else None)
         names = _named(book, version, digest)
-        if names and not at:
-            answer = answers.over_time(book, names, gaps, stage)
-        else:
-            answer = answers.at(book, moment, stage, gaps, names[0] if names else None)
+        over_time = names and not at
+        answer = answers.over_time(book, names, gaps, stage) if over_time else answers.at(book, moment, stage, gaps, names or None)
         answer["warnings"] = [*opened.warnings(book), *answer["warnings"]]
     for warning in answer["warnings"]:
         output.say(warning)

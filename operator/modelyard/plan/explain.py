@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from modelyard.plan import account, codec, fold, index, ledger, serves, spell, watched
@@ -23,7 +23,11 @@ class Seen:
 
 
 def at(
-    book: books.Book, moment: datetime.datetime, stage: str | None = None, gaps: Sequence[watched.Gap] = (), version: str | None = None
+    book: books.Book,
+    moment: datetime.datetime,
+    stage: str | None = None,
+    gaps: Sequence[watched.Gap] = (),
+    wanted: Collection[str] | None = None,
 ) -> Json:
     """What served at an instant, in one stage or in every one, and everything about it.
 
@@ -32,7 +36,7 @@ def at(
         moment: the instant.
         stage: only this stage.
         gaps: when nobody watched.
-        version: only this version.
+        wanted: only these versions.
     """
     number = book.at(moment)
     looked = book.looked(number, moment)
@@ -43,14 +47,14 @@ def at(
     rules = folded.spec
     for later in book.records(range(number + 1, looked + 1 + any(one.late for one in seen))):
         fold.add(folded, later)
-    shown = [(one.state.name, share) for one in seen for share in one.state.serves if version in {None, share.version}]
+    shown = [(one.state.name, share) for one in seen for share in one.state.serves if wanted is None or share.version in wanted]
     names = dict.fromkeys(share.version for _, share in shown)
     return {
         **_about(book),
         "at": codec.write_time(moment),
         "stage": stage,
         "record": _record(book, record),
-        "serves": [_stage(one, version) for one in seen],
+        "serves": [_stage(one, wanted) for one in seen],
         "unobserved": _unobserved(gap, after, stage) if gap else None,
         "model": _model(book, rules),
         "versions": [_version(book, name, known(book, folded, name, moment), shown) for name in names],
@@ -136,7 +140,7 @@ def _record(book: books.Book, record: ledger.Record | None) -> Json | None:
     return {"sequence": record.sequence, "time": codec.write_time(record.time), "digest": digest}
 
 
-def _stage(seen: Seen, version: str | None) -> Json:
+def _stage(seen: Seen, wanted: Collection[str] | None) -> Json:
     state = seen.state
     return {
         "stage": state.name,
@@ -144,7 +148,7 @@ def _stage(seen: Seen, version: str | None) -> Json:
         "versions": [
             {"version": one.version, "weight": one.weight, "digest": one.digest, "since": _time(one.since)}
             for one in state.serves
-            if version in {None, one.version}
+            if wanted is None or one.version in wanted
         ],
         "recordedLater": seen.late,
     }

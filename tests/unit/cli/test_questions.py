@@ -112,6 +112,21 @@ def test_explain_tells_where_and_when_a_version_served(person: typed.Person, exp
     assert [(one["version"], one["weight"]) for one in found["served"]] == [(VERSION, 10), (VERSION, 50), (VERSION, 100)]
 
 
+def test_explain_finds_whichever_of_the_versions_with_the_same_bytes_served_then(person: typed.Person, tmp_path: pathlib.Path) -> None:
+    story, same = chronicle.Story(), chronicle.digest("same")
+    for version in ("1.0.0", "1.1.0"):
+        story.register({**chronicle.sample("modelversion-full"), "version": version})
+        about = ledger.Subject("ModelVersion", f"credit-{version}", f"uid-{version}", 1)
+        story.write(ledger.fact(Action.VERIFIED, ledger.BY_OPERATOR, about, "read", same, {"version": version}))
+    story.serving("production", {"1.1.0": 100})
+    folder = chronicle.export(tmp_path / "exported", story, chronicle.Operators())
+
+    ended = person.types("explain", "credit", "--digest", same, "--at", "2026-10-03T14:01Z", "--from", folder, "-o", "json")
+
+    assert ended.code == 0
+    assert [one["version"] for one in json.loads(ended.out)["versions"]] == ["1.1.0"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
