@@ -173,6 +173,9 @@ def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
     names = sorted(path.name for path in ledgers.iterdir() if path.is_dir())
     if typed.registry is None and len(names) != 1:
         raise outcome.usage(f"{typed.folder} has {len(names)} registries ({', '.join(names) or 'none'}): give --registry")
+    if typed.registry is not None and typed.registry not in names:
+        there = ", ".join(names) or "none"
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"{typed.folder} has no registry {typed.registry!r}, check --registry; it has {there}")
     return Archive(sources.Folder(typed.folder), typed.registry or names[0], typed, threads)
 
 

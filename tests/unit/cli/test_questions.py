@@ -138,6 +138,8 @@ def test_explain_finds_whichever_of_the_versions_with_the_same_bytes_served_then
         (["dossier", "credit", "9.9.9"], 4, "the ledger knows no version 9.9.9"),
         (["diff", "credit", "1.4.0", "9.9.9"], 4, "it knows 1.4.0, 1.5.0-rc.1"),
         (["history", "credit", "-o", "name"], 2, "this verb prints table, json, yaml"),
+        (["history", "credit", "--registry", "other"], 4, "has no registry 'other', check --registry; it has main"),
+        (["explain", "credit", "--registry", "../.."], 4, "has no registry '../..'"),
     ],
 )
 def test_what_cannot_be_answered_says_why(person: typed.Person, exported: pathlib.Path, words: list[str], code: int, said: str) -> None:
