@@ -25,8 +25,7 @@ def write(dossier: Json) -> str:
         inside = inside.replace(sign, code)
     shown = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     shown.filters |= {"shown": text, "longest": lambda words: max(map(len, words.split()), default=0)}
-    page = shown.from_string(template).render(d=dossier, states=list(standing.State), begin=_MARK, end="")
-    return page.replace(_MARK, f"{_BEGIN}{inside}{_END}", 1)
+    return shown.from_string(template).render(d=dossier, states=list(standing.State), inside=f"{_BEGIN}{inside}{_END}")
 
 
 def read(page: str) -> Json | None:
@@ -58,9 +57,6 @@ def text(value: Any) -> str:
             return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in _clock(value))
         case _:
             return str(value)
-
-
-_MARK: Final = "@@the dossier itself@@"
 
 
 def _clock(value: str) -> str:

@@ -398,6 +398,19 @@ def test_no_text_becomes_markup_on_the_page() -> None:
     assert "http-equiv" in pages[1]
 
 
+@pytest.mark.parametrize("words", ["@@the dossier itself@@", "{{ inside|safe }}"])
+def test_no_text_takes_the_place_of_the_dossier_inside_its_page(words: str) -> None:
+    story = chronicle.Story()
+    story.register({**chronicle.sample("modelversion-full"), "description": f"Not to be used {words} at all"})
+    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, "2026-10-05T08:00:00.000000Z")
+    assert found
+
+    shown, _, inside = page.write(found).partition("<script")
+
+    assert f"Not to be used {words} at all" in shown
+    assert inside.endswith("</script>\n</body>\n</html>")
+
+
 @pytest.mark.parametrize(
     "words",
     [
