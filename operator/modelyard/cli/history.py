@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, Final
 
 from modelyard.cli import archives, moments, output
 from modelyard.plan import book as books
 from modelyard.plan import codec, timeline, watched
 
 _KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
+_EVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+"""The operator's clock may be ahead of this one, and of what it records nothing is left out."""
 
 
 def history(typed: archives.Typed, model: str, since: str | None, until: str | None, asked: str | None, now: datetime.datetime) -> None:
     """Print every fact between two moments."""
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     begin = moments.read(since, "--since", now) if since else None
-    end = moments.read(until, "--until", now) if until else now
+    end = moments.read(until, "--until", now) if until else _EVER
     with archives.opened(typed) as opened:
         book = opened.model(model)
         last = _last(book, end) if until else book.last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html.parser
 import json
 import pathlib
@@ -74,6 +75,21 @@ def test_what_was_recorded_later_is_in_the_history_of_when_it_happened(person: t
     assert told("14:04", "14:06") == ["production serves 1.0.0 at 100 %"]
     assert told("14:06", "14:40") == []
     assert told("14:00", "14:40") == ["production serves 1.1.0 at 100 %", "production serves 1.0.0 at 100 %"]
+
+
+def test_history_ends_with_the_last_record_whatever_the_clock_here_says(person: typed.Person, tmp_path: pathlib.Path) -> None:
+    story, operators = chronicle.Story(), chronicle.Operators()
+    operators.begin(None)
+    story.model(chronicle.sample("model-full"))
+    story.now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=3)
+    story.register(chronicle.sample("modelversion-full"))
+    folder = chronicle.export(tmp_path / "exported", story, operators)
+
+    def told(*words: str) -> list[str]:
+        return [one["action"] for one in json.loads(person.types("history", "credit", "--from", folder, "-o", "json", *words).out)]
+
+    assert told()[-2:] == ["ModelCreated", "Registered"]
+    assert told("--until", "now")[-1] == "ModelCreated"
 
 
 def test_history_as_data_says_how_it_is_known_who_did_it(person: typed.Person, exported: pathlib.Path) -> None:
