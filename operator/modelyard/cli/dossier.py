@@ -62,17 +62,13 @@ def verify(file: pathlib.Path, typed: archives.Typed, asked: str | None) -> None
         wrong.append(
             "the page shows something else than the dossier inside says (or another release made it): read it with -o json of its release"
         )
-    compared = bool(typed.folder or typed.bucket)
+    compared, proven = bool(typed.folder or typed.bucket), "not compared with a ledger: give --from FOLDER or --bucket"
     if compared:
         with archives.opened(typed) as opened:
             chain = ledger.Chain(opened.registry, evidence.chain.namespace, evidence.chain.model)
             there = attestation.gather(opened.book(chain, len(evidence.digests)), opened.operators, str(found["version"]))
             wrong += attestation.against(evidence, there)
-    proven = (
-        "the ledger has these records, and none of the version besides"
-        if compared
-        else "not compared with a ledger: give --from FOLDER or --bucket"
-    )
+            proven = _proven(len(evidence.digests), opened.book(chain).last)
     if form is not output.Form.TABLE:
         output.write(output.document({"file": str(file), "sound": not wrong, "comparedWithLedger": compared, "problems": wrong}, form))
     else:
@@ -81,6 +77,12 @@ def verify(file: pathlib.Path, typed: archives.Typed, asked: str | None) -> None
         raise outcome.Stop(outcome.Code.NO, f"{file} is not what the records say: {output.many(len(wrong), 'difference')}")
     name = f"{found['model']} {found['version']}"
     output.say(f"{file}: every field of the dossier of {name} follows from its {output.many(len(evidence.records), 'record')}; {proven}")
+
+
+def _proven(known: int, last: int) -> str:
+    """What the ledger says of a sound dossier that knows so many of its records; what became of the version since, that one cannot tell."""
+    words = f"the ledger has these records, and up to record {known} none of the version besides"
+    return words + (f"; it goes on to record {last}: make the dossier anew for what happened since" if last > known else "")
 
 
 def _write(folder: pathlib.Path, name: str, found: Json) -> None:

@@ -268,7 +268,9 @@ def test_a_dossier_of_another_past_is_found_out_by_the_ledger(person: typed.Pers
     del story.objects[24], story.objects[25]
     shorter = chronicle.export(tmp_path / "shorter", story, operators)
 
-    assert person.types("dossier", "verify", file, "--from", later).code == 0
+    older = person.types("dossier", "verify", file, "--from", later)
+    assert older.code == 0
+    assert "up to record 24 none of the version besides; it goes on to record 25: make the dossier anew" in older.said
     ended = person.types("dossier", "verify", file, "--from", shorter)
     assert (ended.code, ended.out.splitlines()[0]) == (3, "the ledger ends at 23, the dossier knows 24 records")
 
