@@ -206,10 +206,11 @@ def _collect(server: registry.Registry, kept: bucket.Bucket, found: Found) -> It
 
 
 def _facts(found: Found, free: Iterable[garbage.Object], actor: ledger.Actor) -> Iterator[ledger.Fact]:
-    """Told version by version; the same objects told again are the same fact."""
+    """Told of every version that held them; the same objects told again are the same fact."""
     by_version: dict[str, list[garbage.Object]] = {}
     for one in free:
-        by_version.setdefault(one.holders[0], []).append(one)
+        for version in one.holders:
+            by_version.setdefault(version, []).append(one)
     for version, objects in sorted(by_version.items()):
         name = f"{found.model.metadata.name}-{version}"
         about = ledger.Subject("ModelVersion", name, found.holders[version].uid, 0)

@@ -93,6 +93,23 @@ def test_what_nothing_else_refers_to_is_recorded_and_deleted(
     assert [fact.action for fact in kept.recorded] == [ledger.Action.COLLECTED]
 
 
+@pytest.mark.usefixtures("person")
+def test_what_two_retired_versions_held_is_recorded_of_both(
+    tmp_path: pathlib.Path, s3: pretend.S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept()
+    other = retired(kept)
+    other["metadata"] = {**other["metadata"], "name": "fraud-2", "uid": "uid-2"}
+    other["spec"] |= {"version": "2"}
+
+    with cluster(tmp_path, s3, monkeypatch, kept, other) as server:
+        gc.gc(server, kept, "fraud", DELETE)
+
+    assert s3.objects == {}
+    assert [(one.subject.name, one.detail["version"]) for one in kept.recorded] == [("fraud-1", "1"), ("fraud-2", "2")]
+    assert {row[0] for one in kept.recorded for row in one.detail["objects"]} == {OBJECT.removeprefix("models/")}
+
+
 NEWER = {**apiserver.version("2", "Archived"), "metadata": {"name": "fraud-2"}}
 NEWER["spec"]["artifact"] |= {"uri": "s3://models/fraud/1/x"}
 
