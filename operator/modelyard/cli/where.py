@@ -13,6 +13,7 @@ SemVer's order, everything else as text.
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -163,13 +164,15 @@ def _compare(value: object, sign: str, literal: str, *, version: bool) -> bool:
     return compare(str(value), literal)
 
 
-def _number(value: object) -> float | None:
+def _number(value: object) -> decimal.Decimal | None:
+    """All digits count: numbers of runs and seeds have more than a float holds."""
     if isinstance(value, bool):
         return None
     try:
-        return float(value)  # type: ignore[arg-type]  # whatever has no number says so
-    except (TypeError, ValueError):
+        found = decimal.Decimal(str(value))
+    except decimal.InvalidOperation:
         return None
+    return None if found.is_nan() else found
 
 
 def _at(obj: Mapping[str, Any], path: str) -> Any:

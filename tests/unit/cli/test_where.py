@@ -17,7 +17,12 @@ VERSION: Final[dict[str, Any]] = {
         "version": "1.10.0",
         "artifact": {"format": "onnx"},
         "metrics": {"auc": 0.934, "auc@holdout-2026q3": 0.9, "latency.p99_ms": 31},
-        "training": {"parameters": {"max_depth": "8", "booster": "gbtree"}, "framework": {"name": "xgboost"}, "seed": 7},
+        "training": {
+            "parameters": {"max_depth": "8", "booster": "gbtree"},
+            "framework": {"name": "xgboost"},
+            "seed": 7,
+            "runId": "1842937462910234625",
+        },
         "lineage": {"parents": [{"version": "1.9.0", "relation": "RetrainedFrom"}], "datasets": [{"name": "card tx", "role": "Training"}]},
         "evidence": [{"name": "vr", "type": "ValidationReport"}],
         "tags": {"campaign": "autumn and winter"},
@@ -56,6 +61,12 @@ VERSION: Final[dict[str, Any]] = {
         ("created<2026-10-03", False),
         ("seed=7 and bytes<50000 and framework=xgboost", True),
         ("phase=Ready and format=pickle", False),
+        ("runId=1842937462910234625", True),
+        ("runId=1842937462910234624", False),
+        ("runId!=1842937462910234624", True),
+        ("runId<1842937462910234626", True),
+        ("params.booster=nan", False),
+        ("metrics.auc<1e999999999", True),
     ],
 )
 def test_chooses(expression: str, chosen: bool) -> None:
