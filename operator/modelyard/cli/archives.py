@@ -13,7 +13,7 @@ from typing import Final
 
 from modelyard import edge
 from modelyard.api import meta
-from modelyard.cli import outcome, own, strict
+from modelyard.cli import folder, outcome, own, strict
 from modelyard.edge import archive, blobs, owner, sources, store
 from modelyard.plan import anchors, inspection, ledger, proof, watched
 from modelyard.plan import book as books
@@ -133,7 +133,10 @@ def opened(typed: Typed) -> Iterator[Archive]:
     """
     with futures.ThreadPoolExecutor(_AT_ONCE, "ledger") as threads:
         if typed.folder is not None:
-            yield _folder(typed, threads)
+            try:
+                yield _folder(typed, threads)
+            except OSError as error:
+                raise folder.unreadable(error, typed.folder) from error
             return
         where = own.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
         client = store.Store(where.address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import html.parser
 import json
 import pathlib
@@ -167,6 +168,26 @@ def test_what_cannot_be_answered_says_why(person: typed.Person, exported: pathli
 
 def test_a_folder_that_is_no_ledger_is_refused(person: typed.Person, tmp_path: pathlib.Path) -> None:
     assert "is no exported ledger" in person.types("history", "credit", "--from", tmp_path).said
+
+
+@pytest.mark.parametrize("words", [("history", "credit"), ("dossier", "credit", VERSION, "-o", "json"), ("ledger", "verify")])
+def test_a_record_that_the_system_does_not_let_us_read_is_named(
+    person: typed.Person, exported: pathlib.Path, words: tuple[str, ...]
+) -> None:
+    record = exported / "ledger/main/risk/credit/0000000013.json"
+    read = pathlib.Path.read_bytes
+
+    def refuse(path: pathlib.Path) -> bytes:
+        if path == record:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    with pytest.MonkeyPatch.context() as patcher:
+        patcher.setattr(pathlib.Path, "read_bytes", refuse)
+        ended = person.types(*words, "--from", exported)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{record}: cannot be read: Permission denied" in ended.said
 
 
 def test_a_changed_record_is_told_on_the_way(person: typed.Person, exported: pathlib.Path) -> None:
