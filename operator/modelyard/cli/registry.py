@@ -74,11 +74,19 @@ class Registry:
         return {"apiVersion": kind.api_version, "kind": kind.name, **found}
 
     def all(self, kind: cluster.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
-        """All objects of a kind, of the namespace or of every one; `fieldSelector` and `labelSelector` as in the API."""
+        """All objects of a kind, of the namespace or of every one; `labelSelector`, and `fieldSelector` of fields of spec, as in the API."""
         namespace = None if everywhere else self.namespace
 
         async def ask(server: cluster.Cluster) -> list[Json]:
-            return [one async for one in server.list(kind, namespace, **query)]
+            try:
+                return [one async for one in server.list(kind, namespace, **query)]
+            except cluster.Refused as refused:
+                selector = query.pop("fieldSelector", None)
+                if refused.status != 400 or selector is None:
+                    raise
+            # Kubernetes 1.30 selects by no field of a custom resource.
+            wanted = {field: value for field, _, value in (one.removeprefix("spec.").partition("=") for one in selector.split(","))}
+            return [one async for one in server.list(kind, namespace, **query) if wanted.items() <= one["spec"].items()]
 
         return self._ask(ask)
 
