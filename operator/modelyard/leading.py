@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
-from modelyard.edge import cache, cluster, ledger, metrics
-from modelyard.plan import anchors, fact, proof, term
+from modelyard.edge import cache, cluster, ledger, metrics, signing
+from modelyard.plan import anchors, fact, proof, signature, term
 from modelyard.plan import ledger as ledger_plan
 
 log = logging.getLogger(__name__)
@@ -128,10 +128,23 @@ class Leading:
         return self._anchor(), self._guard.run(), self._sign(), self._own()
 
     async def _begin(self, began: term.Term) -> None:
+        await self._hold_keys()
         await self._book.prove()
         await self._book.claim(await self._uid())
+        await self._book.publish()
         self._book.remember(await self.read_anchors())
         await self._book.begin(began.identity, began.previous_renewal)
+        await self._look_at_all()
+
+    async def _hold_keys(self) -> bool:
+        """The key that signs and those that are believed, as the Secret has them now; whether that is news."""
+        if self._config.ledger.key_file:
+            return False
+        keys = await signing.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._book.key)
+        return self._book.use(keys.private, keys.trusted)
+
+    async def _look_at_all(self) -> None:
+        """Every model that the ledger has a chain of is looked at."""
         known = await self._book.chains()
         self._enqueue(cache.Key("model", chain.namespace, chain.model) for chain in known if chain != self._book.operators)
 
@@ -168,10 +181,12 @@ class Leading:
         return found
 
     async def _sign(self) -> None:
-        """Sign the ends that moved, from time to time."""
+        """Sign the ends that moved, from time to time; a key that a person has come to trust is believed at once."""
         while True:
             await asyncio.sleep(ANCHOR_EVERY)
             try:
+                if await self._hold_keys():
+                    await self._look_at_all()
                 await self._book.sign(self._config.ledger.checkpoints)
             except edge.Unavailable as trouble:
                 log.warning("the ends of the ledger's chains could not be signed: %s", trouble.message)
@@ -194,5 +209,8 @@ class Leading:
             text = anchors.write(known)
             if self._written.get(name) != text:
                 about = {"name": name, "namespace": self._config.operator_namespace, "labels": anchors.LABELS}
-                await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {anchors.KEY: text}})
+                data = {anchors.KEY: text}
+                if name == anchors.OPERATORS and self._book.keys:
+                    data[anchors.PUBLIC] = b"".join(map(signature.write_public, self._book.keys)).decode()
+                await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data})
                 self._written[name] = text

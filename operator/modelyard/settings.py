@@ -28,7 +28,9 @@ class Ledger(pydantic.BaseModel):
     registry: str = pydantic.Field(default="main", pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
     """Several installations may share a bucket, each with a registry of its own."""
     key_file: str | None = None
-    """PEM of the Ed25519 private key that signs checkpoints; None: there are none."""
+    """PEM of the Ed25519 private key that signs records and checkpoints, beside public keys (`*.pub`) of operators before this one; None: `key_secret`."""
+    key_secret: str = pydantic.Field(default="modelyard-ledger-key", min_length=1)
+    """The Secret in the operator's namespace that keeps the key; made at the first start."""
     checkpoints: meta.Duration = datetime.timedelta(minutes=10)
     """A model's head that moved is signed at most so often."""
     retention: meta.Duration | None = None

@@ -58,6 +58,8 @@ ALLOWED = {
 LEADER = [
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["modelyard"], "verbs": ["get", "update"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["modelyard-ledger-key"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch"]},
 ]
 """And what it may do in the release's namespace."""
@@ -264,7 +266,8 @@ def test_values_become_the_settings_of_the_operator(render: Render, environment:
         },
         "ledger": {
             "registry": "west",
-            "key_file": "/etc/modelyard-ledger/ledger.pem",
+            "key_file": None,
+            "key_secret": "ledger",
             "checkpoints": "1m",
             "retention": "8760h",
             "retention_mode": "COMPLIANCE",

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge, reconcile, settings
 from modelyard.api import meta
@@ -22,6 +23,9 @@ from modelyard.plan import digest, fact, inspection, term
 from tests.stories import bucket, conform, pretend
 
 STORIES = sorted(pathlib.Path(__file__).with_name("data").glob("*.yaml"))
+
+
+KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 
 
 class Teller:
@@ -44,6 +48,8 @@ class Teller:
         """The latest renewal of those who led before."""
         self.noted: dict[str, str] = {}
         """Annotations of the Lease; what was unsettled is settled before the next one leads."""
+        self.key = KEY
+        """What the operator signs with, and believes."""
         self._restart, self._random = restart, random.Random(seed)
         self._events: list[str] = []
         self._start()
@@ -54,7 +60,7 @@ class Teller:
         config = settings.Settings(fetch_image="modelyard:test", endpoints=["*"])
         own = inspection.Place("own", "")
         # No threads: the same story is told in the same order every time.
-        self.book = ledger.Ledger(self.bucket, own, "main", lambda: self.world.now, threads=0)
+        self.book = ledger.Ledger(self.bucket, own, "main", lambda: self.world.now, threads=0, key=self.key)
         self.store.blobs = blobs.Blobs(self.bucket, own)
         self.book.term = self.term
         outside: Any = {

@@ -33,6 +33,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
 
+{{- /* The Secret with the key that signs the ledger's records. */ -}}
+{{- define "modelyard.keySecret" -}}
+{{- .Values.ledger.keySecret | default (printf "%s-ledger-key" (include "modelyard.fullname" .)) -}}
+{{- end -}}
+
 {{- /* What the operator may do where it watches: exactly what its code calls. tests/chart holds the same as a table. */ -}}
 {{- define "modelyard.rules" -}}
 # `create` brings back from the ledger what was lost, for which the policies also ask for `register`, `govern` and `alias`, and is what the

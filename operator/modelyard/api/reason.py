@@ -56,6 +56,13 @@ class Reason(words.Word):
         "LedgerTampered",
         "The ledger is not what it was: look at it with `modelyard ledger verify`, accept it with `modelyard ledger accept`.",
     )
+    LEDGER_UNPROVEN = (
+        "LedgerUnproven",
+        (
+            "No record is signed by a key that this operator holds, so nothing of the ledger is acted upon: bring objects back in your own name with"
+            " `modelyard restore`, and say what the records are with `modelyard ledger accept`."
+        ),
+    )
     NOT_LEADING = "NotLeading", "Another operator leads now; this one stops."
     REGISTRY_TAKEN = (
         "RegistryTaken",

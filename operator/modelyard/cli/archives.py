@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import folder, outcome, own, strict
 from modelyard.edge import archive, blobs, owner, sources, store
-from modelyard.plan import anchors, inspection, ledger, proof, watched
+from modelyard.plan import anchors, inspection, ledger, proof, signature, watched
 from modelyard.plan import book as books
 
 _AT_ONCE: Final = 32
@@ -45,8 +44,8 @@ class Archive:
     place: inspection.Place | None = None
     store: store.Store | None = None
     """None: a folder."""
-    retain: tuple[str, datetime.timedelta] | None = None
-    """Mode and duration of Object Lock for what is recorded."""
+    where: own.Own | None = None
+    """How the bucket is reached; None: a folder."""
 
     def chain(self, model: str) -> ledger.Chain:
         """A model's chain; `_operator` is the installation's own.
@@ -66,8 +65,9 @@ class Archive:
             raise self.nothing(model)
         return found[0]
 
-    def book(self, chain: ledger.Chain, most: int | None = None) -> books.Book:
-        """A chain, read as far as is asked, and as if it had no more than so many records."""
+    def book(self, chain: ledger.Chain, most: int | None = None, *, unproven: bool = False) -> books.Book:
+        """A chain, read as far as is asked, and as if it had no more than so many records; `unproven`: whoever wrote them."""
+        signers = None if unproven else self.signers
 
         def fetch(numbers: Sequence[int]) -> list[bytes | None]:
             keys = [chain.key(number) for number in numbers]
@@ -81,15 +81,24 @@ class Archive:
         def listed(number: int) -> list[int]:
             return self.source.listed(chain, number)
 
-        found = books.Book(chain, fetch, blob, listed)
-        return found if most is None else books.Book(chain, fetch, blob, listed, min(most, found.last))
+        found = books.Book(chain, fetch, blob, listed, signers=signers)
+        return found if most is None else books.Book(chain, fetch, blob, listed, min(most, found.last), signers)
 
-    def model(self, name: str) -> books.Book:
-        """A model's chain, which has to have a record."""
-        found = self.book(self.chain(name))
+    def model(self, name: str, *, unproven: bool = False) -> books.Book:
+        """A model's chain, which has to have a record; `unproven`: whoever wrote them."""
+        found = self.book(self.chain(name), unproven=unproven)
         if found.data(1) is None and not found.last:
             raise self.nothing(name, found.chain.namespace)
         return found
+
+    @functools.cached_property
+    def signers(self) -> signature.Keys | None:
+        """The keys that records are believed from: those noted in an exported folder, else the registry's own; None: it has none."""
+        noted = self.source.public()
+        try:
+            return signature.by_id(signature.read_public(noted) if noted else self.source.signers(self.registry)) or None
+        except ValueError as error:
+            raise outcome.Stop(outcome.Code.NO, f"{anchors.PUBLIC}: {error}") from None
 
     @functools.cached_property
     def operators(self) -> books.Book:
@@ -141,7 +150,7 @@ def opened(typed: Typed) -> Iterator[Archive]:
         where = own.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
         client = store.Store(where.address)
         try:
-            yield Archive(sources.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where.retain)
+            yield Archive(sources.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where)
         except edge.Unavailable as trouble:
             raise where.explain(trouble) from None
 
@@ -166,6 +175,17 @@ def noted(typed: Typed, chains: Sequence[ledger.Chain]) -> dict[ledger.Chain, li
                 if said.get("sequence") and said.get("head"):
                     found.setdefault(chain, []).append(proof.Anchor(said["sequence"], said["head"], "the Model's status"))
     return found
+
+
+def trusted(typed: Typed) -> list[signature.Key]:
+    """The public keys that the cluster's operator believes records of, as its ConfigMap has them; none where it cannot be asked."""
+    from modelyard.cli import registry  # noqa: PLC0415
+    from modelyard.edge import cluster  # noqa: PLC0415
+
+    with contextlib.suppress(outcome.Stop, ValueError):
+        found = registry.Registry(typed.context, own.system()).find(cluster.CONFIG_MAP, anchors.OPERATORS) or {}
+        return signature.read_public(str((found.get("data") or {}).get(anchors.PUBLIC, "")).encode())
+    return []
 
 
 def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:

@@ -10,8 +10,8 @@ from typing import Any, Self, TypeVar
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.cli import moments, outcome, own
-from modelyard.edge import blobs, ledger, store
+from modelyard.cli import moments, outcome, own, signer
+from modelyard.edge import blobs, ledger, signing, store
 from modelyard.plan import index, inspection
 from modelyard.plan import ledger as ledger_plan
 
@@ -26,18 +26,24 @@ class Bucket:
         where: its bucket and prefix.
         name: of the registry.
         retain: mode and duration of Object Lock for what is recorded, as the operator has it.
+        signer: gives the key that signs what is recorded; asked only then.
     """
 
     def __init__(
-        self, source: store.Store, where: inspection.Place, name: str, retain: tuple[str, datetime.timedelta] | None = None
+        self,
+        source: store.Store,
+        where: inspection.Place,
+        name: str,
+        retain: tuple[str, datetime.timedelta] | None = None,
+        signer: Callable[[], signing.Keys] | None = None,
     ) -> None:
-        self._source, self._where, self._name, self._retain = source, where, name, retain
+        self._source, self._where, self._name, self._retain, self._signer = source, where, name, retain, signer
         self._blobs = blobs.Blobs(source, where)
 
     @classmethod
-    def open(cls, where: own.Own) -> Self:
+    def open(cls, where: own.Own, context: str | None) -> Self:
         """As this machine reaches it."""
-        return cls(store.Store(where.address), where.place, where.registry, where.retain)
+        return cls(store.Store(where.address), where.place, where.registry, where.retain, lambda: signer.held(where, context))
 
     def blob(self, name: str) -> bytes | None:
         """Content-addressed bytes."""
@@ -66,11 +72,19 @@ class Bucket:
         async def append(book: ledger.Ledger, chain: ledger_plan.Chain) -> None:
             await book.append(chain, facts)
 
-        self._ask(append, namespace, model)
+        self._ask(append, namespace, model, self._signer() if self._signer else None)
 
-    def _ask(self, question: Callable[[ledger.Ledger, ledger_plan.Chain], Awaitable[T]], namespace: str, model: str) -> T:
+    def _ask(
+        self,
+        question: Callable[[ledger.Ledger, ledger_plan.Chain], Awaitable[T]],
+        namespace: str,
+        model: str,
+        keys: signing.Keys | None = None,
+    ) -> T:
         async def answer() -> T:
             book = ledger.Ledger(self._source, self._where, self._name, moments.now, kept=self._blobs, retain=self._retain)
+            if keys:
+                book.use(keys.private, keys.trusted)
             try:
                 return await question(book, ledger_plan.Chain(self._name, namespace, model))
             finally:
@@ -83,7 +97,7 @@ class Bucket:
 
 
 def _stop(trouble: edge.Unavailable) -> outcome.Stop:
-    if trouble.reason == Reason.LEDGER_TAMPERED:
+    if trouble.reason in {Reason.LEDGER_TAMPERED, Reason.LEDGER_UNPROVEN}:
         return outcome.Stop(outcome.Code.NO, trouble.message)
     hint = "how it is reached, and as whom: `modelyard ledger --help`"
     return outcome.Stop(outcome.Code.UNAVAILABLE, f"{trouble.message}\n{hint}")

@@ -94,7 +94,7 @@ def gc(
     from modelyard.cli import registry as registries
 
     way = verb.Way(delete, depot.Way(endpoint, ca_file, credentials_from_cluster), output)
-    opened = kept.Bucket.open(own.find(context, bucket, registry, None, None))
+    opened = kept.Bucket.open(own.find(context, bucket, registry, None, None), context)
     verb.gc(registries.Registry(context, namespace), opened, model, way)
 
 
@@ -103,7 +103,9 @@ def ledger_verify(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model, or _operator; else of every one.")] = None,
     public_key: Annotated[
         pathlib.Path | None,
-        typer.Option("--public-key", metavar="FILE", help="PEM of the key that signs checkpoints; else a folder's own."),
+        typer.Option(
+            "--public-key", metavar="FILE", help="PEM of the keys that records are believed from; else the cluster's, or a folder's own."
+        ),
     ] = None,
     folder: From = None,
     bucket: Bucket = None,
@@ -116,8 +118,8 @@ def ledger_verify(
 ) -> None:
     """Read every record, and say what was changed, deleted or cut off.
 
-    Compared with the anchors that the cluster or the exported folder has, signed checkpoints, and the bucket's object versions. Forms: table (the
-    default), json, yaml.
+    Compared with the anchors that the cluster or the exported folder has, signatures, signed checkpoints, and the bucket's object versions. Without
+    a key from elsewhere, the keys that the registry itself has only show who signed what. Forms: table (the default), json, yaml.
     """
     from modelyard.cli import archives
     from modelyard.cli import ledgers as verb
@@ -154,6 +156,9 @@ def ledger_export(
 def ledger_accept(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model, or _operator.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="What is known of it; recorded for ever.")],
+    believe: Annotated[
+        bool | None, typer.Option("--believe/--discard", help="What Unproven records are: ours, or somebody else's.", show_default=False)
+    ] = None,
     yes: Yes = False,
     bucket: Bucket = None,
     registry: RegistryName = None,
@@ -165,12 +170,39 @@ def ledger_accept(
 ) -> None:
     """Record that a person knows what is wrong with a ledger.
 
-    The operator then goes on with the model. Needs to write to the operator's own bucket; the record names you as the API server knows you.
-    Forms: table (what was recorded, told on standard error, the default), json, yaml.
+    The operator then goes on with the model. Needs to write to the operator's own bucket, and the key that signs records (MODELYARD_LEDGER__KEY_FILE,
+    else the operator's Secret); the record names you as the API server knows you. Where records are Unproven, --believe makes them count (they are
+    older than signing, or their key was lost) and --discard makes them mean nothing (somebody else wrote them). Forms: table (what was recorded, told on
+    standard error, the default), json, yaml.
     """
     from modelyard.cli import archives
     from modelyard.cli import ledgers as verb
 
     verb.accept(
-        archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file), model, reason, moments.now(), output, yes=yes
+        archives.Typed(namespace, context, None, bucket, registry, endpoint, ca_file),
+        model,
+        verb.Acceptance(reason, believe, yes=yes),
+        moments.now(),
+        output,
     )
+
+
+@ledger.command("trust")
+def ledger_trust(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="A PEM file with a public key, or the id of one that the registry has.")],
+    yes: Yes = False,
+    bucket: Bucket = None,
+    registry: RegistryName = None,
+    endpoint: BucketEndpoint = None,
+    ca_file: CaFile = None,
+    context: Context = None,
+) -> None:
+    """Have the operator believe records that another key signed.
+
+    For a registry that moves to another cluster, or whose key was lost: compare the id with one that you noted from the cluster that had it
+    (`modelyard ledger verify -o json` prints it). Adds the key to the operator's Secret, as you.
+    """
+    from modelyard.cli import archives
+    from modelyard.cli import ledgers as verb
+
+    verb.trust(archives.Typed(None, context, None, bucket, registry, endpoint, ca_file), key, yes=yes)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from modelyard.cli import archives, folder, outcome, output, registry
+from modelyard.cli import archives, folder, outcome, output, registry, signer
 from modelyard.edge import archive
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import account, checkpoint, codec, ledger
+from modelyard.plan import account, codec, ledger, proof, signature
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]
@@ -24,7 +25,7 @@ def verify(typed: archives.Typed, model: str | None, public_key: pathlib.Path | 
         outcome.Stop: NO when anything is wrong that no person accepted.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
-    keys = [_key(public_key)] if public_key else []
+    keys = _keys(public_key) if public_key else [] if typed.folder else archives.trusted(typed)
     with archives.opened(typed) as opened:
         chains = [opened.chain(model)] if model else archive.chains(opened.source, opened.registry)
         known = {} if typed.folder else archives.noted(typed, chains)
@@ -67,45 +68,95 @@ def export(typed: archives.Typed, models: Sequence[str], target: pathlib.Path, a
     output.say(f"{output.many(count, 'object')}; check it with `modelyard ledger verify --from {target}`")
 
 
-def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetime, asked: str | None, *, yes: bool) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What a person says of a chain that is not as it should be."""
+
+    reason: str
+    believe: bool | None
+    """What Unproven records are: ours (True), or somebody else's (False); None: they did not say."""
+    yes: bool
+
+
+def accept(typed: archives.Typed, model: str, said: Acceptance, now: datetime.datetime, asked: str | None) -> None:
     """Record that a person knows what is wrong with a chain, so that it goes on.
 
     Raises:
-        outcome.Stop: a folder was named, nothing is wrong, or it was not confirmed.
+        outcome.Stop: a folder was named, nothing is wrong, it was not confirmed, or the key that signs records cannot be had.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if typed.folder:
         raise outcome.usage("an exported folder is a copy: accept in the bucket itself")
     with archives.opened(typed) as opened:
         assert opened.store is not None
-        assert opened.place is not None
+        assert opened.where is not None
         chain = opened.chain(model)
+        keys = signer.held(opened.where, typed.context)
         anchors = archives.noted(typed, [chain]).get(chain, [])
-        [found] = archives.each(lambda one: archive.verify(opened.source, one, anchors=anchors), [chain])
+        believed = [keys.private.public_key(), *keys.trusted]
+        [found] = archives.each(lambda one: archive.verify(opened.source, one, anchors=anchors, keys=believed), [chain])
         wrong = [flaw for flaw in found.flaws if not flaw.accepted]
         if not wrong:
             raise outcome.Stop(outcome.Code.NO, f"nothing is wrong with the ledger of {_name(chain)} that is not accepted already")
         for flaw in wrong:
             output.say(f"{flaw.kind} {flaw.sequence}: {flaw.sentence}")
-        if not yes:
-            more = "keep a copy first (`modelyard ledger export`), then add --yes"
-            raise outcome.usage(f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
+        _confirmed(said, wrong)
         person = ledger.Actor(registry.Registry(typed.context).whoami(), ledger.Known.DECLARED)
-        keeper = ledgers.Ledger(opened.store, opened.place, opened.registry, lambda: now, retain=opened.retain)
+        keeper = ledgers.Ledger(
+            opened.store,
+            opened.where.place,
+            opened.registry,
+            lambda: now,
+            retain=opened.where.retain,
+            key=keys.private,
+            trusted=keys.trusted,
+        )
         try:
-            head = asyncio.run(keeper.accept(chain, person, reason, anchors, wrong))
+            head = asyncio.run(keeper.accept(chain, person, said.reason, anchors, wrong, believed=said.believe is True))
         finally:
             keeper.close()
     if form is not output.Form.TABLE:
         flaws = [flaw.detail for flaw in wrong]
-        said = {"chain": _name(chain), "record": head.sequence, "by": person.name, "reason": reason, "flaws": flaws}
-        output.write(output.document(said, form))
+        document = {"chain": _name(chain), "record": head.sequence, "by": person.name, "reason": said.reason, "flaws": flaws}
+        output.write(output.document(document, form))
     output.say(f"record {head.sequence} of {_name(chain)} says that {person.name} accepts it; the operator goes on when it looks next")
 
 
-def _key(file: pathlib.Path) -> checkpoint.Key:
+def _confirmed(said: Acceptance, wrong: Sequence[proof.Flaw]) -> None:
+    """Stops when the person did not say all that is asked."""
+    if said.believe is None and any(flaw.kind is proof.Kind.UNPROVEN for flaw in wrong):
+        raise outcome.usage(
+            "say what the Unproven records are: --believe when they are this registry's own (older than signing, or signed with a key that was"
+            " lost), so that they count; --discard when somebody else wrote them, so that they mean nothing"
+        )
+    if not said.yes:
+        more = "keep a copy first (`modelyard ledger export`), then add --yes"
+        raise outcome.usage(f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
+
+
+def trust(typed: archives.Typed, key: str, *, yes: bool) -> None:
+    """Have the operator believe records that another key signed.
+
+    Raises:
+        outcome.Stop: there is no such key, it was not confirmed, or the operator's Secret may not be written.
+    """
+    with archives.opened(typed) as opened:
+        assert opened.where is not None
+        found = signature.by_id(_keys(file) if (file := pathlib.Path(key)).is_file() else opened.source.signers(opened.registry))
+        if file.is_file() and len(found) == 1:
+            key = next(iter(found))
+        if key not in found:
+            there = ", ".join(found) or "none"
+            raise outcome.Stop(outcome.Code.NOT_FOUND, f"there is no file {key!r}, and the registry has no key of that id; it has {there}")
+        if not yes:
+            raise outcome.usage(f"the operator will believe, and act on, every record that the key {key} signed: add --yes")
+        news = signer.trust(opened.where, typed.context, found[key])
+    output.say(f"the operator believes records of the key {key}" + (" within seconds" if news else " already"))
+
+
+def _keys(file: pathlib.Path) -> list[signature.Key]:
     try:
-        return checkpoint.public(file.read_bytes())
+        return signature.read_public(file.read_bytes())
     except OSError as error:
         raise folder.unreadable(error, file) from error
     except ValueError as error:
@@ -133,6 +184,7 @@ def _proven(one: archive.Verdict) -> str:
     """What shows that the end was not cut off."""
     what = [f"anchor of record {one.proven}"] if one.anchors else []
     what += [output.many(one.checkpoints, "signed checkpoint" if one.signed else "checkpoint, no key given")] if one.checkpoints else []
+    what += ["signatures"] if one.signed else [f"signatures of {', '.join(one.signers)}, no key given"] if one.signers else []
     what += ["object versions"] if one.versioned else []
     return ", ".join(what) or "its own hashes only"
 
@@ -145,6 +197,7 @@ def _document(one: archive.Verdict) -> Json:
         "provenTo": one.proven,
         "checkpoints": one.checkpoints,
         "signed": one.signed,
+        "signers": list(one.signers),
         "versioned": one.versioned,
         "sound": one.sound,
         "flaws": [{**flaw.detail, "accepted": flaw.accepted} for flaw in one.flaws],

@@ -26,7 +26,9 @@ _URI, _ENDPOINT, _REGION, _CA_FILE = (f"MODELYARD_BUCKET__{name}" for name in ("
 _KEYS: Final = ("MODELYARD_BUCKET__ACCESS_KEY", "MODELYARD_BUCKET__SECRET_KEY")
 _REGISTRY: Final = "MODELYARD_LEDGER__REGISTRY"
 _RETENTION: Final = ("MODELYARD_LEDGER__RETENTION", "MODELYARD_LEDGER__RETENTION_MODE")
-_ALL: Final = (_URI, _ENDPOINT, _REGION, _REGISTRY, *_RETENTION)
+_SIGNER: Final = "MODELYARD_LEDGER__KEY_SECRET"
+_DEFAULT_SIGNER: Final = "modelyard-ledger-key"
+_ALL: Final = (_URI, _ENDPOINT, _REGION, _REGISTRY, *_RETENTION, _SIGNER)
 """What is taken from the Deployment as well; keys and files are of a machine."""
 
 
@@ -39,6 +41,8 @@ class Own:
     registry: str
     retain: tuple[str, datetime.timedelta] | None = None
     """Mode and duration of Object Lock for what is recorded."""
+    signer: str = _DEFAULT_SIGNER
+    """The Secret in the operator's namespace with the key that signs records."""
     separate: bool = False
     """Whether the keys are MODELYARD_BUCKET__…, not those of the environment at large."""
 
@@ -74,7 +78,9 @@ def find(context: str | None, uri: str | None, registry: str | None, endpoint: s
     asked = address.of(None, reached, _keys(here), certificates)
     region = here.get(_REGION) or asked.region or known.get(_REGION)
     name = registry or known.get(_REGISTRY) or "main"
-    return Own(place, dataclasses.replace(asked, region=region), name, _retention(known), _KEYS[0] in here)
+    return Own(
+        place, dataclasses.replace(asked, region=region), name, _retention(known), known.get(_SIGNER) or _DEFAULT_SIGNER, _KEYS[0] in here
+    )
 
 
 def system() -> str:

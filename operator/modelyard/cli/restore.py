@@ -7,8 +7,9 @@ import dataclasses
 import datetime
 from collections.abc import Iterator
 
-from modelyard import api
-from modelyard.cli import archives, outcome, output, registry
+from modelyard import api, edge
+from modelyard.api.reason import Reason
+from modelyard.cli import archives, outcome, output, registry, signer
 from modelyard.edge import cluster
 from modelyard.edge import ledger as ledgers
 from modelyard.plan import book as books
@@ -29,37 +30,60 @@ class _Older:
         return f"{self.found['kind']} {self.found['metadata']['name']}"
 
 
-def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
-    """Write the ledger's specs of a Model and its versions over older ones, and add metrics and evidence that versions lack, as the user.
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Missing:
+    """An object that the ledger has, and this cluster has not."""
 
-    The operator goes on by itself, and brings back what is missing.
+    kind: str
+    name: str
+    recorded: str
+    """Name of the snapshot of its spec."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
+    """Write the ledger's specs of a Model and its versions over older ones, add metrics and evidence that versions lack, and create what is missing, as the user.
+
+    What is missing the operator brings back by itself, where it can prove who wrote the ledger.
 
     Raises:
         outcome.Stop: the ledger has no such Model or is of another one, nothing is older, or it was not confirmed.
     """
     with archives.opened(typed) as opened:
-        book = opened.model(name)
+        book = opened.model(name, unproven=True)  # what is written is the user's, and is judged as such
         past = book.index(book.last)
+        if opened.book(book.chain).record(book.last) is None:
+            output.say(f"nothing proves who wrote the last record of {name}: look at what is put back, it will be yours")
         server = registry.Registry(typed.context, book.chain.namespace)
-        older = list(_older(server, book, past, name, opened))
-        if not older:
+        missing = list(_missing(server, past, name))
+        older = [] if missing else list(_older(server, book, past, name, opened))
+        if not (older or missing):
             output.say(f"the Model {name} and its versions are as the ledger has them, or newer: nothing is put back")
             return
         if not yes:
             whole = ", ".join(f"{one} ({one.recorded})" for one in older if not one.lacks)
             added = ", ".join(f"{' and '.join(one.lacks)} to the {one}" for one in older if one.lacks)
-            what = [f"writes the recorded specs over those of {whole}"] if whole else []
+            what = [f"creates {', '.join(map(str, missing))}, as you"] if missing else []
+            what += [f"writes the recorded specs over those of {whole}"] if whole else []
             raise outcome.Stop(outcome.Code.USAGE, f"it {', and '.join([*what, *([f'adds {added}'] if added else [])])}: add --yes")
-        recorded = [(one, _snapshot(book, one)) for one in older]
+        created = [(one, _snapshot(book, one.kind, one.name, one.recorded)) for one in missing]
+        recorded = [(one, _snapshot(book, one.found["kind"], one.found["metadata"]["name"], one.recorded)) for one in older]
+    for lost, spec in created:
+        server.create(
+            {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": {"name": lost.name, "namespace": server.namespace}, "spec": spec}
+        )
+        output.say(f"the {lost} is back ({lost.recorded})")
     for one, spec in recorded:
         server.replace({**one.found, "spec": reuse.completed(spec, one.found["spec"]) if one.lacks else spec})
         output.say(f"the {one} has {', '.join(one.lacks) or 'the spec that the ledger has'} ({one.recorded})")
-    output.say("the operator goes on when it sees it")
+    output.say("the operator goes on when it sees it" + ("; restore again when it has, for what is older" if created else ""))
 
 
 def _older(server: registry.Registry, book: books.Book, past: index.Index, name: str, opened: archives.Archive) -> Iterator[_Older]:
     """What is older, the Model last: until then it is held as Behind, whatever else is written."""
-    found = server.get(cluster.MODEL, name, "the operator brings lost objects back by itself: look with `kubectl get models`")
+    found = server.get(cluster.MODEL, name, "check the name and --namespace")
     subject = registry.parsed(api.Model, found, f"the Model {name}")
     if past.uid != subject.metadata.uid:
         place = f"{opened.place or opened.typed.folder}, registry {opened.registry}"
@@ -73,21 +97,37 @@ def _older(server: registry.Registry, book: books.Book, past: index.Index, name:
         if restoring.version_is_behind(version, known):
             yield whole
         elif reuse.was_anothers(version, known):
-            had, has = _snapshot(book, whole), version.spec.dump()
+            had, has = _snapshot(book, "ModelVersion", one["metadata"]["name"], known.spec), version.spec.dump()
             if (lacks := reuse.lacking(had, has)) and not reuse.differing(had, has):
                 yield dataclasses.replace(whole, lacks=tuple(lacks))
     if past.spec and restoring.model_is_behind(subject, past):
         yield _Older(found, past.spec)
 
 
-def _snapshot(book: books.Book, one: _Older) -> registry.Json:
-    data = book.blob(one.recorded)
+def _missing(server: registry.Registry, past: index.Index, name: str) -> Iterator[_Missing]:
+    """What was lost, the Model first: what was deleted or retired stays gone."""
+    whole = server.find(cluster.MODEL, name) is None
+    if whole and (past.deleted or past.retired or not past.spec):
+        message = f"the ledger has no Model {name} that was lost: it was retired, or never recorded whole"
+        raise outcome.Stop(outcome.Code.NOT_FOUND, f"there is no Model {name} in namespace {server.namespace}\n{message}")
+    if whole and past.spec:
+        yield _Missing("Model", name, past.spec)
+    here = {found["metadata"]["name"] for found in server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}")}
+    for version, known in past.versions.items():
+        if f"{name}-{version}" not in here and restoring.comes_back(
+            known, whole=whole, runs=any(version in now for now in past.serves.values())
+        ):
+            yield _Missing("ModelVersion", f"{name}-{version}", known.spec)
+
+
+def _snapshot(book: books.Book, kind: str, name: str, recorded: str) -> registry.Json:
+    data = book.blob(recorded)
     if data is None:
-        raise outcome.Stop(outcome.Code.NO, f"the bucket no longer has the spec {one.recorded} of the {one}: apply it from Git")
+        raise outcome.Stop(outcome.Code.NO, f"the bucket no longer has the spec {recorded} of the {kind} {name}: apply it from Git")
     try:
-        return specs.read(one.found["kind"], one.found["metadata"]["name"], data)
+        return specs.read(kind, name, data)
     except ValueError:
-        message = f"the recorded spec {one.recorded} of the {one} cannot be read: if a newer release has written it, upgrade modelyard"
+        message = f"the recorded spec {recorded} of the {kind} {name} cannot be read: if a newer release has written it, upgrade modelyard"
         raise outcome.Stop(outcome.Code.NO, message) from None
 
 
@@ -102,6 +142,7 @@ def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> No
     with archives.opened(typed) as opened:
         assert opened.store is not None
         assert opened.place is not None
+        assert opened.where is not None
         owner, epoch = opened.owner()
         if owner is None and not opened.operators.last:
             message = f"there is no registry {opened.registry} in {opened.place}: check --bucket and --registry; the first operator that leads has it"
@@ -113,9 +154,15 @@ def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> No
             message = f"the registry {opened.registry} in {opened.place} will belong to this cluster ({uid})"
             message += ", and the operator of the one that has it now stops: add --yes"
             raise outcome.Stop(outcome.Code.USAGE, message)
-        keeper = ledgers.Ledger(opened.store, opened.place, opened.registry, lambda: now)
+        keys = signer.held(opened.where, typed.context)
+        keeper = ledgers.Ledger(opened.store, opened.place, opened.registry, lambda: now, key=keys.private, trusted=keys.trusted)
         try:
             epoch = asyncio.run(keeper.take_over(uid, ledger.Actor(server.whoami(), ledger.Known.DECLARED)))
+        except edge.Unavailable as trouble:
+            if trouble.reason != Reason.LEDGER_UNPROVEN:
+                raise
+            more = "copy the Secret with the key from the cluster that had the registry, or have its public key believed: `modelyard ledger trust`"
+            raise outcome.Stop(outcome.Code.NO, f"{trouble.message}\n{more}") from None
         finally:
             keeper.close()
     output.say(

@@ -13,21 +13,26 @@ import datetime
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import queued, store, tail
-from modelyard.plan import codec, fold, index, ledger, proof, serves
+from modelyard.plan import codec, fold, index, ledger, proof, serves, signature, trust
 from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
 
 
 class Tampered(edge.Unavailable):
-    """A chain is not what it was. Nothing is appended to it until a person has looked and accepted it, which is recorded."""
+    """A chain is not what it was, or nothing proves who wrote it. Nothing is appended to it until a person has looked and accepted it, which is recorded."""
 
-    def __init__(self, chain: Chain, flaws: Sequence[proof.Flaw]) -> None:
+    def __init__(self, chain: Chain, flaws: Sequence[proof.Flaw], *, proved: bool = True) -> None:
         more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
         name = chain.model if chain.model == ledger.OPERATOR else f"{chain.namespace}/{chain.model}"
         remedy = f"look with `modelyard ledger verify {name}`, and accept it with `modelyard ledger accept {name}`"
-        super().__init__(Reason.LEDGER_TAMPERED, f"the ledger of {name} is not what it was: {flaws[0].sentence}{more}; {remedy}")
+        unknown = not proved and all(flaw.kind == proof.Kind.UNPROVEN for flaw in flaws)
+        reason = Reason.LEDGER_UNPROVEN if unknown else Reason.LEDGER_TAMPERED
+        what = "is signed by no key that this operator holds" if unknown else "is not what it was"
+        super().__init__(reason, f"the ledger of {name} {what}: {flaws[0].sentence}{more}; {remedy}")
         self.chain = chain
         self.flaws = tuple(flaws)
 
@@ -60,6 +65,10 @@ class Pen:
     """Records between two snapshots of an index."""
     term: int | None = None
     """The leadership that records are written under; None: the last record's, for a person's command."""
+    key: ed25519.Ed25519PrivateKey | None = None
+    """Signs every record; None: who only reads, or a test."""
+    keys: signature.Keys | None = None
+    """Public keys that records are trusted from; None: they are not asked for signatures."""
     taken: edge.Unavailable | None = None
     """Why nothing may be written any more: the registry is another cluster's."""
 
@@ -94,6 +103,8 @@ class Appender:
         self.index = index.Index()
         self.loaded = False
         self.tampered: Tampered | None = None
+        self.unproven: ledger.Record | None = None
+        """The last record of a chain that ends with Unproven ones."""
         self.lock = asyncio.Lock()
         self._pen = pen
         self._known = known
@@ -115,13 +126,13 @@ class Appender:
             return
         head, kept = self.head, self._known()
         mine = [proof.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
-        found = await tail.read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors])
+        found = await tail.read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors], self._pen.keys)
         since = any(number > head.sequence for number in found.accepted.values())
         before = self.tampered.flaws if self.tampered and not since else ()
         wrong = proof.uncovered([*found.flaws, *before], found.accepted)
-        self.loaded, self.index = True, found.index
+        self.loaded, self.index, self.unproven = True, found.index, found.unproven
         self.head = Head(found.last.sequence, found.last.digest, found.record)
-        self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong))) if wrong else None
+        self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong)), proved=found.proved) if wrong else None
         if self.tampered:
             raise self.tampered
 
@@ -155,8 +166,13 @@ class Appender:
         if there is None:
             self.tampered = Tampered(self.chain, _gone(self.chain, record.sequence))
             raise self.tampered
-        before = proof.Link(self.head.sequence, self.head.digest, self.head.record) if self.head.sequence else proof.NOTHING
-        found, flaws = proof.join(self.chain, before, record.sequence, there)
+        before = (
+            proof.Link(self.head.sequence, self.head.digest, self.head.record, self.head.record) if self.head.sequence else proof.NOTHING
+        )
+        trusted = trust.Trust(self._pen.keys)
+        found, flaws = proof.join(self.chain, before, record.sequence, there, trusted)
+        if found.record and not trusted.add(found.record, found.digest or ""):
+            flaws = [*flaws, *proof.unproven(self.chain, trusted)]
         if flaws or found.record is None:
             self.tampered = Tampered(self.chain, flaws)
             raise self.tampered
@@ -164,11 +180,15 @@ class Appender:
         self._deposed(found.record)
         return False
 
-    async def accept(self, actor: Actor, reason: str, flaws: list[proof.Flaw]) -> None:
-        """Records that a person knows of these flaws."""
+    async def accept(self, actor: Actor, reason: str, flaws: list[proof.Flaw], *, believed: bool) -> None:
+        """Records that a person knows of these flaws; `believed`: what is Unproven counts from now on, as if this operator had written it."""
+        if believed and self.unproven:
+            self.head = dataclasses.replace(self.head, record=self.unproven)
         while True:
             subject = ledger.Subject("Ledger", self.chain.model, self.chain.prefix, 0)
-            detail = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
+            detail: dict[str, Any] = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
+            if any(flaw.kind == proof.Kind.UNPROVEN for flaw in flaws):
+                detail["believed"] = believed
             told = ledger.fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
             record = self._record([told], self.head.state, None)
             data = codec.write(record)
@@ -180,7 +200,8 @@ class Appender:
                 raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
             flaws += _gone(self.chain, record.sequence)
             self.head = dataclasses.replace(self.head, sequence=record.sequence)  # that number can never be written again
-        self.tampered = None
+        self.tampered = self.unproven = None
+        self.loaded = not believed  # what is believed from now on is folded when it is read again
         self._add(record, data)
 
     async def _write_some(self) -> None:
@@ -213,7 +234,8 @@ class Appender:
             self._deposed(last)
         term = self._pen.term if self._pen.term is not None else last.term if last else 0
         made = ledger.follow(self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=seen)
-        return dataclasses.replace(made, sequence=self.head.sequence + 1)
+        numbered = dataclasses.replace(made, sequence=self.head.sequence + 1)
+        return signature.sign(numbered, self._pen.key) if self._pen.key else numbered
 
     def _deposed(self, record: ledger.Record) -> None:
         term = self._pen.term

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from modelyard.edge import blobs, owner, sources
 from modelyard.plan import anchors as texts
-from modelyard.plan import checkpoint, codec, ledger, proof
+from modelyard.plan import checkpoint, codec, ledger, proof, signature
 
 T = TypeVar("T")
 
@@ -40,7 +40,9 @@ class Verdict:
     """What its end was compared with."""
     checkpoints: int
     signed: bool
-    """Whether the checkpoints' signatures were checked."""
+    """Whether signatures were checked with keys from elsewhere."""
+    signers: tuple[str, ...]
+    """Ids of the keys that records are believed from; none: they were not asked for signatures."""
     versioned: bool
     """Whether old versions were looked for."""
     flaws: tuple[proof.Flaw, ...]
@@ -75,7 +77,7 @@ def verify(
     chain: ledger.Chain,
     *,
     anchors: Iterable[proof.Anchor] = (),
-    keys: Iterable[checkpoint.Key] = (),
+    keys: Iterable[signature.Key] = (),
 ) -> Verdict:
     """Reads every record of a chain and says what is wrong with it.
 
@@ -83,14 +85,15 @@ def verify(
         source: the bucket, or an exported folder.
         chain: which.
         anchors: from Model.status, the ConfigMap, or one's own notes, read before this is called; those noted in a folder are added.
-        keys: public keys that checkpoints are trusted from; a folder's own only when none is given.
+        keys: public keys that records and checkpoints are trusted from; a folder's `public.pem` when none is given, else those that the
+            registry itself has, which show who signed what and nothing more.
 
     Raises:
         edge.Unavailable: the store does not answer.
         ValueError: `anchors.json` or `public.pem` cannot be read.
     """
     noted = source.public()
-    trusted = list(keys) or ([checkpoint.public(noted)] if noted else [])
+    trusted = list(keys) or (signature.read_public(noted) if noted else [])
     known = [*anchors, *(one for of, one in source.anchors().items() if of == chain)]
     # Checkpoints first: the chain may grow meanwhile, and none may be newer than what is read of it.
     signed = sorted(number for key in source.found(f"{chain.prefix}checkpoints/") if (number := checkpoint.number(chain, key)))
@@ -110,20 +113,31 @@ def verify(
                 yield from itertools.compress(page, threads.map(is_lost, page))
 
         points = [(number, data) for number, data in _read(threads, source, signed, chain, checkpoint.key) if data is not None]
-        by_id = {checkpoint.key_id(one): one for one in trusted} if trusted else None
+        by_id = signature.by_id(trusted) if trusted else None
+        signers = by_id or signature.by_id(source.signers(chain.registry)) or None
         flaws = proof.check(
             chain,
             last.watch(_read(threads, source, sorted(counts), chain, ledger.Chain.key)),
             anchors=known,
             checkpoints=points,
             keys=by_id,
+            signers=signers,
             versions=counts if source.versioned else None,
             blob=blob,
             lost=lost,
         )
     sound = [one for number, data in points if (one := _anchor(number, data, by_id))]
     return Verdict(
-        chain, last.records, last.head, (*known, *sound), len(points), bool(trusted), source.versioned, flaws, tuple(last.accepted)
+        chain,
+        last.records,
+        last.head,
+        (*known, *sound),
+        len(points),
+        bool(trusted),
+        tuple(signers or ()),
+        source.versioned,
+        flaws,
+        tuple(last.accepted),
     )
 
 
@@ -168,13 +182,14 @@ def export(
 
         for chain in wanted:
             mine = [key for key in source.found(chain.prefix) if chain.sequence(key) or checkpoint.number(chain, key)]
-            for data in copy([owner.key(chain.registry), *sorted(mine)]):
+            about = [owner.key(chain.registry), *source.found(owner.public_keys(chain.registry))]
+            for data in copy([*about, *sorted(mine)]):
                 collections.deque(copy(blobs.key(name.decode()) for name in _NAMED.findall(data)), maxlen=0)
     known = {**source.anchors(), **(anchors or {})}
     if noted := {chain: known[chain] for chain in wanted if chain in known}:
         (folder / texts.KEY).write_text(texts.write(noted), encoding="utf-8")
     if pem := public or source.public():
-        (folder / sources.PUBLIC).write_bytes(pem)
+        (folder / texts.PUBLIC).write_bytes(pem)
     return count
 
 
@@ -211,7 +226,7 @@ def _pages(all_of_them: Sequence[T]) -> Iterator[Sequence[T]]:
         yield all_of_them[first : first + _PAGE]
 
 
-def _anchor(number: int, data: bytes, keys: Mapping[str, checkpoint.Key] | None) -> proof.Anchor | None:
+def _anchor(number: int, data: bytes, keys: signature.Keys | None) -> proof.Anchor | None:
     """What a checkpoint proves; None when nothing."""
     try:
         found = checkpoint.read(data, keys)

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
-from modelyard.edge import appender, blobs, owner, queued, store, tail
-from modelyard.plan import checkpoint, codec, index, inspection, ledger, proof, watched
+from modelyard.edge import appender, blobs, owner, queued, signing, store, tail
+from modelyard.plan import checkpoint, codec, index, inspection, ledger, proof, signature, watched
 from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
 
 SNAPSHOT: Final = 256
@@ -33,7 +33,8 @@ class Ledger:
         fence: called right before each write, in a thread; raises edge.Unavailable when it is not sure that this operator leads.
         retain: mode (GOVERNANCE or COMPLIANCE) and duration of Object Lock, for a bucket that has it.
         snapshot_every: records between two snapshots of the index.
-        key: signs checkpoints of heads that moved, when `sign` is called.
+        key: signs every record, and checkpoints of heads that moved when `sign` is called; None: nothing is signed, nor asked for a signature.
+        trusted: further public keys that records are believed from: those of operators before this one.
         threads: how many requests go on at once; 0: none of them in a thread, for tests that must be the same every time.
     """
 
@@ -50,15 +51,34 @@ class Ledger:
         retain: tuple[str, datetime.timedelta] | None = None,
         snapshot_every: int = SNAPSHOT,
         key: ed25519.Ed25519PrivateKey | None = None,
+        trusted: Iterable[signature.Key] = (),
         threads: int = 32,
     ) -> None:
         self.registry = registry
         self.reach = tail.Reach(bucket, where, kept, threads)
         self._pen = appender.Pen(self.reach, clock, fence, retain, snapshot_every)
         self._anchors = dict(anchors or {})
-        self._key = key
+        if key:
+            self.use(key, trusted)
         self._signed: dict[Chain, tuple[int, datetime.datetime]] = {}
         self._chains: dict[Chain, appender.Appender] = {}
+
+    def use(self, key: ed25519.Ed25519PrivateKey, trusted: Iterable[signature.Key] = ()) -> bool:
+        """From now on this key signs, and only what it or one of `trusted` signed is believed; whether that is news."""
+        keys = signature.by_id([key.public_key(), *trusted])
+        news = self._pen.keys is None or keys.keys() != self._pen.keys.keys()
+        self._pen.key, self._pen.keys = key, keys
+        return news
+
+    @property
+    def key(self) -> ed25519.Ed25519PrivateKey | None:
+        """What signs."""
+        return self._pen.key
+
+    @property
+    def keys(self) -> list[signature.Key]:
+        """The public keys that are trusted, the operator's own first."""
+        return list((self._pen.keys or {}).values())
 
     @property
     def term(self) -> int | None:
@@ -169,7 +189,14 @@ class Ledger:
         return kept.head
 
     async def accept(
-        self, chain: Chain, actor: Actor, reason: str, anchors: Collection[proof.Anchor] = (), flaws: Iterable[proof.Flaw] = ()
+        self,
+        chain: Chain,
+        actor: Actor,
+        reason: str,
+        anchors: Collection[proof.Anchor] = (),
+        flaws: Iterable[proof.Flaw] = (),
+        *,
+        believed: bool = False,
     ) -> appender.Head:
         """Records that a person knows what is wrong with a chain; from then on it goes on. Nothing is written when nothing is wrong.
 
@@ -179,6 +206,7 @@ class Ledger:
             reason: in their words.
             anchors: all that are known, in Model.status and in the ConfigMap.
             flaws: more than loading finds, from `archive.verify`.
+            believed: what is Unproven counts from now on as if this operator had written it; else it means nothing.
         """
         kept = self._kept(chain)
         known = [flaw for flaw in flaws if not flaw.accepted]
@@ -187,13 +215,13 @@ class Ledger:
                 await kept.read(anchors)
             known = list(dict.fromkeys([*(kept.tampered.flaws if kept.tampered else ()), *known]))
             if known:
-                await kept.accept(actor, reason, known)
+                await kept.accept(actor, reason, known, believed=believed)
                 self._anchors.pop(chain, None)
             return kept.head
 
     async def sign(self, every: datetime.timedelta) -> int:
         """Writes a signed checkpoint for each head that moved and has had none for so long; how many. Nothing without a key."""
-        if self._key is None:
+        if (private := self._pen.key) is None:
             return 0
         count = 0
         for chain, kept in list(self._chains.items()):
@@ -201,7 +229,7 @@ class Ledger:
             sequence, when = self._signed.get(chain, (0, None))
             if kept.tampered or not kept.loaded or head.digest is None or head.sequence <= sequence or (when and now - when < every):
                 continue
-            await self._pen.create(checkpoint.key(chain, head.sequence), checkpoint.sign(chain, head.sequence, head.digest, now, self._key))
+            await self._pen.create(checkpoint.key(chain, head.sequence), checkpoint.sign(chain, head.sequence, head.digest, now, private))
             self._signed[chain] = head.sequence, now
             count += 1
         return count
@@ -239,6 +267,12 @@ class Ledger:
         if self._pen.retain:
             await self.reach.run(lambda: owner.prove_lock(self.reach.store, self.reach.where))
         await self.reach.run(lambda: owner.prove(self.reach.store, self.reach.where, self.registry))
+
+    async def publish(self) -> None:
+        """Keeps the public half of the operator's key beside the chains, for whoever reads them elsewhere."""
+        if self._pen.key:
+            public = self._pen.key.public_key()
+            await self._pen.create(owner.public_key(self.registry, signature.key_id(public)), signature.write_public(public))
 
     async def claim(self, cluster: str) -> int:
         """The registry's epoch, if it belongs to this cluster (uid of the namespace kube-system) or to none yet.
@@ -284,9 +318,10 @@ def of(
     **more: Any,
 ) -> Ledger:
     """The ledger as an installation wants it; `more` is what `Ledger` takes besides. ValueError or OSError when the key cannot be read."""
-    key = checkpoint.signer(pathlib.Path(config.key_file).read_bytes()) if config.key_file else None
+    keys = signing.from_file(pathlib.Path(config.key_file)) if config.key_file else None
     retain = (config.retention_mode, config.retention) if config.retention else None
-    return Ledger(bucket, where, config.registry, clock, key=key, retain=retain, **more)
+    given: dict[str, Any] = {"key": keys.private, "trusted": keys.trusted} if keys else {}
+    return Ledger(bucket, where, config.registry, clock, retain=retain, **given, **more)
 
 
 def _term(action: Action, holder: str, number: int, more: Mapping[str, Any]) -> Fact:

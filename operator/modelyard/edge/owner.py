@@ -19,6 +19,16 @@ def key(registry: str) -> str:
     return f"ledger/{registry}/registry.json"
 
 
+def public_keys(registry: str) -> str:
+    """What the keys of public keys begin with, below the operator's prefix."""
+    return f"ledger/{registry}/keys/"
+
+
+def public_key(registry: str, key_id: str) -> str:
+    """Where a public key is that records of the registry are signed with."""
+    return f"{public_keys(registry)}{key_id}.pem"
+
+
 def prove(bucket: store.Objects, where: inspection.Place, registry: str) -> None:
     """Two create-only writes of one key, of which the second must be refused; Unavailable when it is not."""
     probe = f"{where.key}ledger/{registry}/probe.json"

@@ -5,16 +5,14 @@ from __future__ import annotations
 import collections
 import contextlib
 import pathlib
-from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import blobs, store, versions
+from modelyard.edge import blobs, owner, store, versions
 from modelyard.plan import anchors as texts
-from modelyard.plan import inspection, ledger, proof
-
-PUBLIC: Final = "public.pem"
+from modelyard.plan import inspection, ledger, proof, signature
 
 
 class Versioned(store.Objects, Protocol):
@@ -44,7 +42,10 @@ class Source(Protocol):
         """What is noted beside it."""
 
     def public(self) -> bytes | None:
-        """The public key that is noted beside it, as PEM."""
+        """The public keys that are noted beside it, as PEM."""
+
+    def signers(self, registry: str) -> list[signature.Key]:
+        """The public keys that the registry itself has: who can write records can put one there, so they show who signed what, and nothing more."""
 
 
 class Bucket:
@@ -92,6 +93,17 @@ class Bucket:
         """None, for the same reason."""
         return None
 
+    def signers(self, registry: str) -> list[signature.Key]:
+        """Those that operators published."""
+        prefix, cut = owner.public_keys(registry), len(self._where.key)
+        try:
+            found = [each.key[cut:] for each in self._store.list(self._where.bucket, self._where.key + prefix)]
+        except edge.Unavailable as error:
+            if error.reason != Reason.STORE_FORBIDDEN:
+                raise blobs.own(error) from None
+            return []
+        return _keys(self.get(key) for key in found)
+
 
 class Folder:
     """What `export` wrote."""
@@ -124,4 +136,17 @@ class Folder:
 
     def public(self) -> bytes | None:
         """From `public.pem`."""
-        return self.get(PUBLIC)
+        return self.get(texts.PUBLIC)
+
+    def signers(self, registry: str) -> list[signature.Key]:
+        """Those that operators published."""
+        return _keys(self.get(key) for key in self.found(owner.public_keys(registry)))
+
+
+def _keys(pems: Iterable[bytes | None]) -> list[signature.Key]:
+    """Those that can be read."""
+    keys = []
+    for pem in pems:
+        with contextlib.suppress(ValueError):
+            keys += signature.read_public(pem or b"")
+    return keys

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from modelyard import edge
 from modelyard.edge import blobs, store
-from modelyard.plan import codec, fold, index, inspection, ledger, proof
+from modelyard.plan import codec, fold, index, inspection, ledger, proof, signature, trust
 
 T = TypeVar("T")
 
@@ -20,6 +20,8 @@ _AT_ONCE: Final = 32
 _WALK: Final = 4096
 """Most records that are read because an anchor is older than the last snapshot, or for a person's acceptance."""
 _FROM: Final = proof.Link(-1)
+_LOOKED_AT: Final = 4096
+"""Records at the end that are looked at for a proven one that names a snapshot: what nobody proves can be any number."""
 
 
 class Reach:
@@ -64,27 +66,39 @@ class Tail:
 
     last: proof.Link
     record: ledger.Record | None
-    """The last that could be read."""
+    """The last that counts: what comes behind it is Unproven, or cannot be read."""
+    unproven: ledger.Record | None
+    """The last record, if it is Unproven."""
+    proved: bool
+    """Whether any record that was read is proven."""
     index: index.Index
     flaws: list[proof.Flaw]
-    accepted: dict[proof.Told, int]
+    accepted: dict[trust.Told, int]
     """The flaws that people accepted, by the number of the last record that says so; as far as it was read."""
 
 
-async def read(reach: Reach, chain: ledger.Chain, anchors: Iterable[proof.Anchor]) -> Tail:
-    """The head, the index, and whatever is wrong with what was read on the way."""
+async def read(reach: Reach, chain: ledger.Chain, anchors: Iterable[proof.Anchor], keys: signature.Keys | None = None) -> Tail:
+    """The head, the index, and whatever is wrong with what was read on the way.
+
+    Args:
+        reach: the operator's own bucket.
+        chain: which.
+        anchors: what is known of its end from outside the bucket.
+        keys: public keys whose signatures prove a record; None: signatures are not asked for.
+    """
     known = [anchor for anchor in anchors if anchor.sequence]
-    return await _Reading(reach, chain, known).read()
+    return await _Reading(reach, chain, known, keys).read()
 
 
 class _Reading:
-    def __init__(self, reach: Reach, chain: ledger.Chain, anchors: list[proof.Anchor]) -> None:
+    def __init__(self, reach: Reach, chain: ledger.Chain, anchors: list[proof.Anchor], keys: signature.Keys | None) -> None:
         self._reach = reach
         self._chain = chain
         self._anchors = anchors
+        self._trust = trust.Trust(keys, [(anchor.sequence, anchor.head) for anchor in anchors])
         self._data: dict[int, bytes | None] = {}
         self._flaws: list[proof.Flaw] = []
-        self._accepted: dict[proof.Told, int] = {}
+        self._accepted: dict[trust.Told, int] = {}
 
     async def read(self) -> Tail:
         last = await self._end()
@@ -98,19 +112,19 @@ class _Reading:
             await self._fetch(numbers)
             for number in numbers:
                 before = link if number > max(begin, 1) or number == 1 else _FROM
-                link, flaws = proof.join(self._chain, before, number, self._data[number])
+                link, flaws = proof.join(self._chain, before, number, self._data[number], self._trust)
                 self._flaws += flaws
-                record = link.record or record
-                if link.record:
-                    self._accepted |= dict.fromkeys(proof.accepts(link.record), number)
-                if link.record and number > folded.sequence:
-                    fold.add(folded, link.record)
+                for record in self._trust.add(link.record, link.digest or "") if link.record else ():
+                    self._accepted |= dict.fromkeys(proof.accepts(record), number)
+                    if record.sequence > folded.sequence:
+                        fold.add(folded, record)
                 if number not in kept:  # 100,000 records need not be held at once
                     del self._data[number]
         await self._compare(last)
         if any(flaw.kind in proof.CUT for flaw in proof.uncovered(self._flaws, self._accepted)):
             await self._look_back(begin)
-        return Tail(link, record, folded, self._flaws, self._accepted)
+        flaws = [*self._flaws, *proof.unproven(self._chain, self._trust)]
+        return Tail(link, record, self._trust.waiting, self._trust.proved, folded, flaws, self._accepted)
 
     async def _look_back(self, begin: int) -> None:
         """A chain that was accepted as too short has that acceptance before what it has grown to since; all others come after the flaw."""
@@ -118,7 +132,7 @@ class _Reading:
             numbers = range(first, min(first + _AT_ONCE, begin))
             await self._fetch(numbers)
             for number in numbers:
-                if record := _record(self._data.pop(number)):
+                if record := self._proven(number, self._data.pop(number)):
                     self._accepted = dict.fromkeys(proof.accepts(record), number) | self._accepted
 
     async def _end(self) -> int:
@@ -157,12 +171,12 @@ class _Reading:
 
     async def _snapshot(self, last: int) -> tuple[index.Index, int]:
         """The newest snapshot that can be read, and the number from which records have to be read to go on from it."""
-        number = last
-        while number > 0:
-            await self._fetch([number])
-            record = _record(self._data[number])
+        number, passed = last, 0
+        while number > 0 and passed < _LOOKED_AT:
+            await self._fetch(range(max(1, number - _AT_ONCE), number + 1) if passed else [number])
+            record = self._proven(number, self._data[number])
             if record is None:  # what is wrong with it is told when it is read in order
-                number -= 1
+                number, passed = number - 1, passed + 1
                 continue
             if record.index is None or not 0 < record.index.sequence < number:
                 break
@@ -174,6 +188,15 @@ class _Reading:
                 pass
             number = record.index.sequence
         return index.Index(), 0
+
+    def _proven(self, number: int, data: bytes | None) -> ledger.Record | None:
+        """A record, if it is one and is proven, or is not newer than an anchor, which all up to it are held against."""
+        try:
+            record = codec.read(data) if data is not None else None
+        except ValueError:
+            return None
+        anchored = any(number <= anchor.sequence for anchor in self._anchors)
+        return record if record and data and (anchored or self._trust.fault(record, codec.named(data)) is None) else None
 
     async def _compare(self, last: int) -> None:
         for anchor in self._anchors:
@@ -197,10 +220,3 @@ async def gather(ask: Callable[[str], Awaitable[bytes | None]], keys: list[str])
     if len(keys) == 1:
         return [await ask(keys[0])]
     return list(await asyncio.gather(*(ask(key) for key in keys)))
-
-
-def _record(data: bytes | None) -> ledger.Record | None:
-    try:
-        return codec.read(data) if data is not None else None
-    except ValueError:
-        return None

@@ -12,13 +12,17 @@ from modelyard.plan import canonical, ledger, proof
 FORMAT: Final = "modelyard.dev/anchors/v1"
 KEY: Final = "anchors.json"
 """Of the ConfigMaps, and the file of an exported folder."""
+PUBLIC: Final = "public.pem"
+"""The public keys that records are believed from; of the ConfigMap `OPERATORS` alone, and the file of an exported folder."""
+OPERATORS: Final = "modelyard-anchors"
+"""The ConfigMap of the installation's own chain."""
 LABELS: Final = {f"{meta.GROUP}/ledger": "anchors"}
 SELECTOR: Final = f"{meta.GROUP}/ledger=anchors"
 
 
 def config_map(chain: ledger.Chain) -> str:
     """The name of the ConfigMap that keeps the end of a chain: one for each namespace, as one object holds some 5,000."""
-    return "modelyard-anchors" if chain.namespace == "_" else f"modelyard-anchors.{chain.namespace}"
+    return OPERATORS if chain.namespace == "_" else f"{OPERATORS}.{chain.namespace}"
 
 
 def write(known: Mapping[ledger.Chain, proof.Anchor]) -> str:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from modelyard.plan import codec, fold, ledger
+from modelyard.plan import codec, fold, ledger, signature, trust
 from modelyard.plan import index as folding
 
 Fetch = Callable[[Sequence[int]], Sequence[bytes | None]]
@@ -30,6 +30,7 @@ class Book:
         blob: bytes by name (`sha256:<hex>`), or None; whether they are those bytes is checked here.
         listed: tells what a record that is missing looks like from its neighbours: the end, or a hole.
         last: read as if it had no more records than this; None: the last is searched for.
+        signers: public keys that records are believed from; None: they are not asked for signatures.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Book:
         blob: Callable[[str], bytes | None],
         listed: Listed = lambda _: (),
         last: int | None = None,
+        signers: signature.Keys | None = None,
     ) -> None:
         self.chain = chain
         self.flaws: dict[int | str, str] = {}
@@ -53,6 +55,9 @@ class Book:
         """The highest number that was found to have an object."""
         self._data: dict[int, bytes | None] = {}
         self._read: dict[int, ledger.Record | None] = {}
+        self._signers = signers
+        self._counts: dict[int, bool] = {}
+        """Of records that no signature proves: whether they count all the same."""
 
     def data(self, number: int) -> bytes | None:
         """A record's bytes."""
@@ -104,7 +109,7 @@ class Book:
         number = self._search(written)
         if self._last is None and self.data(number + 1) is None and self.last > number:
             number = self._search(written)  # what looked like the end was a hole
-        return number
+        return self._counted(number)
 
     def looked(self, number: int, moment: datetime.datetime) -> int:
         """From a number on the last record that looked at or before a moment: what the next one tells, nobody before it tells."""
@@ -119,6 +124,12 @@ class Book:
         while (step := step // 2) > 0:
             if before(number + step):
                 number += step
+        return self._counted(number)
+
+    def _counted(self, number: int) -> int:
+        """The last number up to this one whose record can be read, and counts."""
+        while number > 0 and self.record(number) is None:
+            number -= 1
         return number
 
     def blob(self, name: str | None) -> bytes | None:
@@ -228,5 +239,28 @@ class Book:
         if (found.chain, found.sequence) != (self.chain, number):
             self.flaws[number] = f"{key} is the record that belongs at {found.chain.key(found.sequence)}"
             return None
+        if (why := self._fault(found)) and not self._is_vouched_for(number):
+            self.flaws[number] = f"{key} is Unproven, and counts for nothing: {why}"
+            return None
         self.term = max(self.term, found.term)
         return found
+
+    def _fault(self, record: ledger.Record) -> str | None:
+        return signature.fault(record, self._signers) if self._signers is not None else None
+
+    def _is_vouched_for(self, number: int) -> bool:
+        """Whether the next record that is proven proves this one as well, as it holds its digest: it may say that somebody else wrote it."""
+        if number in self._counts:
+            return self._counts[number]
+        trusted, after = trust.Trust(self._signers), number
+        while (data := self.data(after)) is not None:
+            try:
+                record = codec.read(data)
+            except ValueError:
+                break
+            if counted := trusted.add(record, codec.named(data)):
+                self._counts |= dict.fromkeys(range(number, after), len(counted) > 1)
+                return self._counts[number]
+            after += 1
+        self._counts |= dict.fromkeys(range(number, after), False)
+        return False

@@ -6,18 +6,14 @@ import base64
 import binascii
 import dataclasses
 import datetime
-import hashlib
-from collections.abc import Mapping
 from typing import Any, Final
 
 from cryptography import exceptions
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import canonical, codec, ledger
+from modelyard.plan import canonical, codec, ledger, signature
 
 FORMAT: Final = "modelyard.dev/checkpoint/v1"
-Key = ed25519.Ed25519PublicKey
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,50 +39,15 @@ def number(chain: ledger.Chain, where: str) -> int | None:
     return found if found and key(chain, found) == where else None
 
 
-def signer(pem: bytes) -> ed25519.Ed25519PrivateKey:
-    """The private key in a PEM text; raises ValueError when it is no Ed25519 key without a password."""
-    try:
-        found = serialization.load_pem_private_key(pem, None)
-    except (TypeError, exceptions.UnsupportedAlgorithm) as error:
-        raise ValueError(f"the ledger's key cannot be used: {type(error).__name__}") from None
-    if not isinstance(found, ed25519.Ed25519PrivateKey):
-        raise ValueError("the ledger's key is not Ed25519: make one with openssl genpkey -algorithm ed25519")  # noqa: TRY004  callers know one exception
-    return found
-
-
-def public(pem: bytes) -> Key:
-    """The public key in a PEM text, private ones included; raises ValueError."""
-    if b"PRIVATE KEY" in pem:
-        return signer(pem).public_key()
-    try:
-        found = serialization.load_pem_public_key(pem)
-    except exceptions.UnsupportedAlgorithm as error:
-        raise ValueError(f"it is no public key that can be used: {error}") from None
-    if not isinstance(found, ed25519.Ed25519PublicKey):
-        raise ValueError("the public key is not Ed25519")  # noqa: TRY004
-    return found
-
-
-def write_public(one: Key) -> bytes:
-    """A public key as PEM."""
-    return one.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-def key_id(one: Key) -> str:
-    """What checkpoints call a key: the first 16 hex digits of the sha256 of its 32 bytes."""
-    raw = one.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return hashlib.sha256(raw).hexdigest()[:16]
-
-
 def sign(chain: ledger.Chain, sequence: int, head: str, time: datetime.datetime, private: ed25519.Ed25519PrivateKey) -> bytes:
     """A checkpoint as it is stored: canonical JSON; the signature is over the same JSON without `signature`."""
-    found = Checkpoint(chain, sequence, head, time, key_id(private.public_key()))
+    found = Checkpoint(chain, sequence, head, time, signature.key_id(private.public_key()))
     said = _said(found)
-    signature = base64.b64encode(private.sign(canonical.dumps(said))).decode()
-    return canonical.dumps(said | {"signature": signature})
+    signed = base64.b64encode(private.sign(canonical.dumps(said))).decode()
+    return canonical.dumps(said | {"signature": signed})
 
 
-def read(data: bytes, keys: Mapping[str, Key] | None) -> Checkpoint:
+def read(data: bytes, keys: signature.Keys | None) -> Checkpoint:
     """What `sign` wrote; with keys, only if one of them signed it.
 
     Raises:
@@ -94,7 +55,7 @@ def read(data: bytes, keys: Mapping[str, Key] | None) -> Checkpoint:
     """
     try:
         raw = canonical.loads(data)
-        signature = base64.b64decode(raw["signature"], validate=True)
+        signed = base64.b64decode(raw["signature"], validate=True)
         chain = ledger.Chain(raw["registry"], raw["namespace"], raw["model"])
         found = Checkpoint(chain, raw["sequence"], raw["head"], codec.read_time(raw["time"]), raw["keyId"])
         again = canonical.dumps(_said(found) | {"signature": raw["signature"]})
@@ -107,7 +68,7 @@ def read(data: bytes, keys: Mapping[str, Key] | None) -> Checkpoint:
     if found.key_id not in keys:
         raise ValueError(f"it is signed with the key {found.key_id!a}, which is not trusted")
     try:
-        keys[found.key_id].verify(signature, canonical.dumps(_said(found)))
+        keys[found.key_id].verify(signed, canonical.dumps(_said(found)))
     except exceptions.InvalidSignature:
         raise ValueError("its signature is wrong") from None
     return found

@@ -17,22 +17,23 @@ FORMAT: Final = "modelyard.dev/ledger/v1"
 
 def write(record: ledger.Record) -> bytes:
     """A record as it is stored: canonical JSON (RFC 8785)."""
-    return rfc8785.dumps(
-        {
-            "format": FORMAT,
-            "registry": record.chain.registry,
-            "namespace": record.chain.namespace,
-            "model": record.chain.model,
-            "sequence": record.sequence,
-            "prev": record.prev,
-            "time": write_time(record.time),
-            "seen": write_time(record.seen) if record.seen else None,
-            "term": record.term,
-            "facts": [dump_fact(one) for one in record.facts],
-            "state": [_dump_state(one) for one in record.state],
-            "index": {"sequence": record.index.sequence, "digest": record.index.digest} if record.index else None,
-        }
-    )
+    raw: dict[str, Any] = {
+        "format": FORMAT,
+        "registry": record.chain.registry,
+        "namespace": record.chain.namespace,
+        "model": record.chain.model,
+        "sequence": record.sequence,
+        "prev": record.prev,
+        "time": write_time(record.time),
+        "seen": write_time(record.seen) if record.seen else None,
+        "term": record.term,
+        "facts": [dump_fact(one) for one in record.facts],
+        "state": [_dump_state(one) for one in record.state],
+        "index": {"sequence": record.index.sequence, "digest": record.index.digest} if record.index else None,
+    }
+    if record.signature:  # what is older than signing is written as it was
+        raw["signature"] = {"key": record.signature.key, "value": record.signature.value}
+    return rfc8785.dumps(raw)
 
 
 def read(data: bytes) -> ledger.Record:
@@ -56,6 +57,7 @@ def read(data: bytes) -> ledger.Record:
             facts=tuple(load_fact(one) for one in raw["facts"]),
             state=tuple(_load_state(one) for one in raw["state"]),
             index=ledger.Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
+            signature=ledger.Signature(**raw["signature"]) if "signature" in raw else None,
         )
         again = write(record)
     except (KeyError, TypeError, AttributeError, UnicodeError, RecursionError, rfc8785.CanonicalizationError) as error:
@@ -151,6 +153,7 @@ def _load_state(raw: Mapping[str, Any]) -> ledger.StageState:
 def _unsound(record: ledger.Record) -> str | None:
     """Which field holds something of another type: canonical JSON alone would let `"sequence": true` pass."""
     texts = [record.chain.registry, record.chain.namespace, record.chain.model]
+    texts += [record.signature.key, record.signature.value] if record.signature else []
     numbers = [record.sequence, record.term]
     digested = [record.prev]
     if record.index:

@@ -100,7 +100,10 @@ class Action(words.Word):
     )
     COLLECTED = "Collected", "Bytes of retired versions were deleted. detail: version, objects (key, versionId)."
     # the chain itself
-    ACCEPTED = "Accepted", "A person accepted a chain that was found tampered with or behind. detail: flaws, reason."
+    ACCEPTED = (
+        "Accepted",
+        "A person accepted a chain that was found tampered with. detail: flaws, reason, believed (whether records that were Unproven count; else they mean nothing).",
+    )
     RESTORED = (
         "Restored",
         (
@@ -228,6 +231,15 @@ class Pointer:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Signature:
+    """Which key signed a record, and its signature in base64."""
+
+    key: str
+    """`signature.key_id` of the public key."""
+    value: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Chain:
     """Whose records these are."""
 
@@ -270,6 +282,8 @@ class Record:
     state: tuple[StageState, ...]
     """What each stage serves after these facts, by name."""
     index: Pointer | None
+    signature: Signature | None = None
+    """By the operator that wrote it; None: it is older than signing, or somebody else's."""
 
 
 def follow(

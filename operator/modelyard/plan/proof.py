@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from modelyard.api import words
-from modelyard.plan import canonical, checkpoint, codec, fold, index, ledger
+from modelyard.plan import canonical, checkpoint, codec, fold, index, ledger, signature, trust
 
 
 class Kind(words.Word):
@@ -31,11 +31,11 @@ class Kind(words.Word):
     INDEX = "Index", "A snapshot of the index is not what the records fold to."
     TWICE = "Twice", "A fact is told twice."
     STATE = "State", "What a record says is served cannot be."
+    UNPROVEN = (
+        trust.UNPROVEN,
+        "A record is not signed by a key that is trusted: somebody else wrote it, or it is older than signing, or its key was lost.",
+    )
     FORGED = "Forged", "A checkpoint's signature is not by a key that is trusted, or it is no checkpoint."
-
-
-Told = tuple[str, int, str | None]
-"""Kind, number and head of a flaw."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Flaw:
     """A later record says that a person knows of it."""
 
     @property
-    def told(self) -> Told:
+    def told(self) -> trust.Told:
         """As an acceptance names it."""
         return str(self.kind), self.sequence, self.head
 
@@ -78,6 +78,8 @@ class Link:
     sequence: int
     digest: str | None = None
     record: ledger.Record | None = None
+    latest: ledger.Record | None = None
+    """The last record up to here that is proven: what nothing proves says nothing of times and terms."""
 
 
 _NEVER: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -87,20 +89,26 @@ NOTHING: Final = Link(0)
 """Before the first record."""
 
 
-def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -> tuple[Link, list[Flaw]]:
-    """The object of a number, and what is wrong with it as the next after `before`; no record when it is none, or another chain's."""
-    key = chain.key(sequence)
+def join(
+    chain: ledger.Chain, before: Link, sequence: int, data: bytes | None, trusted: trust.Trust | None = None
+) -> tuple[Link, list[Flaw]]:
+    """The object of a number, and what is wrong with it as the next after `before`; no record when it is none, or another chain's.
+
+    That a record is Unproven is not among what is wrong: a later one may prove it (`unproven`).
+    """
+    key, latest = chain.key(sequence), before.latest
     if data is None:
-        return Link(sequence), [Flaw(Kind.HOLE, sequence, f"{key} is missing: it was deleted, or never copied")]
+        return Link(sequence, latest=latest), [Flaw(Kind.HOLE, sequence, f"{key} is missing: it was deleted, or never copied")]
     digest = codec.named(data)
     try:
         record = codec.read(data)
     except ValueError as error:
-        return Link(sequence, digest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}", digest)]
+        return Link(sequence, digest, latest=latest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}", digest)]
     if (record.chain, record.sequence) != (chain, sequence):
         own = record.chain.key(record.sequence)
-        return Link(sequence, digest), [Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {own}", digest)]
-    found = Link(sequence, digest, record)
+        return Link(sequence, digest, latest=latest), [Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {own}", digest)]
+    proven = trusted is None or trusted.fault(record, digest) is None
+    found = Link(sequence, digest, record, record if proven else latest)
     flaws = []
     known = before.digest is not None or before is NOTHING
     if known and record.prev != before.digest:
@@ -109,16 +117,30 @@ def join(chain: ledger.Chain, before: Link, sequence: int, data: bytes | None) -
         )
         # Either may be changed once more.
         flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence, codec.named(f"{before.digest or ''} {digest}".encode())))
-    if before.record and record.time < before.record.time:
-        flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {before.record.time} of the record before"))
-    looked, told = record.seen or _NEVER, before.record.seen if before.record else None
+    if not proven:
+        return found, flaws
+    if latest and record.time < latest.time:
+        flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {latest.time} of the record before"))
+    looked, told = record.seen or _NEVER, latest.seen if latest else None
     if max([looked, *(one.at for one in record.facts if one.at)]) > record.time or looked < (told or _NEVER):
         flaws.append(
             Flaw(Kind.TIME_BACK, sequence, f"{key} tells of what was seen after it was written, or looked before the record before")
         )
-    if before.record and record.term < before.record.term:
-        flaws.append(Flaw(Kind.TERM_BACK, sequence, f"{key} was written in term {record.term}, after term {before.record.term} had begun"))
+    if latest and record.term < latest.term:
+        flaws.append(Flaw(Kind.TERM_BACK, sequence, f"{key} was written in term {record.term}, after term {latest.term} had begun"))
     return found, flaws
+
+
+def unproven(chain: ledger.Chain, trusted: trust.Trust) -> list[Flaw]:
+    """A flaw for each run of records that nothing proves."""
+    flaws = []
+    for run in trusted.runs:
+        if run.first == run.last:
+            sentence = f"{chain.key(run.last)} is Unproven: {run.why}"
+        else:
+            sentence = f"{chain.key(run.first)} and all up to {run.last} are Unproven: of the last, {run.why}"
+        flaws.append(Flaw(Kind.UNPROVEN, run.last, sentence, run.head))
+    return flaws
 
 
 def against(chain: ledger.Chain, anchor: Anchor, last: int, digest: str | None) -> list[Flaw]:
@@ -132,17 +154,12 @@ def against(chain: ledger.Chain, anchor: Anchor, last: int, digest: str | None) 
     return [Flaw(Kind.REPLACED, anchor.sequence, sentence, anchor.head)]
 
 
-def accepts(record: ledger.Record) -> Iterator[Told]:
+def accepts(record: ledger.Record) -> Iterator[trust.Told]:
     """The flaws that a person accepts in a record. Only records say so: a snapshot of the index is nobody's word."""
-    for one in record.facts:
-        flaws = one.detail.get("flaws") if one.action == ledger.Action.ACCEPTED else None
-        for flaw in flaws if isinstance(flaws, list) else ():
-            match flaw:
-                case {"kind": str(kind), "sequence": int(sequence), "head": str() | None as head}:
-                    yield kind, sequence, head
+    yield from (flaw for flaw, _ in trust.acceptances(record))
 
 
-def uncovered(flaws: Iterable[Flaw], accepted: Iterable[Told]) -> list[Flaw]:
+def uncovered(flaws: Iterable[Flaw], accepted: Iterable[trust.Told]) -> list[Flaw]:
     """Those that no person accepted; a chain that was accepted as too short is also accepted when it has grown with other records."""
     known = set(accepted)
     cut = {one[1:] for one in known if one[0] in CUT}
@@ -155,7 +172,8 @@ def check(
     *,
     anchors: Iterable[Anchor] = (),
     checkpoints: Iterable[tuple[int, bytes]] = (),
-    keys: Mapping[str, checkpoint.Key] | None = None,
+    keys: signature.Keys | None = None,
+    signers: signature.Keys | None = None,
     versions: Mapping[int, int] | None = None,
     blob: Callable[[str], bytes | None] | None = None,
     lost: Callable[[Iterable[str]], Iterable[str]] | None = None,
@@ -167,14 +185,15 @@ def check(
         records: what is at each number, rising; a number that is passed over is a hole.
         anchors: from Model.status, the ConfigMap, or notes of one's own.
         checkpoints: number and bytes of each.
-        keys: public keys by id; None: none is known, and signatures prove nothing.
+        keys: public keys that checkpoints are trusted from; None: none is known, and their signatures prove nothing.
+        signers: public keys that records are trusted from; None: they are not asked for signatures.
         versions: for each number, how many versions and delete markers the store has of it; None: it does not tell.
         blob: bytes by name, for the snapshots of the index; None: they are not checked.
         lost: of names, those whose bytes are missing or others, for all other snapshots; None: they are not checked.
     """
     wanted, flaws = _checkpoints(chain, checkpoints, keys)
     wanted += anchors
-    reading = _Reading(chain, {anchor.sequence for anchor in wanted}, blob)
+    reading = _Reading(chain, wanted, blob, signers)
     for sequence, data in records:
         reading.add(sequence, data)
     for anchor in wanted:
@@ -183,7 +202,7 @@ def check(
         if count != 1:
             sentence = f"the store has {count} versions of {chain.key(sequence)}, counting delete markers: it was written over or deleted"
             flaws.append(Flaw(Kind.VERSIONS, sequence, sentence))
-    flaws += reading.flaws
+    flaws += [*reading.flaws, *unproven(chain, reading.trusted)]
     for name in lost(reading.named) if lost else ():
         where = chain.key(reading.named[name])
         flaws.append(Flaw(Kind.SNAPSHOT, reading.named[name], f"{where} names the snapshot {name}: it is missing or was changed", name))
@@ -195,16 +214,20 @@ def check(
 class _Reading:
     """The records of a chain so far, and what is wrong with them."""
 
-    def __init__(self, chain: ledger.Chain, wanted: set[int], blob: Callable[[str], bytes | None] | None) -> None:
+    def __init__(
+        self, chain: ledger.Chain, anchors: Iterable[Anchor], blob: Callable[[str], bytes | None] | None, signers: signature.Keys | None
+    ) -> None:
+        known = [(anchor.sequence, anchor.head) for anchor in anchors]
         self.before = NOTHING
+        self.trusted = trust.Trust(signers, known)
         self.flaws: list[Flaw] = []
         self.digests: dict[int, str | None] = {}
-        self.accepted: set[Told] = set()
+        self.accepted: set[trust.Told] = set()
         self.named: dict[str, int] = {}
         """Snapshots, and the number of the first record that names each."""
         self._index = index.Index()
         self._chain = chain
-        self._wanted = wanted
+        self._wanted = {sequence for sequence, _ in known}
         self._blob = blob
         self._told: set[str] = set()
         self._snapshot: ledger.Pointer | None = None
@@ -221,28 +244,33 @@ class _Reading:
         self._join(sequence, data)
 
     def _join(self, sequence: int, data: bytes | None) -> None:
-        self.before, flaws = join(self._chain, self.before, sequence, data)
+        self.before, flaws = join(self._chain, self.before, sequence, data, self.trusted)
         self.flaws += flaws
         if sequence in self._wanted:
             self.digests[sequence] = self.before.digest
         if (record := self.before.record) is None:
             return
-        if record.index and record.index != self._snapshot:
-            self._snapshot = record.index
-            self._compare(record.index, sequence)
-        self._twice(record)
         if sentence := _impossible(record):
             self.flaws.append(Flaw(Kind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
-        self.accepted |= set(accepts(record))
         for name in ledger.snapshots(record):
             self.named.setdefault(name, sequence)
+        for counted in self.trusted.add(record, self.before.digest or ""):
+            self._count(counted)
+
+    def _count(self, record: ledger.Record) -> None:
+        """A record that counts: what it accepts, and what the index is after it."""
+        if record.index and record.index != self._snapshot:
+            self._snapshot = record.index
+            self._compare(record.index, record.sequence)
+        self._twice(record)
+        self.accepted |= set(accepts(record))
         fold.add(self._index, record)
 
     def _twice(self, record: ledger.Record) -> None:
         for one in record.facts:
             if one.id in self._told:
-                sentence = f"{self._chain.key(self.before.sequence)} tells {one.action} of {one.subject.kind} {one.subject.name} once more"
-                self.flaws.append(Flaw(Kind.TWICE, self.before.sequence, sentence))
+                sentence = f"{self._chain.key(record.sequence)} tells {one.action} of {one.subject.kind} {one.subject.name} once more"
+                self.flaws.append(Flaw(Kind.TWICE, record.sequence, sentence))
             self._told.add(one.id)
 
     def _compare(self, pointer: ledger.Pointer, sequence: int) -> None:
@@ -273,7 +301,7 @@ class _Reading:
 
 
 def _checkpoints(
-    chain: ledger.Chain, checkpoints: Iterable[tuple[int, bytes]], keys: Mapping[str, checkpoint.Key] | None
+    chain: ledger.Chain, checkpoints: Iterable[tuple[int, bytes]], keys: signature.Keys | None
 ) -> tuple[list[Anchor], list[Flaw]]:
     """What the checkpoints know; those that prove nothing are flaws."""
     anchors, flaws = [], []

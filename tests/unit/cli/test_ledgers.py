@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pathlib
 import shutil
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import anchors, codec, ledger, proof
+from modelyard.plan import anchors, codec, ledger, proof, signature
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle
@@ -17,11 +19,12 @@ CHAIN = ledger.Chain("main", "risk", "credit")
 
 
 @pytest.fixture
-def own(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch) -> pretend.S3:
-    """The operator's bucket, named in the environment."""
+def own(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pretend.S3:
+    """The operator's bucket, named in the environment, and the key that signs its records."""
+    monkeypatch.setenv("MODELYARD_LEDGER__KEY_FILE", str(chronicle.key_file(tmp_path)))
     monkeypatch.setenv("MODELYARD_BUCKET__URI", "s3://own/")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
-    for key, data in dict(chronicle._files(chronicle.credit())).items():
+    for key, data in dict(chronicle._files(chronicle.credit(chronicle.KEY))).items():
         s3.put(f"own/{key}", data)
     return s3
 
@@ -127,3 +130,80 @@ def test_what_cannot_be_done_says_why(person: typed.Person, own: pretend.S3, wor
 
     assert ended.code == code
     assert said in ended.said
+
+
+def forged(own: pretend.S3) -> None:
+    """Somebody with the bucket's credentials appends a record."""
+    [data] = own.objects[f"own/{CHAIN.key(24)}"]
+    last = codec.read(data)
+    made = ledger.follow(CHAIN, last, codec.named(data), (), (), now=last.time, term=last.term, index=None)
+    own.put(f"own/{CHAIN.key(25)}", codec.write(made))
+
+
+@pytest.mark.parametrize("word", ["--discard", "--believe"])
+def test_what_is_unproven_is_accepted_by_saying_what_it_is(
+    person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    forged(own)
+    public = tmp_path / "public.pem"
+    public.write_bytes(signature.write_public(chronicle.KEY.public_key()))
+    with apiserver.run(tmp_path, {}) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        found = person.types("ledger", "verify", "credit", "-n", "risk", "--public-key", public)
+        asked = person.types("ledger", "accept", "credit", "-n", "risk", "--reason", "looked at it", "--yes")
+        accepted = person.types("ledger", "accept", "credit", "-n", "risk", "--reason", "looked at it", "--yes", word)
+        again = person.types("ledger", "verify", "credit", "-n", "risk", "--public-key", public)
+
+    assert (found.code, asked.code, accepted.code, again.code) == (3, 2, 0, 0)
+    assert "0000000025.json is Unproven: it is not signed" in found.out
+    assert "--believe when they are this registry's own" in asked.said
+    [fact] = codec.read(own.objects[f"own/{CHAIN.key(26)}"][-1]).facts
+    assert fact.detail["believed"] is (word == "--believe")
+
+
+def test_accepting_takes_the_key_and_says_where_it_is(
+    person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged(own)
+    monkeypatch.delenv("MODELYARD_LEDGER__KEY_FILE")
+    with apiserver.run(tmp_path, {}) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        ended = person.types("ledger", "accept", "credit", "-n", "risk", "--reason", "x", "--yes", "--discard")
+
+    assert ended.code == 4
+    assert "there is no Secret modelyard-ledger-key in namespace modelyard-system" in ended.said
+    assert "MODELYARD_LEDGER__KEY_FILE" in ended.said
+    assert f"own/{CHAIN.key(26)}" not in own.objects
+
+
+def test_a_question_does_not_believe_what_is_unproven_and_says_so(person: typed.Person, own: pretend.S3) -> None:
+    own.put(f"own/ledger/main/keys/{signature.key_id(chronicle.KEY.public_key())}.pem", signature.write_public(chronicle.KEY.public_key()))
+    before = person.types("explain", "credit", "--stage", "production", "-n", "risk", "-o", "json")
+    forged(own)
+
+    ended = person.types("explain", "credit", "--stage", "production", "-n", "risk", "-o", "json")
+
+    assert "0000000025.json is Unproven, and counts for nothing" in ended.said
+    assert json.loads(ended.out)["serves"] == json.loads(before.out)["serves"] != []
+
+
+def test_a_key_is_trusted_by_its_id_as_the_user(
+    person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = base64.b64encode(chronicle.key_file(tmp_path).read_bytes()).decode()
+    place = "/api/v1/namespaces/modelyard-system/secrets/modelyard-ledger-key"
+    objects = {
+        place: {"metadata": {"name": "modelyard-ledger-key", "resourceVersion": "1", "generation": 1}, "data": {"ed25519.pem": private}}
+    }
+    other = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x02" * 32).public_key()
+    own.put(f"own/ledger/main/keys/{signature.key_id(other)}.pem", signature.write_public(other))
+    monkeypatch.delenv("MODELYARD_LEDGER__KEY_FILE")
+    with apiserver.run(tmp_path, objects) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        unknown = person.types("ledger", "trust", "0000000000000000", "--yes")
+        asked = person.types("ledger", "trust", signature.key_id(other))
+        trusted = person.types("ledger", "trust", signature.key_id(other), "--yes")
+
+    assert (unknown.code, asked.code, trusted.code) == (4, 2, 0)
+    assert f"it has {signature.key_id(other)}" in unknown.said
+    assert base64.b64decode(objects[place]["data"][f"{signature.key_id(other)}.pub"]) == signature.write_public(other)  # type: ignore[index]

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import api
 from modelyard.edge import owner
-from modelyard.plan import codec, ledger, specs
+from modelyard.plan import codec, ledger, signature, specs
 from modelyard.plan.ledger import Action
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
@@ -42,7 +44,7 @@ def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
     """A cluster with an older Model and an older version, beside a ledger that has newer ones."""
     model, version = older()
     newer, attested = apiserver.model(description="newer"), apiserver.version("1", metrics={"auc": 0.9})
-    told = chronicle.Writer("fraud")
+    told = chronicle.Writer("fraud", key=chronicle.KEY)
     for one in (model, newer, version, attested):
         kind = api.Model if one["kind"] == "Model" else api.ModelVersion
         data = specs.snapshot(kind.model_validate(one))
@@ -59,11 +61,12 @@ def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
         ledger.fact(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),
         ledger.fact(Action.ATTESTED, chronicle.BOB, its[2], None, recorded(attested), {"version": "1"}),
     )
-    operators = chronicle.Operators()
+    operators = chronicle.Operators(key=chronicle.KEY)
     operators.begin(None)
     for key, data in chronicle._files([told, operators]):
         s3.put(f"own/{key}", data)
     s3.put(REGISTRY, json.dumps({"format": owner.FORMAT, "registry": "main", "cluster": "elsewhere", "epoch": 1}).encode())
+    monkeypatch.setenv("MODELYARD_LEDGER__KEY_FILE", str(chronicle.key_file(tmp_path)))
     monkeypatch.setenv("MODELYARD_BUCKET__URI", "s3://own/")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
     found = {**apiserver.registry(model, version), KUBE_SYSTEM: {"metadata": {"name": "kube-system", "uid": "here"}}}
@@ -187,13 +190,47 @@ def test_what_cannot_be_done_says_why(person: typed.Person, objects: dict[str, A
     assert said in ended.said
 
 
-def test_a_lost_model_is_the_operators_to_bring_back(person: typed.Person, objects: dict[str, Any]) -> None:
-    del objects[MODEL]
+def test_what_is_lost_is_named_and_created_as_the_user(person: typed.Person, objects: dict[str, Any]) -> None:
+    del objects[MODEL], objects[VERSION]
+
+    named, ended = person.types("restore", "fraud"), person.types("restore", "fraud", "--yes")
+
+    assert (named.code, ended.code) == (2, 0)
+    assert "it creates Model fraud, ModelVersion fraud-1, as you: add --yes" in named.said
+    assert objects[MODEL]["spec"]["description"] == "newer"
+    assert objects[VERSION]["spec"]["metrics"] == {"auc": 0.9}
+    assert objects[MODEL]["metadata"]["annotations"] == {"modelyard.dev/changes": f"1 {apiserver.USER}"}
+
+
+def test_a_ledger_that_nothing_proves_is_put_back_with_a_warning(
+    person: typed.Person, objects: dict[str, Any], s3: pretend.S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x02" * 32).public_key()
+    s3.put(f"own/ledger/main/keys/{signature.key_id(other)}.pem", signature.write_public(other))
+    del objects[MODEL], objects[VERSION]
 
     ended = person.types("restore", "fraud", "--yes")
 
-    assert ended.code == 4
-    assert "the operator brings lost objects back by itself" in ended.said
+    assert ended.code == 0
+    assert "nothing proves who wrote the last record of fraud: look at what is put back, it will be yours" in ended.said
+    assert objects[MODEL]["spec"]["description"] == "newer"
+
+
+def test_a_registry_whose_records_another_key_signed_is_taken_over_once_that_is_trusted(
+    person: typed.Person, objects: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    mine, folder = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x02" * 32), tmp_path / "mine"
+    folder.mkdir()
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "ledger.pem").write_bytes(mine.private_bytes(encoding, form, serialization.NoEncryption()))
+    monkeypatch.setenv("MODELYARD_LEDGER__KEY_FILE", str(folder / "ledger.pem"))
+
+    refused = person.types("restore", "--take-over", "--yes")
+    (folder / "before.pub").write_bytes(signature.write_public(chronicle.KEY.public_key()))
+    taken = person.types("restore", "--take-over", "--yes")
+
+    assert (refused.code, taken.code) == (3, 0)
+    assert "`modelyard ledger trust`" in refused.said
 
 
 def test_a_registry_is_taken_over_once_with_a_new_epoch_and_on_record(

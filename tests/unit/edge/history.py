@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.edge import archive, sources
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import checkpoint, codec, inspection, ledger, proof
+from modelyard.plan import codec, inspection, ledger, proof, signature
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
@@ -34,7 +34,7 @@ class Past:
         return sources.Bucket(self.kept, WHERE)
 
     def export(self, folder: pathlib.Path) -> sources.Folder:
-        public = checkpoint.write_public(KEY.public_key())
+        public = signature.write_public(KEY.public_key())
         archive.export(self.source(), folder, [FRAUD, CHURN, OPERATORS], anchors=self.anchors, public=public)
         return sources.Folder(folder)
 

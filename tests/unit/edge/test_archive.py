@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.edge import archive, sources
-from modelyard.plan import checkpoint, codec, index, ledger, proof
+from modelyard.plan import checkpoint, codec, index, ledger, proof, signature
 from tests.unit.edge import history
 from tests.unit.edge.history import ANCHORED, CHURN, FRAUD, KEY, OPERATORS, RECORDS, SIGNED
 
@@ -232,19 +232,25 @@ def _files(root: pathlib.Path) -> Files:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-async def test_without_anchor_and_checkpoint_another_tail_is_not_found(past: history.Past, tmp_path: pathlib.Path) -> None:
-    """As crds/ledger.md says; with either of them it is."""
+async def test_without_anchor_and_checkpoint_another_tail_is_found_by_its_signatures_and_a_shorter_one_is_not(
+    past: history.Past, tmp_path: pathlib.Path
+) -> None:
+    """As crds/ledger.md says."""
     folder = past.export(tmp_path / "out")
     files = _files(tmp_path / "out")
     changed = dict(files)
     _tail(changed, SIGNED, _forged)
     _write(tmp_path / "out", files, changed)
-    assert {flaw.kind for flaw in archive.verify(folder, FRAUD).flaws} == {proof.Kind.REPLACED}
+    assert {flaw.kind for flaw in archive.verify(folder, FRAUD).flaws} == {proof.Kind.REPLACED, proof.Kind.UNPROVEN}
     (tmp_path / "out" / "anchors.json").unlink()
-    (flaw,) = archive.verify(folder, FRAUD).flaws
-    assert (proof.Kind.REPLACED, SIGNED) == (flaw.kind, flaw.sequence)
+    replaced, unproven = archive.verify(folder, FRAUD).flaws
+    assert (proof.Kind.REPLACED, SIGNED) == (replaced.kind, replaced.sequence)
     (tmp_path / "out" / checkpoint.key(FRAUD, SIGNED)).unlink()
 
+    assert archive.verify(folder, FRAUD).flaws == (unproven,)
+    assert (proof.Kind.UNPROVEN, RECORDS) == (unproven.kind, unproven.sequence)
+    for number in range(SIGNED, RECORDS + 1):
+        (tmp_path / "out" / FRAUD.key(number)).unlink()
     assert archive.verify(folder, FRAUD).flaws == ()
     assert archive.verify(folder, FRAUD).proven == 0
 
@@ -261,6 +267,7 @@ async def test_a_flaw_that_was_accepted_excuses_no_snapshot_that_comes_later(pas
         before = chain[max(chain)]
         prev = codec.named(codec.write(before))
         made = ledger.follow(FRAUD, before, prev, facts, before.state, now=before.time, term=before.term, index=pointer)
+        made = signature.sign(made, KEY)
         chain[made.sequence] = made
         (tmp_path / "out" / FRAUD.key(made.sequence)).write_bytes(codec.write(made))
         return archive.verify(folder, FRAUD)
@@ -293,7 +300,7 @@ async def test_a_checkpoint_by_a_stranger_is_forged(past: history.Past) -> None:
     stranger = ed25519.Ed25519PrivateKey.generate()
     verdict = archive.verify(past.source(), FRAUD, keys=[stranger.public_key()])
 
-    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws] == [(proof.Kind.FORGED, SIGNED)]
+    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws] == [(proof.Kind.FORGED, SIGNED), (proof.Kind.UNPROVEN, RECORDS)]
 
 
 async def test_no_key_of_a_bucket_leads_out_of_the_folder(past: history.Past, tmp_path: pathlib.Path) -> None:

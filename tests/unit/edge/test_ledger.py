@@ -18,7 +18,7 @@ from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import appender, queued
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import checkpoint, codec, fold, index, inspection, ledger, proof
+from modelyard.plan import checkpoint, codec, fold, index, inspection, ledger, proof, signature
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
@@ -494,7 +494,7 @@ async def test_heads_that_moved_are_signed_now_and_then(kept: bucket.Bucket, ope
     for number in (1, 2):
         data = kept.get("", checkpoint.key(CHAIN, number))
         assert data
-        found = checkpoint.read(data, {checkpoint.key_id(key.public_key()): key.public_key()})
+        found = checkpoint.read(data, {signature.key_id(key.public_key()): key.public_key()})
         assert found.head == codec.named(kept.get("", CHAIN.key(number)) or b"")
     assert await opened().load(CHAIN) == writer.head(CHAIN)
 

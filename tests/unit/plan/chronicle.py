@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import book, canonical, codec, fold, index, ledger, serves
+from modelyard.plan import book, canonical, codec, fold, index, ledger, serves, signature
 from modelyard.plan.ledger import Action, Actor, Known, Subject
 
 SAMPLES = pathlib.Path(__file__).parents[3] / "crds" / "samples"
@@ -36,12 +38,31 @@ def sample(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())["spec"])
 
 
+KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
+"""Of the operator that wrote the chains that are signed."""
+
+
+def key_file(folder: pathlib.Path) -> pathlib.Path:
+    """That key as a person has it in a file."""
+    file = folder / "ledger.pem"
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file.write_bytes(KEY.private_bytes(encoding, form, serialization.NoEncryption()))
+    return file
+
+
 class Writer:
     """One chain, in memory."""
 
     def __init__(
-        self, model: str = "credit", namespace: str = "risk", snapshot_every: int = 256, blobs: dict[str, bytes] | None = None
+        self,
+        model: str = "credit",
+        namespace: str = "risk",
+        snapshot_every: int = 256,
+        blobs: dict[str, bytes] | None = None,
+        key: ed25519.Ed25519PrivateKey | None = None,
     ) -> None:
+        self.key = key
+        """What signs the records; None: they are older than signing."""
         self.chain = ledger.Chain("main", namespace, model)
         self.objects: dict[int, bytes] = {}
         self.blobs: dict[str, bytes] = {} if blobs is None else blobs
@@ -77,6 +98,7 @@ class Writer:
         state = [self.state[name] for name in sorted(self.state)] if looked else serves.after(known, facts)
         seen = self.now if looked else None
         record = ledger.follow(self.chain, self._last, self._head, facts, state, now=self.now, term=self.term, index=before, seen=seen)
+        record = signature.sign(record, self.key) if self.key else record
         data = codec.write(record)
         self.objects[record.sequence], self._last, self._head = data, record, codec.named(data)
         fold.add(self._index, record)
@@ -118,8 +140,8 @@ class Writer:
 class Operators(Writer):
     """The chain of the installation."""
 
-    def __init__(self, blobs: dict[str, bytes] | None = None) -> None:
-        super().__init__(ledger.OPERATOR, "_", blobs=blobs)
+    def __init__(self, blobs: dict[str, bytes] | None = None, key: ed25519.Ed25519PrivateKey | None = None) -> None:
+        super().__init__(ledger.OPERATOR, "_", blobs=blobs, key=key)
 
     def begin(self, since: datetime.datetime | None) -> None:
         """A term begins; `since`: until when the one before is known to have watched."""
@@ -236,10 +258,10 @@ class Story(Writer):
         return Subject("ModelVersion", f"{self.chain.model}-{version}", uid or f"uid-{version}", 1)
 
 
-def credit() -> tuple[Story, Operators]:
+def credit(key: ed25519.Ed25519PrivateKey | None = None) -> tuple[Story, Operators]:
     """The samples' model: 1.4.0 serves, 1.5.0-rc.1 takes over with a canary while nobody watches for a while, and is rolled back."""
-    story = Story()
-    operators = Operators(story.blobs)
+    story = Story(key=key)
+    operators = Operators(story.blobs, key)
     operators.begin(None)
     new = sample("modelversion-full")
     old = {

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import strategies
 
-from modelyard.plan import anchors, canonical, checkpoint, codec, digest, fold, index, ledger, proof
+from modelyard.plan import anchors, canonical, checkpoint, codec, digest, fold, index, ledger, proof, signature
 from modelyard.plan.ledger import Action
 
 CHAIN = ledger.Chain("main", "risk", "fraud")
@@ -294,7 +294,7 @@ def test_no_record_surprises_the_index(action: Action, detail: dict[str, Any]) -
 
 def test_a_checkpoint_is_believed_with_its_key_alone() -> None:
     data = checkpoint.sign(CHAIN, 7, DIGEST, NOW, KEY)
-    name = checkpoint.key_id(KEY.public_key())
+    name = signature.key_id(KEY.public_key())
     stranger = ed25519.Ed25519PrivateKey.generate().public_key()
 
     assert checkpoint.read(data, {name: KEY.public_key()}) == checkpoint.Checkpoint(CHAIN, 7, DIGEST, NOW, name)
@@ -308,14 +308,14 @@ def test_a_checkpoint_is_believed_with_its_key_alone() -> None:
 
 
 def test_keys_that_are_none() -> None:
-    pem = checkpoint.write_public(KEY.public_key())
+    pem = signature.write_public(KEY.public_key())
 
-    assert checkpoint.key_id(checkpoint.public(pem)) == checkpoint.key_id(KEY.public_key())
+    assert signature.key_id(signature.public(pem)) == signature.key_id(KEY.public_key())
     for wrong in (b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff", pem[:60]):
         with pytest.raises(ValueError):
-            checkpoint.public(wrong)
+            signature.public(wrong)
         with pytest.raises(ValueError):
-            checkpoint.signer(wrong)
+            signature.signer(wrong)
 
 
 def test_anchors_are_read_as_they_were_written() -> None:
