@@ -133,7 +133,9 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def modelyard(team: Team, *words: str, kubeconfig: pathlib.Path | None = None, registry: str = "main") -> subprocess.CompletedProcess[str]:
+def modelyard(
+    team: Team, *words: str, kubeconfig: pathlib.Path | None = None, registry: str = "main", namespaced: bool = True
+) -> subprocess.CompletedProcess[str]:
     """The command line of somebody who has the bucket's keys."""
     store = team.cluster.store
     environment = {
@@ -146,7 +148,7 @@ def modelyard(team: Team, *words: str, kubeconfig: pathlib.Path | None = None, r
         "AWS_ACCESS_KEY_ID": store.access_key,
         "AWS_SECRET_ACCESS_KEY": store.secret_key,
     }
-    command = [sys.executable, "-m", "modelyard", *words, "--namespace", team.namespace]
+    command = [sys.executable, "-m", "modelyard", *words, *(["--namespace", team.namespace] if namespaced else [])]
     return subprocess.run(command, env=environment, text=True, capture_output=True, check=False, timeout=60)
 
 
@@ -218,6 +220,12 @@ class Moved(Team, test_leader.Registry):
         finally:
             started.process.terminate()
             started.process.wait(30)
+
+    def signer(self) -> str:
+        """The id of the one key that the registry's records are signed with."""
+        prefix = f"ledger/{self.registry}/keys/"
+        [published] = self.store.list("modelyard", prefix)
+        return published.key.removeprefix(prefix).removesuffix(".pem")
 
     def recorded_of_operators(self) -> list[str]:
         """What the registry's own chain tells."""

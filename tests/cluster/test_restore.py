@@ -229,6 +229,11 @@ def test_another_cluster_leads_only_after_it_took_the_registry_over_and_then_the
         asked = lost.modelyard(moved, "restore", "--take-over", kubeconfig=second.kubeconfig, registry=moved.registry)
         assert (asked.returncode, "add --yes" in asked.stderr) == (2, True), asked
         assert first.leads()
+        refused = lost.modelyard(moved, "restore", "--take-over", "--yes", kubeconfig=second.kubeconfig, registry=moved.registry)
+        assert (refused.returncode, "modelyard ledger trust" in refused.stderr) == (3, True), refused
+        trust = ("ledger", "trust", moved.signer(), "--yes")
+        trusted = lost.modelyard(moved, *trust, kubeconfig=second.kubeconfig, registry=moved.registry, namespaced=False)
+        assert trusted.returncode == 0, trusted
         done = lost.modelyard(moved, "restore", "--take-over", "--yes", kubeconfig=second.kubeconfig, registry=moved.registry)
         assert (done.returncode, "epoch 2" in done.stderr) == (0, True), done
         assert first.process.wait(20) == 1
