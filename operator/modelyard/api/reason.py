@@ -56,6 +56,10 @@ class Reason(words.Word):
         "LedgerTampered",
         "The ledger is not what it was: look at it with `modelyard ledger verify`, accept it with `modelyard ledger accept`.",
     )
+    INTERNAL_ERROR = (
+        "InternalError",
+        "Something that the operator does not foresee: the message has an id, which is in the operator's log with the trace; tried again.",
+    )
     NOT_LEADING = "NotLeading", "Another operator leads now; this one stops."
     REGISTRY_TAKEN = (
         "RegistryTaken",
