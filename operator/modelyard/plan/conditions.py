@@ -62,12 +62,18 @@ def kept(before: Sequence[api.Condition], said: fact.Fact, generation: int) -> d
 def unknown(before: Sequence[api.Condition], why: fact.Fact, generation: int, now: datetime.datetime) -> list[api.Condition]:
     """The conditions of an object that could not be handled: Ready is Unknown, and what was known otherwise stays.
 
+    What is not Ready for a reason that was found of this very spec stays so while the world does not answer.
+
     Args:
         before: the conditions as they are.
         why: what could not be handled.
         generation: of the spec now.
         now: the time.
     """
+    ready = fact.find(before, "Ready")
+    bad = ready is not None and ready.status == api.ConditionStatus.FALSE and ready.observed_generation == generation
+    if bad and why.reason != Reason.INTERNAL_ERROR:
+        return list(before)
     return fact.settle(before, {"Ready": fact.State.unknown(why), **kept(before, why, generation)}, generation, now)
 
 

@@ -14,7 +14,21 @@ from modelyard.api import promotion as promotion_api
 from modelyard.api import serving as serving_api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import aliases, apart, fact, hold, precedence, promotion, restoring, retirement, serving, specs, stage, unforeseen
+from modelyard.plan import (
+    aliases,
+    apart,
+    conditions,
+    fact,
+    hold,
+    precedence,
+    promotion,
+    restoring,
+    retirement,
+    serving,
+    specs,
+    stage,
+    unforeseen,
+)
 from modelyard.plan import world as seen
 
 
@@ -344,6 +358,36 @@ def _with_serving(world: seen.World, stands: api.StageStatus) -> api.StageStatus
     return stands.model_copy(
         update={"serving": known.model_copy(update={"desired": deployment.desired, "available": deployment.available})}
     )
+
+
+def unknown(model: api.Model, why: fact.Fact, now: datetime.datetime) -> model_api.ModelStatus:
+    """What a Model says of which nothing could be decided; what it said of its stages stays."""
+    generation = model.metadata.generation
+    said = conditions.unknown(model.status.conditions, why, generation, now)
+    return model.status.model_copy(update={"observed_generation": generation, "conditions": said})
+
+
+def unseen(promotions: Sequence[api.Promotion]) -> list[api.Promotion]:
+    """Those that nobody has looked at since they were written, and that have not ended."""
+    return [
+        one
+        for one in promotions
+        if one.status.observed_generation != one.metadata.generation
+        if not (one.status.phase and one.status.phase.is_terminal) and not one.metadata.deletion_timestamp
+    ]
+
+
+def depends_on(world: seen.World, plan: Plan, one: api.Promotion) -> set[str]:
+    """The stage of a promotion, where what becomes of it there depends on its status: it holds it, is to hold it, or ends."""
+    status, uid = plan.promotions[one.metadata.name], one.metadata.uid
+    before, after = (world.model.status.stages if world.model else None) or [], (plan.status.stages if plan.status else None) or []
+    holds = any(stands.promotion and stands.promotion.uid == uid for stands in (*before, *after))
+    return {one.spec.stage} if holds or (status.phase and status.phase.is_terminal) else set()
+
+
+def events(model: api.Model, status: model_api.ModelStatus) -> tuple[fact.Event, ...]:
+    """What a status tells that is news."""
+    return tuple(_model_events(model, status))
 
 
 def _model_events(model: api.Model, status: model_api.ModelStatus) -> Iterator[fact.Event]:

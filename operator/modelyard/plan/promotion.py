@@ -100,8 +100,9 @@ def troubled(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: f
 
 def unknown(promotion: api.Promotion, why: fact.Held) -> Told:
     """It could not be handled; what was found of it before stays."""
-    phase = Phase.ROLLING_OUT if promotion.status.phase == Phase.ROLLING_OUT else Phase.PENDING
-    return Told(promotion, phase, why, trouble=why)
+    kept = {Phase.ROLLING_OUT, Phase.AWAITING_APPROVAL}
+    phase = promotion.status.phase if promotion.status.phase in kept else None
+    return Told(promotion, phase or Phase.PENDING, why, trouble=why)
 
 
 def granted(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage_api.StageRollout, asked: approvals.Asked) -> Told:
