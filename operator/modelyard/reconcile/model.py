@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 from collections.abc import Collection, Iterable, Mapping
@@ -109,7 +108,7 @@ class Models:
         """Nothing was decided: the Model says why, and promotions that nobody has looked at yet."""
         trouble = troubles.unavailable(f"the Model {key.name}", error, _called(key))
         why, now = fact.Held(trouble.reason, trouble.message), self._outside.clock()
-        with contextlib.suppress(edge.Unavailable, cluster.Refused, cluster.Conflict):
+        with troubles.suppressed(_called(key)):
             subject = self._outside.cache.model(key.namespace, key.name)
             if subject and (status := model.unknown(subject, why, now)) != subject.status:
                 await self._outside.write_status(cluster.MODEL, subject, status.dump())

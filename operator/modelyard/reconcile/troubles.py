@@ -49,6 +49,21 @@ def trace(why: unforeseen.Unforeseen, where: str) -> None:
         log.error("%s", why.message, extra={"object": where, "reason": str(why.reason)}, exc_info=why.error)
 
 
+@contextlib.contextmanager
+def suppressed(where: str) -> Iterator[None]:
+    """Telling of trouble may fail as well; then the log has it, and it is told when it is tried again.
+
+    Args:
+        where: the object that could not be told of.
+    """
+    try:
+        yield
+    except (edge.Unavailable, cluster.Refused, cluster.Conflict) as error:
+        log.warning("its status could not be written: %s", error, extra={"object": where})
+    except Exception as error:
+        trace(unforeseen.of("its status", error), where)
+
+
 class Undone(Exception):
     """A status that comes before the Model's could not be written: what depends on it must not begin.
 

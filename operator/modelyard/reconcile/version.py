@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import datetime
 from collections.abc import Mapping
@@ -61,7 +60,7 @@ class Versions:
         status = modelversion.unknown(version, why, self._outside.clock())
         if status == version.status:
             return
-        with contextlib.suppress(edge.Unavailable, cluster.Refused, cluster.Conflict):
+        with troubles.suppressed(f"ModelVersion/{key.namespace}/{key.name}"):
             await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump(), by=key)
             before = fact.find(version.status.conditions, "Ready")
             if why.reason == Reason.INTERNAL_ERROR and (before is None or before.reason != why.reason):
