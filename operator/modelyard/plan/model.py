@@ -77,7 +77,8 @@ def _decide(world: seen.World, now: datetime.datetime, parts: apart.Parts) -> Pl
     asked, before = world.promotions, world.model
     world = restoring.with_ledgers_stages(world)
     gone = () if world.withheld else restoring.lost(world)
-    recorded = [parts.always(one.spec.stage, promotion.as_recorded, one, world.past, now) or one for one in asked]
+    # What a broken stage came to by the ledger is shown with the stage itself.
+    recorded = [parts.of(one.spec.stage, promotion.as_recorded, one, world.past, now) or one for one in asked]
     world = dataclasses.replace(world, promotions=tuple(recorded))
     names = _names(world)
     turns = _turns(world, names, now, parts)
@@ -375,6 +376,11 @@ def unseen(promotions: Sequence[api.Promotion]) -> list[api.Promotion]:
         if one.status.observed_generation != one.metadata.generation
         if not (one.status.phase and one.status.phase.is_terminal) and not one.metadata.deletion_timestamp
     ]
+
+
+def gained(world: seen.World, plan: Plan, version: str) -> set[str]:
+    """The stages that are to run a version, and that it does not say yet."""
+    return {one.name for one in plan.claims[version]} - {one.name for one in world.versions[version].status.stages or []}
 
 
 def depends_on(world: seen.World, plan: Plan, one: api.Promotion) -> set[str]:

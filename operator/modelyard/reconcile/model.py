@@ -49,6 +49,8 @@ class _Remembered:
     """What could not be done beside the stages the last time, and is tried again."""
     conflicts: int = 0
     """Looks in a row that met something that was changed meanwhile."""
+    failed: frozenset[tuple[str, str]] = frozenset()
+    """Kind and name of what could not be written the last time."""
     met: bool = False
     """This look did."""
 
@@ -100,6 +102,7 @@ class Models:
                 raise await self._given_up(key, error) from error
             finally:
                 remembered.conflicts = remembered.conflicts + 1 if remembered.met else 0
+        remembered.failed = frozenset(undone)
         if trouble:
             raise trouble
         return again
@@ -365,13 +368,21 @@ class Models:
         """Carry out a plan, in the order that a crash may interrupt anywhere; what follows the Model's status is each for itself."""
         self._outside.fence()
         self._outside.log(plan.events)
-        await self._write_claims(key, world, plan, undone)
+        gained = {version for version in plan.claims if model.gained(world, plan, version)}
+        for version in gained:  # before its first pod
+            await self._write(key, *_claims(world, plan, version), model.gained(world, plan, version), undone)
         by_name = {one.metadata.name: one for one in world.promotions}
-        for name, status in plan.promotions.items():
-            subject, stages = by_name[name], model.depends_on(world, plan, by_name[name])
-            await self._write(key, cluster.PROMOTION, subject, status.dump(), stages, undone)
+        # What failed the last time comes first: what is written before it would have to be taken back each time. What Succeeds comes last.
+        failed = self._models[key].failed
+        ends = sorted(plan.promotions.items(), key=lambda of: (("Promotion", of[0]) not in failed, of[1].phase == api.Phase.SUCCEEDED))
+        for name, status in ends:
+            stages = model.depends_on(world, plan, by_name[name])
+            await self._write(key, cluster.PROMOTION, by_name[name], status.dump(), stages, undone)
         if plan.status and world.model:
             await self._outside.write_status(cluster.MODEL, world.model, plan.status.dump())
+        for version in plan.claims.keys() - gained:
+            with found.of(f"the status of the ModelVersion {world.versions[version].metadata.name}"):
+                await self._outside.write_status(*_claims(world, plan, version))
         await self._servings.bring(key, world, plan, found)
         for lost in plan.restore:
             with found.of(f"the {lost.kind} {lost.name} that was lost"):
@@ -382,16 +393,6 @@ class Models:
         self._outside.post(plan.events)
         with found.of("old lists of files"):
             await self._servings.tidy(key, world, plan)
-
-    async def _write_claims(
-        self, key: cache.Key, world: seen.World, plan: model.Plan, undone: Mapping[tuple[str, str], troubles.Undone]
-    ) -> None:
-        """A version says first which stages will run it; that one runs it no more can wait."""
-        for version, claims in plan.claims.items():
-            subject = world.versions[version]
-            status = subject.status.model_copy(update={"stages": list(claims) or None})
-            gained = {one.name for one in claims} - {one.name for one in subject.status.stages or []}
-            await self._write(key, cluster.MODEL_VERSION, subject, status.dump(), gained, undone)
 
     async def _write(
         self,
@@ -434,6 +435,12 @@ def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World
     assert trouble is not None
     waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else fact.Waits.BY_ITSELF
     return world.without_ledger(fact.Held(trouble.reason, trouble.message, waits))
+
+
+def _claims(world: seen.World, plan: model.Plan, version: str) -> tuple[cluster.Kind, api.ModelVersion, dict[str, Any]]:
+    """The status of a version that says which stages run it."""
+    subject = world.versions[version]
+    return cluster.MODEL_VERSION, subject, subject.status.model_copy(update={"stages": list(plan.claims[version]) or None}).dump()
 
 
 def _called(key: cache.Key) -> str:
