@@ -222,7 +222,8 @@ class Store:
 
     async def blob(self, name: str) -> bytes:
         found = self.blobs.get(name)
-        assert found is not None
+        if found is None:
+            raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket no longer has {name}")
         return found
 
     async def keep_blob(self, data: bytes) -> str:

@@ -149,7 +149,7 @@ SERVES: dict[str, Any] = {
 }
 STAGES: list[dict[str, Any]] = [
     {"name": "development", "autoPromote": True},
-    {"name": "shadow", "serving": SERVES},
+    {"name": "shadow", "serving": copy.deepcopy(SERVES)},
     {"name": "production", "gates": {"after": ["development"]}, "serving": SERVES},
     {"name": "guarded", "gates": {"approvals": [{"name": "risk"}]}},
 ]
