@@ -10,7 +10,7 @@ from modelyard.api.reason import Reason
 PROMOTION = {
     "Pending": ({"False", "Unknown"}, "Reconciling"),
     "Blocked": ({"False"}, "Stalled"),
-    "AwaitingApproval": ({"False"}, None),
+    "AwaitingApproval": ({"False", "Unknown"}, None),  # Unknown: nobody knows now whether enough people agree
     "RollingOut": ({"False", "Unknown"}, "Reconciling"),
     "Succeeded": ({"True"}, "Succeeded"),
     "Superseded": ({"True"}, None),
@@ -52,6 +52,8 @@ def check(obj: dict[str, Any]) -> None:
     table = {"Promotion": PROMOTION, "ModelVersion": VERSION}.get(obj["kind"])
     if table:
         ready, beside = table[status["phase"]]
+        if conditions["Ready"]["reason"] == Reason.INTERNAL_ERROR:  # nothing else is known, whatever was found before
+            ready, beside = {"Unknown"}, None
         assert conditions["Ready"]["status"] in ready, f"{name} is {status['phase']} and Ready={conditions['Ready']['status']}"
         waits = status["phase"] == "Deprecated" and conditions["Ready"]["status"] == "False"
         assert not waits or "Reconciling" in conditions, f"{name} waits to be Retired without Reconciling"

@@ -21,8 +21,8 @@ START = datetime.datetime(2026, 10, 1, 9, 0, tzinfo=datetime.UTC)
 Place = tuple[str, str, str]
 
 
-class Crash(Exception):
-    """The operator died right after a write."""
+class Crash(BaseException):
+    """The operator died right after a write: nothing of it catches that."""
 
 
 class World:
@@ -222,7 +222,8 @@ class Store:
 
     async def blob(self, name: str) -> bytes:
         found = self.blobs.get(name)
-        assert found is not None
+        if found is None:
+            raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket no longer has {name}")
         return found
 
     async def keep_blob(self, data: bytes) -> str:

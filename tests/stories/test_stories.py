@@ -40,6 +40,8 @@ class Teller:
         """Facts of the ledger that were written down."""
         self.due: dict[cache.Key, datetime.datetime] = {}
         self.ready: list[cache.Key] = []
+        self.failed: set[cache.Key] = set()
+        """Keys that are tried again with backoff."""
         self.fenced = False
         self.died: datetime.datetime | None = None
         """Since when nobody leads."""
@@ -75,13 +77,17 @@ class Teller:
             "fence": self.fence,
             "clock": lambda: self.world.now,
         }
-        self.operator = reconcile.Reconciler(reconcile.Outside(**outside))
+        self.operator = reconcile.Reconciler(reconcile.Outside(**self._reached(outside)))
         self.operator.begin(self.unsettled)
         self.world.news.clear()
         for kind in cache.WATCHED:
             listing = self.cache.listing(kind)
             self.enqueue({key for o in self._listed(kind) for key in listing.add(o)} | listing.end())
         self.enqueue(self.cache.keys())
+
+    def _reached(self, outside: dict[str, Any]) -> dict[str, Any]:
+        """The edges as the operator reaches them; `test_injected` puts faults between."""
+        return outside
 
     def _listed(self, kind: Any) -> list[Any]:
         return [o for (k, _, _), o in sorted(self.world.objects.items()) if k == kind.name and self._ours(o)]
@@ -127,6 +133,7 @@ class Teller:
                 break
             key = self.ready.pop(0)
             self.world.works = True
+            self.failed.discard(key)
             try:
                 again = await self.operator(key)
             except pretend.Crash:
@@ -139,6 +146,7 @@ class Teller:
                 self._random.shuffle(self.ready)
                 continue
             except edge.Unavailable:
+                self.failed.add(key)
                 again = datetime.timedelta(minutes=1)
             finally:
                 self.world.works = False

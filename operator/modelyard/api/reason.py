@@ -63,6 +63,10 @@ class Reason(words.Word):
             " `modelyard restore`, and say what the records are with `modelyard ledger accept`."
         ),
     )
+    INTERNAL_ERROR = (
+        "InternalError",
+        "Something that the operator does not foresee: the message has an id, which is in the operator's log with the trace; tried again.",
+    )
     NOT_LEADING = "NotLeading", "Another operator leads now; this one stops."
     REGISTRY_TAKEN = (
         "RegistryTaken",

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Self
@@ -26,6 +27,10 @@ Json = dict[str, Any]
 CONNECTIONS: Final = 20
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=3)
 _PAGE: Final = 500
+_ABOUT_THE_OBJECT: Final = re.compile(r"\([^\s()]*/[^\s()]+; [^\s()]*, Kind=\w+\)")
+"""How the API server names the object whose fields a server-side apply cannot take, as in `failed to create typed patch object
+(risk/fraud-production; apps/v1, Kind=Deployment): .spec.tmplate: field not declared in schema`. It answers 500 to that, as it does when
+something of its own is broken."""
 _IN_CLUSTER: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -257,6 +262,8 @@ def _read(status: int, text: str) -> Json:
     message = (answer.get("message") if isinstance(answer, dict) else None) or text[:300] or f"HTTP {status}"
     if status == 409:
         raise Conflict(message)
+    if status == 500 and _ABOUT_THE_OBJECT.search(message):
+        raise Refused(status, message)
     if status in {401, 410, 429} or status >= 500:  # 410: a list took so long that its next page is gone
         raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, f"the API server answered {status}: {message}")
     raise Refused(status, message)

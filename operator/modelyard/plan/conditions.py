@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -56,6 +57,24 @@ def kept(before: Sequence[api.Condition], said: fact.Fact, generation: int) -> d
         known = one.type not in _OF_WHAT_IS_ADDED or one.observed_generation == generation
         found[one.type] = fact.State(one.status, fact.Fact(Reason(one.reason), one.message)) if known else fact.State.unknown(said)
     return {kind: state for kind, state in found.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
+
+
+def unknown(before: Sequence[api.Condition], why: fact.Fact, generation: int, now: datetime.datetime) -> list[api.Condition]:
+    """The conditions of an object that could not be handled: Ready is Unknown, and what was known otherwise stays.
+
+    What is not Ready for a reason that was found of this very spec stays so while the world does not answer.
+
+    Args:
+        before: the conditions as they are.
+        why: what could not be handled.
+        generation: of the spec now.
+        now: the time.
+    """
+    ready = fact.find(before, "Ready")
+    bad = ready is not None and ready.status == api.ConditionStatus.FALSE and ready.observed_generation == generation
+    if bad and why.reason != Reason.INTERNAL_ERROR:
+        return list(before)
+    return fact.settle(before, {"Ready": fact.State.unknown(why), **kept(before, why, generation)}, generation, now)
 
 
 def all_proven(version: api.ModelVersion, documents: Documents | None) -> bool:

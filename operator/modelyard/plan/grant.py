@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, restoring, rollout
+from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, restoring, rollout, unforeseen
 from modelyard.plan import world as seen
 
 
@@ -33,27 +33,43 @@ def choose(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], 
     granted: api.Promotion | None = None
     begun: stage_api.StageRollout | None = None
     for one in sorted(unfinished(world, was, spoken_to), key=seen.order, reverse=True):
-        if ended := _ended(world, one):
-            told.append(ended)
-            continue
-        if granted:
-            continue
-        case = prerequisite.Case.of(world, one)
-        verdicts = gates.judge(case, now)
-        if waits := _waits(world, one, case, verdicts):
-            told.append(waits)
-            again += [rollout.RETRY] if waits.trouble else _looks(verdicts, now)
-            continue
-        answer = rollout.begin(world, was, one.spec.version, now)
-        if isinstance(answer, seen.Question):
-            return Choice(ask=answer)
-        if isinstance(answer, fact.Fact):
-            told.append(promotion.troubled(one, verdicts, answer, case.asked))
-            again.append(rollout.RETRY)
-            continue
-        granted, begun = one, answer
-        told.append(promotion.granted(one, verdicts, answer, case.asked))
+        try:
+            found = _ended(world, one) or (None if granted else _considered(world, was, one, now))
+        except Exception as error:  # nothing is granted to it, and the others are judged
+            found = promotion.unknown(one, unforeseen.of(f"the Promotion {one.metadata.name}", error))
+        if isinstance(found, seen.Question):
+            return Choice(ask=found)
+        if isinstance(found, _Begins):
+            granted, begun = one, found.begun
+            found = found.told
+        elif found and not found.phase.is_terminal:
+            again += [rollout.RETRY] if found.trouble else _looks(found.verdicts, now)
+        told += [found] if found else []
     return Choice(tuple(told), granted, begun, again=min(again, default=None))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Begins:
+    """It may be granted the stage."""
+
+    told: promotion.Told
+    begun: stage_api.StageRollout
+
+
+def _considered(
+    world: seen.World, was: api.StageStatus, one: api.Promotion, now: datetime.datetime
+) -> promotion.Told | seen.Question | _Begins:
+    """What keeps one promotion from being granted its stage, or what it would begin with."""
+    case = prerequisite.Case.of(world, one)
+    verdicts = gates.judge(case, now)
+    if waits := _waits(world, one, case, verdicts):
+        return waits
+    answer = rollout.begin(world, was, one.spec.version, now)
+    if isinstance(answer, seen.Question):
+        return answer
+    if isinstance(answer, fact.Fact):
+        return promotion.troubled(one, verdicts, answer, case.asked)
+    return _Begins(promotion.granted(one, verdicts, answer, case.asked), answer)
 
 
 def superseded(world: seen.World, was: api.StageStatus) -> tuple[promotion.Told, ...]:
@@ -73,11 +89,19 @@ def wait(
     behind = fact.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {was.name}; this goes on after it")
     told = []
     for one in unfinished(world, was, spoken_to):
-        case = prerequisite.Case.of(world, one)
-        verdicts = gates.judge(case, now)
-        why = gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)) or behind
-        told.append(_ended(world, one) or promotion.held(one, verdicts, why, case.asked))
+        try:
+            told.append(_ended(world, one) or _behind(world, one, behind, now))
+        except Exception as error:  # it waits in any case
+            told.append(promotion.unknown(one, unforeseen.of(f"the Promotion {one.metadata.name}", error)))
     return tuple(told)
+
+
+def _behind(world: seen.World, one: api.Promotion, behind: fact.Held, now: datetime.datetime) -> promotion.Told:
+    """What else holds it is said first."""
+    case = prerequisite.Case.of(world, one)
+    verdicts = gates.judge(case, now)
+    why = gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)) or behind
+    return promotion.held(one, verdicts, why, case.asked)
 
 
 def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
@@ -135,6 +159,8 @@ def _waits(world: seen.World, one: api.Promotion, case: prerequisite.Case, verdi
     word; then what is no gate: a pause, and the ledger, which never delays a rollback.
     """
     why = gates.worst(verdicts)
+    if why and why.reason == Reason.INTERNAL_ERROR:
+        return promotion.troubled(one, verdicts, why, case.asked)
     if why and why.waits != fact.Waits.FOR_APPROVAL:
         return promotion.held(one, verdicts, why, case.asked)
     if case.asks_people and world.unguarded:
@@ -170,7 +196,7 @@ def _only_asks(verdict: gates.Verdict) -> bool:
     return verdict.held is not None and verdict.held.waits == fact.Waits.FOR_APPROVAL
 
 
-def _looks(verdicts: tuple[gates.Verdict, ...], now: datetime.datetime) -> list[datetime.timedelta]:
+def _looks(verdicts: Sequence[gates.Verdict], now: datetime.datetime) -> list[datetime.timedelta]:
     """In how long it is worth to look again."""
     times = (verdict.held.until for verdict in verdicts if verdict.held and verdict.held.until)
     return [until - now for until in times if until > now]

@@ -297,6 +297,16 @@ def withheld(world: World, trouble: fact.Fact, now: datetime.datetime) -> modelv
     )
 
 
+def unknown(version: api.ModelVersion, why: fact.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
+    """What a version says that could not be handled: what was found of it before stays."""
+    was, generation = version.status, version.metadata.generation
+    phase = VersionPhase.PENDING if was.phase in {None, VersionPhase.VERIFYING} else was.phase
+    said = conditions.unknown(was.conditions, why, generation, now)
+    if fact.find(said, "Verified") is None:
+        said += fact.settle((), {"Verified": fact.State.unknown(why)}, generation, now)
+    return was.model_copy(update={"observed_generation": generation, "phase": phase, "conditions": said})
+
+
 def verifying(world: World, now: datetime.datetime) -> Plan:
     """What to show when looking takes long: a first look is Verifying; a later one changes nothing."""
     if world.version.status.artifact:

@@ -106,6 +106,8 @@ def template_is_valid(case: Case, now: datetime.datetime) -> Found:
     if declared is None or declared.serving is None:
         return "the stage serves nothing"
     answer = case.world.answers.get(seen.DryRun(case.stage, serving.source(declared.serving)))
+    if isinstance(answer, fact.Held):  # nobody knows yet whether it is
+        return answer
     if isinstance(answer, fact.Fact):
         return person(answer.reason, answer.message)
     return "the API server takes what the stage's template renders to"

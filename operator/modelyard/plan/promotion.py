@@ -95,8 +95,14 @@ def held(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: fact.
 
 def troubled(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: fact.Fact, asked: approvals.Asked) -> Told:
     """What keeps it from being granted is an error of ours or of a dependency."""
-    said = fact.Fact(why.reason, why.message)
-    return Told(promotion, Phase.PENDING, said, verdicts, trouble=said, asked=asked)
+    return Told(promotion, Phase.PENDING, why, verdicts, trouble=why, asked=asked)
+
+
+def unknown(promotion: api.Promotion, why: fact.Held) -> Told:
+    """It could not be handled; what was found of it before stays."""
+    kept = {Phase.ROLLING_OUT, Phase.AWAITING_APPROVAL}
+    phase = promotion.status.phase if promotion.status.phase in kept else None
+    return Told(promotion, phase or Phase.PENDING, why, trouble=why)
 
 
 def granted(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage_api.StageRollout, asked: approvals.Asked) -> Told:
@@ -110,6 +116,9 @@ def events(told: Told) -> tuple[fact.Event, ...]:
     """An Event when a phase is entered, or when what holds it changed; none when nothing happened."""
     was = told.promotion.status
     ready = fact.find(was.conditions, "Ready")
+    if told.said.reason == Reason.INTERNAL_ERROR and told.trouble:
+        news = ready is None or ready.reason != Reason.INTERNAL_ERROR
+        return (fact.happened(told.promotion, told.said.reason, told.said.message, warning=True),) if news else ()
     if was.phase == told.phase and (ready is None or ready.reason == told.said.reason or told.phase == Phase.ROLLING_OUT):
         return ()
     if told.phase == Phase.PENDING and was.phase is None:

@@ -24,6 +24,7 @@ from modelyard.plan import (
     serves,
     shares,
     specs,
+    unforeseen,
     unrecorded,
 )
 from modelyard.plan import world as seen
@@ -56,7 +57,7 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
         *(_model(world, world.model) if world.model else ()),
         *_deleted(world),
         *restoring.told(world, plan.restore),
-        *(told for one in world.promotions for told in _promotion(world, one, plan)),
+        *(told for one in world.promotions for told in _of(world, one, plan)),
         *_rollouts(world, stages),
         *_decommissioned(world, state),
         *_serving(world, state),
@@ -152,6 +153,21 @@ def _aborted(name: str, asked: index.Promotion) -> ledger.Fact:
 
 
 # --- promotions
+
+
+def _of(world: seen.World, one: api.Promotion, plan: model.Plan) -> tuple[ledger.Fact, ...]:
+    """What is told of one promotion.
+
+    Raises:
+        unforeseen.OfPromotion: that cannot be said. Nothing may happen in its stage then; in a World that knows it, nothing is told.
+    """
+    try:
+        return tuple(_promotion(world, one, plan))
+    except Exception as error:
+        name, stage = one.metadata.name, one.spec.stage
+        if name in world.unrecordable:
+            return ()
+        raise unforeseen.OfPromotion(name, stage, unforeseen.of(f"the Promotion {name}", error)) from error
 
 
 def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Iterator[ledger.Fact]:

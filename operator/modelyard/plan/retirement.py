@@ -19,12 +19,11 @@ def asked(world: seen.World) -> bool:
     return world.model is not None and world.model.spec.lifecycle == model_api.ModelLifecycle.RETIRED
 
 
-def turns(world: seen.World, names: Sequence[str]) -> list[stage.Turn]:
-    """Every stage's turn: unfinished promotions are aborted at once, and the first stage that still runs anything is taken down."""
+def turn(world: seen.World, name: str, names: Sequence[str]) -> stage.Turn:
+    """One stage's turn among all: unfinished promotions are aborted at once, and the first stage that still runs anything is taken down."""
     if world.withheld:
-        return waiting(world, names, world.withheld)
-    down = set(_next(world, names))
-    return [_turn(world, name, down=name in down) for name in names]
+        return waiting(world, [name], world.withheld)[0]
+    return _turn(world, name, down=name in _next(world, names))
 
 
 def order(world: seen.World, names: Sequence[str]) -> list[str]:

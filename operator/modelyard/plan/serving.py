@@ -15,7 +15,7 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
-from modelyard.plan import digest, fact
+from modelyard.plan import digest, fact, podtemplate
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "modelyard"
@@ -65,16 +65,15 @@ def files(manifest: bytes) -> bytes:
 
 
 def reserved(serving: serving_api.Serving) -> fact.Fact | None:
-    """A template must leave our names alone and have a container to serve with."""
-    spec = serving.template.get("spec")
-    containers = spec.get("containers") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(containers, list) or not containers:
-        return fact.Fact(Reason.TEMPLATE_INVALID, "spec.containers of the template is empty: the first container serves")
-    for part in [*containers, *_list(spec, "initContainers")]:
-        if isinstance(part, dict) and part.get("name") == FETCH:
+    """A template must be of a shape that we can add to, leave our names alone and have a container to serve with; else `render` may raise."""
+    if wrong := podtemplate.wrong(serving.template):
+        return fact.Fact(Reason.TEMPLATE_INVALID, wrong)
+    spec = serving.template["spec"]
+    for part in [*spec["containers"], *_list(spec, "initContainers")]:
+        if part.get("name") == FETCH:
             return fact.Fact(Reason.TEMPLATE_INVALID, f"the container name {FETCH} is reserved: rename that container")
     for volume in _list(spec, "volumes"):
-        if isinstance(volume, dict) and volume.get("name") in _RESERVED:
+        if volume.get("name") in _RESERVED:
             return fact.Fact(Reason.TEMPLATE_INVALID, f"the volume name {volume['name']} is reserved: the operator adds that volume")
     return None
 
@@ -82,7 +81,8 @@ def reserved(serving: serving_api.Serving) -> fact.Fact | None:
 def render(blueprint: Blueprint) -> bytes:
     """The blueprint as one canonical document: the pod template and the ConfigMap it mounts.
 
-    Its sha256 names it; it is kept content-addressed, so a rollout, a put-back or a restart years later apply the same bytes.
+    Its sha256 names it; it is kept content-addressed, so a rollout, a put-back or a restart years later apply the same bytes. Only what is
+    not `reserved` can be rendered.
     """
     config = f"{blueprint.model.metadata.name}-{blueprint.version.replace('.', '-')}-{hashlib.sha256(blueprint.files).hexdigest()[:10]}"
     document: dict[str, Any] = {
@@ -107,7 +107,8 @@ def config(rendered: bytes) -> str:
 
 def config_maps(pod: Mapping[str, Any]) -> set[str]:
     """The ConfigMaps that a pod's spec mounts."""
-    return {volume["configMap"]["name"] for volume in _list(pod, "volumes") if volume.get("configMap")}
+    mounted = (volume.get("configMap") or {} for volume in _list(pod, "volumes"))
+    return {source["name"] for source in mounted if source.get("name")}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ STRATEGIES: Mapping[serving_api.Strategy, dict[str, Any]] = {
 def _template(blueprint: Blueprint, config: str) -> dict[str, Any]:
     """The user's pod template and what Modelyard adds to it."""
     template: dict[str, Any] = copy.deepcopy(blueprint.serving.template)
-    metadata = template.setdefault("metadata", {})
+    metadata = template["metadata"] = template.get("metadata") or {}
     about = blueprint.model.metadata
     metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED_BY: MANAGER, MODEL: about.name, STAGE: blueprint.stage}
     metadata["labels"] |= {ROLE: "primary", VERSION: blueprint.version}
@@ -197,7 +198,7 @@ def _path(server: Mapping[str, Any]) -> str:
     """Where the server finds the artifact: its own mount of the volume, else its MODELYARD_PATH, else /models."""
     for mount in _list(server, "volumeMounts"):
         if mount.get("name") == ARTIFACT_VOLUME:
-            return str(mount.get("mountPath"))
+            return str(mount.get("mountPath") or DEFAULT_PATH)
     for variable in _list(server, "env"):
         if variable.get("name") == "MODELYARD_PATH" and variable.get("value"):
             return str(variable["value"])
@@ -274,7 +275,7 @@ def _volumes(blueprint: Blueprint, config: str) -> list[dict[str, Any]]:
 
 
 def _list(holder: Mapping[str, Any], key: str) -> list[Any]:
-    """A list of the user's, also where the user wrote null or something else: the API server's dry run names that."""
+    """A list of the user's, empty where there is none or it is null."""
     value = holder.get(key)
     return value if isinstance(value, list) else []
 

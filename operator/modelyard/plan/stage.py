@@ -9,7 +9,7 @@ from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, success
+from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, success, unforeseen
 from modelyard.plan import world as seen
 
 
@@ -23,7 +23,7 @@ class Turn:
     auto: str | None = None
     """The version that autoPromote wants to promote."""
     trouble: fact.Fact | None = None
-    """What a person must mend in the Model."""
+    """What a person must mend in the Model; a Held: what is tried again by itself."""
     again: datetime.timedelta | None = None
 
 
@@ -50,6 +50,16 @@ def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime, *, be
     return _change_template(world, turn, now)
 
 
+def stays(world: seen.World, name: str, why: fact.Held) -> Turn:
+    """A stage of which something cannot be handled: it stays as it is, nothing is granted in it, and whoever wants it is told why."""
+    told = tuple(
+        promotion.unknown(one, why)
+        for one in world.promotions
+        if one.spec.stage == name and not (one.status.phase and one.status.phase.is_terminal) and not one.metadata.deletion_timestamp
+    )
+    return Turn(world.stands(name), told, trouble=why, again=rollout.RETRY)
+
+
 # --- the promotion that holds the stage
 
 
@@ -74,7 +84,9 @@ def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromot
         return Turn(finished, (promotion.Told(holder, Phase.SUCCEEDED, said), *_supersede(world, was.name, holds)))
     if progress.expired:
         return _expired(world, was, holder, progress.said)
-    return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, progress.said, rollout=began),), again=progress.again)
+    trouble = next((why for wish, why in world.unserved.items() if was.rollout and wish.template == was.rollout.template), None)
+    said = trouble or progress.said
+    return Turn(was, (promotion.Told(holder, Phase.ROLLING_OUT, said, rollout=began, trouble=trouble),), again=progress.again)
 
 
 def _told_of(world: seen.World, holds: stage_api.StagePromotion) -> tuple[Phase | None, bool]:
@@ -182,7 +194,11 @@ def _grant(world: seen.World, turn: Turn, now: datetime.datetime) -> Turn:
     told = (*turn.told, *choice.told)
     if choice.granted and choice.begun:
         return dataclasses.replace(turn, status=_held_by(turn.status, choice.granted, choice.begun), told=told, again=choice.again)
-    auto, again = grant.automatic(world, turn.status, now)
+    try:
+        auto, again = grant.automatic(world, turn.status, now)
+    except Exception as error:  # nothing is promoted by itself, and what people asked for goes on
+        turn = dataclasses.replace(turn, trouble=unforeseen.of(f"autoPromote of the stage {turn.status.name}", error))
+        auto, again = None, rollout.RETRY
     return dataclasses.replace(turn, told=told, auto=auto, again=min((one for one in (choice.again, again) if one), default=None))
 
 

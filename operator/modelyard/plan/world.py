@@ -117,6 +117,14 @@ class World:
     answers: Mapping[Question, Answer] = dataclasses.field(default_factory=dict)
     refused: Mapping[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
     """What the API server would not take when it was last applied."""
+    unserved: Mapping[serving.Serve, fact.Held] = dataclasses.field(default_factory=dict)
+    """What could not be applied when it was last tried, and is tried again: the API server said neither yes nor no."""
+    broken: Mapping[str, fact.Held] = dataclasses.field(default_factory=dict)
+    """Stages of which something cannot be handled, and why: they stay as they are, and what serves in them is not touched."""
+    unrecordable: frozenset[str] = frozenset()
+    """Promotions of which nothing can be recorded; their stages are broken."""
+    flaws: tuple[fact.Held, ...] = ()
+    """What else could not be done, and holds up no stage; it is tried again."""
     past: index.Index | None = None
     """What the ledger has of this model; None while it does not answer."""
     first: bool = False

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from modelyard.edge import cache, cluster, metrics
 from modelyard.reconcile.model import Models
 from modelyard.reconcile.outside import Guard, Outside, Recorder
 from modelyard.reconcile.version import Versions
 
+FIRST_CONFLICT: Final = datetime.timedelta(milliseconds=200)
+LAST_CONFLICT: Final = datetime.timedelta(seconds=30)
 __all__ = ["Guard", "Outside", "Reconciler", "Recorder"]
 
 
@@ -22,6 +25,8 @@ class Reconciler:
 
     def __init__(self, outside: Outside) -> None:
         self._models = Models(outside)
+        self._conflicts: dict[cache.Key, int] = {}
+        """How often in a row a key met what was changed meanwhile."""
         self._sorts: Mapping[cache.Sort, Callable[[cache.Key], Awaitable[datetime.timedelta | None]]] = {
             "version": Versions(outside).reconcile,
             "model": self._models.reconcile,
@@ -35,10 +40,14 @@ class Reconciler:
         """
         with metrics.timed(key.sort):
             try:
-                return await self._sorts[key.sort](key)
+                again = await self._sorts[key.sort](key)
             except cluster.Conflict:
                 # The answer that made our knowledge old is on its way through the watch; decide again with it.
-                return datetime.timedelta(milliseconds=200)
+                count = self._conflicts[key] = self._conflicts.get(key, 0) + 1
+                delay: datetime.timedelta = FIRST_CONFLICT * 2 ** min(count - 1, 16)
+                return min(delay, LAST_CONFLICT)
+            self._conflicts.pop(key, None)
+            return again
 
     def begin(self, unsettled_since: datetime.datetime | None) -> None:
         """A term of leadership begins; `unsettled_since` is until when the cluster's own state is known to be whole."""

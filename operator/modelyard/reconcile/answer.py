@@ -11,6 +11,7 @@ from modelyard.api.reason import Reason
 from modelyard.edge import cluster
 from modelyard.plan import fact, serving
 from modelyard.plan import world as seen
+from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
 from modelyard.reconcile.serve import taken
 
@@ -22,31 +23,32 @@ class Answers:
         self._outside = outside
 
     async def to(self, world: seen.World, question: seen.Question) -> seen.Answer:
-        """The answer; a fact when what was asked for is refused or cannot be had now.
-
-        Raises:
-            edge.Unavailable: the API server does not answer.
-        """
+        """The answer; a Fact when what was asked for is refused, a Held when nobody knows now. Whatever goes wrong is this question's alone."""
         try:
             if isinstance(question, seen.DryRun):
                 return await self._dry_run(world, question)
             if isinstance(question, seen.Snapshot):
                 return dict(json.loads(await self._outside.prover.blob(question.digest)))
             rendered = await self._render(world, question)
+            if isinstance(rendered, fact.Fact):
+                return rendered
             # Only a rollback asks this while the ledger does not answer, and it does not wait for the same bucket's blobs either.
             keep = self._outside.prover.keep_blob_late if world.withheld else self._outside.prover.keep_blob
             return await keep(rendered)
         except edge.Unavailable as trouble:
-            if trouble.reason == Reason.CLUSTER_UNAVAILABLE:
-                raise
-            return fact.Fact(trouble.reason, trouble.message)
+            return fact.Held(trouble.reason, trouble.message)
+        except Exception as error:
+            what = "a recorded spec" if isinstance(question, seen.Snapshot) else f"the stage {question.stage}"
+            return troubles.explained(what, error, f"Model/{world.namespace}/{world.name}")
 
-    async def _render(self, world: seen.World, question: seen.Render) -> bytes:
+    async def _render(self, world: seen.World, question: seen.Render) -> bytes | fact.Fact:
         declared, subject = world.stage(question.stage), world.versions[question.version]
         assert world.model is not None
         assert declared is not None
         assert declared.serving is not None
         assert subject.status.artifact is not None
+        if wrong := _reserved(declared.serving, question.stage):
+            return wrong
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
         return serving.render(
             serving.Blueprint(
@@ -67,8 +69,8 @@ class Answers:
         assert world.model is not None
         assert declared is not None
         assert declared.serving is not None
-        if wrong := serving.reserved(declared.serving):
-            return fact.Fact(wrong.reason, f"stage {question.stage}: {wrong.message}")
+        if wrong := _reserved(declared.serving, question.stage):
+            return wrong
         blueprint = serving.Blueprint(
             world.model, question.stage, declared.serving, "0", "s3://dry/run", serving.NO_DIGEST, b"", self._outside.config.fetch_image
         )
@@ -76,13 +78,19 @@ class Answers:
         for obj in serving.objects(wish, serving.render(blueprint), world.namespace):
             if obj["kind"] == "ConfigMap":
                 continue
-            if why := await taken(self._outside, world, obj):
-                return why
             try:
+                if why := await taken(self._outside, world, obj):
+                    return why
                 await self._outside.cluster.apply(obj, dry_run=True)
             except cluster.Refused as refused:
                 return fact.Fact(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused.message}")
         return None
+
+
+def _reserved(declared: serving_api.Serving, stage: str) -> fact.Fact | None:
+    """What of a template we cannot render."""
+    wrong = serving.reserved(declared)
+    return fact.Fact(wrong.reason, f"stage {stage}: {wrong.message}") if wrong else None
 
 
 def _dry_wish(world: seen.World, name: str) -> serving.Serve:

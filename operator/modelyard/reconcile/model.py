@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
 
-from modelyard import edge
+from modelyard import api, edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.edge import appender, cache, cluster
-from modelyard.plan import approvals, fact, index, model, proof, recording, restoring, unread, unrecorded
+from modelyard.plan import approvals, fact, index, model, promotion, proof, recording, restoring, unforeseen, unrecorded
 from modelyard.plan import world as seen
-from modelyard.reconcile import missing
+from modelyard.reconcile import missing, troubles
 from modelyard.reconcile.answer import Answers
 from modelyard.reconcile.create import Creations
 from modelyard.reconcile.outside import Outside
 from modelyard.reconcile.serve import Servings
+from modelyard.reconcile.unreadable import Unreadable
 
 ANCHOR_EVERY: Final = datetime.timedelta(seconds=10)
 RENEWED: Final = datetime.timedelta(seconds=20)
 """What a leader writes after a renewal that is the last one; more than a Lease lasts."""
 AT_ONCE: Final = datetime.timedelta(milliseconds=200)
 REFUSED_AGAIN: Final = datetime.timedelta(seconds=30)
+CONFLICTS: Final = 5
+"""In a row; more are trouble, and told as such."""
+LOST: Final = 2
+"""Writes that the API server does not answer in one look; more are not tried, as each may take its time."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -40,6 +45,22 @@ class _Remembered:
     behind: bool = False
     """It was held as Behind, and what it lacked has not been dealt with."""
     place: missing.Known = dataclasses.field(default_factory=missing.Known)
+    flaws: dict[str, fact.Held] = dataclasses.field(default_factory=dict)
+    """What could not be done beside the stages the last time, and is tried again."""
+    conflicts: int = 0
+    """Looks in a row that met something that was changed meanwhile."""
+    failed: frozenset[tuple[str, str]] = frozenset()
+    """Kind and name of what could not be written the last time."""
+    met: bool = False
+    """This look did."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether that is no trouble yet, as it happens."""
+        return self.conflicts <= CONFLICTS
+
+    doubted: set[tuple[str, str, str]] = dataclasses.field(default_factory=set)
+    """Approvals that appeared while the policies were not proven effective, until the ledger has them."""
 
 
 class Models:
@@ -52,54 +73,139 @@ class Models:
         self._creations = Creations(outside)
         self._models: dict[cache.Key, _Remembered] = {}
         self._orphans: dict[cache.Key, frozenset[str]] = {}
-        self._said: set[tuple[str, str]] = set()
-        """uid and resource version of what cannot be read and was told so."""
+        self._unreadable = Unreadable(outside)
         self.unsettled_since: datetime.datetime | None = None
         """Until when the cluster's own state is known to be whole: what the ledger has from later, a restored backup does not."""
 
     async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
-        """Handle one key; when to look at it again."""
+        """Handle one key; when to look at it again.
+
+        Raises:
+            edge.Unavailable: something could not be done, and the objects that it concerns say so; try again with backoff.
+            cluster.Conflict: something was changed meanwhile; try again.
+        """
         remembered = self._models.setdefault(key, _Remembered())
-        world, trouble = await self._observed(key, remembered)
-        if await self._unread(world):
-            return None  # whoever writes it anew begins this again
+        remembered.met = False
+        undone: dict[tuple[str, str], troubles.Undone] = {}
+        while True:
+            try:
+                again, trouble = await self._look_at(key, remembered, undone)
+                break
+            except troubles.Undone as one:  # decided once more, with its stages as they are
+                undone[one.place] = one
+                if sum(other.lost for other in undone.values()) > LOST:
+                    raise await self._given_up(key, edge.Unavailable(one.why.reason, one.why.message)) from one
+            except Exception as error:
+                remembered.met = remembered.met or isinstance(error, cluster.Conflict)
+                if isinstance(error, cluster.Conflict) and remembered.patient:
+                    raise
+                raise await self._given_up(key, error) from error
+            finally:
+                remembered.conflicts = remembered.conflicts + 1 if remembered.met else 0
+        remembered.failed = frozenset(undone)
+        if trouble:
+            raise trouble
+        return again
+
+    async def _given_up(self, key: cache.Key, error: Exception) -> edge.Unavailable:
+        """Nothing was decided: the Model says why, and promotions that nobody has looked at yet."""
+        trouble = troubles.unavailable(f"the Model {key.name}", error, _called(key))
+        why, now = fact.Held(trouble.reason, trouble.message), self._outside.clock()
+        with troubles.suppressed(_called(key)):
+            subject = self._outside.cache.model(key.namespace, key.name)
+            if subject and (status := model.unknown(subject, why, now)) != subject.status:
+                await self._outside.write_status(cluster.MODEL, subject, status.dump())
+                self._outside.post(model.events(subject, status))
+            for one in model.unseen(self._outside.cache.world(key.namespace, key.name).promotions):
+                told = promotion.unknown(one, why)
+                await self._outside.write_status(cluster.PROMOTION, one, promotion.status(told, now).dump())
+        return trouble
+
+    async def _look_at(
+        self, key: cache.Key, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
+    ) -> tuple[datetime.timedelta | None, edge.Unavailable | None]:
+        """When to look again; with the first of what could not be done and was told."""
+        found = troubles.Found(_called(key), patient=remembered.patient)
+        world, trouble = await self._observed(key, remembered, undone)
+        if await self._unreadable.block(world, found):
+            return None, _first(found.flaws.values())  # whoever writes it anew begins this again
         if world.unrecorded and world.withheld is None:
-            world, trouble = await self._caught_up(key, world, remembered)
+            world, trouble = await self._caught_up(key, world, remembered, undone)
         self._report_orphans(key, world)
         if world.model is None and not world.promotions and (world.past is None or world.past.deleted or world.past.uid is None):
             self._models.pop(key, None)
             self._servings.forget(key)
-            return None
-        if (explained := await missing.explained(self._outside, world, remembered.place)) is None:
-            return missing.AGAIN
-        world = await self._guarded(explained)
-        world, plan = await self._decided(world)
-        if world.withheld is None:
-            try:
-                plan = await self._recorded(key, world, plan)
-            except edge.Unavailable as unavailable:
-                trouble = unavailable
-                world, plan = await self._decided(_withheld(world, trouble))
-        if world.withheld and world.model and (kept := await self._kept(world, plan)):
+            return None, None
+        try:
+            explained = await missing.explained(self._outside, world, remembered.place)
+        except Exception as error:
+            trouble = trouble or troubles.unavailable("what is missing", error, _called(key))
+            explained = _withheld(world, trouble)
+        if explained is None:
+            return missing.AGAIN, None
+        world, plan, kept, unrecorded_trouble = await self._written_ahead(key, await self._guarded(explained, remembered))
+        trouble = unrecorded_trouble or trouble
+        if world.model and kept:
             # Written ahead as well: what is done next must not be forgotten with whoever did it.
             status = world.model.status.model_copy(update={"ledger": kept})
             await self._outside.write_status(cluster.MODEL, world.model, status.dump())
-            return AT_ONCE
+            return AT_ONCE, None
+        for why in plan.unforeseen:
+            troubles.trace(why, _called(key))
         # A good answer holds until the question changes; a bad one may be mended elsewhere, so it is asked again.
         asked = model.dry_runs(world)
-        remembered.answers = {question: None for question in asked if world.answers[question] is None}
-        await self._act(key, world, plan)
-        if trouble:
-            raise trouble
-        remembered.looked, remembered.behind = True, restoring.is_behind(world)
+        answers = {question: world.answers.get(question) for question in asked}
+        remembered.answers = {question: None for question, answer in answers.items() if answer is None}
+        await self._act(key, world, plan, found, undone)
+        remembered.met = remembered.met or found.conflict is not None
+        if found.flaws != remembered.flaws:
+            remembered.flaws = found.flaws
+            self._outside.enqueue([key])
+        tried = [*plan.unforeseen, *self._servings.unserved(key).values(), *(answer for answer in answers.values())]
+        later = [*(one.why for one in undone.values()), *found.flaws.values(), *(one for one in tried if isinstance(one, fact.Held))]
+        if found.conflict and not (later or trouble):
+            raise found.conflict
+        if not (trouble or found.flaws or undone):
+            remembered.looked, remembered.behind = True, restoring.is_behind(world)
         broken = self._servings.refused(key) or len(remembered.answers) < len(asked)
-        return REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
+        again = REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
+        return again, trouble or _first(later)
 
-    async def _observed(self, key: cache.Key, remembered: _Remembered) -> tuple[seen.World, edge.Unavailable | None]:
+    async def _written_ahead(
+        self, key: cache.Key, world: seen.World
+    ) -> tuple[seen.World, model.Plan, model_api.LedgerStatus | None, edge.Unavailable | None]:
+        """The plan once the ledger has what it must have first; where it has not, what makes things safer, and what has to be kept of it."""
+        trouble: edge.Unavailable | None = None
+        while True:
+            world, plan = await self._decided(world)
+            try:
+                if world.withheld is None:
+                    return world, await self._recorded(key, world, plan), None, trouble
+                return world, plan, await self._kept(world, plan) if world.model else None, trouble
+            except unforeseen.OfPromotion as one:
+                troubles.trace(one.why, _called(key))
+                why = dataclasses.replace(one.why, error=None)
+                world = dataclasses.replace(world, broken={**world.broken, one.stage: why}, unrecordable=world.unrecordable | {one.name})
+            except Exception as error:
+                if world.withheld:
+                    raise
+                trouble = troubles.unavailable("the record", error, _called(key))
+                world = _withheld(world, trouble)
+
+    async def _observed(
+        self, key: cache.Key, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
+    ) -> tuple[seen.World, edge.Unavailable | None]:
         """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
         past, trouble = await self._past_of(key)
         known = self._outside.cache.world(key.namespace, key.name)
-        world = dataclasses.replace(known, answers=dict(remembered.answers), refused=self._servings.refused(key))
+        world = dataclasses.replace(
+            known,
+            answers=dict(remembered.answers),
+            refused=self._servings.refused(key),
+            unserved=self._servings.unserved(key),
+            broken={stage: one.why for one in undone.values() for stage in one.stages},
+            flaws=(*remembered.flaws.values(), *(one.why for one in undone.values() if not one.stages)),
+        )
         if past is None:
             world = _withheld(world, trouble)
         else:
@@ -115,37 +221,16 @@ class Models:
                 world = dataclasses.replace(world, older=True)
         return world, trouble
 
-    async def _caught_up(self, key: cache.Key, world: seen.World, remembered: _Remembered) -> tuple[seen.World, edge.Unavailable | None]:
+    async def _caught_up(
+        self, key: cache.Key, world: seen.World, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
+    ) -> tuple[seen.World, edge.Unavailable | None]:
         """The world once the ledger has what waited for it: what happened meanwhile counts in whatever is decided next."""
         try:
             await self._append(key, world, recording.waiting(world, self._outside.clock()))
-        except edge.Unavailable as trouble:
+        except Exception as error:
+            trouble = troubles.unavailable("the record", error, _called(key))
             return _withheld(world, trouble), trouble
-        return await self._observed(key, remembered)
-
-    async def _unread(self, world: seen.World) -> bool:
-        """Whether decisions wait for objects that cannot be read; these and the Model say so."""
-        those = unread.blocking(world.unread, world.past)
-        now = self._outside.clock()
-        for one in world.unread:
-            await self._say_unread(one, blocks=one in those)
-        if those and world.model:
-            was, generation = world.model.status, world.model.metadata.generation
-            said = unread.settle(was.conditions, unread.told_to_model(those), generation, now)
-            status = was.model_copy(update={"observed_generation": generation, "conditions": said})
-            if status != was:
-                await self._outside.write_status(cluster.MODEL, world.model, status.dump())
-        return bool(those)
-
-    async def _say_unread(self, one: unread.Unread, *, blocks: bool) -> None:
-        status, about = unread.status(one, self._outside.clock(), blocks=blocks), one.subject.metadata
-        if status == one.status or (about.uid, about.resource_version) in self._said:
-            return
-        event = fact.happened(one.subject, one.fact.reason, one.fact.message, warning=True)
-        with contextlib.suppress(cluster.Refused):  # the API server cannot read it either: then the Event and the Model tell
-            await self._outside.write_status(cluster.KINDS[one.kind], one.subject, status)
-        self._said.add((about.uid, about.resource_version))
-        self._outside.post((event,) if blocks else ())
+        return await self._observed(key, remembered, undone)
 
     def _report_orphans(self, key: cache.Key, world: seen.World) -> None:
         """What serves and belongs to no Model is told of once, and left alone; a Model that was lost is brought back instead."""
@@ -207,11 +292,11 @@ class Models:
         chain = self._outside.book.chain(key.namespace, key.name)
         try:
             head = await self._outside.book.load(chain, proof.Anchor(anchor.sequence, anchor.head) if anchor and anchor.head else None)
-        except edge.Unavailable as trouble:
-            return None, trouble
+        except Exception as error:
+            return None, troubles.unavailable("the record", error, _called(key))
         return _Past(head, self._outside.book.index(chain)), None
 
-    async def _guarded(self, world: seen.World) -> seen.World:
+    async def _guarded(self, world: seen.World, remembered: _Remembered) -> seen.World:
         """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
         fresh, doubted = set(), set()
         for one in world.promotions:
@@ -225,8 +310,12 @@ class Models:
                     fresh.add(entry)
                 elif not known.certain:
                     doubted.add(entry)
-        held = await self._outside.guard.prove() if fresh else self._outside.guard.held
-        return dataclasses.replace(world, unguarded=held, doubted=frozenset(doubted | (fresh if held else set())))
+        try:
+            held = await self._outside.guard.prove() if fresh else self._outside.guard.held
+        except Exception as error:
+            held = troubles.explained("the admission policies", error, f"Model/{world.namespace}/{world.name}")
+        remembered.doubted = fresh if held else fresh & remembered.doubted
+        return dataclasses.replace(world, unguarded=held, doubted=frozenset(doubted | remembered.doubted))
 
     async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
@@ -268,26 +357,69 @@ class Models:
         status = (plan.status or world.model.status).model_copy(update={"ledger": anchor})
         return dataclasses.replace(plan, status=status)
 
-    async def _act(self, key: cache.Key, world: seen.World, plan: model.Plan) -> None:
-        """Carry out a plan, in the order that a crash may interrupt anywhere."""
+    async def _act(
+        self,
+        key: cache.Key,
+        world: seen.World,
+        plan: model.Plan,
+        found: troubles.Found,
+        undone: Mapping[tuple[str, str], troubles.Undone],
+    ) -> None:
+        """Carry out a plan, in the order that a crash may interrupt anywhere; what follows the Model's status is each for itself."""
         self._outside.fence()
         self._outside.log(plan.events)
-        for version, claims in plan.claims.items():
-            subject = world.versions[version]
-            status = subject.status.model_copy(update={"stages": list(claims) or None})
-            await self._outside.write_status(cluster.MODEL_VERSION, subject, status.dump())
+        gained = {version for version in plan.claims if model.gained(world, plan, version)}
+        for version in gained:  # before its first pod
+            await self._write(key, *_claims(world, plan, version), model.gained(world, plan, version), undone)
         by_name = {one.metadata.name: one for one in world.promotions}
-        for name, promotion in plan.promotions.items():
-            await self._outside.write_status(cluster.PROMOTION, by_name[name], promotion.dump())
+        # What failed the last time comes first: what is written before it would have to be taken back each time. What Succeeds comes last.
+        failed = self._models[key].failed
+        ends = sorted(plan.promotions.items(), key=lambda of: (("Promotion", of[0]) not in failed, of[1].phase == api.Phase.SUCCEEDED))
+        for name, status in ends:
+            stages = model.depends_on(world, plan, by_name[name])
+            await self._write(key, cluster.PROMOTION, by_name[name], status.dump(), stages, undone)
         if plan.status and world.model:
             await self._outside.write_status(cluster.MODEL, world.model, plan.status.dump())
-        await self._servings.bring(key, world, plan)
+        for version in plan.claims.keys() - gained:
+            with found.of(f"the status of the ModelVersion {world.versions[version].metadata.name}"):
+                await self._outside.write_status(*_claims(world, plan, version))
+        await self._servings.bring(key, world, plan, found)
         for lost in plan.restore:
-            await self._creations.restore(world, lost)
+            with found.of(f"the {lost.kind} {lost.name} that was lost"):
+                await self._creations.restore(world, lost)
         for name, version in plan.create:
-            await self._creations.promotion(world, name, version)
+            with found.of(f"autoPromote of {version} to {name}"):
+                await self._creations.promotion(world, name, version)
         self._outside.post(plan.events)
-        await self._servings.tidy(key, world, plan)
+        with found.of("old lists of files"):
+            await self._servings.tidy(key, world, plan)
+
+    async def _write(
+        self,
+        key: cache.Key,
+        kind: cluster.Kind,
+        subject: api.Resource,
+        status: Mapping[str, Any],
+        stages: Collection[str],
+        undone: Mapping[tuple[str, str], troubles.Undone],
+    ) -> None:
+        """Write a status that the Model's builds on.
+
+        Raises:
+            troubles.Undone: it cannot be written now. What could not be written in this look is not tried again in it.
+            cluster.Conflict: the object was changed meanwhile.
+        """
+        place = kind.name, subject.metadata.name
+        if place in undone:
+            return
+        try:
+            await self._outside.write_status(kind, subject, status)
+        except Exception as error:
+            self._models[key].met = self._models[key].met or isinstance(error, cluster.Conflict)
+            if isinstance(error, cluster.Conflict) and self._models[key].patient:
+                raise
+            why = troubles.explained(f"the status of the {kind.name} {subject.metadata.name}", error, _called(key))
+            raise troubles.Undone(place, stages, why, lost=isinstance(error, edge.Unavailable)) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -303,3 +435,20 @@ def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World
     assert trouble is not None
     waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else fact.Waits.BY_ITSELF
     return world.without_ledger(fact.Held(trouble.reason, trouble.message, waits))
+
+
+def _claims(world: seen.World, plan: model.Plan, version: str) -> tuple[cluster.Kind, api.ModelVersion, dict[str, Any]]:
+    """The status of a version that says which stages run it."""
+    subject = world.versions[version]
+    return cluster.MODEL_VERSION, subject, subject.status.model_copy(update={"stages": list(plan.claims[version]) or None}).dump()
+
+
+def _called(key: cache.Key) -> str:
+    """The object, as log lines name it."""
+    return f"Model/{key.namespace}/{key.name}"
+
+
+def _first(those: Iterable[fact.Held]) -> edge.Unavailable | None:
+    """The first of what is tried again with backoff."""
+    first = next(iter(those), None)
+    return edge.Unavailable(first.reason, first.message) if first else None

@@ -59,7 +59,11 @@ class Outside:
         """What was done is an Event and a metric."""
         for event in events:
             metrics.EVENTS.labels(event.kind, str(event.fact.reason)).inc()
-            self.recorder.post(event)
+            try:
+                self.recorder.post(event)
+            except Exception:  # what was done is in the status
+                metrics.EVENTS_LOST.inc()
+                log.exception("an Event could not be posted", extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
     async def write_status(
         self, kind: api_server.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: known.Key | None = None

@@ -13,6 +13,7 @@ from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, leftovers
 from modelyard.plan import fact, model, serving
 from modelyard.plan import world as seen
+from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ class _Remembered:
     """What this process knows of a model's serving objects beyond the cache; losing it costs API calls, nothing else."""
 
     refused: dict[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
+    unserved: dict[serving.Serve, fact.Held] = dataclasses.field(default_factory=dict)
+    """What could not be applied the last time, and is tried again."""
     applied: dict[str, tuple[serving.Serve, int, int]] = dataclasses.field(default_factory=dict)
     """By stage: the wish, and the Deployment's generation and the Service's resource version after it was applied."""
     ahead: set[str] = dataclasses.field(default_factory=set)
@@ -42,6 +45,10 @@ class Servings:
         """What the API server did not take of this model, and why."""
         return dict(self._models[key].refused) if key in self._models else {}
 
+    def unserved(self, key: cache.Key) -> dict[serving.Serve, fact.Held]:
+        """What of this model could not be applied, although nobody refused it."""
+        return dict(self._models[key].unserved) if key in self._models else {}
+
     def forget(self, key: cache.Key) -> None:
         """The model is gone."""
         self._models.pop(key, None)
@@ -52,16 +59,27 @@ class Servings:
             remembered.applied.clear()
             remembered.refused.clear()
 
-    async def bring(self, key: cache.Key, world: seen.World, plan: model.Plan) -> None:
-        """Make every stage run what the plan says, and remove what it does not want any more."""
+    async def bring(self, key: cache.Key, world: seen.World, plan: model.Plan, found: troubles.Found) -> None:
+        """Make every stage run what the plan says, and remove what it does not want any more; each for itself."""
         remembered = self._models.setdefault(key, _Remembered())
+        tried = troubles.Found(f"Model/{world.namespace}/{world.name}", patient=found.patient)
+        unserved: dict[serving.Serve, fact.Held] = {}
         for wish in plan.serve:
-            await self._serve(key, world, wish, remembered)
+            with tried.of(f"the stage {wish.stage}"):
+                await self._serve(key, world, wish, remembered)
+            if why := tried.flaws.pop(f"the stage {wish.stage}", None):
+                unserved[wish] = why
+        found.conflict = found.conflict or tried.conflict
+        if unserved != remembered.unserved:
+            remembered.unserved = unserved
+            self._outside.enqueue([key])
         remembered.refused = {wish: why for wish, why in remembered.refused.items() if wish in plan.serve}
         for name in plan.remove:
-            await self._remove(world, name)
-            remembered.applied.pop(name, None)
-        await self._read_ahead(world, remembered)
+            with found.of(f"what the stage {name} served"):
+                await self._remove(world, name)
+                remembered.applied.pop(name, None)
+        with found.of("what a put-back needs"):
+            await self._read_ahead(world, remembered)
 
     async def _read_ahead(self, world: seen.World, remembered: _Remembered) -> None:
         """Going back must not wait for the operator's bucket: what it takes is read while the bucket answers, and remembered."""

@@ -13,6 +13,7 @@ from modelyard.api import modelversion as api_version
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster
 from modelyard.plan import canonical, fact, hold, index, inspection, modelversion, registration, reuse, specs, unrecorded
+from modelyard.reconcile import troubles
 from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside
 
@@ -33,14 +34,47 @@ class Versions:
         self._holds: dict[cache.Key, hold.Memory] = {}
 
     async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
-        """Handle one key; when to look at it again."""
+        """Handle one key; when to look at it again.
+
+        Raises:
+            edge.Unavailable: something could not be done, and the version says so; try again with backoff.
+        """
+        try:
+            again, trouble = await self._look_at(key)
+        except cluster.Conflict:
+            raise
+        except Exception as error:
+            called = f"the ModelVersion {key.name}"
+            trouble = troubles.unavailable(called, error, f"ModelVersion/{key.namespace}/{key.name}")
+            await self._tell_trouble(key, fact.Held(trouble.reason, trouble.message))
+            raise trouble from error
+        if trouble:
+            raise trouble
+        return again
+
+    async def _tell_trouble(self, key: cache.Key, why: fact.Held) -> None:
+        """What could not be handled is in the status as well, if that can be written."""
+        version = self._outside.cache.version(key.namespace, key.name)
+        if version is None or version.metadata.deletion_timestamp:
+            return
+        status = modelversion.unknown(version, why, self._outside.clock())
+        if status == version.status:
+            return
+        with troubles.suppressed(f"ModelVersion/{key.namespace}/{key.name}"):
+            await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump(), by=key)
+            before = fact.find(version.status.conditions, "Ready")
+            if why.reason == Reason.INTERNAL_ERROR and (before is None or before.reason != why.reason):
+                self._outside.post([fact.happened(version, why.reason, why.message, warning=True)])
+
+    async def _look_at(self, key: cache.Key) -> tuple[datetime.timedelta | None, edge.Unavailable | None]:
+        """When to look again; with what could not be done and was told."""
         version = self._outside.cache.version(key.namespace, key.name)
         if version and any(one.kind == "Model" for one in self._outside.cache.unread(key.namespace, version.spec.model)):
-            return None  # the Model is there and cannot be read: where the bytes are is not known, and nothing was found of them
+            return None, None  # the Model is there and cannot be read: where the bytes are is not known, and nothing was found of them
         if version is None or version.metadata.deletion_timestamp:
             self._memory.pop(key, None)
             self._holds.pop(key, None)
-            return None
+            return None, None
         past = await self._past(version)
         version = specs.recovered(version, past.uid, past.spec) if past and not past.deleted else version
         uid, memory = self._memory.get(key, ("", modelversion.Memory()))
@@ -62,11 +96,12 @@ class Versions:
         # What could not be told was not looked at: else it would be told at the next recheck only.
         self._memory[key] = version.metadata.uid, plan.memory
         if trouble:
-            raise edge.Unavailable(trouble.reason, trouble.message)
+            return None, edge.Unavailable(trouble.reason, trouble.message)
         written = self._outside.cache.version(key.namespace, key.name)
         if written and written.status.unrecorded:  # the next look tells it, tried until the ledger answers
-            raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, "what was done while the ledger did not answer waits in status.unrecorded")
-        return await self._hold(key, world, plan.again)
+            waits = "what was done while the ledger did not answer waits in status.unrecorded"
+            return None, edge.Unavailable(Reason.LEDGER_UNAVAILABLE, waits)
+        return await self._hold(key, world, plan.again), None
 
     async def _hold(self, key: cache.Key, world: modelversion.World, again: datetime.timedelta | None) -> datetime.timedelta | None:
         """The next step of a legal hold, if there is one; when to look again."""
@@ -92,7 +127,8 @@ class Versions:
         try:
             address = await self._addresses.of(world.model)
             why = await self._outside.prover.hold(hold.Request(address, step, objects, others))
-        except edge.Unavailable as trouble:
+        except Exception as error:
+            trouble = troubles.unavailable("the legal hold", error, f"ModelVersion/{key.namespace}/{key.name}")
             why = fact.Fact(Reason.HOLD_REFUSED, trouble.message)
         if step == hold.Step.LIFT and why is None:
             await self._outside.book.append(chain, hold.told(version, step, known))
@@ -125,16 +161,18 @@ class Versions:
             address = await self._addresses.of(world.model)
             world = dataclasses.replace(world, address=address)
             proof = await self._outside.prover.inspect(modelversion.request(world, full=full))
-        except edge.Unavailable as trouble:
-            return fact.Fact(trouble.reason, trouble.message), None
+        except Exception as error:
+            return _not_known("the artifact", world.version, error), None
         requests = modelversion.evidence_requests(world)
-        return proof, {name: await self._evidence(request) for name, request in requests.items()}
+        return proof, {name: await self._evidence(world.version, name, request) for name, request in requests.items()}
 
-    async def _evidence(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult | fact.Fact:
+    async def _evidence(
+        self, version: api.ModelVersion, name: str, request: inspection.EvidenceRequest
+    ) -> inspection.EvidenceResult | fact.Fact:
         try:
             return await self._outside.prover.prove_object(request)
-        except edge.Unavailable as trouble:
-            return fact.Fact(trouble.reason, trouble.message)
+        except Exception as error:
+            return _not_known(f"the evidence {name}", version, error)
 
     async def _past(self, version: api.ModelVersion) -> index.Version | None:
         """What the ledger has of this version's name; not waited for once the version was verified under it, as that says little more."""
@@ -164,16 +202,17 @@ class Versions:
         try:
             await self._record_version(world, status)
             status = status.model_copy(update={"unrecorded": None})
-        except edge.Unavailable as trouble:
+        except Exception as error:
+            trouble = troubles.unavailable("the record of this version", error, "/".join(("ModelVersion", *version.key)))
             if same:  # what was kept waits on
-                raise
+                raise trouble from error
             done = registration.facts(version, status, {}, "", at=self._outside.clock())
             safer = [told for told in done if told.action in registration.SAFER]
             if not safer:
                 said = modelversion.withheld(world, fact.Fact(trouble.reason, trouble.message), self._outside.clock())
                 if said != version.status:
                     await self._outside.write_status(cluster.MODEL_VERSION, version, said.dump())
-                raise
+                raise trouble from error
             status = status.model_copy(
                 update={"recorded": version.status.recorded, "unrecorded": unrecorded.kept(version.status.unrecorded, safer)}
             )
@@ -198,3 +237,9 @@ class Versions:
         if newer:
             await self._outside.prover.keep_blob(specs.snapshot(version))
         await self._outside.book.append(self._outside.book.chain(version.metadata.namespace, version.spec.model), facts)
+
+
+def _not_known(what: str, version: api.ModelVersion, error: Exception) -> fact.Fact:
+    """What is not known now of a version, and why."""
+    trouble = troubles.unavailable(what, error, "/".join(("ModelVersion", *version.key)))
+    return fact.Fact(trouble.reason, trouble.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import pathlib
 from typing import Any
 
@@ -47,6 +48,42 @@ async def test_an_answer_that_is_no_object_is_none(
 
     assert unavailable.value.reason == Reason.CLUSTER_UNAVAILABLE
     assert said in unavailable.value.message
+
+
+TYPED = "failed to create typed patch object (risk/fraud-production; apps/v1, Kind=Deployment): "
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "answers"),
+    [
+        (500, f'{TYPED}.spec.template.spec.containers[name="server"].imagePulPolicy: field not declared in schema', True),
+        (500, "failed to convert new object (risk/fraud; apps/v1, Kind=Deployment) to proper version: quantities must match", True),
+        (500, "failed to create typed patch object (/fraud; v1, Kind=Namespace): .spec.x: field not declared in schema", True),
+        (500, "etcdserver: request timed out (2/3)", False),
+        (500, "Internal error occurred: failed calling webhook (x)", False),
+        (503, f"{TYPED}.spec: field not declared in schema", False),
+        (403, "deployments.apps is forbidden: exceeded quota", True),
+        (404, "namespaces not found", True),
+        (413, "Request entity too large", True),
+        (415, "the body of the request was in an unknown format", True),
+        (422, "Deployment.apps is invalid", True),
+        (429, "too many requests", False),
+    ],
+)
+async def test_what_it_will_not_take_is_an_answer_and_what_is_broken_in_it_is_none(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, status: int, message: str, answers: bool
+) -> None:
+    def fault(handler: apiserver.Handler, _asked: str, _body: Any) -> bool:
+        handler.say(status, json.dumps({"kind": "Status", "status": "Failure", "message": message, "code": status}).encode())
+        return True
+
+    with apiserver.run(tmp_path, {}, fault=fault) as kubeconfig:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        async with cluster.Cluster.connect() as server:
+            with pytest.raises(cluster.Refused if answers else edge.Unavailable) as trouble:
+                await server.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "fraud", "namespace": "risk"}})
+
+    assert message in str(trouble.value)
 
 
 @pytest.mark.parametrize(
