@@ -43,9 +43,10 @@ class Operator:
         own = store.Store(_own(bucket))
         kept = blobs.Blobs(own, place)
         self._book = ledger.of(config.ledger, own, place, _now, kept=kept, fence=elector.check)
-        watched = config.namespaces[0] if config.namespaces else config.operator_namespace
+        # The operator's own namespace, where no tenant has a say; where it watches some only, it may write in these, and the policies hold there.
+        tried, models = config.namespaces or [config.operator_namespace], scopes(config)
         self._guard = leading.Guard(
-            lambda: probe.probe(reach, watched, config.policies, guards=config.serving_guard),
+            lambda: probe.told(reach, tried, config.policies, guards=config.serving_guard, models_in=models),
             lambda: self.enqueue(self._cache.keys("model")),
         )
         self._leading = leading.Leading(reach, self._book, config, self._guard, self.enqueue)
@@ -209,8 +210,7 @@ class Operator:
 
     async def _relist(self) -> None:
         """List everything as it is now, a page at a time: what the API server has at hand it would send all at once."""
-        scopes: list[str | None] = [*self._config.namespaces] or [None]
-        for namespace in scopes:
+        for namespace in scopes(self._config):
             for kind in cache.WATCHED:
                 query = {"labelSelector": cache.OURS} if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD} else {}
                 listing = self._cache.listing(kind, namespace)
@@ -235,6 +235,11 @@ class Operator:
         if self._elector.trouble:
             return pages.Said(f"stands by: {self._elector.trouble}", well=False)
         return pages.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)
+
+
+def scopes(config: settings.Settings) -> list[str | None]:
+    """The namespaces that are watched; None: all of them."""
+    return [*config.namespaces] or [None]
 
 
 def _now() -> datetime.datetime:

@@ -173,6 +173,8 @@ def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Itera
     for word in spec.approvals or []:
         if over and world.past is None:
             break  # the ledger has what was said of it, and does not answer
+        if (about.uid, word.user, word.gate) in world.untried:
+            continue  # whose it is is not known yet, and what is recorded cannot be taken back
         if (known := said.get((word.user, word.gate))) is None or not known.means(word):
             doubted, why = (about.uid, word.user, word.gate) in world.doubted, approvals.why_not(world, one, word)
             detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}

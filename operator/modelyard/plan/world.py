@@ -144,7 +144,9 @@ class World:
     unguarded: fact.Held | None = None
     """Why nothing that needs an approval may be granted now: the policies are not effective."""
     doubted: frozenset[tuple[str, str, str]] = frozenset()
-    """Approvals that do not count, as the policies were not proven effective when they appeared: (Promotion's uid, user, gate)."""
+    """Approvals that do not count, as a policy was found not effective when they appeared: (Promotion's uid, user, gate)."""
+    untried: frozenset[tuple[str, str, str]] = frozenset()
+    """Approvals that appeared while the policies could not be tried: they wait, neither counted nor recorded, until the policies were tried."""
 
     def with_ledger(self, past: index.Index, sequence: int, state: Sequence[ledger.StageState], gaps: Sequence[watched.Gap]) -> World:
         """The same, with what the ledger has of it.

@@ -226,7 +226,13 @@ class Models:
                 elif not known.certain:
                     doubted.add(entry)
         held = await self._outside.guard.prove() if fresh else self._outside.guard.held
-        return dataclasses.replace(world, unguarded=held, doubted=frozenset(doubted | (fresh if held else set())))
+        missing = held is not None and held.reason == Reason.POLICIES_MISSING
+        return dataclasses.replace(
+            world,
+            unguarded=held,
+            doubted=frozenset(doubted | (fresh if missing else set())),
+            untried=frozenset(fresh if held and not missing else ()),
+        )
 
     async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
