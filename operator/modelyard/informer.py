@@ -33,13 +33,14 @@ async def watch(
     async def login(**_: Any) -> kopf.AiohttpSession:
         access = await reach.access()
         connector = aiohttp.TCPConnector(limit=cluster.CONNECTIONS, ssl=access.tls or True)
-        session = aiohttp.ClientSession(connector=connector, headers=dict(access.headers))
+        asks = aiohttp.TraceConfig()
+        asks.on_request_start.append(_metadata_of_lists)
+        session = aiohttp.ClientSession(connector=connector, headers=dict(access.headers), trace_configs=[asks])
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     for kind in cache.WATCHED:
-        labels = _selector() if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD} else None
 
-        @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, labels=labels, id=f"see-{kind.plural}")
+        @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"see-{kind.plural}")
         async def see(event: Any, kind: cluster.Kind = kind, **_: Any) -> None:
             heard(kind, event)
 
@@ -66,10 +67,10 @@ def heed_signals(stop: asyncio.Event) -> None:
         running.add_signal_handler(sign, stop.set)
 
 
-def _selector() -> dict[str, Any]:
-    name, _, rest = cache.OURS.partition("=")
-    value, _, present = rest.partition(",")
-    return {name: value, present: kopf.PRESENT}
+async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, asked: aiohttp.TraceRequestStartParams) -> None:
+    """Of ConfigMaps nothing but their metadata is asked for: that a list of files is there is all there is to know."""
+    if asked.url.path.endswith(f"/{cluster.CONFIG_MAP.plural}"):
+        asked.headers["Accept"] = cluster.METADATA.format("" if "watch" in asked.url.query else "List")
 
 
 class _Changes(kopf.DiffBaseStorage):
@@ -94,6 +95,8 @@ def _settings() -> kopf.OperatorSettings:
     wanted.scanning.disabled = True
     wanted.peering.standalone = True
     wanted.queueing.idle_timeout = 0.05
+    for kind in cache.SERVING:  # the API server leaves out the others, and says when one loses our labels
+        wanted.watching.label_selectors[kind.group, kind.version, kind.plural] = cache.OURS
     wanted.watching.chunk_size = 500
     wanted.watching.server_timeout = 240
     wanted.watching.client_timeout = 250

@@ -212,9 +212,10 @@ class Operator:
         """List everything as it is now, a page at a time: what the API server has at hand it would send all at once."""
         for namespace in scopes(self._config):
             for kind in cache.WATCHED:
-                query = {"labelSelector": cache.OURS} if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD} else {}
+                query = {"labelSelector": cache.OURS} if kind in cache.SERVING else {}
+                read = self._reach.list_metadata if kind is cluster.CONFIG_MAP else self._reach.list
                 listing = self._cache.listing(kind, namespace)
-                async for item in self._reach.list(kind, namespace, **query):
+                async for item in read(kind, namespace, **query):
                     self.enqueue(listing.add(item))
                 self.enqueue(listing.end())
         self._news = time.monotonic()

@@ -62,14 +62,14 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
         return plan
     # What the Model does not name any more is kept until that can be recorded: it may be an older Model.
     stages = [turn.status for turn in turns if world.stage(turn.status.name) or (world.withheld and turn.status.current)]
-    wishes = tuple(_wishes(world, stages))
+    wanted = tuple(_wishes(world, stages))
     status = _status(world, turns, stages, now)
     return dataclasses.replace(
         plan,
         claims=dict(_claims(world, stages, now)),
         status=status if before is None or status != before.status else None,
-        serve=wishes,
-        remove=() if world.withheld else tuple(sorted({*world.deployments, *world.services} - {wish.stage for wish in wishes})),
+        serve=wanted,
+        remove=() if world.withheld else tuple(sorted({*world.deployments, *world.services} - {wish.stage for wish in wanted})),
         create=tuple((turn.status.name, turn.auto) for turn in turns if turn.auto),
         events=(*events, *_model_events(world.model, status)),
     )
@@ -136,6 +136,11 @@ def dry_runs(world: seen.World) -> list[seen.DryRun]:
         for declared in world.stages()
         if declared.serving and declared.serving.strategy in {None, *serving.STRATEGIES}
     ]
+
+
+def wishes(world: seen.World) -> tuple[serving.Serve, ...]:
+    """What each stage is to run as the Model's status has it now."""
+    return tuple(_wishes(world, (world.model.status.stages if world.model else None) or []))
 
 
 def _wishes(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[serving.Serve]:

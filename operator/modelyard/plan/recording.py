@@ -281,7 +281,9 @@ def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[
         about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
         waiting = unrecorded.changes(world.unrecorded, now.name)
         step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
-        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": told})
+        why = shares.service_taken(world, now.name)
+        detail = {"stage": now.name, "serves": told} | ({"why": why.message} if why else {})
+        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, detail)
 
 
 def _last(world: seen.World) -> int:

@@ -111,6 +111,8 @@ class World:
     """By stage."""
     services: frozenset[str] = frozenset()
     """Stages that have a Service."""
+    unexposed: frozenset[str] = frozenset()
+    """Stages that have a Deployment, and no Service of ours before it."""
     pods: tuple[Pod, ...] = ()
     unread: tuple[unread.Unread, ...] = ()
     """Objects of ours that are there and cannot be read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Final
 
 from modelyard import edge
 from modelyard.api import serving as serving_api
@@ -12,7 +13,10 @@ from modelyard.edge import cluster
 from modelyard.plan import fact, serving
 from modelyard.plan import world as seen
 from modelyard.reconcile.outside import Outside
-from modelyard.reconcile.serve import taken
+from modelyard.reconcile.serve import occupied
+
+NAMES: Final = 16
+"""How many names of a list of files are tried when it is rendered."""
 
 
 class Answers:
@@ -48,18 +52,27 @@ class Answers:
         assert declared.serving is not None
         assert subject.status.artifact is not None
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
-        return serving.render(
-            serving.Blueprint(
-                model=world.model,
-                stage=question.stage,
-                serving=declared.serving,
-                version=question.version,
-                uri=subject.spec.artifact.uri,
-                digest=subject.status.artifact.digest,
-                files=serving.files(manifest),
-                fetch_image=self._outside.config.fetch_image,
-            )
+        blueprint = serving.Blueprint(
+            model=world.model,
+            stage=question.stage,
+            serving=declared.serving,
+            version=question.version,
+            uri=subject.spec.artifact.uri,
+            digest=subject.status.artifact.digest,
+            files=serving.files(manifest),
+            fetch_image=self._outside.config.fetch_image,
         )
+        return await self._with_a_free_name(world, blueprint)
+
+    async def _with_a_free_name(self, world: seen.World, blueprint: serving.Blueprint) -> bytes:
+        """The document whose list of files has a name that nobody else took: whoever takes names cannot keep a rollout from beginning."""
+        wish = _dry_wish(world, blueprint.stage)
+        for attempt in range(1, NAMES + 1):
+            rendered = serving.render(dataclasses.replace(blueprint, attempt=attempt))
+            files, *_ = serving.objects(wish, rendered, world.namespace)
+            if (await occupied(self._outside, world, files)).taken is None:
+                break
+        return rendered
 
     async def _dry_run(self, world: seen.World, question: seen.DryRun) -> fact.Fact | None:
         """Whether the API server would take what the stage renders to, asked with a version that does not exist."""
@@ -76,7 +89,7 @@ class Answers:
         for obj in serving.objects(wish, serving.render(blueprint), world.namespace):
             if obj["kind"] == "ConfigMap":
                 continue
-            if why := await taken(self._outside, world, obj):
+            if why := (await occupied(self._outside, world, obj)).taken:
                 return why
             try:
                 await self._outside.cluster.apply(obj, dry_run=True)

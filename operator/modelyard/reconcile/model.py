@@ -72,7 +72,7 @@ class Models:
             return None
         if (explained := await missing.explained(self._outside, world, remembered.place)) is None:
             return missing.AGAIN
-        world = await self._guarded(explained)
+        world = await self._servings.look(key, await self._guarded(explained))
         world, plan = await self._decided(world)
         if world.withheld is None:
             try:

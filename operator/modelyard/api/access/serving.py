@@ -33,7 +33,7 @@ _LABELLED: Final = (
     "o.?spec.?template.?metadata.?labels[?'{label}'].hasValue()))"
 )
 _NAMED: Final = (
-    f"(request.resource.resource == 'configmaps' && [object, oldObject].exists(o, o != null && o.metadata.name.startsWith('{cel.FILES}')))"
+    f"(request.resource.resource == 'configmaps' && [object, oldObject].exists(o, o != null && o.metadata.name.endsWith('{cel.FILES}')))"
 )
 _WRITER: Final = (
     f"{cel.USER} in ['{cel.OPERATOR}', 'system:kube-scheduler'] || {cel.USER} in {list(cel.BUILT_IN)} || {cel.USER} in variables.others || "
@@ -70,7 +70,7 @@ SERVING: Final = Policy(
         Check(
             f"(({_WRITER}) && (request.operation == 'DELETE' || object.?metadata.?labels[?'{cel.MODEL_LABEL}'].orValue('') != '{cel.PROBE}')) || "
             f"(request.operation == 'DELETE' && ({cel.ENDING} || ({_MAY_RETIRE}))) || object == oldObject",
-            f"'this belongs to what a Modelyard stage serves (label {cel.STAGE_LABEL}, or a name that begins with {cel.FILES}), which ' + {cel.USER} + ' may "
+            f"'this belongs to what a Modelyard stage serves (label {cel.STAGE_LABEL}, or a name that ends in {cel.FILES}), which ' + {cel.USER} + ' may "
             "not make, change or delete: change serving of the stage in the Model; scaling (kubectl scale, autoscalers) and deleting pods are free, and "
             f"what is left of a Model that is gone may be deleted with the verb retire on models of {meta.GROUP}'",
             "only the operator, Kubernetes' controllers and nodes make, change or delete what a stage serves",
