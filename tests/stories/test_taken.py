@@ -29,9 +29,8 @@ class Racing(pretend.World):
 
 
 def stranger(kind: str, name: str, **more: Any) -> Json:
-    rest: Json = {"ConfigMap": {"binaryData": FILES, "immutable": True}, "Service": {"spec": {"selector": {"app": "mine"}}}}.get(
-        kind, {"spec": {}}
-    )
+    parts: dict[str, Json] = {"ConfigMap": {"binaryData": FILES, "immutable": True}, "Service": {"spec": {"selector": {"app": "mine"}}}}
+    rest = parts.get(kind, {"spec": {}})
     about = {"name": name, "namespace": "risk", **more}
     return {"apiVersion": "apps/v1" if kind == "Deployment" else "v1", "kind": kind, "metadata": about, **rest}
 

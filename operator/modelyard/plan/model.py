@@ -223,6 +223,7 @@ def _conditions(world: seen.World, turns: Sequence[stage.Turn], stages: Sequence
     live = set(_wishes(world, stages))
     broken += [why for wish, why in world.refused.items() if wish in live]
     broken += [turn.trouble for turn in turns if turn.trouble]
+    broken += [world.storage] if world.storage else []
     if broken:
         return {"Ready": fact.State.false(broken[0]), "Stalled": fact.State.true(broken[0].reason, broken[0].message)}
     moving = [one for one in stages if one.rollout and not one.promotion]

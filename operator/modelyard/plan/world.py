@@ -141,6 +141,8 @@ class World:
     """By version: who registered the same under its name later."""
     attested: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     """By version: who added which metric (`metrics/<name>`) and evidence (`evidence/<name>`) since."""
+    storage: fact.Fact | None = None
+    """What is wrong with where the Model's artifacts are, if anything is."""
     withheld: fact.Held | None = None
     """Why nothing may be decided now but what makes things safer: the ledger does not answer, was tampered with, or is ahead of the cluster."""
     unguarded: fact.Held | None = None

@@ -10,7 +10,7 @@ from modelyard import edge
 from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import fact, serving
+from modelyard.plan import confinement, fact, serving
 from modelyard.plan import world as seen
 from modelyard.reconcile.outside import Outside
 from modelyard.reconcile.serve import occupied
@@ -82,6 +82,11 @@ class Answers:
         assert declared.serving is not None
         if wrong := serving.reserved(declared.serving):
             return fact.Fact(wrong.reason, f"stage {question.stage}: {wrong.message}")
+        if refused := confinement.refused(declared.serving.template):
+            # Its pods would be made with the operator's rights, and whoever may promote need not have those.
+            namespace = await self._outside.cluster.get(cluster.NAMESPACE, "", world.namespace)
+            if not confinement.allowed(namespace):
+                return fact.Fact(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused}")
         blueprint = serving.Blueprint(
             world.model, question.stage, declared.serving, "0", "s3://dry/run", serving.NO_DIGEST, b"", self._outside.config.fetch_image
         )

@@ -11,7 +11,7 @@ from modelyard import edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.edge import appender, cache, cluster
-from modelyard.plan import approvals, fact, index, model, proof, recording, restoring, unread, unrecorded
+from modelyard.plan import approvals, fact, index, inspection, model, proof, recording, restoring, unread, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing
 from modelyard.reconcile.answer import Answers
@@ -99,7 +99,13 @@ class Models:
         """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
         past, trouble = await self._past_of(key)
         known = self._outside.cache.world(key.namespace, key.name)
-        world = dataclasses.replace(known, answers=dict(remembered.answers), refused=self._servings.refused(key))
+        wrong = inspection.own(known.model.spec.storage.uri, self._outside.config.bucket.uri) if known.model else None
+        world = dataclasses.replace(
+            known,
+            answers=dict(remembered.answers),
+            refused=self._servings.refused(key),
+            storage=fact.Fact(wrong.reason, wrong.message) if wrong else None,
+        )
         if past is None:
             world = _withheld(world, trouble)
         else:
