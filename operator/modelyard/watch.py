@@ -228,13 +228,13 @@ class Operator:
         return pages.Said(f"last news {silent:.0f} s ago", silent < SILENCE + self._config.resync.total_seconds())
 
     def _ready(self) -> pages.Said:
-        """Without the reason, which may name tenants' objects: anybody may ask, and the log says it."""
         if not self._synced:
             return pages.Said("listing", well=False)
         if self._elector.leads():
-            return pages.Said("does not decide; its log says why", well=False) if self._leading.trouble else pages.Said("leads", well=True)
+            why = self._leading.trouble  # of the operator's own chain and bucket: no tenant is named to whoever asks
+            return pages.Said(f"does not decide: {why}", well=False) if why else pages.Said("leads", well=True)
         if self._elector.trouble:
-            return pages.Said("stands by: the Lease cannot be read; its log says why", well=False)
+            return pages.Said(f"stands by: {self._elector.trouble}", well=False)
         return pages.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)
 
 
