@@ -35,7 +35,8 @@ async def watch(
         connector = aiohttp.TCPConnector(limit=cluster.CONNECTIONS, ssl=access.tls or True)
         asks = aiohttp.TraceConfig()
         asks.on_request_start.append(_metadata_of_lists)
-        session = aiohttp.ClientSession(connector=connector, headers=dict(access.headers), trace_configs=[asks])
+        headers = dict(access.headers)
+        session = aiohttp.ClientSession(connector=connector, headers=headers, trace_configs=[asks], response_class=_Answer)
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     for kind in cache.WATCHED:
@@ -65,6 +66,15 @@ def heed_signals(stop: asyncio.Event) -> None:
     running = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(sign, stop.set)
+
+
+class _Answer(aiohttp.ClientResponse):
+    """An answer of the API server as kopf takes it: a list of metadata without any has `items: null`."""
+
+    async def json(self, **how: Any) -> Any:
+        """What it says, a list always with its items."""
+        answer = await super().json(**how)
+        return {**answer, "items": answer["items"] or []} if isinstance(answer, dict) and "items" in answer else answer
 
 
 async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, asked: aiohttp.TraceRequestStartParams) -> None:

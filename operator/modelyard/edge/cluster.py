@@ -189,11 +189,22 @@ class Cluster:
         return await self._call("PUT", kind.path(about["namespace"], about["name"]), obj, query={"fieldManager": manager})
 
     async def apply(self, obj: Json, *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> Json:
-        """Server-side apply: make these fields so and own them."""
+        """Server-side apply: make these fields so and own them.
+
+        With `metadata.uid` exactly that object, and with a `metadata.resourceVersion` that no object has only a new one.
+
+        Raises:
+            Conflict: the object is another one, or there is one.
+        """
         kind, about = KINDS[obj["kind"]], obj["metadata"]
         query = {"fieldManager": manager, "force": "true" if force else "false"} | ({"dryRun": "All"} if dry_run else {})
         path = kind.path(about["namespace"], about["name"])
-        return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
+        try:
+            return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
+        except Refused as refused:
+            if f'metadata.uid: Invalid value: "{about.get("uid")}"' in refused.message:  # how the API server says that it is another object
+                raise Conflict(refused.message) from refused
+            raise
 
     async def write_status(
         self, kind: Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool = False

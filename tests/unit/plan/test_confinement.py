@@ -18,7 +18,7 @@ REACHING: dict[str, dict[str, Any]] = {
     "a hostPort": {"containers": [{**SERVER, "ports": [{"containerPort": 80, "hostPort": 80}]}]},
     "privileged": {"initContainers": [{**SERVER, "name": "first", "securityContext": {"privileged": True}}]},
     "capabilities.add": {"containers": [{**SERVER, "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]},
-    "procMount": {"containers": [{**SERVER, "securityContext": {"procMount": "Unmasked"}}]},
+    "procMount": {"hostUsers": False, "containers": [{**SERVER, "securityContext": {"procMount": "Unmasked"}}]},
     "seccompProfile Unconfined": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
     "appArmorProfile Unconfined": {"containers": [{**SERVER, "securityContext": {"appArmorProfile": {"type": "Unconfined"}}}]},
     "windowsOptions.hostProcess": {"securityContext": {"windowsOptions": {"hostProcess": True}}},
