@@ -55,12 +55,18 @@ def chart_template(definition: dict[str, Any]) -> str:
     return HEADER + "{{- if .Values.crds.install }}\n" + text.replace("metadata:\n", "metadata:\n" + keep, 1) + "{{- end }}\n"
 
 
-PLAIN: Final = {cel.OPERATOR: "system:serviceaccount:modelyard-system:modelyard", cel.PREFIX: "modelyard", cel.OTHERS: "[]"}
-"""What plain manifests assume: the operator as the chart installs it without a word about names."""
+PLAIN: Final = {
+    cel.OPERATOR: "system:serviceaccount:modelyard-system:modelyard",
+    cel.PREFIX: "modelyard",
+    cel.OTHERS: "[]",
+    cel.BUCKET: "s3://modelyard/",
+}
+"""What plain manifests assume: the operator as the chart installs it without a word about names, and with its bucket."""
 CHARTED: Final = {
     cel.OPERATOR: '{{ include "modelyard.user" . }}',
     cel.PREFIX: '{{ include "modelyard.fullname" . }}',
     cel.OTHERS: "{{ toJson .Values.policies.servingGuard.allow }}",
+    cel.BUCKET: "{{ .Values.bucket.uri }}",
 }
 _SOME_NAMESPACES: Final = """\
   {{- with .Values.watchNamespaces }}

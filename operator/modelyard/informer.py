@@ -33,13 +33,15 @@ async def watch(
     async def login(**_: Any) -> kopf.AiohttpSession:
         access = await reach.access()
         connector = aiohttp.TCPConnector(limit=cluster.CONNECTIONS, ssl=access.tls or True)
-        session = aiohttp.ClientSession(connector=connector, headers=dict(access.headers))
+        asks = aiohttp.TraceConfig()
+        asks.on_request_start.append(_metadata_of_lists)
+        headers = dict(access.headers)
+        session = aiohttp.ClientSession(connector=connector, headers=headers, trace_configs=[asks], response_class=_Answer)
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     for kind in cache.WATCHED:
-        labels = _selector() if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD} else None
 
-        @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, labels=labels, id=f"see-{kind.plural}")
+        @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"see-{kind.plural}")
         async def see(event: Any, kind: cluster.Kind = kind, **_: Any) -> None:
             heard(kind, event)
 
@@ -66,10 +68,19 @@ def heed_signals(stop: asyncio.Event) -> None:
         running.add_signal_handler(sign, stop.set)
 
 
-def _selector() -> dict[str, Any]:
-    name, _, rest = cache.OURS.partition("=")
-    value, _, present = rest.partition(",")
-    return {name: value, present: kopf.PRESENT}
+class _Answer(aiohttp.ClientResponse):
+    """An answer of the API server as kopf takes it: a list of metadata without any has `items: null`."""
+
+    async def json(self, **how: Any) -> Any:
+        """What it says, a list always with its items."""
+        answer = await super().json(**how)
+        return {**answer, "items": answer["items"] or []} if isinstance(answer, dict) and "items" in answer else answer
+
+
+async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, asked: aiohttp.TraceRequestStartParams) -> None:
+    """Of ConfigMaps nothing but their metadata is asked for: that a list of files is there is all there is to know."""
+    if asked.url.path.endswith(f"/{cluster.CONFIG_MAP.plural}"):
+        asked.headers["Accept"] = cluster.METADATA.format("" if "watch" in asked.url.query else "List")
 
 
 class _Changes(kopf.DiffBaseStorage):
@@ -94,6 +105,8 @@ def _settings() -> kopf.OperatorSettings:
     wanted.scanning.disabled = True
     wanted.peering.standalone = True
     wanted.queueing.idle_timeout = 0.05
+    for kind in cache.SERVING:  # the API server leaves out the others, and says when one loses our labels
+        wanted.watching.label_selectors[kind.group, kind.version, kind.plural] = cache.OURS
     wanted.watching.chunk_size = 500
     wanted.watching.server_timeout = 240
     wanted.watching.client_timeout = 250

@@ -43,9 +43,10 @@ class Operator:
         own = store.Store(_own(bucket))
         kept = blobs.Blobs(own, place)
         self._book = ledger.of(config.ledger, own, place, _now, kept=kept, fence=elector.check)
-        watched = config.namespaces[0] if config.namespaces else config.operator_namespace
+        # The operator's own namespace, where no tenant has a say; where it watches some only, it may write in these, and the policies hold there.
+        tried, models = config.namespaces or [config.operator_namespace], scopes(config)
         self._guard = leading.Guard(
-            lambda: probe.probe(reach, watched, config.policies, guards=config.serving_guard),
+            lambda: probe.told(reach, tried, config.policies, guards=config.serving_guard, models_in=models),
             lambda: self.enqueue(self._cache.keys("model")),
         )
         self._leading = leading.Leading(reach, self._book, config, self._guard, self.enqueue)
@@ -209,12 +210,12 @@ class Operator:
 
     async def _relist(self) -> None:
         """List everything as it is now, a page at a time: what the API server has at hand it would send all at once."""
-        scopes: list[str | None] = [*self._config.namespaces] or [None]
-        for namespace in scopes:
+        for namespace in scopes(self._config):
             for kind in cache.WATCHED:
-                query = {"labelSelector": cache.OURS} if kind in {cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD} else {}
+                query = {"labelSelector": cache.OURS} if kind in cache.SERVING else {}
+                read = self._reach.list_metadata if kind is cluster.CONFIG_MAP else self._reach.list
                 listing = self._cache.listing(kind, namespace)
-                async for item in self._reach.list(kind, namespace, **query):
+                async for item in read(kind, namespace, **query):
                     self.enqueue(listing.add(item))
                 self.enqueue(listing.end())
         self._news = time.monotonic()
@@ -230,11 +231,16 @@ class Operator:
         if not self._synced:
             return pages.Said("listing", well=False)
         if self._elector.leads():
-            why = self._leading.trouble
+            why = self._leading.trouble  # of the operator's own chain and bucket: no tenant is named to whoever asks
             return pages.Said(f"does not decide: {why}", well=False) if why else pages.Said("leads", well=True)
         if self._elector.trouble:
             return pages.Said(f"stands by: {self._elector.trouble}", well=False)
         return pages.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)
+
+
+def scopes(config: settings.Settings) -> list[str | None]:
+    """The namespaces that are watched; None: all of them."""
+    return [*config.namespaces] or [None]
 
 
 def _now() -> datetime.datetime:

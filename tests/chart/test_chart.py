@@ -48,7 +48,7 @@ ALLOWED = {
     ("modelyard.dev", "promotions/status"): "patch",
     ("apps", "deployments"): "create delete get list patch watch",
     ("", "services"): "create delete get list patch watch",
-    ("", "configmaps"): "create delete get list patch",
+    ("", "configmaps"): "create delete get list patch watch",
     ("", "pods"): "list watch",
     ("", "secrets"): "get",
     ("", "events"): "create",
@@ -186,6 +186,39 @@ def test_in_its_own_namespace_it_may_keep_the_one_lease_that_it_is_told_to_use(r
     assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "modelyard-leader"}
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "modelyard", "namespace": NAMESPACE}]
     assert {"name": "MODELYARD_LEASE", "value": "modelyard"} in container["env"]
+
+
+def test_secrets_can_be_named(render: Render) -> None:
+    for values in ({}, NAMESPACED):
+        rules = {
+            name: [
+                rule
+                for role in of_kind(render({**values, "rbac": {"secretNames": named}}), "Role", "ClusterRole")
+                for rule in role["rules"]
+            ]
+            for name, named in (("any", []), ("some", ["models-s3", "corp.s3"]))
+        }
+        secrets = {name: [rule for rule in each if "secrets" in rule["resources"]] for name, each in rules.items()}
+
+        assert secrets["any"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}] * max(1, len(secrets["any"]))
+        assert {tuple(rule["resourceNames"]) for rule in secrets["some"]} == {("models-s3", "corp.s3")}
+
+
+def test_only_the_release_s_namespace_and_whom_one_names_reach_the_operator(render: Render) -> None:
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    egress = [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]
+
+    (policy,) = of_kind(render(), "NetworkPolicy")
+    (named,) = of_kind(render({"networkPolicy": {"metricsFrom": [prometheus], "egress": egress}}), "NetworkPolicy")
+    (one,) = of_kind(render(), "Deployment")
+
+    assert policy["spec"]["podSelector"]["matchLabels"] == one["spec"]["selector"]["matchLabels"]
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    assert policy["spec"]["ingress"] == [{"from": [{"podSelector": {}}], "ports": [{"port": "http", "protocol": "TCP"}]}]
+    assert named["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert named["spec"]["ingress"][0]["from"] == [{"podSelector": {}}, prometheus]
+    assert named["spec"]["egress"] == egress
+    assert of_kind(render({"networkPolicy": {"enabled": False}}), "NetworkPolicy") == []
 
 
 def granted(role: Mapping[str, Any]) -> dict[tuple[str, str], str]:
@@ -331,6 +364,8 @@ def test_every_variable_is_one_that_the_operator_reads(render: Render) -> None:
         ({"replicas": "two"}, "/replicas"),
         ({"policies": {"actions": ["Deny", "Warn"]}}, "/policies/actions"),
         ({"policies": {"servingGuard": {"allow": ["it's me"]}}}, "/policies/servingGuard/allow/0"),
+        ({"bucket": {"uri": "s3://modelyard/it's/"}}, "/bucket/uri"),
+        ({"rbac": {"secretNames": ["Models S3"]}}, "/rbac/secretNames/0"),
     ],
     ids=[
         "a misspelt value",
@@ -343,6 +378,8 @@ def test_every_variable_is_one_that_the_operator_reads(render: Render) -> None:
         "no number",
         "two ways to say no",
         "no username",
+        "a bucket that no policy could name",
+        "no Secret's name",
     ],
 )
 def test_a_wrong_value_is_refused_and_named(render: Render, values: Mapping[str, Any], named: str) -> None:

@@ -221,5 +221,7 @@ async def test_the_probe_knows_whether_the_policies_hold(desk: Desk, tmp_path: A
     async with api_server.Cluster.connect() as server:
         assert await probe.probe(server, desk.namespace) == []
         with aside.aside(desk.cluster):
-            assert await probe.probe(server, desk.namespace) == ["changes", "models", "promotions", "serving", "status", "versions"]
+            assert await probe.probe(server, desk.namespace) == [
+                "changes", "metadata", "models", "operator", "promotions", "serving", "status", "versions",
+            ]  # fmt: skip
         assert await probe.probe(server, desk.namespace) == []

@@ -120,6 +120,12 @@ class World:
             raise cluster.Refused(422, why)
         if dry_run:
             return obj
+        about = obj["metadata"]
+        there = self.objects.get((obj["kind"], about["namespace"], about["name"]))
+        if there is None and "uid" in about:
+            raise cluster.Conflict("uid mismatch")
+        if there and ("resourceVersion" in about or about.get("uid", there["metadata"]["uid"]) != there["metadata"]["uid"]):
+            raise cluster.Conflict("the object has been modified")
         return self._save(cluster.KINDS[obj["kind"]], copy.deepcopy(obj), keep_status=True)
 
     async def write_status(

@@ -48,6 +48,40 @@ async def test_an_approval_from_then_never_counts_until_it_is_written_anew() -> 
     assert asked(teller)["status"]["phase"] == "Succeeded"
 
 
+async def test_an_approval_that_appeared_while_the_policies_could_not_be_tried_waits_and_then_counts() -> None:
+    teller = await awaiting()
+    teller.guard.held = teller.guard.found = fact.Held(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
+    await teller.tell([bob()])
+    assert asked(teller)["status"]["phase"] != "Succeeded"
+    assert [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"] == []
+
+    await teller.tell([{"policies": "are effective"}])
+
+    assert asked(teller)["status"]["phase"] == "Succeeded"
+    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"]
+    assert [(one.actor.known, one.detail["doubted"], one.detail["counts"]) for one in told] == [("Authenticated", False, True)]
+
+
+async def test_a_rejection_that_appeared_while_the_policies_could_not_be_tried_ends_it_once_they_were() -> None:
+    teller = await awaiting()
+    teller.guard.held = teller.guard.found = fact.Held(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
+    await teller.tell([bob("Rejected")])
+    assert asked(teller)["status"]["phase"] != "Rejected"
+
+    await teller.tell([{"policies": "are effective"}])
+
+    assert asked(teller)["status"]["phase"] == "Rejected"
+
+
+async def test_an_approval_from_then_is_doubted_where_they_turn_out_not_to_be_effective() -> None:
+    teller = await awaiting()
+    teller.guard.held = teller.guard.found = fact.Held(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
+    await teller.tell([bob(), {"policies": "promotion"}, {"policies": "are effective"}])
+
+    assert asked(teller)["status"]["phase"] == "AwaitingApproval"
+    assert "withdraw it and write it anew" in asked(teller)["status"]["conditions"][0]["message"]
+
+
 async def test_the_words_of_a_deleted_promotion_prove_nothing_of_another_of_its_name() -> None:
     teller = await awaiting()
     gates = [{"name": "risk", "required": 2}]

@@ -62,10 +62,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
-# What the init container of a serving pod fetches, deleted when no rollout needs it; and a Model's `storage.caBundle`.
+# What the init container of a serving pod fetches, put back when somebody deletes it, deleted when no rollout needs it; and a Model's
+# `storage.caBundle`. Of ConfigMaps that are listed and watched, only those with our labels, and only their metadata.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # Why a rollout does not come up.
 - apiGroups: [""]
   resources: [pods]
@@ -73,6 +74,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # A Model's `storage.credentials`, by name.
 - apiGroups: [""]
   resources: [secrets]
+  {{- with .Values.rbac.secretNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
   verbs: [get]
 - apiGroups: [""]
   resources: [events]

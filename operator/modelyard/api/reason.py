@@ -27,7 +27,7 @@ class Reason(words.Word):
         "The bytes still differ after `verification.patience`: correct the upload or register another version.",
     )
     CHANGED = "Changed", "Bytes that were verified before are different or gone now: the version is quarantined until they are back."
-    PATH_NOT_ALLOWED = "PathNotAllowed", "The URI is not below the Model's `spec.storage.uri`."
+    PATH_NOT_ALLOWED = "PathNotAllowed", "The URI is not below the Model's `spec.storage.uri`, or that is in the operator's own bucket."
     ENDPOINT_NOT_ALLOWED = "EndpointNotAllowed", "The Model's storage endpoint is not on the operator's allow-list."
     PATH_REFUSED = (
         "PathRefused",

@@ -30,6 +30,16 @@ class Way:
     delete: bool
     to: depot.Way
     asked: str | None
+    own: inspection.Place | None = None
+    """The operator's own bucket, or its folder there: nothing in it ever goes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Others:
+    """What may need an object of a Model as well: versions, and Models' own storage."""
+
+    versions: Sequence[Json]
+    models: Sequence[Json]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +63,9 @@ def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: W
     form = output.form(way.asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if model:
         strict.one(meta.ModelName, model, "the model")
-    versions = _everywhere(server, way)
+    others = Others(_everywhere(server, cluster.MODEL_VERSION, way), _everywhere(server, cluster.MODEL, way))
     names = [model] if model else sorted(one["metadata"]["name"] for one in server.all(cluster.MODEL))
-    found = [_look(server, kept, name, versions, way) for name in names]
+    found = [_look(server, kept, name, others, way) for name in names]
     _tell(found, form)
     failed = [failure for one in found for failure in _collect(server, kept, one)] if way.delete else []
     if failed:
@@ -65,37 +75,52 @@ def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: W
         output.say("nothing was deleted; add --delete to delete what is free")
 
 
-def _everywhere(server: registry.Registry, way: Way) -> list[Json]:
-    """Every version that may refer to an object: of all namespaces; where they may not be read, of this one, and then nothing is deleted."""
+def _everywhere(server: registry.Registry, kind: cluster.Kind, way: Way) -> list[Json]:
+    """All that may refer to an object: of all namespaces; where they may not be read, of this one, and then nothing is deleted."""
     try:
-        return server.all(cluster.MODEL_VERSION, everywhere=True)
+        return server.all(kind, everywhere=True)
     except outcome.Stop as stop:
         if stop.code != outcome.Code.NO:
             raise
-        unknown = f"versions of other namespaces may not be read: what they share with {server.namespace} is not known"
+        what = "versions" if kind is cluster.MODEL_VERSION else "Models"
+        unknown = f"{what} of other namespaces may not be read: what they share with {server.namespace} is not known"
         if way.delete:
-            takes = f"deleting takes the verb list on modelversions of {api.GROUP} in every namespace: have somebody do it who has it"
+            takes = f"deleting takes the verb list on {kind.plural} of {api.GROUP} in every namespace: have somebody do it who has it"
             raise outcome.Stop(outcome.Code.NO, f"{unknown}, so nothing was deleted\n{stop.message}\n{takes}") from None
         output.say(unknown)
-        return server.all(cluster.MODEL_VERSION)
+        return server.all(kind)
 
 
-def _look(server: registry.Registry, kept: bucket.Bucket, name: str, versions: Sequence[Json], way: Way) -> Found:
+def _look(server: registry.Registry, kept: bucket.Bucket, name: str, among: Others, way: Way) -> Found:
     past = kept.index(server.namespace, name)
     model = _model(server, kept, name, past)
     where = depot.of(model, way.to, server)
     place = where.place
-    mine = [one for one in versions if _is_of(one, server.namespace, name)]
+    mine = [one for one in among.versions if _is_of(one, server.namespace, name)]
     read = [(one, _read(one)) for one in mine]
     holders = [
         garbage.of_object(one, _files(kept, one.status.artifact.manifest if one.status.artifact else None)) for _, one in read if one
     ]
     holders += list(_recorded(kept, past, {one["spec"]["version"]: one["metadata"].get("uid", "") for one in mine}))
-    others = [one for one in versions if not _is_of(one, server.namespace, name)] + [raw for raw, one in read if one is None]
+    others = [one for one in among.versions if not _is_of(one, server.namespace, name)] + [raw for raw, one in read if one is None]
     foreign = [uri for one in others for uri in _uris(one)]
+    # What a version's list says is a key of the bucket that the version names, which need not be the one that the Model names now.
+    here = [one for one in holders if getattr(inspection.place(one.uri), "bucket", None) == place.bucket]
+    foreign += [uri for one in holders for uri in one.evidence]
+    foreign += [str(one) for one in (*_inner(among.models, server.namespace, model), *([way.own] if way.own else ()))]
     source = store.Store(where.address)
-    objects = [(one, _state(source, place.bucket, one)) for one in garbage.find(holders, foreign) if one.key.startswith(_root(place))]
+    objects = [(one, _state(source, place.bucket, one)) for one in garbage.find(here, foreign) if one.key.startswith(_root(place))]
     return Found(model, source, place, {one.version: one for one in holders}, [one for one in objects if one[1] != "gone"])
+
+
+def _inner(models: Sequence[Json], namespace: str, model: api.Model) -> Iterator[inspection.Place]:
+    """The storage of other Models that lies within this one's: what is there is theirs, registered or not."""
+    for one in models:
+        if (one["metadata"]["namespace"], one["metadata"]["name"]) == (namespace, model.metadata.name):
+            continue
+        uri = one["spec"]["storage"]["uri"]
+        if (where := inspection.place(uri)) and inspection.inside(uri, model.spec.storage.uri):
+            yield inspection.prefix(where)
 
 
 def _model(server: registry.Registry, kept: bucket.Bucket, name: str, past: index.Index) -> api.Model:

@@ -84,7 +84,7 @@ def gc(
     """List, or delete, what only Retired versions hold.
 
     Object versions that no other version refers to, below the Model's storage.uri. What Object Lock or a legal hold keeps is listed and left alone.
-    --delete takes the right to list modelversions in every namespace, such as a ClusterRoleBinding of modelyard-viewer gives.
+    --delete takes the right to list models and modelversions in every namespace, such as a ClusterRoleBinding of modelyard-viewer gives.
     --endpoint, --ca-file and the credentials of AWS_ACCESS_KEY_ID are for the Model's store; how the operator's own bucket is reached says
     `modelyard ledger --help`. Forms: table (the default), json, yaml.
     """
@@ -93,8 +93,9 @@ def gc(
     from modelyard.cli import gc as verb
     from modelyard.cli import registry as registries
 
-    way = verb.Way(delete, depot.Way(endpoint, ca_file, credentials_from_cluster), output)
-    opened = kept.Bucket.open(own.find(context, bucket, registry, None, None), context)
+    where = own.find(context, bucket, registry, None, None)
+    way = verb.Way(delete, depot.Way(endpoint, ca_file, credentials_from_cluster), output, where.place)
+    opened = kept.Bucket.open(where, context)
     verb.gc(registries.Registry(context, namespace), opened, model, way)
 
 

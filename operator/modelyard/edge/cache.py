@@ -44,7 +44,7 @@ class _Family:
     versions: dict[str, api.ModelVersion] = dataclasses.field(default_factory=dict)
     promotions: dict[str, api.Promotion] = dataclasses.field(default_factory=dict)
     objects: dict[tuple[str, str], reader.Seen] = dataclasses.field(default_factory=dict)
-    """Deployments, Services and Pods, by kind and name."""
+    """Deployments, Services, lists of files and Pods, by kind and name."""
     unread: dict[tuple[str, str], unread.Unread] = dataclasses.field(default_factory=dict)
     """Objects of ours that cannot be read, by kind and name: what they were before is in use no more."""
 
@@ -69,7 +69,9 @@ class _Family:
         return not (self.model or self.versions or self.promotions or self.objects or self.unread)
 
 
-WATCHED: Final = (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION, cluster.DEPLOYMENT, cluster.SERVICE, cluster.POD)
+SERVING: Final = (cluster.DEPLOYMENT, cluster.SERVICE, cluster.CONFIG_MAP, cluster.POD)
+"""What serves; of ConfigMaps, the lists of files."""
+WATCHED: Final = (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION, *SERVING)
 OURS: Final = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.STAGE}"
 """The label selector of serving objects."""
 
@@ -195,16 +197,21 @@ class Cache:
         """All that is known of one model."""
         family = self._families.get((namespace, name)) or _Family()
         seen = family.objects.values()
+        deployments = {one.name.removeprefix(f"{name}-"): one.deployment for one in seen if one.deployment}
+        services = frozenset(
+            one.name.removeprefix(f"{name}-")
+            for (kind, _), one in family.objects.items()
+            if kind == cluster.SERVICE.name and not one.foreign
+        )
         return world.World(
             namespace=namespace,
             name=name,
             model=family.model,
             versions=dict(family.versions),
             promotions=tuple(family.promotions.values()),
-            deployments={one.name.removeprefix(f"{name}-"): one.deployment for one in seen if one.deployment},
-            services=frozenset(
-                one.name.removeprefix(f"{name}-") for (kind, _), one in family.objects.items() if kind == cluster.SERVICE.name
-            ),
+            deployments=deployments,
+            services=services,
+            unexposed=frozenset(deployments.keys() - services),
             unread=tuple(family.unread.values()),
             pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
         )

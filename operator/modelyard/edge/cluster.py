@@ -25,6 +25,8 @@ from modelyard.edge import metrics
 Json = dict[str, Any]
 
 CONNECTIONS: Final = 20
+METADATA: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+"""What a client accepts that wants objects, or with `List` lists, without anything but their metadata."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=3)
 _PAGE: Final = 500
 _ABOUT_THE_OBJECT: Final = re.compile(r"\([^\s()]*/[^\s()]+; [^\s()]*, Kind=\w+\)")
@@ -147,9 +149,18 @@ class Cluster:
 
     async def list(self, kind: Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
         """All objects of a kind, a page at a time; `labelSelector` and `fieldSelector` as in the API."""
+        async for item in self._list(kind, namespace, query, "application/json"):
+            yield item
+
+    async def list_metadata(self, kind: Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
+        """All objects of a kind as `list` gives them, but nothing of them beyond their metadata is sent."""
+        async for item in self._list(kind, namespace, query, METADATA.format("List")):
+            yield {**item, "apiVersion": kind.api_version, "kind": kind.name}
+
+    async def _list(self, kind: Kind, namespace: str | None, query: Mapping[str, str], accept: str) -> AsyncIterator[Json]:
         query = {"limit": str(_PAGE), **query}
         while True:
-            page = await self._call("GET", kind.path(namespace), query=query)
+            page = await self._call("GET", kind.path(namespace), query=query, accept=accept)
             for item in page.get("items") or []:
                 yield {"apiVersion": kind.api_version, "kind": kind.name, **item}
             if not (more := (page.get("metadata") or {}).get("continue")):
@@ -183,11 +194,22 @@ class Cluster:
         return await self._call("PUT", kind.path(about["namespace"], about["name"]), obj, query={"fieldManager": manager})
 
     async def apply(self, obj: Json, *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> Json:
-        """Server-side apply: make these fields so and own them."""
+        """Server-side apply: make these fields so and own them.
+
+        With `metadata.uid` exactly that object, and with a `metadata.resourceVersion` that no object has only a new one.
+
+        Raises:
+            Conflict: the object is another one, or there is one.
+        """
         kind, about = KINDS[obj["kind"]], obj["metadata"]
         query = {"fieldManager": manager, "force": "true" if force else "false"} | ({"dryRun": "All"} if dry_run else {})
         path = kind.path(about["namespace"], about["name"])
-        return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
+        try:
+            return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
+        except Refused as refused:
+            if f'metadata.uid: Invalid value: "{about.get("uid")}"' in refused.message:  # how the API server says that it is another object
+                raise Conflict(refused.message) from refused
+            raise
 
     async def write_status(
         self, kind: Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool = False
@@ -232,9 +254,16 @@ class Cluster:
         return str((await self._call("GET", "/version")).get("gitVersion"))
 
     async def _call(
-        self, method: str, path: str, body: object = None, *, query: Mapping[str, str] | None = None, content: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+        accept: str = "application/json",
     ) -> Json:
-        headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": "modelyard"}
+        headers = {"Accept": accept, "Content-Type": content, "User-Agent": "modelyard"}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._client.configuration.host + path + (f"?{parse.urlencode(query)}" if query else "")
         try:

@@ -15,7 +15,7 @@ async def collect(reach: cluster.Cluster, fence: Callable[[], None], namespace: 
     """
     ours = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.MODEL}={model}"
     listed = [one["metadata"] async for one in reach.list(cluster.CONFIG_MAP, namespace, labelSelector=ours)]
-    spare = [about for about in listed if about["name"] not in needed]
+    spare = [about for about in listed if about["name"] not in needed and not serving.is_foreign(about)]
     if not spare:
         return True
     mentioned: set[str] = set()

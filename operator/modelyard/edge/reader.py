@@ -26,6 +26,8 @@ class Seen:
     uid: str | None = None
     owns_replicas: bool = False
     """Modelyard is the field manager of spec.replicas."""
+    foreign: bool = False
+    """It carries our labels, and somebody else made it."""
 
 
 Ours = api.Model | api.ModelVersion | api.Promotion
@@ -76,6 +78,7 @@ def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _deployment(raw: Mapping[str, Any]) -> Seen:
     about, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    foreign = serving.is_foreign(about)
     found = world.Deployment(
         name=about["name"],
         template=(about.get("annotations") or {}).get(serving.TEMPLATE),
@@ -96,15 +99,18 @@ def _deployment(raw: Mapping[str, Any]) -> Seen:
         _labels(raw).get(serving.MODEL, ""),
         int(about["resourceVersion"]),
         about.get("generation", 0),
-        found,
+        None if foreign else found,
         uid=about.get("uid"),
         owns_replicas=owns,
+        foreign=foreign,
     )
 
 
-def _service(raw: Mapping[str, Any]) -> Seen:
+def _noted(raw: Mapping[str, Any]) -> Seen:
+    """Of a Service or a list of files only that it is there, and whose it is."""
     about = raw["metadata"]
-    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), int(about["resourceVersion"]), uid=about.get("uid"))
+    version, foreign = int(about["resourceVersion"]), serving.is_foreign(about)
+    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), version, uid=about.get("uid"), foreign=foreign)
 
 
 def _pod(raw: Mapping[str, Any]) -> Seen:
@@ -132,4 +138,9 @@ def _trouble(status: Mapping[str, Any]) -> str | None:
     return None
 
 
-_SERVING: Final[Mapping[str, Callable[[Mapping[str, Any]], Seen]]] = {"Deployment": _deployment, "Service": _service, "Pod": _pod}
+_SERVING: Final[Mapping[str, Callable[[Mapping[str, Any]], Seen]]] = {
+    "Deployment": _deployment,
+    "Service": _noted,
+    "ConfigMap": _noted,
+    "Pod": _pod,
+}

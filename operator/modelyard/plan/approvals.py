@@ -225,6 +225,8 @@ def _why_not(seen: world.World, one: api.Promotion, gate: gates_api.ApprovalGate
     """Why an entry does not count, in words."""
     if about is None or entry.subject != about:
         return "it is about something else than what is asked now, status.subject: write the entry anew"
+    if _entry(one, entry) in seen.untried:
+        return "the admission policies cannot be tried now, so whose it is is not known yet: it is looked at again by itself"
     if _doubted(seen, one, entry):
         return "it appeared while the admission policies were not effective: withdraw it and write it anew"
     if entry.decision == Decision.REJECTED:
@@ -239,7 +241,11 @@ def _why_not(seen: world.World, one: api.Promotion, gate: gates_api.ApprovalGate
 
 
 def _doubted(seen: world.World, one: api.Promotion, entry: Approval) -> bool:
-    return (one.metadata.uid, entry.user, entry.gate) in seen.doubted
+    return _entry(one, entry) in seen.doubted | seen.untried
+
+
+def _entry(one: api.Promotion, entry: Approval) -> tuple[str, str, str]:
+    return one.metadata.uid, entry.user, entry.gate
 
 
 def _required(gate: gates_api.ApprovalGate) -> int:

@@ -165,11 +165,33 @@ def inside(uri: str, below: str) -> bool:
     return inner.key.startswith(root) and inner.key != root
 
 
+def prefix(where: Place) -> Place:
+    """The folder that a URI names, also where its slash was left out."""
+    return where if where.is_prefix else Place(where.bucket, f"{where.key}/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one of two folders is the other, or is in it; in the same bucket by its name, as an endpoint may have any number of names."""
+    first, second = place(one), place(other)
+    if first is None or second is None or first.bucket != second.bucket:
+        return False
+    first, second = prefix(first), prefix(second)
+    return first.key.startswith(second.key) or second.key.startswith(first.key)
+
+
+def own(storage: str, bucket: str) -> Refused | None:
+    """What is wrong with a Model's `storage.uri` that touches the operator's own bucket."""
+    if not overlap(storage, bucket):
+        return None
+    message = f"spec.storage.uri {ascii(storage)[1:-1]} is in the operator's own {bucket}, or has it in it, and nothing is read there: name another bucket or folder"
+    return Refused(Reason.PATH_NOT_ALLOWED, message)
+
+
 def scope(uri: str, below: str) -> tuple[Place, Place] | Refused:
     """Where an artifact or document is, and the prefix that all of the Model's are below; or that it is not `inside`."""
     where, root = place(uri), place(below)
     if where and root and inside(uri, below):
-        return where, root if root.is_prefix else Place(root.bucket, f"{root.key}/")
+        return where, prefix(root)
     message = (
         f"{ascii(uri)[1:-1]} is not below the Model's spec.storage.uri {ascii(below)[1:-1]}: move it there, or register a version that is"
     )

@@ -88,7 +88,10 @@ class Action(words.Word):
     ROLLOUT = "Rollout", "A template changed without a promotion, or was put back. detail: version, stage, template, why."
     SERVING = (
         "Serving",
-        "The versions that may get traffic, or their weights, changed. detail: stage, serves (as a record's state has them).",
+        (
+            "The versions that may get traffic, or their weights, changed. detail: stage, serves (as a record's state has them), why (where"
+            " the stage's Service is somebody else's, so that nothing is known to serve)."
+        ),
     )
     DECOMMISSIONED = (
         "Decommissioned",

@@ -109,15 +109,15 @@ def _decide(world: seen.World, now: datetime.datetime, parts: apart.Parts) -> Pl
         for turn in turns
         if world.stage(turn.status.name) or turn.status.name in parts.broken or (world.withheld and turn.status.current)
     ]
-    wishes = tuple(_wishes(world, stages, parts))
+    wanted = tuple(_wishes(world, stages, parts))
     claims = dict(_claims(world, stages, now, parts))
     status = _status(world, turns, stages, now, parts)
-    untouched = {wish.stage for wish in wishes} | set(parts.broken)
+    untouched = {wish.stage for wish in wanted} | set(parts.broken)
     return dataclasses.replace(
         plan,
         claims=claims,
         status=status if before is None or status != before.status else None,
-        serve=wishes,
+        serve=wanted,
         remove=() if world.withheld else tuple(sorted({*world.deployments, *world.services} - untouched)),
         create=tuple((turn.status.name, turn.auto) for turn in turns if turn.auto),
         events=(*events, *_model_events(world.model, status)),
@@ -197,6 +197,11 @@ def dry_runs(world: seen.World, parts: apart.Parts | None = None) -> list[seen.D
     declared = [one for one in world.stages() if one.serving and one.serving.strategy in {None, *serving.STRATEGIES}]
     sources = [(one.name, parts.always(one.name, serving.source, one.serving)) for one in declared if one.serving]
     return [seen.DryRun(name, source) for name, source in sources if source]
+
+
+def wishes(world: seen.World) -> tuple[serving.Serve, ...]:
+    """What each stage is to run as the Model's status has it now."""
+    return tuple(_wishes(world, (world.model.status.stages if world.model else None) or [], apart.Parts(world.broken)))
 
 
 def _wishes(world: seen.World, stages: Sequence[api.StageStatus], parts: apart.Parts) -> Iterator[serving.Serve]:
@@ -328,6 +333,7 @@ def _troubles(world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[a
     live = set(_wishes(world, stages, parts))
     found += [answer for answer in answers if isinstance(answer, fact.Fact)]
     found += [why for tried in (world.refused, world.unserved) for wish, why in tried.items() if wish in live]
+    found += [world.storage] if world.storage else []
     return found + [turn.trouble for turn in turns if turn.trouble and not isinstance(turn.trouble, fact.Held)]
 
 

@@ -29,6 +29,8 @@ class Limits:
     rehash: datetime.timedelta
     endpoints: tuple[str, ...]
     """Allowed endpoints; `*` is any."""
+    own: str = ""
+    """URI of the operator's own bucket, or of its folder there: no Model's storage."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> fac
     return None
 
 
+def storage_is_not_the_operators(world: World, now: datetime.datetime) -> fact.Held | None:
+    del now
+    refused = inspection.own(_storage(world).uri, world.limits.own)
+    return fact.Held(refused.reason, refused.message, fact.Waits.FOR_A_PERSON) if refused else None
+
+
 def endpoint_is_allowed(world: World, now: datetime.datetime) -> fact.Held | None:
     del now
     endpoint = _storage(world).endpoint
@@ -113,7 +121,7 @@ def name_means_what_it_meant(world: World, now: datetime.datetime) -> fact.Held 
     return reuse.held(world.version, world.past, world.meant)
 
 
-CHECKS: Final = (name_means_what_it_meant, model_exists, uri_is_below_the_models_storage, endpoint_is_allowed)
+CHECKS: Final = (name_means_what_it_meant, model_exists, storage_is_not_the_operators, uri_is_below_the_models_storage, endpoint_is_allowed)
 
 
 def decide(world: World, now: datetime.datetime) -> Plan:

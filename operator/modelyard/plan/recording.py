@@ -189,6 +189,8 @@ def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Itera
     for word in spec.approvals or []:
         if over and world.past is None:
             break  # the ledger has what was said of it, and does not answer
+        if (about.uid, word.user, word.gate) in world.untried:
+            continue  # whose it is is not known yet, and what is recorded cannot be taken back
         if (known := said.get((word.user, word.gate))) is None or not known.means(word):
             doubted, why = (about.uid, word.user, word.gate) in world.doubted, approvals.why_not(world, one, word)
             detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
@@ -295,7 +297,9 @@ def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[
         about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
         waiting = unrecorded.changes(world.unrecorded, now.name)
         step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
-        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, {"stage": now.name, "serves": told})
+        why = shares.service_taken(world, now.name)
+        detail = {"stage": now.name, "serves": told} | ({"why": why.message} if why else {})
+        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, detail)
 
 
 def _last(world: seen.World) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import meta
 from modelyard.api import serving as serving_api
+from modelyard.api.access import cel
 from modelyard.api.reason import Reason
 from modelyard.plan import digest, fact, podtemplate
 
@@ -51,6 +52,8 @@ class Blueprint:
     files: bytes
     """The compressed list of what the pods fetch, see `files`."""
     fetch_image: str
+    attempt: int = 1
+    """Above 1 where the list's names before are taken by somebody else's ConfigMaps."""
 
 
 def source(serving: serving_api.Serving) -> str:
@@ -84,7 +87,7 @@ def render(blueprint: Blueprint) -> bytes:
     Its sha256 names it; it is kept content-addressed, so a rollout, a put-back or a restart years later apply the same bytes. Only what is
     not `reserved` can be rendered.
     """
-    config = f"{blueprint.model.metadata.name}-{blueprint.version.replace('.', '-')}-{hashlib.sha256(blueprint.files).hexdigest()[:10]}"
+    config = _config(blueprint)
     document: dict[str, Any] = {
         "files": base64.b64encode(blueprint.files).decode(),
         "config": config,
@@ -93,6 +96,13 @@ def render(blueprint: Blueprint) -> bytes:
         "version": blueprint.version,
     }
     return digest.canonical(document)
+
+
+def _config(blueprint: Blueprint) -> str:
+    """The name of the list of files; policies let nobody else make a ConfigMap whose name ends so."""
+    words = [blueprint.model.metadata.name, blueprint.version.replace(".", "-"), blueprint.stage]
+    words += [hashlib.sha256(blueprint.files).hexdigest()[:10], *([str(blueprint.attempt)] if blueprint.attempt > 1 else [])]
+    return "-".join(words) + cel.FILES
 
 
 def name(rendered: bytes) -> str:
@@ -151,9 +161,8 @@ def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]
     }
     if wish.replicas is not None:
         deployment["replicas"] = wish.replicas
-    shared = {"name": document["config"], "namespace": namespace, "labels": {MANAGED_BY: MANAGER, MODEL: wish.model}}
     return [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": shared, "immutable": True, "binaryData": {_FILES_KEY: document["files"]}},
+        named("v1", "ConfigMap", document["config"], immutable=True, binaryData={_FILES_KEY: document["files"]}),
         named(
             "v1",
             "Service",
@@ -165,6 +174,26 @@ def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]
         ),
         named("apps/v1", "Deployment", wish.deployment, metadata={"annotations": {TEMPLATE: wish.template}}, spec=deployment),
     ]
+
+
+def is_ours(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether an object of a wanted one's name was made by the operator.
+
+    A list of files is compared whole, as it never changes: of an earlier release's, several stages share one, without a stage's label.
+    """
+    labels, wanted_labels = found["metadata"].get("labels") or {}, wanted["metadata"]["labels"]
+    files = wanted["kind"] == "ConfigMap"
+    if is_foreign(found["metadata"]) or any(
+        labels.get(key) != value for key, value in wanted_labels.items() if not (files and key == STAGE)
+    ):
+        return False
+    return not files or all(found.get(field) == wanted[field] for field in ("immutable", "binaryData"))
+
+
+def is_foreign(about: Mapping[str, Any]) -> bool:
+    """Whether somebody else made an object that carries our labels: its fields have managers, and the operator is none of them."""
+    managers = {entry.get("manager") for entry in about.get("managedFields") or []}
+    return bool(managers) and MANAGER not in managers
 
 
 STRATEGIES: Mapping[serving_api.Strategy, dict[str, Any]] = {

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from modelyard import api
 from modelyard.api import stage as stage_api
-from modelyard.plan import ledger
+from modelyard.api.reason import Reason
+from modelyard.plan import fact, ledger
 from modelyard.plan import world as seen
 
 
@@ -35,6 +36,8 @@ def state(stands: api.StageStatus, shares: tuple[ledger.Share, ...]) -> ledger.S
 
 
 def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, now: datetime.datetime) -> Iterator[ledger.Share]:
+    if stands.name in world.unexposed and (not was.serves or service_taken(world, stands.name)):
+        return  # what traffic goes to is not known; a Service that was just deleted is put back at once
     pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
     earlier = {share.version: share for share in was.serves}
     wanted = _wanted(world, stands)
@@ -49,6 +52,13 @@ def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, 
         known = world.versions.get(version)
         proven = known.status.artifact.digest if known and known.status.artifact else None
         yield ledger.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
+
+
+def service_taken(world: seen.World, stage: str) -> fact.Fact | None:
+    """What is wrong, where the stage's Service is somebody else's."""
+    if stage not in world.unexposed:
+        return None
+    return next((why for wish, why in world.refused.items() if wish.stage == stage and why.reason == Reason.NAME_TAKEN), None)
 
 
 def _wanted(world: seen.World, stands: api.StageStatus) -> str | None:

@@ -117,7 +117,8 @@ def _ended(one: account.Told) -> str:
 
 def _serving(one: account.Told) -> str:
     shares = ", ".join(f"{share.get('version')} at {share.get('weight')} %" for share in one.rows("serves"))
-    return f"{one.text('stage')} serves {shares or 'nothing'}"
+    why = f": {one.text('why')}" if one.text("why") else ""
+    return f"{one.text('stage')} serves {shares or ('nothing that is known' if why else 'nothing')}{why}"
 
 
 def _steered(one: account.Told) -> str:

@@ -111,6 +111,8 @@ class World:
     """By stage."""
     services: frozenset[str] = frozenset()
     """Stages that have a Service."""
+    unexposed: frozenset[str] = frozenset()
+    """Stages that have a Deployment, and no Service of ours before it."""
     pods: tuple[Pod, ...] = ()
     unread: tuple[unread.Unread, ...] = ()
     """Objects of ours that are there and cannot be read."""
@@ -147,12 +149,16 @@ class World:
     """By version: who registered the same under its name later."""
     attested: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     """By version: who added which metric (`metrics/<name>`) and evidence (`evidence/<name>`) since."""
+    storage: fact.Fact | None = None
+    """What is wrong with where the Model's artifacts are, if anything is."""
     withheld: fact.Held | None = None
     """Why nothing may be decided now but what makes things safer: the ledger does not answer, was tampered with, or is ahead of the cluster."""
     unguarded: fact.Held | None = None
     """Why nothing that needs an approval may be granted now: the policies are not effective."""
     doubted: frozenset[tuple[str, str, str]] = frozenset()
-    """Approvals that do not count, as the policies were not proven effective when they appeared: (Promotion's uid, user, gate)."""
+    """Approvals that do not count, as a policy was found not effective when they appeared: (Promotion's uid, user, gate)."""
+    untried: frozenset[tuple[str, str, str]] = frozenset()
+    """Approvals that appeared while the policies could not be tried: they wait, neither counted nor recorded, until the policies were tried."""
 
     def with_ledger(self, past: index.Index, sequence: int, state: Sequence[ledger.StageState], gaps: Sequence[watched.Gap]) -> World:
         """The same, with what the ledger has of it.

@@ -53,7 +53,11 @@ class Addresses:
         known = self._known.get(place)
         if known and time.monotonic() - known[0] < SECRET_AGE:
             return known[1]
-        found = await self._reach.get(kind, namespace, name)
+        try:
+            found = await self._reach.get(kind, namespace, name)
+        except cluster.Refused as refused:
+            message = f"the operator may not read the {kind.name} {name} that spec.storage names (the chart's rbac.secretNames, or a Role): {refused.message}"
+            raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message) from refused
         if found is None:
             message = f"the {kind.name} {name} that spec.storage names does not exist in the namespace {namespace}: create it"
             raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Final
 
 from modelyard import edge
 from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import fact, serving
+from modelyard.plan import confinement, fact, serving
 from modelyard.plan import world as seen
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
-from modelyard.reconcile.serve import taken
+from modelyard.reconcile.serve import occupied
+
+NAMES: Final = 16
+"""How many names of a list of files are tried when it is rendered."""
 
 
 class Answers:
@@ -50,18 +54,27 @@ class Answers:
         if wrong := _reserved(declared.serving, question.stage):
             return wrong
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
-        return serving.render(
-            serving.Blueprint(
-                model=world.model,
-                stage=question.stage,
-                serving=declared.serving,
-                version=question.version,
-                uri=subject.spec.artifact.uri,
-                digest=subject.status.artifact.digest,
-                files=serving.files(manifest),
-                fetch_image=self._outside.config.fetch_image,
-            )
+        blueprint = serving.Blueprint(
+            model=world.model,
+            stage=question.stage,
+            serving=declared.serving,
+            version=question.version,
+            uri=subject.spec.artifact.uri,
+            digest=subject.status.artifact.digest,
+            files=serving.files(manifest),
+            fetch_image=self._outside.config.fetch_image,
         )
+        return await self._with_a_free_name(world, blueprint)
+
+    async def _with_a_free_name(self, world: seen.World, blueprint: serving.Blueprint) -> bytes:
+        """The document whose list of files has a name that nobody else took: whoever takes names cannot keep a rollout from beginning."""
+        wish = _dry_wish(world, blueprint.stage)
+        for attempt in range(1, NAMES + 1):
+            rendered = serving.render(dataclasses.replace(blueprint, attempt=attempt))
+            files, *_ = serving.objects(wish, rendered, world.namespace)
+            if (await occupied(self._outside, world, files)).taken is None:
+                break
+        return rendered
 
     async def _dry_run(self, world: seen.World, question: seen.DryRun) -> fact.Fact | None:
         """Whether the API server would take what the stage renders to, asked with a version that does not exist."""
@@ -71,6 +84,11 @@ class Answers:
         assert declared.serving is not None
         if wrong := _reserved(declared.serving, question.stage):
             return wrong
+        if refused := confinement.refused(declared.serving.template):
+            # Its pods would be made with the operator's rights, and whoever may promote need not have those.
+            namespace = await self._outside.cluster.get(cluster.NAMESPACE, "", world.namespace)
+            if not confinement.allowed(namespace):
+                return fact.Fact(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused}")
         blueprint = serving.Blueprint(
             world.model, question.stage, declared.serving, "0", "s3://dry/run", serving.NO_DIGEST, b"", self._outside.config.fetch_image
         )
@@ -79,7 +97,7 @@ class Answers:
             if obj["kind"] == "ConfigMap":
                 continue
             try:
-                if why := await taken(self._outside, world, obj):
+                if why := (await occupied(self._outside, world, obj)).taken:
                     return why
                 await self._outside.cluster.apply(obj, dry_run=True)
             except cluster.Refused as refused:

@@ -11,7 +11,7 @@ from modelyard import api, edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.edge import appender, cache, cluster
-from modelyard.plan import approvals, fact, index, model, promotion, proof, recording, restoring, unforeseen, unrecorded
+from modelyard.plan import approvals, fact, index, inspection, model, promotion, proof, recording, restoring, unforeseen, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing, troubles
 from modelyard.reconcile.answer import Answers
@@ -143,7 +143,8 @@ class Models:
             explained = _withheld(world, trouble)
         if explained is None:
             return missing.AGAIN, None
-        world, plan, kept, unrecorded_trouble = await self._written_ahead(key, await self._guarded(explained, remembered))
+        world = await self._servings.look(key, await self._guarded(explained, remembered))
+        world, plan, kept, unrecorded_trouble = await self._written_ahead(key, world)
         trouble = unrecorded_trouble or trouble
         if world.model and kept:
             # Written ahead as well: what is done next must not be forgotten with whoever did it.
@@ -198,6 +199,7 @@ class Models:
         """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
         past, trouble = await self._past_of(key)
         known = self._outside.cache.world(key.namespace, key.name)
+        wrong = inspection.own(known.model.spec.storage.uri, self._outside.config.bucket.uri) if known.model else None
         world = dataclasses.replace(
             known,
             answers=dict(remembered.answers),
@@ -205,6 +207,7 @@ class Models:
             unserved=self._servings.unserved(key),
             broken={stage: one.why for one in undone.values() for stage in one.stages},
             flaws=(*remembered.flaws.values(), *(one.why for one in undone.values() if not one.stages)),
+            storage=fact.Fact(wrong.reason, wrong.message) if wrong else None,
         )
         if past is None:
             world = _withheld(world, trouble)
@@ -314,8 +317,14 @@ class Models:
             held = await self._outside.guard.prove() if fresh else self._outside.guard.held
         except Exception as error:
             held = troubles.explained("the admission policies", error, f"Model/{world.namespace}/{world.name}")
-        remembered.doubted = fresh if held else fresh & remembered.doubted
-        return dataclasses.replace(world, unguarded=held, doubted=frozenset(doubted | remembered.doubted))
+        missing = held is not None and held.reason == Reason.POLICIES_MISSING
+        remembered.doubted = fresh if missing else fresh & remembered.doubted
+        return dataclasses.replace(
+            world,
+            unguarded=held,
+            doubted=frozenset(doubted | remembered.doubted),
+            untried=frozenset(fresh if held and not missing else ()),
+        )
 
     async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""

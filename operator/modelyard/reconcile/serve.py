@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
@@ -19,6 +19,33 @@ from modelyard.reconcile.outside import Outside
 log = logging.getLogger(__name__)
 
 
+ABSENT: Final = "1"
+"""A resource version that no object has: an apply with it creates the object, and is refused where there is one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Occupant:
+    """What has a name that an object of ours is to have."""
+
+    uid: str | None = None
+    """Of the object, where it is ours; None: there is none."""
+    taken: fact.Fact | None = None
+    """Why it cannot be ours: an object of that name is somebody else's, which is never taken over."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Applied:
+    """A wish that was applied, and what the cluster answered."""
+
+    wish: serving.Serve
+    generation: int
+    """The Deployment's."""
+    service: int
+    """The Service's resource version."""
+    files: str
+    """The name of the list of files."""
+
+
 @dataclasses.dataclass(slots=True)
 class _Remembered:
     """What this process knows of a model's serving objects beyond the cache; losing it costs API calls, nothing else."""
@@ -26,8 +53,8 @@ class _Remembered:
     refused: dict[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
     unserved: dict[serving.Serve, fact.Held] = dataclasses.field(default_factory=dict)
     """What could not be applied the last time, and is tried again."""
-    applied: dict[str, tuple[serving.Serve, int, int]] = dataclasses.field(default_factory=dict)
-    """By stage: the wish, and the Deployment's generation and the Service's resource version after it was applied."""
+    applied: dict[str, _Applied] = dataclasses.field(default_factory=dict)
+    """By stage."""
     ahead: set[str] = dataclasses.field(default_factory=set)
     """Blobs that were read because going back would take them."""
     leftovers: bool = False
@@ -58,6 +85,20 @@ class Servings:
         for remembered in self._models.values():
             remembered.applied.clear()
             remembered.refused.clear()
+
+    async def look(self, key: cache.Key, world: seen.World) -> seen.World:
+        """The world with the lists of files that are somebody else's, before anything is said of what serves: who begins anew has applied nothing yet."""
+        remembered = self._models.setdefault(key, _Remembered())
+        tried = troubles.Found(f"Model/{world.namespace}/{world.name}", patient=True)  # what stays so, applying it says
+        for wish in model.wishes(world):
+            if wish in remembered.refused or wish.stage in remembered.applied:
+                continue
+            with tried.of(f"the list of files of the stage {wish.stage}"):
+                rendered = await self._outside.prover.blob(wish.template)
+                files, *_ = serving.objects(wish, rendered, world.namespace)
+                if why := (await occupied(self._outside, world, files)).taken:
+                    remembered.refused[wish] = fact.Fact(why.reason, f"stage {wish.stage}: {why.message}")
+        return dataclasses.replace(world, refused=dict(remembered.refused))
 
     async def bring(self, key: cache.Key, world: seen.World, plan: model.Plan, found: troubles.Found) -> None:
         """Make every stage run what the plan says, and remove what it does not want any more; each for itself."""
@@ -101,17 +142,18 @@ class Servings:
 
     async def _serve(self, key: cache.Key, world: seen.World, wish: serving.Serve, remembered: _Remembered) -> None:
         """Make a stage run what it should; nothing is called when it already does and nobody touched it."""
-        deployed = self._outside.cache.seen(cluster.DEPLOYMENT, world.namespace, world.name, wish.deployment)
-        service = self._outside.cache.seen(cluster.SERVICE, world.namespace, world.name, wish.deployment)
-        now = (wish, deployed.generation if deployed else -1, service.resource_version if service else -1)
-        if remembered.applied.get(wish.stage) == now:
+        if self._is_applied(world, wish, remembered):
             return
+        deployed = self._outside.cache.seen(cluster.DEPLOYMENT, world.namespace, world.name, wish.deployment)
         rendered = await self._outside.prover.blob(wish.template)
         try:
             generation, version = -1, -1
             for obj in serving.objects(wish, rendered, world.namespace):
-                if why := await taken(self._outside, world, obj):
-                    raise cluster.Refused(409, why.message)
+                occupant = await occupied(self._outside, world, obj)
+                if occupant.taken:
+                    raise cluster.Refused(409, occupant.taken.message)
+                # Exactly the one that is ours, or a new one: somebody else's that comes between is never taken over.
+                obj["metadata"] |= {"uid": occupant.uid} if occupant.uid else {"resourceVersion": ABSENT}
                 if obj["kind"] == "Deployment" and wish.replicas is None and deployed and deployed.owns_replicas and deployed.deployment:
                     await self._hand_over_replicas(obj, deployed.deployment.desired)
                 self._outside.fence()
@@ -120,8 +162,7 @@ class Servings:
                     generation = answer["metadata"]["generation"]
                 if obj["kind"] == "Service":
                     version = int(answer["metadata"]["resourceVersion"])
-                if obj["kind"] != "ConfigMap":
-                    self._outside.note(cluster.KINDS[obj["kind"]], answer)
+                self._outside.note(cluster.KINDS[obj["kind"]], answer)
         except cluster.Refused as refused:
             reason = Reason.NAME_TAKEN if refused.status == 409 else Reason.TEMPLATE_INVALID
             if remembered.refused.get(wish) != (why := fact.Fact(reason, f"stage {wish.stage}: {refused.message}")):
@@ -129,7 +170,24 @@ class Servings:
                 self._outside.enqueue([key])
             return
         remembered.refused.pop(wish, None)
-        remembered.applied[wish.stage] = (wish, generation, version)
+        remembered.applied[wish.stage] = _Applied(wish, generation, version, serving.config(rendered))
+
+    def _is_applied(self, world: seen.World, wish: serving.Serve, remembered: _Remembered) -> bool:
+        """Whether the stage runs what it should, and nobody touched it since."""
+        applied = remembered.applied.get(wish.stage)
+        if applied is None or applied.wish != wish:
+            return False
+        deployed, service, files = (
+            self._outside.cache.seen(kind, world.namespace, world.name, name)
+            for kind, name in (
+                (cluster.DEPLOYMENT, wish.deployment),
+                (cluster.SERVICE, wish.deployment),
+                (cluster.CONFIG_MAP, applied.files),
+            )
+        )
+        if deployed is None or service is None or files is None or deployed.foreign or service.foreign or files.foreign:
+            return False
+        return (deployed.generation, service.resource_version) == (applied.generation, applied.service)
 
     async def _hand_over_replicas(self, deployment: Mapping[str, Any], replicas: int) -> None:
         """Another field manager owns the number from now on: leaving it out would otherwise reset it to 1."""
@@ -142,7 +200,8 @@ class Servings:
         """The stage serves nothing any more."""
         called = f"{world.name}-{name}"
         for kind in (cluster.DEPLOYMENT, cluster.SERVICE):
-            if known := self._outside.cache.seen(kind, world.namespace, world.name, called):
+            known = self._outside.cache.seen(kind, world.namespace, world.name, called)
+            if known and not known.foreign:
                 self._outside.fence()
                 await self._outside.cluster.delete(kind, world.namespace, called, known.uid)
 
@@ -158,13 +217,16 @@ class Servings:
             log.warning("old lists of files stay: %s", refused.message, extra={"object": f"Model/{world.namespace}/{world.name}"})
 
 
-async def taken(outside: Outside, world: seen.World, obj: Mapping[str, Any]) -> fact.Fact | None:
-    """Why an object cannot be ours: one of that name that is somebody else's is never taken over."""
+async def occupied(outside: Outside, world: seen.World, obj: Mapping[str, Any]) -> Occupant:
+    """What has the name of an object that is to be applied."""
     kind, name = cluster.KINDS[obj["kind"]], obj["metadata"]["name"]
-    if kind is cluster.CONFIG_MAP or outside.cache.seen(kind, world.namespace, world.name, name):
-        return None
+    known = outside.cache.seen(kind, world.namespace, world.name, name)
+    if known and not known.foreign and kind is not cluster.CONFIG_MAP:
+        return Occupant(known.uid)
     found = await outside.cluster.get(kind, world.namespace, name)
-    labels = ((found or {}).get("metadata") or {}).get("labels") or {}
-    if found is None or all(labels.get(key) == value for key, value in obj["metadata"]["labels"].items()):
-        return None
-    return fact.Fact(Reason.NAME_TAKEN, f"the {kind.name} {name} exists and is not Modelyard's: delete or rename it, or rename the stage")
+    if found is None:
+        return Occupant()
+    if serving.is_ours(obj, found):
+        return Occupant(found["metadata"].get("uid"))
+    rename = "" if kind is cluster.CONFIG_MAP else " or rename it, or rename the stage"
+    return Occupant(taken=fact.Fact(Reason.NAME_TAKEN, f"the {kind.name} {name} exists and is not Modelyard's: delete{rename or ' it'}"))

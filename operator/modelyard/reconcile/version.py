@@ -28,7 +28,9 @@ class Versions:
         self._outside = outside
         self._addresses = Addresses(outside.cluster)
         asked = outside.config.verification
-        self._limits = modelversion.Limits(asked.patience, asked.recheck, asked.rehash, tuple(outside.config.endpoints))
+        self._limits = modelversion.Limits(
+            asked.patience, asked.recheck, asked.rehash, tuple(outside.config.endpoints), outside.config.bucket.uri
+        )
         self._memory: dict[cache.Key, tuple[str, modelversion.Memory]] = {}
         """With the uid that it is about: an object created anew is looked at anew."""
         self._holds: dict[cache.Key, hold.Memory] = {}

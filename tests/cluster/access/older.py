@@ -33,11 +33,11 @@ TOKENS = {"admin": "admin", "bob": "bob", "operator": people.OPERATOR}
 
 
 @contextlib.contextmanager
-def running(folder: pathlib.Path) -> Iterator[str]:
-    """Its address; it keeps everything in a folder."""
+def running(folder: pathlib.Path, *more: str) -> Iterator[str]:
+    """Its address; it keeps everything in a folder. `more` are further flags."""
     given = os.environ.get("MODELYARD_OLDER_APISERVER")
     flags = [] if given else [f"--emulated-version={VERSION}"]
-    with etcd(folder) as kept, server(folder, kept, *flags, program=given) as address:
+    with etcd(folder) as kept, server(folder, kept, *flags, *more, program=given) as address:
         yield address
 
 

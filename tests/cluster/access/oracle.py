@@ -68,6 +68,10 @@ class Told:
     """Writes status: the operator only."""
     serves: bool = False
     """Makes or changes what a stage serves: the operator, Kubernetes' controllers and nodes only. A write that changes nothing does not."""
+    bare: bool = False
+    """Of a Deployment, Service or ConfigMap without Modelyard's labels, before or after: the operator's own account may not write it."""
+    deletes: bool = False
+    """Deletes what a stage serves: the operator, Kubernetes' controllers, and who may retire the model."""
     approves: str = ""
     """Whose name the approval is in; `me`: the writer's."""
     decision: str = "Approved"
@@ -79,6 +83,10 @@ class Told:
 
 def passes(by: Person, told: Told) -> bool:
     """Whether DESIGN lets this person do this."""
+    if by.operator and told.bare:
+        return False
+    if told.deletes and by.operator:
+        return True
     if told.serves or told.status:
         return by.operator and not told.impossible
     if not by.edits or told.impossible:

@@ -25,6 +25,7 @@ PLURALS: Final = {
     "ReplicaSet": ("apis/apps/v1", "replicasets"),
     "Pod": ("api/v1", "pods"),
     "Service": ("api/v1", "services"),
+    "ConfigMap": ("api/v1", "configmaps"),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices"),
 }
 _WRITES: Final = ["get", "list", "create", "update", "patch", "delete", "deletecollection"]
@@ -33,8 +34,8 @@ _EDITS: Final[Sequence[Json]] = (
     {"apiGroups": ["modelyard.dev"], "resources": ["models/status", "modelversions/status", "promotions/status"], "verbs": _WRITES},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "update", "patch", "delete", "deletecollection"]},
     {"apiGroups": ["apps"], "resources": ["deployments/scale", "deployments/status", "replicasets", "replicasets/scale"], "verbs": _WRITES},
-    {"apiGroups": [""], "resources": ["pods", "pods/status", "pods/ephemeralcontainers", "pods/resize", "pods/binding"], "verbs": _WRITES},
-    {"apiGroups": [""], "resources": ["services", "services/status"], "verbs": _WRITES},
+    {"apiGroups": [""], "resources": ["pods", "pods/status", "pods/ephemeralcontainers", "pods/resize"], "verbs": _WRITES},
+    {"apiGroups": [""], "resources": ["services", "services/status", "configmaps"], "verbs": _WRITES},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": _WRITES},
 )
 
@@ -124,7 +125,8 @@ def promotion(name: str, stage: str = "production", of: str = "fraud", **more: A
 
 
 def labels(stage: str = "production") -> dict[str, str]:
-    return {"modelyard.dev/model": "fraud", "modelyard.dev/stage": stage, "modelyard.dev/role": "primary"}
+    ours = {"modelyard.dev/model": "fraud", "modelyard.dev/stage": stage, "modelyard.dev/role": "primary"}
+    return {"app.kubernetes.io/managed-by": "modelyard", **ours}
 
 
 def workload(kind: str, name: str, ours: bool, inside: bool | None = None) -> Json:
@@ -152,6 +154,11 @@ def pod(name: str, ours: bool) -> Json:
 def service(name: str, ours: bool) -> Json:
     about = {"name": name, "labels": labels() if ours else {"app": name}}
     return {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"ports": [{"port": 80}]}}
+
+
+def files(name: str, ours: bool) -> Json:
+    about = {"name": name, "labels": labels() if ours else {"app": name}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": {"list": "of files"}}
 
 
 def slices(name: str, ours: bool) -> Json:
@@ -188,10 +195,11 @@ async def furnish(crowd: people.Crowd, namespace: str) -> None:
     staged = {"observedGeneration": 1, "phase": "AwaitingApproval", "subject": NOW, **asked}
     await _make(asker, namespace, promotion("staged", "staging"), operator, staged)
     for ours, prefix in ((True, "fraud"), (False, "plain")):
+        maker = operator if ours else crowd["masters"]  # the operator makes nothing without its labels
         for made in (workload("Deployment", prefix, ours), workload("ReplicaSet", f"{prefix}-rs", ours), pod(prefix, ours)):
-            await _make(operator, namespace, made)
-        await _make(operator, namespace, service(prefix, ours))
-        await _make(operator, namespace, slices(prefix, ours))
+            await _make(maker, namespace, made)
+        for made in (service(prefix, ours), files(prefix, ours), slices(prefix, ours)):
+            await _make(maker, namespace, made)
 
 
 async def approved_before(crowd: people.Crowd, namespace: str) -> None:

@@ -12,6 +12,10 @@ from tests.cluster.access.oracle import Demand, Told
 
 Json = dict[str, Any]
 FREE: Final = Told()
+JUDGED: Final = {"Deployment", "Service", "ConfigMap"}
+"""Kinds of which the operator's own account is judged as well."""
+FULL: Final = {f"example.com/{number}": "ü" * 50_000 for number in range(2)}
+"""Annotations of 200,000 bytes, and half as many characters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +243,20 @@ def on_models(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterator
     )
 
 
+def on_models_bounds(found: Mapping[tuple[str, str], Json]) -> Iterator[Write]:
+    """What nobody may write into a Model: more metadata than leaves room for others, and the operator's own bucket."""
+
+    def change(called: str, how: Change, told: Told) -> Iterator[Write]:
+        return changed("Model", "fraud", f"Model: {called}", how, told, found)
+
+    yield from change("annotations that fill it", put("metadata", "annotations", value=FULL), Told(impossible=True))
+    stays = [f"example.com/{number}" for number in range(33)]
+    yield from change("finalizers that fill it", put("metadata", "finalizers", value=stays), Told(impossible=True))
+    for where in ("s3://modelyard/", "s3://modelyard/ledger/main/"):
+        yield from change(f"storage {where}", put("spec", "storage", "uri", value=where), Told(impossible=True))
+    yield from change("storage elsewhere", put("spec", "storage", "uri", value="s3://modelyards/"), FREE)
+
+
 def on_versions(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterator[Write]:
     def change(called: str, how: Change, told: Told, name: str = "fraud-1") -> Iterator[Write]:
         return changed("ModelVersion", name, f"ModelVersion: {called}", how, told, found)
@@ -254,6 +272,9 @@ def on_versions(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterat
     )
     yield from change("description", put("spec", "description", value="new"), FREE)
     yield from change("annotation", put("metadata", "annotations", "a", value="b"), FREE)
+    yield from change("annotations that fill it", put("metadata", "annotations", value=FULL), Told(impossible=True))
+    theirs = [{**evidence[0], "uri": "s3://modelyard/vr.pdf"}]
+    yield from change("evidence in the operator's bucket", put("spec", "evidence", value=theirs), Told(impossible=True))
     yield from change("metric", put("spec", "metrics", "f1", value=0.8), attest)
     yield from change("evidence", put("spec", "evidence", value=evidence), attest)
     both_of = both(put("spec", "metrics", "f1", value=0.8), put("spec", "lifecycle", value="Deprecated"))
@@ -304,6 +325,7 @@ def on_promotions(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iter
     yield from change("label", put("metadata", "labels", value={"team": "other"}), promote)
     yield from change("labels gone", put("metadata", "labels", "team", value=None), promote, less=True)
     yield from change("annotation", put("metadata", "annotations", "note", value="x"), promote)
+    yield from change("annotations that fill it", put("metadata", "annotations", value=FULL), never)
     yield from change("finalizer", put("metadata", "finalizers", value=["example.com/stay"]), promote)
     owner = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]
     yield from change("owner", put("metadata", "ownerReferences", value=owner), promote)
@@ -357,17 +379,29 @@ def on_serving(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterato
     label, note = put("metadata", "labels", value=place.labels()), put("metadata", "annotations", "note", value="x")
     yield from created("Deployment", namespace, "our Deployment", place.workload("Deployment", "new", ours=True), ours)
     yield from created(
-        "Deployment", namespace, "Deployment of our pods", place.workload("Deployment", "new", ours=False, inside=True), ours
+        "Deployment",
+        namespace,
+        "Deployment of our pods",
+        place.workload("Deployment", "new", ours=False, inside=True),
+        Told(serves=True, bare=True),
     )
-    yield from created("Deployment", namespace, "plain Deployment", place.workload("Deployment", "new", ours=False), Told(template=True))
+    reaching = place.workload("Deployment", "new", ours=True)
+    reaching["spec"]["template"]["spec"]["hostPID"] = True
+    yield from created("Deployment", namespace, "our Deployment of pods in their node", reaching, Told(serves=True, impossible=True))
+    plain = place.workload("Deployment", "new", ours=False)
+    yield from created("Deployment", namespace, "plain Deployment", plain, Told(template=True, bare=True))
+    named = place.files("fraud-1-production-0123456789.modelyard-files", ours=False)
+    yield from created("ConfigMap", namespace, "ConfigMap with a list's name", named, Told(serves=True, bare=True))
     yield from created("ReplicaSet", namespace, "our ReplicaSet", place.workload("ReplicaSet", "new", ours=True), ours)
     yield from created(
         "ReplicaSet", namespace, "ReplicaSet of our pods", place.workload("ReplicaSet", "new", ours=False, inside=True), ours
     )
-    for kind, made in (("Pod", place.pod), ("Service", place.service), ("EndpointSlice", place.slices)):
+    for kind, made in (("Pod", place.pod), ("Service", place.service), ("ConfigMap", place.files), ("EndpointSlice", place.slices)):
         yield from created(kind, namespace, f"our {kind}", made("new", ours=True), ours)
-        yield from created(kind, namespace, f"plain {kind}", made("new", ours=False), FREE)
-    for kind, name in (("Deployment", "{}"), ("ReplicaSet", "{}-rs"), ("Pod", "{}"), ("Service", "{}"), ("EndpointSlice", "{}")):
+        yield from created(kind, namespace, f"plain {kind}", made("new", ours=False), Told(bare=kind in JUDGED))
+    names = {"Deployment": "{}", "ReplicaSet": "{}-rs", "Pod": "{}", "Service": "{}", "ConfigMap": "{}", "EndpointSlice": "{}"}
+    for kind, name in names.items():
+        bare = kind in JUDGED
         yield from changed(kind, name.format("fraud"), f"our {kind}: note", note, ours, found)
         yield from changed(kind, name.format("fraud"), f"our {kind}: nothing", lambda _obj, _who: None, FREE, found, less=True)
         yield from changed(
@@ -375,15 +409,17 @@ def on_serving(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterato
             name.format("fraud"),
             f"our {kind}: our label away",
             put("metadata", "labels", "modelyard.dev/stage", value=None),
-            ours,
+            Told(serves=True, bare=bare),
             found,
             less=True,
         )
-        yield from changed(kind, name.format("plain"), f"plain {kind}: note", note, FREE, found)
-        yield from changed(kind, name.format("plain"), f"plain {kind}: our labels", label, ours, found)
-        yield from deleted(kind, namespace, name.format("fraud"), f"our {kind}", FREE, many=kind != "Service")
+        yield from changed(kind, name.format("plain"), f"plain {kind}: note", note, Told(bare=bare), found)
+        yield from changed(kind, name.format("plain"), f"plain {kind}: our labels", label, Told(serves=True, bare=bare), found)
+        gone = FREE if kind == "Pod" else Told([Demand("retire")], deletes=True)
+        yield from deleted(kind, namespace, name.format("fraud"), f"our {kind}", gone, many=kind != "Service")
+        yield from deleted(kind, namespace, name.format("plain"), f"plain {kind}", Told(bare=bare), many=kind != "Service")
     inside = put("spec", "template", "metadata", "labels", value={"app": "plain", **place.labels()})
-    yield from changed("Deployment", "plain", "plain Deployment: our labels inside", inside, ours, found)
+    yield from changed("Deployment", "plain", "plain Deployment: our labels inside", inside, Told(serves=True, bare=True), found)
     for kind, name in (("Deployment", "fraud"), ("ReplicaSet", "fraud-rs")):
         address = place.path(kind, namespace, name, "scale")
         yield Write(f"our {kind}: scaled", "PATCH", address, lambda _: {"spec": {"replicas": 2}}, FREE, people.MERGE)
@@ -416,7 +452,13 @@ def on_serving(namespace: str, found: Mapping[tuple[str, str], Json]) -> Iterato
 
 def every(namespace: str, found: Mapping[tuple[str, str], Json]) -> list[Write]:
     """All of them."""
-    return [*on_models(namespace, found), *on_versions(namespace, found), *on_promotions(namespace, found), *on_serving(namespace, found)]
+    return [
+        *on_models(namespace, found),
+        *on_models_bounds(found),
+        *on_versions(namespace, found),
+        *on_promotions(namespace, found),
+        *on_serving(namespace, found),
+    ]
 
 
 def _without(model: Json, stage: str) -> None:
@@ -522,5 +564,10 @@ SAID: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("Promotion: approval for an unknown gate, put", "only-approve"): ("no gate nonsense", "risk, business, robots"),
     ("Promotion: status, put", "everything"): ("only system:serviceaccount:modelyard-system:modelyard writes it",),
     ("our Deployment: note, put", "everything"): ("change serving of the stage in the Model", "scal"),
+    ("our Service, deleted", "bare"): ("change serving of the stage in the Model", "the verb retire"),
+    ("our Deployment of pods in their node, created", "operator"): ("hostPID", "pod-security.kubernetes.io/enforce: privileged"),
+    ("plain Service: note, put", "operator"): ("modelyard.dev/stage", "services plain"),
+    ("Model: annotations that fill it, put", "everything"): ("200026 bytes", "196608", "--server-side"),
+    ("Model: storage s3://modelyard/, put", "everything"): ("the operator's own s3://modelyard/", "name another bucket or folder"),
 }
 """Write and writer → what the refusal says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli import bucket, depot, gc, outcome, registry
-from modelyard.plan import digest, index, ledger
+from modelyard.plan import digest, index, inspection, ledger
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 
@@ -57,13 +58,22 @@ def of_elsewhere(**fields: Any) -> Json:
 
 @contextlib.contextmanager
 def cluster(
-    root: pathlib.Path, s3: pretend.S3, patcher: pytest.MonkeyPatch, kept: Kept, *more: Json, elsewhere: Sequence[Json] | None = ()
+    root: pathlib.Path,
+    s3: pretend.S3,
+    patcher: pytest.MonkeyPatch,
+    kept: Kept,
+    *more: Json,
+    elsewhere: Sequence[Json] | None = (),
+    models: bool = False,
 ) -> Iterator[registry.Registry]:
     """The Retired version 1, other versions, and what is elsewhere; None: that may not be read."""
     s3.put(OBJECT, DATA)
     objects = apiserver.registry(apiserver.model(storage={"uri": "s3://models/fraud/", "endpoint": s3.endpoint}), retired(kept), *more)
 
     def fault(handler: apiserver.Handler, asked: str, _body: Any) -> bool:
+        if models and asked == "GET /apis/modelyard.dev/v1alpha1/models":
+            handler.answer(200, {"items": [one for one in objects.values() if one["kind"] == "Model"]})
+            return True
         if asked != f"GET {EVERYWHERE}":
             return False
         if elsewhere is None:
@@ -130,6 +140,55 @@ def test_what_another_version_refers_to_is_kept(
     kept = Kept()
 
     with cluster(tmp_path, s3, monkeypatch, kept, *here, elsewhere=elsewhere) as server:
+        gc.gc(server, kept, "fraud", DELETE)
+
+    assert list(s3.objects) == [OBJECT]
+    assert kept.recorded == []
+
+
+def credit(uri: str) -> Json:
+    """Another Model, and where it keeps its artifacts."""
+    found = apiserver.model(storage={"uri": uri})
+    return {**found, "metadata": {"name": "credit"}}
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize("uri", ["s3://models/fraud/1/", "s3://models/fraud/1"])
+def test_what_lies_in_the_storage_of_another_model_within_this_one_is_kept(
+    tmp_path: pathlib.Path, s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    kept = Kept()
+
+    with cluster(tmp_path, s3, monkeypatch, kept, credit(uri), models=True) as server:
+        gc.gc(server, kept, "fraud", DELETE)
+
+    assert list(s3.objects) == [OBJECT]
+    assert kept.recorded == []
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize("own", ["s3://models/", "s3://models/fraud/1/"])
+def test_nothing_of_the_operators_own_bucket_goes(
+    tmp_path: pathlib.Path, s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    kept, way = Kept(), dataclasses.replace(DELETE, own=inspection.place(own))
+
+    with cluster(tmp_path, s3, monkeypatch, kept) as server:
+        gc.gc(server, kept, "fraud", way)
+
+    assert list(s3.objects) == [OBJECT]
+    assert kept.recorded == []
+
+
+@pytest.mark.usefixtures("person")
+def test_what_a_version_in_another_bucket_held_is_not_looked_for_here(
+    tmp_path: pathlib.Path, s3: pretend.S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept()
+    moved = retired(kept)
+    moved["spec"]["artifact"] |= {"uri": "s3://elsewhere/fraud/1/x"}
+
+    with cluster(tmp_path, s3, monkeypatch, kept, moved) as server:
         gc.gc(server, kept, "fraud", DELETE)
 
     assert list(s3.objects) == [OBJECT]

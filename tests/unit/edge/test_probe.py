@@ -15,7 +15,7 @@ from modelyard.api.reason import Reason
 from modelyard.edge import cluster, probe
 
 ME = "system:serviceaccount:modelyard-system:modelyard"
-ALL = ["changes", "models", "promotions", "serving", "status", "versions"]
+ALL = ["changes", "metadata", "models", "operator", "promotions", "serving", "status", "versions"]
 Json = dict[str, Any]
 
 
@@ -28,6 +28,11 @@ class Pretended:
     models: int = 1
     refuses_all: str = ""
     conflicts: bool = False
+    taken: frozenset[str] = frozenset()
+    """Names of Promotions that are there."""
+    always_taken: bool = False
+    ending: frozenset[str] = frozenset()
+    """Namespaces that are being deleted."""
     sent: list[Json] = dataclasses.field(default_factory=list)
 
     async def whoami(self) -> str:
@@ -38,10 +43,14 @@ class Pretended:
         self.sent.append(obj)
         named = {one.obj["metadata"]["name"] + one.obj["kind"]: one.policy for one in writes.forbidden("ours", ME)}
         policy = named.get(obj["metadata"]["name"] + obj["kind"], "changes")
+        if obj["metadata"]["namespace"] in self.ending:
+            raise cluster.Refused(403, "unable to create new content in namespace risk because it is being terminated")
         if self.refuses_all:
             raise cluster.Refused(403, self.refuses_all)
         if policy != "changes" or not self.stamps:
             self._judge(policy)
+        if self.always_taken or obj["metadata"]["name"] in self.taken:
+            raise cluster.Conflict("exists")
         annotations = (
             {access.CHANGES: access.changes.line(1, ME)} if self.stamps and "changes" in self.holds else obj["metadata"]["annotations"]
         )
@@ -50,7 +59,10 @@ class Pretended:
     async def list(self, kind: cluster.Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
         assert (kind, query) == (cluster.MODEL, {"limit": "1"})
         for _ in range(self.models):
-            yield {"metadata": {"name": "fraud", "namespace": namespace, "resourceVersion": "7"}, "status": {"observedGeneration": 1}}
+            yield {
+                "metadata": {"name": "fraud", "namespace": namespace or "anywhere", "resourceVersion": "7"},
+                "status": {"observedGeneration": 1},
+            }
 
     async def write_status(
         self, kind: cluster.Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool
@@ -105,6 +117,37 @@ async def test_a_refusal_by_anything_else_proves_nothing() -> None:
 async def test_without_a_model_there_is_no_status_to_guard_and_a_changed_one_is_asked_again_later() -> None:
     assert await probe.probe(Pretended([one for one in ALL if one != "status"], models=0), "ours") == []
     assert await probe.probe(Pretended(ALL, conflicts=True), "ours") == []
+
+
+@pytest.mark.parametrize("stamps", [True, False], ids=["from 1.36", "before 1.36"])
+async def test_a_promotion_of_the_probes_name_is_no_answer(stamps: bool) -> None:
+    taken = frozenset({"modelyard-probe", "modelyard-probe-signed", "modelyard-probe-large", "modelyard-probe-0", "modelyard-probe-bare"})
+
+    assert await probe.probe(Pretended(ALL, stamps, taken=taken), "ours") == []
+    assert await probe.probe(Pretended([one for one in ALL if one != "changes"], stamps, taken=taken), "ours") == ["changes"]
+
+
+async def test_names_that_are_all_taken_say_nothing() -> None:
+    with pytest.raises(edge.Unavailable, match="names in a row were taken"):
+        await probe.probe(Pretended(ALL, always_taken=True), "ours")
+
+
+async def test_a_namespace_that_ends_jams_nothing_where_there_is_another() -> None:
+    server = Pretended(ALL, ending=frozenset({"risk"}))
+
+    assert await probe.probe(server, "risk", elsewhere=["marketing"]) == []
+    assert await probe.probe(Pretended(["status"], ending=frozenset({"risk"})), "risk", elsewhere=["marketing"]) == [
+        one for one in ALL if one != "status"
+    ]
+
+
+async def test_it_is_said_who_refused_instead() -> None:
+    webhook = 'admission webhook "quota.example.com" denied the request: no more objects'
+    told = await probe.told(Pretended(ALL, refuses_all=webhook), ["ours"], "modelyard", guards=True, models_in=[None])
+
+    assert [one for one in told if webhook not in one] == []
+    assert [one.split()[0] for one in told] == [one for one in ALL if one != "status"]
+    assert await probe.told(Pretended([]), ["ours"], "modelyard", guards=True, models_in=["ours"]) == ALL
 
 
 async def test_an_api_server_that_does_not_answer_says_nothing() -> None:

@@ -41,3 +41,22 @@ def test_inside(uri: str, below: str, inside: bool) -> None:
     if isinstance(scope, inspection.Refused):
         assert "spec.storage.uri" in scope.message
         assert scope.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("storage", "touches"),
+    [
+        ("s3://modelyard/", True),
+        ("s3://modelyard/yard/", True),
+        ("s3://modelyard/yard", True),
+        ("s3://modelyard/yard/ledger/", True),
+        ("s3://modelyard/yardstick/", False),
+        ("s3://modelyard/fraud/", False),
+        ("s3://models/yard/", False),
+    ],
+)
+def test_the_operators_own_bucket_is_no_models_storage_nor_part_of_it(storage: str, touches: bool) -> None:
+    refused = inspection.own(storage, "s3://modelyard/yard/")
+
+    assert (refused is not None) == touches
+    assert refused is None or (refused.reason == "PathNotAllowed" and storage in refused.message)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from modelyard.api.access import cel, changes, model, modelversion, promotion, serving
+from modelyard.api.access import cel, changes, metadata, model, modelversion, operator, promotion, serving
 
-POLICIES: Final = (model.POLICY, modelversion.POLICY, promotion.POLICY, serving.STATUS, serving.SERVING, changes.POLICY)
+POLICIES: Final = (
+    model.POLICY, modelversion.POLICY, promotion.POLICY, serving.STATUS, serving.SERVING, operator.POLICY, changes.POLICY, metadata.POLICY,
+)  # fmt: skip
 STAMPS: Final = (promotion.STAMP, changes.STAMP)
 CHANGES: Final = cel.CHANGES
 PROBE: Final = cel.PROBE

@@ -45,8 +45,16 @@ POLICY: Final = Policy(
         "retire": cel.may("retire"),
         "idle": "oldObject.?status.?stages.orValue([]).all(s, !has(s.serving) && !has(s.rollout) && !has(s.promotion))",
         "released": "oldObject.?status.?versions.?held.orValue(0) == 0",
+        "storage": "request.operation == 'DELETE' ? '' : object.spec.storage.uri",
     },
     (
+        Check(
+            "request.operation == 'DELETE' || (request.operation == 'UPDATE' && variables.storage == oldObject.spec.storage.uri) || "
+            f"!(variables.storage.startsWith('{cel.BUCKET}') || '{cel.BUCKET}'.startsWith(variables.storage))",
+            f"'spec.storage.uri ' + variables.storage + ' has the operator\\'s own {cel.BUCKET} in it, or is in it, where nobody keeps artifacts: name "
+            "another bucket or folder'",
+            "spec.storage.uri may not touch the operator's own bucket",
+        ),
         Check(
             f"request.operation == 'DELETE' || ({_one_stage('govern', 'ruled')})",
             _stage_lacks("make or change the rules", "govern", "ruled", "governor"),

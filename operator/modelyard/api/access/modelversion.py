@@ -18,10 +18,19 @@ POLICY: Final = Policy(
         "retired": f"{cel.of('lifecycle', repr('Active'), 'oldObject')} == 'Retired' && size(oldObject.?status.?stages.orValue([])) == 0",
         "released": f"!has(oldObject.status) || !has(oldObject.status.artifact) || !has(oldObject.status.artifact.held) || "
         f"'{cel.LEAVE}' in oldObject.metadata.?annotations.orValue({{}})",
+        "known": "request.operation != 'UPDATE' ? [] : [oldObject.spec.artifact.uri] + "
+        f"{cel.of('evidence', '[]', 'oldObject')}.map(e, e.uri)",
+        "named": f"request.operation == 'DELETE' ? [] : [object.spec.artifact.uri] + {cel.of('evidence', '[]')}.map(e, e.uri)",
+        "own": f"variables.named.filter(u, (u.startsWith('{cel.BUCKET}') || '{cel.BUCKET}'.startsWith(u)) && !(u in variables.known))",
         "register": cel.may("register"),
         "retire": cel.may("retire"),
     },
     (
+        Check(
+            "size(variables.own) == 0",
+            f"variables.own.join(', ') + ' is in the operator\\'s own {cel.BUCKET}, or has it in it, where nobody keeps artifacts or evidence: name another place'",
+            "no artifact or evidence is in the operator's own bucket",
+        ),
         Check(
             "request.operation != 'CREATE' || variables.register",
             cel.lacks("'register versions of ' + variables.model", "register", "'models'", "publisher"),

@@ -6,12 +6,14 @@ import dataclasses
 from typing import Any, Final
 
 from modelyard.api import meta
-from modelyard.api.access import cel, changes
+from modelyard.api.access import cel, changes, metadata
 
 Object = dict[str, Any]
 
 FUTURE: Final = 1 << 40
 """A generation that no object ever has: a status that claims to have seen it must be refused."""
+LARGE: Final = 1 + metadata.MOST_ENTRIES["finalizers"]
+"""Finalizers: one more than an object may have."""
 FORGED: Final = "1 system:modelyard-probe"
 """A line of `modelyard.dev/changes` in a name that nobody has."""
 
@@ -41,6 +43,11 @@ def forbidden(namespace: str, user: str) -> tuple[Forbidden, ...]:
             "serving",
             {"apiVersion": "v1", "kind": "Service", "metadata": {**about, "labels": labels}, "spec": {"ports": [{"port": 80}]}},
         ),
+        Forbidden(
+            "operator",
+            {"apiVersion": "v1", "kind": "Service", "metadata": {**about, "name": f"{cel.PROBE}-bare"}, "spec": {"ports": [{"port": 80}]}},
+        ),
+        Forbidden("metadata", _large(namespace, user)),
     )
 
 
@@ -48,6 +55,14 @@ def forgery(namespace: str, user: str) -> Object:
     """A Promotion that the operator may make, signed by somebody else: it must be refused, or come back signed by the operator."""
     about = {"name": f"{cel.PROBE}-signed", "namespace": namespace, "annotations": {cel.CHANGES: FORGED}}
     return _ours("Promotion", about, {"model": f"{cel.PROBE}-signed", "version": "0", "stage": "probe", "requestedBy": user})
+
+
+def _large(namespace: str, user: str) -> Object:
+    """A Promotion that the operator may make, but for its many finalizers."""
+    made = forgery(namespace, user)
+    finalizers = [f"{meta.GROUP}/probe-{number}" for number in range(LARGE)]
+    about = {"name": f"{cel.PROBE}-large", "annotations": {cel.CHANGES: changes.line(1, user)}, "finalizers": finalizers}
+    return {**made, "metadata": {**made["metadata"], **about}}
 
 
 def _ours(kind: str, about: Object, spec: Object) -> Object:
