@@ -45,7 +45,7 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
     asked, before = world.promotions, world.model
     world = restoring.with_ledgers_stages(world)
     gone = () if world.withheld else restoring.lost(world)
-    world = dataclasses.replace(world, promotions=tuple(promotion.as_recorded(one, world.past, now) for one in asked))
+    world = dataclasses.replace(world, promotions=tuple(promotion.as_recorded(world, one, now) for one in asked))
     names = _names(world)
     turns = _turns(world, names, now)
     questions = (*dry_runs(world), *_snapshots(world), *(question for turn in turns for question in turn.ask))

@@ -26,6 +26,14 @@ AT_ONCE: Final = datetime.timedelta(milliseconds=200)
 REFUSED_AGAIN: Final = datetime.timedelta(seconds=30)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Past:
+    """What the ledger has of a model."""
+
+    head: appender.Head
+    index: index.Index
+
+
 @dataclasses.dataclass(slots=True)
 class _Remembered:
     """What this process knows of a model beyond the cache; losing it costs API calls, nothing else."""
@@ -33,6 +41,8 @@ class _Remembered:
     answers: dict[seen.Question, seen.Answer] = dataclasses.field(default_factory=dict)
     anchored: datetime.datetime | None = None
     """When the chain's end was last written to the Model's status."""
+    past: _Past | None = None
+    """What the ledger had when it last answered: while it does not, a rollback rests on that."""
     older: bool | None = None
     """Whether the cluster had it older than the ledger when they were first seen together."""
     looked: bool = False
@@ -98,6 +108,7 @@ class Models:
     async def _observed(self, key: cache.Key, remembered: _Remembered) -> tuple[seen.World, edge.Unavailable | None]:
         """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
         past, trouble = await self._past_of(key)
+        past = remembered.past = past or remembered.past
         known = self._outside.cache.world(key.namespace, key.name)
         world = dataclasses.replace(known, answers=dict(remembered.answers), refused=self._servings.refused(key))
         if past is None:
@@ -113,6 +124,7 @@ class Models:
                 world, remembered.behind = dataclasses.replace(world, withheld=held), True
             elif remembered.behind or restoring.was_behind(world.model):
                 world = dataclasses.replace(world, older=True)
+            world = world if held or trouble is None else _withheld(world, trouble)
         return world, trouble
 
     async def _caught_up(self, key: cache.Key, world: seen.World, remembered: _Remembered) -> tuple[seen.World, edge.Unavailable | None]:
@@ -288,14 +300,6 @@ class Models:
             await self._creations.promotion(world, name, version)
         self._outside.post(plan.events)
         await self._servings.tidy(key, world, plan)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Past:
-    """What the ledger has of a model."""
-
-    head: appender.Head
-    index: index.Index
 
 
 def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World:
