@@ -294,10 +294,13 @@ def _supersede(folded: index.Index, stage: str, why: list[str]) -> None:
     """The promotion that Succeeded last in a stage has not any more, whether or not its object is there to be told so."""
     name = folded.came_by.pop(stage, None)
     last = folded.promotions.get(name) if name else None
-    if last is None or last.phase != _SUCCEEDED:
+    if last is None or not last.succeeded or last.superseded:
         return
-    last.phase, last.reason, last.superseded = _SUPERSEDED, _SUPERSEDED, why
+    last.superseded = why
+    if last.phase == _SUPERSEDED:
+        return  # it was told so itself
     when, by, version = why
+    last.phase, last.reason = _SUPERSEDED, _SUPERSEDED
     last.message = f"superseded by {by} ({version}) on {when[:10]}" if by else f"{stage} was taken down on {when[:10]}"
 
 
