@@ -70,12 +70,17 @@ class Team:
         return called
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, self.called(kind, name), "-o", "json"))
         return found
+
+    def called(self, kind: str, name: str) -> str:
+        """The object's own name: autoPromote makes Promotions under names that begin as a person's would, with a sign at the end."""
+        names = [line.rpartition("/")[2] for line in self.kubectl("get", kind, "-o", "name").split()]
+        return next((one for one in names if one == name or one.startswith(f"{name}-auto-")), name)
 
     def phase(self, kind: str, name: str) -> str | None:
         """What the object's status says; None while there is no such object yet: autoPromote makes Promotions a moment later."""
-        found = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
+        found = self.kubectl("get", kind, self.called(kind, name), "-o", "json", "--ignore-not-found")
         status: dict[str, Any] = json.loads(found or "{}").get("status", {})
         return status.get("phase")
 

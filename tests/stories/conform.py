@@ -18,6 +18,7 @@ PROMOTION = {
     "Failed": ({"False"}, "Stalled"),
     "Rejected": ({"False"}, "Stalled"),
     "Aborted": ({"False"}, "Stalled"),
+    "Reused": ({"False"}, "Stalled"),
 }
 VERSION = {
     "Pending": ({"False", "Unknown"}, None),

@@ -152,3 +152,19 @@ def test_a_status_of_another_release_is_made_anew_and_its_object_is_not_taken_fo
     assert found is not None
     assert (found.status.phase, found.status.recorded and found.status.recorded.generation) == (None, 3)
     assert known.unread("risk", "fraud") == ()
+
+
+def asked(model: str, version: int) -> dict[str, Any]:
+    return raw("Promotion", "p", version, model=model, version="1", stage="production")
+
+
+def test_what_was_made_anew_for_another_model_is_the_first_ones_no_more_though_nobody_told_that_it_was_gone() -> None:
+    """As a relist finds it; what was asked for one model would otherwise be granted for ever."""
+    known = cache.Cache()
+    known.put(cluster.PROMOTION, asked("fraud", 1))
+
+    keys = known.put(cluster.PROMOTION, asked("churn", 2))
+
+    assert keys == {cache.Key("model", "risk", "fraud"), cache.Key("model", "risk", "churn")}
+    assert known.world("risk", "fraud").promotions == ()
+    assert [one.spec.model for one in known.world("risk", "churn").promotions] == ["churn"]

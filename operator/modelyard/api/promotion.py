@@ -89,6 +89,7 @@ class Phase(enum.StrEnum):
     FAILED = "Failed"
     REJECTED = "Rejected"
     ABORTED = "Aborted"
+    REUSED = "Reused"
 
     @property
     def is_terminal(self) -> bool:

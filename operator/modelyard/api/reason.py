@@ -37,7 +37,13 @@ class Reason(words.Word):
     EVIDENCE_INCOMPLETE = "EvidenceIncomplete", "An evidence object is missing or its bytes differ."
     DOCUMENTATION_INCOMPLETE = "DocumentationIncomplete", "The tier's documentation lacks something; the message names it."
     DOCUMENTATION_COMPLETE = "DocumentationComplete", "Everything that the Model's risk tier demands is there."
-    REUSED = "Reused", "This name was verified with other bytes or other metadata before; the message says what can be done."
+    REUSED = (
+        "Reused",
+        (
+            "This name meant something else before: a version that was verified with other bytes or metadata, or a Promotion that ran with"
+            " another spec; the message says what can be done."
+        ),
+    )
     # the world
     STORE_UNREACHABLE = "StoreUnreachable", "The object store does not answer."
     STORE_FORBIDDEN = "StoreForbidden", "The object store refused the credentials or what they may read."

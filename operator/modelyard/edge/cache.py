@@ -138,6 +138,8 @@ class Cache:
             keys = self._set_aside(found, family)
         else:
             family, keys = self._store(kind, found, namespace)
+            if known and known[0] != family:  # made anew for another model, and nobody told that it was gone
+                keys |= self._forget(kind, name, known[0])
         self._where[place] = (family, version)
         return keys
 
@@ -156,13 +158,18 @@ class Cache:
         if known is None:
             return set()
         family = self._families[known[0]]
-        family.forget(kind.name, name, known[0][1])
-        if family.is_empty:
-            del self._families[known[0]]
-        keys = {Key("model", *known[0])}
+        keys = self._forget(kind, name, known[0])
         if kind is cluster.MODEL:
             keys |= {Key("version", namespace, one.metadata.name) for one in family.versions.values()}
         return keys
+
+    def _forget(self, kind: cluster.Kind, name: str, place: Name) -> set[Key]:
+        """A model has that object no more."""
+        family = self._families[place]
+        family.forget(kind.name, name, place[1])
+        if family.is_empty:
+            del self._families[place]
+        return {Key("model", *place)}
 
     def listing(self, kind: cluster.Kind, scope: str | None = None) -> Listing:
         """The whole truth about a kind, in one namespace or in all, is about to be listed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.plan import codec, index, ledger
@@ -30,6 +32,27 @@ def add(folded: index.Index, record: ledger.Record) -> None:
 def tell(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     """What one fact of a record means, without what the record says of serving."""
     _FOLDS.get(one.action, _ignore)(folded, record, one)
+
+
+def with_waiting(known: index.Index, facts: Sequence[ledger.Fact]) -> index.Index:
+    """What an index comes to once these facts are recorded too, as far as promotions and what Succeeded go; the index itself stays as it is."""
+    if not facts:
+        return known
+    told = {one.subject.name for one in facts} | set(known.came_by.values())
+    ahead = index.Index(
+        sequence=known.sequence,
+        promotions={
+            name: dataclasses.replace(one, facts=list(one.facts), approvals=list(one.approvals)) if name in told else one
+            for name, one in known.promotions.items()
+        },
+        succeeded=dict(known.succeeded),
+        came_by=dict(known.came_by),
+    )
+    time = max((one.at for one in facts if one.at), default=datetime.datetime.min.replace(tzinfo=datetime.UTC))
+    record = ledger.Record(ledger.Chain("", "", ""), known.sequence + 1, None, time, None, 0, tuple(facts), (), None)
+    for one in facts:
+        tell(ahead, record, one)
+    return ahead
 
 
 def _serve(folded: index.Index, record: ledger.Record) -> None:
@@ -73,7 +96,8 @@ def _ignore(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> Non
 
 
 def _model(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
-    del record
+    for stage in list(folded.came_by) if folded.deleted else ():
+        _supersede(folded, stage, [codec.write_time(one.at or record.time), "", ""])
     for asked in folded.promotions.values() if folded.deleted else ():
         asked.lost = asked.lost or (asked.deleted and not asked.phase)  # it went with the Model before: nobody said no to what it asked for
     folded.uid, folded.spec, folded.generation = one.subject.uid, one.digest, one.subject.generation
@@ -197,7 +221,7 @@ def _deleted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
             known.deleted, known.lost = True, False
         elif known and known.other == one.subject.uid:
             known.other = ""
-    elif asked := folded.promotions.get(one.subject.name):
+    elif (asked := folded.promotions.get(one.subject.name)) and asked.uid == one.subject.uid:
         asked.deleted = True
         _note(asked, record)
 
@@ -205,7 +229,7 @@ def _deleted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
 def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> index.Promotion | None:
     """The Promotion that a fact is about, which now has one more record; None when its name is another's, that ran."""
     was = folded.promotions.get(one.subject.name)
-    if was is None or (was.uid != one.subject.uid and not was.phase):
+    if was is None or (was.uid != one.subject.uid and not was.keeps_its_name_from(one.subject.uid)):
         was = index.Promotion(one.subject.uid, _text(one, "version"), _text(one, "stage"), rollback=bool(one.detail.get("rollback")))
         folded.promotions[one.subject.name] = was
     if was.uid != one.subject.uid:
@@ -216,7 +240,7 @@ def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> 
 
 def _requested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _promotion(folded, record, one):
-        known.requester, known.spec = one.actor.name, one.digest or ""
+        known.requester, known.spec, known.request_reason = one.actor.name, one.digest or "", _text(one, "reason")
 
 
 def _steered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -239,16 +263,49 @@ def _granted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
 
 
 def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    """How a promotion ended, once: after that only what it brought can be superseded."""
     _version(folded, record, one)
-    phase, stage, version = (_text(one, name) for name in ("phase", "stage", "version"))
-    if known := _promotion(folded, record, one):
+    phase, when = _text(one, "phase"), codec.write_time(one.at or record.time)
+    known = _promotion(folded, record, one)
+    if known and known.phase and not (phase == _SUPERSEDED and known.phase in {_SUCCEEDED, _SUPERSEDED}):
+        return
+    if known:
         known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
-        known.ended = known.ended or codec.write_time(one.at or record.time)  # Superseded, it had ended before
-        known.succeeded = known.succeeded or phase == "Succeeded"
-    if phase == "Succeeded":
-        here = folded.succeeded.get(stage, [])
-        undone = here[-1] if known and known.rollback and here and here[-1] != version else None
-        folded.succeeded[stage] = [*(one for one in here if one not in {undone, version}), version]
+        known.ended = known.ended or when  # Superseded, it had ended before
+        known.succeeded = known.succeeded or phase == _SUCCEEDED
+    if phase == _SUCCEEDED:
+        _succeeded(folded, one, known, when)
+
+
+def _succeeded(folded: index.Index, one: ledger.Fact, known: index.Promotion | None, when: str) -> None:
+    """What a stage came to stand for, and by which promotion; what came before is superseded, or undone by a rollback."""
+    stage, version = _text(one, "stage"), _text(one, "version")
+    here = folded.succeeded.get(stage, [])
+    rollback = known.rollback if known else one.detail.get("rollback") is True
+    undone = here[-1][0] if rollback and here and here[-1][0] != version else None
+    since = next((began for stood, began in here if stood == version), when)
+    folded.succeeded[stage] = [*(stood for stood in here if stood[0] not in {undone, version}), [version, since]]
+    _supersede(folded, stage, [when, one.subject.name, version])
+    if known:
+        folded.came_by[stage] = one.subject.name
+
+
+def _supersede(folded: index.Index, stage: str, why: list[str]) -> None:
+    """The promotion that Succeeded last in a stage has not any more, whether or not its object is there to be told so."""
+    name = folded.came_by.pop(stage, None)
+    last = folded.promotions.get(name) if name else None
+    if last is None or not last.succeeded or last.superseded:
+        return
+    last.superseded = why
+    if last.phase == _SUPERSEDED:
+        return  # it was told so itself
+    when, by, version = why
+    last.phase, last.reason = _SUPERSEDED, _SUPERSEDED
+    last.message = f"superseded by {by} ({version}) on {when[:10]}" if by else f"{stage} was taken down on {when[:10]}"
+
+
+def _decommissioned(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _supersede(folded, _text(one, "stage"), [codec.write_time(one.at or record.time), "", ""])
 
 
 def _forgotten(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -262,6 +319,8 @@ def _term(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     del folded.terms[:-TERMS]
 
 
+_SUCCEEDED: Final = "Succeeded"
+_SUPERSEDED: Final = "Superseded"
 _LIFECYCLE: Final = {Action.DEPRECATED: "Deprecated", Action.REACTIVATED: "Active", Action.RETIRED: "Retired"}
 _FOLDS: Final[Mapping[Action, Any]] = {
     Action.MODEL_CREATED: _model,
@@ -287,6 +346,7 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.RECOVERED: _quarantined,
     Action.GRANTED: _granted,
     Action.ENDED: _ended,
+    Action.DECOMMISSIONED: _decommissioned,
     Action.FORGOTTEN: _forgotten,
     Action.TERM_BEGAN: _term,
     Action.TERM_ENDED: _term,

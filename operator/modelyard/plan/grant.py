@@ -10,7 +10,7 @@ from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, restoring, rollout, unforeseen
+from modelyard.plan import approvals, digest, fact, gates, precedence, prerequisite, promotion, restoring, rollout, unforeseen
 from modelyard.plan import world as seen
 
 
@@ -114,7 +114,7 @@ def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -
         return None, None
     ran = world.past.promotions if world.past else {}
     lost = {name for name, one in ran.items() if one.lost} | set(restoring.forgotten(world))
-    asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name}
+    asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name and one.status.phase != Phase.REUSED}
     # Whoever deletes what was asked for says no, noticed now or before; what was lost before it ended nobody deleted.
     asked |= {one.version for name, one in ran.items() if one.stage == was.name and (one.phase or name not in lost)}
     above = max(precedence.rank(version) for version in (was.current or "", *(one.spec.version for one in waiting)))
@@ -129,6 +129,19 @@ def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -
             return version, None
         again += _looks(verdicts, now)
     return None, min(again, default=None)
+
+
+def automatic_name(world: seen.World, stage: str, version: str, number: int) -> str:
+    """The name of autoPromote's Promotion: always the same, so that it is made once, and none that a person or Git would choose.
+
+    Args:
+        world: whose model it is of.
+        stage: where it goes.
+        version: what goes there.
+        number: from 0 on; the next where the name before is somebody else's.
+    """
+    sign = digest.of_json([world.namespace, world.name, version, stage, number]).removeprefix("sha256:")[:10]
+    return f"{world.name}-{version}-{stage}-auto-{sign}"
 
 
 def rollback_is_due(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from modelyard.plan import canonical
 
-FORMAT: Final = "modelyard.dev/index/v8"
+FORMAT: Final = "modelyard.dev/index/v9"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 
 
@@ -66,6 +66,8 @@ class Promotion:
     stage: str
     requester: str = ""
     rollback: bool = False
+    request_reason: str = ""
+    """Its spec.reason; known once `spec` is."""
     spec: str = ""
     """Snapshot of the whole spec as it was requested, or last steered."""
     granted: int | None = None
@@ -73,6 +75,9 @@ class Promotion:
     """How it ended; None while it has not."""
     succeeded: bool = False
     """It did once, whatever superseded it since."""
+    superseded: list[str] = dataclasses.field(default_factory=list)
+    """When its stage came to something else after it had Succeeded, and the name and version of the Promotion that brought that: none of
+    either where the stage was taken down."""
     reason: str = ""
     message: str = ""
     ended: str | None = None
@@ -86,6 +91,10 @@ class Promotion:
     def was_cut_off(self, uid: str | None) -> bool:
         """Whether it was granted its stage and is gone before it ended: no object has its name now (None), or another one."""
         return self.granted is not None and self.phase is None and not (self.deleted or self.lost) and uid != self.uid
+
+    def keeps_its_name_from(self, uid: str | None) -> bool:
+        """Whether another object cannot run under its name: it ended, or was granted its stage."""
+        return uid != self.uid and (bool(self.phase) or self.was_cut_off(uid))
 
 
 @dataclasses.dataclass(slots=True)
@@ -126,9 +135,16 @@ class Index:
     """[since, until, number of the record]: what was seen then could not be kept until the ledger answered."""
     terms: list[list[Any]] = dataclasses.field(default_factory=list)
     """[began, unobservedSince, time, number of the record] of the last terms; only the chain of the installation has any."""
-    succeeded: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """By stage: the versions that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
+    succeeded: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
+    """By stage: [version, since] of those that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
+    came_by: dict[str, str] = dataclasses.field(default_factory=dict)
+    """By stage: name of the Promotion that Succeeded there last; none once the stage was taken down."""
     recent: list[str] = dataclasses.field(default_factory=list)
+
+    def ever_succeeded(self, stage: str) -> set[str]:
+        """The versions that Succeeded in a stage at any time, undone since or not."""
+        stood = {version for version, _ in self.succeeded.get(stage, ())}
+        return stood | {one.version for one in self.promotions.values() if one.stage == stage and one.succeeded}
 
     def dump(self) -> bytes:
         """Canonical JSON."""

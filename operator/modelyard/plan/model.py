@@ -78,7 +78,7 @@ def _decide(world: seen.World, now: datetime.datetime, parts: apart.Parts) -> Pl
     world = restoring.with_ledgers_stages(world)
     gone = () if world.withheld else restoring.lost(world)
     # What a broken stage came to by the ledger is shown with the stage itself.
-    recorded = [parts.of(one.spec.stage, promotion.as_recorded, one, world.past, now) or one for one in asked]
+    recorded = [parts.of(one.spec.stage, promotion.as_recorded, world, one, now) or one for one in asked]
     world = dataclasses.replace(world, promotions=tuple(recorded))
     names = _names(world)
     turns = _turns(world, names, now, parts)

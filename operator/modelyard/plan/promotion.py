@@ -12,7 +12,8 @@ from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, codec, fact, gates, index
+from modelyard.plan import approvals, canonical, codec, fact, gates, index
+from modelyard.plan import world as seen
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Told:
     """What people are asked to approve; looked at with `verdicts` only."""
 
 
-_WARN = {Phase.BLOCKED, Phase.ROLLED_BACK, Phase.FAILED, Phase.REJECTED, Phase.ABORTED}
+_WARN = {Phase.BLOCKED, Phase.ROLLED_BACK, Phase.FAILED, Phase.REJECTED, Phase.ABORTED, Phase.REUSED}
 _STALLED = _WARN
 _MOVING = {Phase.PENDING, Phase.ROLLING_OUT}
 _READY = {Phase.SUCCEEDED, Phase.SUPERSEDED}
@@ -56,25 +57,95 @@ def status(told: Told, now: datetime.datetime) -> promotion_api.PromotionStatus:
     )
 
 
-def as_recorded(one: api.Promotion, past: index.Index | None, now: datetime.datetime) -> api.Promotion:
+def as_recorded(world: seen.World, one: api.Promotion, now: datetime.datetime) -> api.Promotion:
     """A promotion with the outcome that the ledger has: its name ran before, or its object is older than what became of it."""
-    known = past.promotions.get(one.metadata.name) if past else None
-    cut = known is not None and known.was_cut_off(one.metadata.uid)
-    if known is None or (known.phase is None and not cut):
+    if ran := ran_before(world, one):
+        return _reused(one, ran, other, now) if (other := _others(ran, one.spec)) else _ran_already(world, one, ran, now)
+    known = world.past.promotions.get(one.metadata.name) if world.past else None
+    if known is None or known.uid != one.metadata.uid or not known.phase:
         return one
-    phase = Phase(known.phase) if known.phase else Phase.ABORTED
-    later = phase == Phase.SUPERSEDED and one.status.phase == Phase.SUCCEEDED and known.uid == one.metadata.uid
+    later = known.phase == Phase.SUPERSEDED and one.status.phase == Phase.SUCCEEDED
     if one.status.phase and one.status.phase.is_terminal and not later:
         return one
-    if cut:
-        said = fact.Fact(Reason.ALREADY_RAN, "a Promotion of this name was deleted while it held the stage; a name runs once")
-    elif known.uid == one.metadata.uid:
-        said = fact.Fact(Reason(known.reason), known.message)
-    else:
-        said = fact.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {known.message}); a name runs once")
-    ended = codec.read_time(known.ended).replace(microsecond=0) if known.ended else now.replace(microsecond=0)
-    shown = status(Told(one, phase, said), now).model_copy(update={"started_at": one.status.started_at, "finished_at": ended})
-    return one.model_copy(update={"status": shown})
+    told = Told(one, Phase(known.phase), fact.Fact(Reason(known.reason), known.message))
+    return _shown(one, told, _when(known.ended) or now, now)
+
+
+def ran_before(world: seen.World, one: api.Promotion) -> index.Promotion | None:
+    """The promotion that ran under this one's name, if that is another object's: then this one never runs.
+
+    While nothing was known of the ledger a rollback may have been granted under such a name: it is carried on to its end.
+    """
+    known = world.history.promotions.get(one.metadata.name)
+    if known is None or not known.keeps_its_name_from(one.metadata.uid):
+        return None
+    holds = world.stands(one.spec.stage).promotion
+    went_on = one.status.started_at and one.status.phase and one.status.phase.is_terminal
+    return None if went_on or (holds and holds.uid == one.metadata.uid) else known
+
+
+def _others(ran: index.Promotion, spec: promotion_api.PromotionSpec) -> list[str]:
+    """The fields that a Promotion cannot change, and that are not as they were when its name ran."""
+    pairs: dict[str, tuple[object, object]] = {
+        "version": (ran.version, spec.version),
+        "stage": (ran.stage, spec.stage),
+        "rollback": (ran.rollback, bool(spec.rollback)),
+    }
+    if ran.spec:  # else it was never recorded as it was requested
+        pairs["reason"] = (ran.request_reason, canonical.plain(spec.reason or ""))
+    return [name for name, (before, after) in pairs.items() if before != after]
+
+
+def _reused(one: api.Promotion, ran: index.Promotion, other: Sequence[str], now: datetime.datetime) -> api.Promotion:
+    """Its name means something else for ever."""
+    wanted = f"{ran.version} to {ran.stage}" + (" as a rollback" if ran.rollback else "")
+    message = (
+        f"a Promotion of this name ran before, which brought {wanted}, and a name runs once: this one has another {' and '.join(other)} and "
+        "counts for nothing; delete it, and ask again under a name of its own"
+    )
+    told = Told(one, Phase.REUSED, fact.Fact(Reason.REUSED, message))
+    return _shown(one, told, one.status.finished_at or now, now)
+
+
+def _ran_already(world: seen.World, one: api.Promotion, ran: index.Promotion, now: datetime.datetime) -> api.Promotion:
+    """The same was asked for under its name before: how that ended, and what came of it since."""
+    phase = Phase(ran.phase) if ran.phase else Phase.ABORTED
+    message = ran.message if ran.phase else "it was deleted while it held the stage"
+    if ran.succeeded and (phase == Phase.SUPERSEDED or not _stands_by(world, ran)):
+        phase, current = Phase.SUPERSEDED, world.stands(ran.stage).current
+        since = f"the current version of {ran.stage} is {current}" if current else f"{ran.stage} has no current version"
+        message = f"it Succeeded{_on(ran.ended)}, {_superseded(ran)}; {since}"
+    said = fact.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {message}); a name runs once")
+    told = Told(one, phase, said)
+    return _shown(one, told, _when(ran.ended) or now, now)
+
+
+def _stands_by(world: seen.World, ran: index.Promotion) -> bool:
+    """Whether the stage stands for the version of the promotion that Succeeded there last, or is about to."""
+    stands = world.stands(ran.stage)
+    return stands.current == ran.version or (stands.promotion is not None and stands.promotion.uid == ran.uid)
+
+
+def _superseded(ran: index.Promotion) -> str:
+    if not ran.superseded:
+        return "and does not stand there any more"
+    when, name, version = ran.superseded
+    return f"and was superseded by {name} ({version}){_on(when)}" if name else f"and the stage was taken down{_on(when)}"
+
+
+def _on(when: str | None) -> str:
+    return f" on {when[:10]}" if when else ""
+
+
+def _when(ended: str | None) -> datetime.datetime | None:
+    return codec.read_time(ended).replace(microsecond=0) if ended else None
+
+
+def _shown(one: api.Promotion, told: Told, ended: datetime.datetime, now: datetime.datetime) -> api.Promotion:
+    """It with the status of what it is told, ended then; what was never granted its stage itself began nothing."""
+    made = status(told, now)
+    update: dict[str, object] = {"started_at": one.status.started_at, "finished_at": ended.replace(microsecond=0)}
+    return one.model_copy(update={"status": made.model_copy(update=update)})
 
 
 _HELD: Final = {
@@ -149,7 +220,8 @@ def _conditions(told: Told) -> dict[str, fact.State]:
         wanted["Succeeded"] = fact.State.true(told.said.reason, told.said.message)
     elif phase.is_terminal:
         before = fact.find(told.promotion.status.conditions, "Succeeded")
-        if phase == Phase.SUPERSEDED and before and before.status == api.ConditionStatus.TRUE:
+        own = told.said.reason != Reason.ALREADY_RAN  # what Succeeded under its name before was another
+        if phase == Phase.SUPERSEDED and own and before and before.status == api.ConditionStatus.TRUE:
             wanted["Succeeded"] = fact.State.true(Reason(before.reason), before.message)
         else:
             wanted["Succeeded"] = fact.State.false(told.said)

@@ -19,6 +19,7 @@ from modelyard.plan import (
     index,
     ledger,
     model,
+    promotion,
     registration,
     restoring,
     serves,
@@ -172,9 +173,8 @@ def _of(world: seen.World, one: api.Promotion, plan: model.Plan) -> tuple[ledger
 
 def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Iterator[ledger.Fact]:
     about, spec = specs.about(one), one.spec
-    past = world.past.promotions.get(one.metadata.name) if world.past else None
-    if past and past.uid != about.uid and (past.phase or past.was_cut_off(about.uid)):
-        return  # its name ran before: nothing of this one happens
+    if promotion.ran_before(world, one):
+        return  # nothing of this one happens
     stamped = world.unguarded is None
     if one.status.recorded is None:
         actor = (

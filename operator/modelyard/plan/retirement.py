@@ -59,8 +59,10 @@ def _turn(world: seen.World, name: str, *, down: bool) -> stage.Turn:
     said = fact.Fact(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
     told = tuple(promotion.Told(one, Phase.ABORTED, said) for one in _unfinished(world, name))
     standing = was.model_copy(update={"promotion": None, "rollout": None})  # until its turn it serves what it stands for
+    if not down:
+        return stage.with_those_that_are_over(world, stage.Turn(standing, told))
     gone = api.StageStatus(name=name, previous=was.current or was.previous)
-    return stage.with_those_that_are_over(world, stage.Turn(gone if down else standing, told))
+    return stage.with_those_that_are_over(world, stage.Turn(gone, (*told, *stage.taken_down(world, name))))
 
 
 def waiting(world: seen.World, names: Sequence[str], why: fact.Held) -> list[stage.Turn]:

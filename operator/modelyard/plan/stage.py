@@ -9,7 +9,7 @@ from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, success, unforeseen
+from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, unforeseen
 from modelyard.plan import world as seen
 
 
@@ -29,7 +29,10 @@ class Turn:
 
 def take(world: seen.World, name: str, now: datetime.datetime, *, begins: bool = True) -> Turn:
     """What this stage should do next; whether anything new may begin."""
-    return with_those_that_are_over(world, _take(world, world.stands(name), now, begins=begins))
+    turn = _take(world, world.stands(name), now, begins=begins)
+    if world.model and not world.withheld and world.stage(name) is None:
+        turn = dataclasses.replace(turn, told=(*turn.told, *taken_down(world, name)))
+    return with_those_that_are_over(world, turn)
 
 
 def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime, *, begins: bool) -> Turn:
@@ -132,8 +135,20 @@ def _ended(was: api.StageStatus, holder: api.Promotion, phase: Phase, said: fact
 def _supersede(world: seen.World, name: str, holds: stage_api.StagePromotion) -> tuple[promotion.Told, ...]:
     """What the stage stood for before, it does no more."""
     said = fact.Fact(Reason.SUPERSEDED, f"{holds.version} was granted {name} later")
-    older = [one for one in success.of(world, name) if one.status.phase == Phase.SUCCEEDED and one.metadata.uid != holds.uid]
+    older = [one for one in _succeeded(world, name) if one.metadata.uid != holds.uid]
     return tuple(promotion.Told(one, Phase.SUPERSEDED, said) for one in older)
+
+
+def taken_down(world: seen.World, name: str) -> tuple[promotion.Told, ...]:
+    """What a stage stood for it does not once it is taken down: Succeeded is only what still stands."""
+    said = fact.Fact(Reason.DECOMMISSIONED, f"{name} was taken down, and stands for nothing")
+    return tuple(promotion.Told(one, Phase.SUPERSEDED, said) for one in _succeeded(world, name))
+
+
+def _succeeded(world: seen.World, name: str) -> list[api.Promotion]:
+    """The promotions that say Succeeded of themselves in a stage."""
+    mine = [one for one in world.promotions if one.spec.stage == name and one.status.phase == Phase.SUCCEEDED]
+    return [one for one in mine if not promotion.ran_before(world, one)]
 
 
 def _released(was: api.StageStatus) -> api.StageStatus:

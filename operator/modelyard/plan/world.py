@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api import gates as gates_api
-from modelyard.plan import codec, fact, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
+from modelyard.plan import codec, fact, fold, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -205,6 +205,11 @@ class World:
     def _waiting(self) -> tuple[ledger.Fact, ...]:
         known = self.model.status.ledger if self.model else None
         return unrecorded.read(known.unrecorded if known else None)
+
+    @property
+    def history(self) -> index.Index:
+        """Promotions, and what Succeeded: as the ledger has them, with what waits for it; empty while nothing is known of it."""
+        return fold.with_waiting(self.past or index.Index(), self.unrecorded)
 
     def stages(self) -> tuple[api.Stage, ...]:
         """The declared stages, or the three that every model has without declaring any."""

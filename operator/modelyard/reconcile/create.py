@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from modelyard import api
 from modelyard.api.access import changes
 from modelyard.edge import cluster
-from modelyard.plan import restoring, specs, stage
+from modelyard.plan import grant, restoring, specs, stage
 from modelyard.plan import world as seen
 from modelyard.reconcile.outside import Outside
 
 log = logging.getLogger(__name__)
+_NAMES: Final = 100
+"""How many names are tried; somebody would have had to take them all."""
 
 
 class Creations:
@@ -25,15 +27,25 @@ class Creations:
         """By which the API server knows this operator, once it was asked."""
 
     async def promotion(self, world: seen.World, name: str, version: str) -> None:
-        """AutoPromote writes the Promotion that a person would."""
-        about = {"name": f"{world.name}-{version}-{name}", "namespace": world.namespace, "labels": {stage.AUTOMATIC: "true"}}
+        """AutoPromote writes the Promotion that a person would, under a name of its own."""
+        ran = world.history.promotions
+        names = (grant.automatic_name(world, name, version, number) for number in range(_NAMES))
         spec = {"model": world.name, "version": version, "stage": name, "reason": f"autoPromote of stage {name}"}
-        promotion = {"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": about, "spec": spec}
-        self._outside.fence()
-        try:
-            self._outside.note(cluster.PROMOTION, await self._outside.cluster.create(await self._signed(promotion)))
-        except cluster.Conflict:
-            log.info("the Promotion exists already", extra={"object": f"Promotion/{world.namespace}/{about['name']}"})
+        for called in names:
+            if called in ran and ran[called].keeps_its_name_from(None):
+                continue  # what has that name now shows how it ended, and runs no more
+            about = {"name": called, "namespace": world.namespace, "labels": {stage.AUTOMATIC: "true"}}
+            made = await self._signed({"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": about, "spec": spec})
+            self._outside.fence()
+            try:
+                self._outside.note(cluster.PROMOTION, await self._outside.cluster.create(made))
+            except cluster.Conflict:
+                there = await self._outside.cluster.get(cluster.PROMOTION, world.namespace, called) or {"spec": {}}
+                if any(there["spec"].get(field) != made["spec"][field] for field in made["spec"]):
+                    continue  # somebody else's
+                log.info("the Promotion exists already", extra={"object": f"Promotion/{world.namespace}/{called}"})
+            return
+        log.warning("every name for a Promotion of autoPromote is taken", extra={"object": f"Model/{world.namespace}/{world.name}"})
 
     async def _signed(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         """As a policy wants it before Kubernetes 1.36, and the API server makes it from then on."""

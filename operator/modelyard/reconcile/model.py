@@ -31,6 +31,14 @@ LOST: Final = 2
 """Writes that the API server does not answer in one look; more are not tried, as each may take its time."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Past:
+    """What the ledger has of a model."""
+
+    head: appender.Head
+    index: index.Index
+
+
 @dataclasses.dataclass(slots=True)
 class _Remembered:
     """What this process knows of a model beyond the cache; losing it costs API calls, nothing else."""
@@ -38,6 +46,8 @@ class _Remembered:
     answers: dict[seen.Question, seen.Answer] = dataclasses.field(default_factory=dict)
     anchored: datetime.datetime | None = None
     """When the chain's end was last written to the Model's status."""
+    past: _Past | None = None
+    """What the ledger had when it last answered: while it does not, a rollback rests on that."""
     older: bool | None = None
     """Whether the cluster had it older than the ledger when they were first seen together."""
     looked: bool = False
@@ -198,6 +208,7 @@ class Models:
     ) -> tuple[seen.World, edge.Unavailable | None]:
         """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
         past, trouble = await self._past_of(key)
+        past = remembered.past = past or remembered.past
         known = self._outside.cache.world(key.namespace, key.name)
         wrong = inspection.own(known.model.spec.storage.uri, self._outside.config.bucket.uri) if known.model else None
         world = dataclasses.replace(
@@ -222,6 +233,7 @@ class Models:
                 world, remembered.behind = dataclasses.replace(world, withheld=held), True
             elif remembered.behind or restoring.was_behind(world.model):
                 world = dataclasses.replace(world, older=True)
+            world = world if held or trouble is None else _withheld(world, trouble)
         return world, trouble
 
     async def _caught_up(
@@ -429,14 +441,6 @@ class Models:
                 raise
             why = troubles.explained(f"the status of the {kind.name} {subject.metadata.name}", error, _called(key))
             raise troubles.Undone(place, stages, why, lost=isinstance(error, edge.Unavailable)) from error
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Past:
-    """What the ledger has of a model."""
-
-    head: appender.Head
-    index: index.Index
 
 
 def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World:

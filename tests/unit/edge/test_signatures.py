@@ -156,7 +156,7 @@ async def test_an_acceptance_that_is_forged_accepts_nothing(kept: bucket.Bucket,
 async def test_a_snapshot_that_only_a_forged_record_names_is_not_read(kept: bucket.Bucket, opened: Opened) -> None:
     operator = opened()
     await operator.append(CHAIN, [requested("ours")])
-    folded = index.Index(sequence=1, succeeded={"production": ["6.6.6"]})
+    folded = index.Index(sequence=1, succeeded={"production": [["6.6.6", "ghost"]]})
     name = codec.named(folded.dump())
     kept.put("", f"blobs/sha256/{name[7:]}", folded.dump())
     forge(kept, requested("forged", MALLORY), index=ledger.Pointer(1, name))

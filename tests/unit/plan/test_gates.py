@@ -356,7 +356,7 @@ def test_how_long_a_version_stood_there_is_not_told_by_a_request_that_never_succ
     """Where nothing serves and the Promotions' objects are gone, the ledger says since when."""
     good = index.Promotion("u1", "1", "staging", phase="Succeeded", succeeded=True, ended="2026-10-03T10:00:00.000000Z")
     bad = index.Promotion("u2", "1", "staging", phase="Rejected", ended="2026-10-01T00:00:00.000000Z")
-    past = index.Index(succeeded={"staging": ["1"]}, promotions={"good": good, "bad": bad})
+    past = index.Index(succeeded={"staging": [["1", "2026-10-03T10:00:00.000000Z"]]}, promotions={"good": good, "bad": bad})
 
     held = gates.worst(gates.judge(prerequisite.Case(seen(of=model(**DAY), past=past), "production", "1"), NOW))
 

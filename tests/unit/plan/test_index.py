@@ -130,3 +130,96 @@ def test_what_was_lost_is_whoevers_who_registers_it_when(after: tuple[ledger.Fac
     known = folded(registered(), ADDED, *after)
 
     assert (known.registrant, known.attested) == ("mallory", {})
+
+
+def promotions(*facts: tuple[Action, str, str, dict[str, Any]]) -> index.Index:
+    """The index of facts of Promotions, a record each: what, of which name, of which uid, and its detail."""
+    whole, before = index.Index(), None
+    for number, (action, name, uid, detail) in enumerate(facts):
+        kind = "Model" if action in {Action.DECOMMISSIONED, Action.MODEL_CREATED} else "Promotion"
+        kind = "Model" if name == "fraud" else kind
+        subject = ledger.Subject(kind, name, uid, 1)
+        one = ledger.fact(action, ledger.NOBODY_KNOWS, subject, number, "sha256:spec", {"version": "1", "stage": "staging"} | detail)
+        now = NOW + datetime.timedelta(days=number)
+        before = ledger.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=now, term=1, index=None)
+        fold.add(whole, before)
+    return index.Index.load(whole.dump())
+
+
+RAN: tuple[tuple[Action, str, str, dict[str, Any]], ...] = (
+    (Action.REQUESTED, "p", "u1", {"reason": "CAB-1"}),
+    (Action.GRANTED, "p", "u1", {}),
+    (Action.ENDED, "p", "u1", {"phase": "Succeeded"}),
+)
+OTHER: dict[str, tuple[Action, dict[str, Any]]] = {
+    "is asked for": (Action.REQUESTED, {"stage": "production", "rollback": True, "reason": "CAB-2"}),
+    "is steered": (Action.STEERED, {}),
+    "is approved": (Action.APPROVED, {"gate": "risk"}),
+    "is granted its stage": (Action.GRANTED, {"stage": "production"}),
+    "ends": (Action.ENDED, {"stage": "production", "phase": "Failed"}),
+    "is deleted": (Action.DELETED, {}),
+}
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "was granted its stage"])
+@pytest.mark.parametrize("sentence", OTHER)
+def test_nothing_that_another_object_does_under_a_name_that_ran_changes_what_the_name_means(sentence: str, *, ended: bool) -> None:
+    action, detail = OTHER[sentence]
+    ran = RAN if ended else RAN[:2]
+
+    assert promotions(*ran, (action, "p", "u2", detail)).promotions == promotions(*ran).promotions
+
+
+def test_a_name_that_never_was_granted_its_stage_is_anothers_who_asks_under_it() -> None:
+    found = promotions(RAN[0], (Action.DELETED, "p", "u1", {}), (Action.REQUESTED, "p", "u2", {"version": "2"})).promotions["p"]
+
+    assert (found.uid, found.version, found.deleted) == ("u2", "2", False)
+
+
+AFTER: dict[str, tuple[tuple[tuple[Action, str, str, dict[str, Any]], ...], list[str], str]] = {
+    "another Succeeds there": (
+        ((Action.ENDED, "q", "u2", {"version": "2", "phase": "Succeeded"}),),
+        ["2026-10-06T14:03:00.000000Z", "q", "2"],
+        "superseded by q (2) on 2026-10-06",
+    ),
+    "the stage is taken down": (
+        ((Action.DECOMMISSIONED, "fraud", "m", {}),),
+        ["2026-10-06T14:03:00.000000Z", "", ""],
+        "staging was taken down on 2026-10-06",
+    ),
+    "the Model is deleted and another created": (
+        ((Action.DELETED, "fraud", "m", {}), (Action.MODEL_CREATED, "fraud", "m2", {})),
+        ["2026-10-07T14:03:00.000000Z", "", ""],
+        "staging was taken down on 2026-10-07",
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", AFTER)
+def test_what_succeeded_is_superseded_though_nothing_is_told_of_it_any_more_when(sentence: str) -> None:
+    facts, why, message = AFTER[sentence]
+
+    found = promotions(*RAN, *facts).promotions["p"]
+
+    assert (found.phase, found.succeeded, found.superseded, found.message) == ("Superseded", True, why, message)
+
+
+def test_what_another_stage_comes_to_supersedes_nothing_and_a_success_is_told_once() -> None:
+    later = (Action.ENDED, "q", "u2", {"version": "2", "phase": "Succeeded"})
+    elsewhere = promotions(*RAN, (Action.ENDED, "q", "u2", {"version": "2", "stage": "production", "phase": "Succeeded"}))
+    again = promotions(*RAN, later, RAN[2])
+
+    assert elsewhere.promotions["p"].phase == "Succeeded"
+    assert (again.promotions["p"].phase, again.promotions["q"].phase, again.came_by) == ("Superseded", "Succeeded", {"staging": "q"})
+    assert [version for version, _ in again.succeeded["staging"]] == ["1", "2"]
+
+
+def test_since_when_a_version_stands_is_its_first_success_that_was_not_undone() -> None:
+    def ended(name: str, version: str, **more: Any) -> tuple[Action, str, str, dict[str, Any]]:
+        return (Action.ENDED, name, name, {"version": version, "phase": "Succeeded", **more})
+
+    back = (ended("a", "1"), ended("b", "2"), ended("c", "1"))
+    assert promotions(*back).succeeded["staging"] == [["2", "2026-10-04T14:03:00.000000Z"], ["1", "2026-10-03T14:03:00.000000Z"]]
+    undone = promotions(*back[:2], ended("r", "1", rollback=True), ended("d", "2"))
+    assert undone.succeeded["staging"] == [["1", "2026-10-03T14:03:00.000000Z"], ["2", "2026-10-06T14:03:00.000000Z"]]
+    assert undone.ever_succeeded("staging") == {"1", "2"}

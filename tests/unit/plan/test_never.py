@@ -14,7 +14,7 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, model, world
+from modelyard.plan import fact, fold, index, ledger, model, world
 from tests.unit.plan import oracle
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
@@ -89,6 +89,7 @@ class Life(RuleBasedStateMachine):
         self.promotions: dict[str, dict[str, Any]] = {}
         self.subjects: dict[str, tuple[str, ...]] = {}
         self.deployments: dict[str, world.Deployment] = {}
+        self.past = index.Index()
 
     # --- what people and the world do
 
@@ -281,6 +282,7 @@ class Life(RuleBasedStateMachine):
         if status["phase"] == "Succeeded" and was.get("phase") != "Succeeded":
             assert self.truth.recordable or one.rollback, "it Succeeded while that cannot be recorded"
             self.truth.stages[one.stage].successes.append((one.version, one.rollback, self.truth.now))
+            self._record(name, one)
         if status["phase"] == "Rejected":
             assert was.get("phase") == "Rejected" or self.truth.rejected(one)
         if (subject := status.get("subject")) and status["phase"] in {"Pending", "Blocked", "AwaitingApproval"}:
@@ -288,6 +290,14 @@ class Life(RuleBasedStateMachine):
             assert asked is not None
             assert self.subjects.setdefault(subject, asked) == asked, "two things that can be asked have one subject"
         self.promotions[name]["status"] = status
+
+    def _record(self, name: str, one: oracle.Request) -> None:
+        """The ledger has that it Succeeded, which is what gates and rollbacks go by."""
+        detail = {"version": one.version, "stage": one.stage, "rollback": one.rollback, "phase": "Succeeded", "reason": "Succeeded"}
+        about = ledger.Subject("Promotion", name, name, 1)
+        told = ledger.fact(ledger.Action.ENDED, ledger.BY_OPERATOR, about, "Succeeded", None, detail, at=self.truth.now)
+        chain = ledger.Chain("main", "risk", "fraud")
+        fold.add(self.past, ledger.Record(chain, self.past.sequence + 1, None, self.truth.now, None, 1, (told,), (), None))
 
     def _stand(self, status: dict[str, Any]) -> None:
         """The Model's status is written: who holds a stage now must be somebody that may, and what serves is recorded."""
@@ -317,6 +327,7 @@ class Life(RuleBasedStateMachine):
             {name: self._version(name, one) for name, one in truth.versions.items()},
             tuple(self._promotion(name, one) for name, one in truth.requests.items()),
             self.deployments,
+            past=self.past,
             served=self._served(),
             registrants={name: one.registrant for name, one in truth.versions.items() if one.registrant},
             withheld=None if truth.recordable else fact.Held(Reason.LEDGER_UNAVAILABLE, "no answer"),
