@@ -184,7 +184,8 @@ def _who(one: Mapping[str, Any]) -> str:
     if not one:
         return ""
     how = {"Authenticated": "", "Operator": ""}.get(one["known"], f" ({one['known'].lower()})")
-    return f"{one['by'] or 'nobody knows whom'}{how}, {_clock(one['at'])}, record {one['record']}"
+    by = one["by"] or (f"one of {', '.join(one['authors'])}" if one.get("authors") else "nobody knows whom")
+    return f"{by}{how}, {_clock(one['at'])}, record {one['record']}"
 
 
 def _words(one: Mapping[str, Any], *names: str) -> str:

@@ -40,6 +40,8 @@ def _declarer(case: cases.Case, metric: str) -> str | None:
     """Who wrote a metric down: whoever added it since the version was registered, else whoever registered it."""
     for one in reversed(case.its.own):
         added = one.fact.action == Action.ATTESTED and (metric in one.mapping("metrics") or metric in one.words("metrics"))
+        if f"metrics/{metric}" in one.words("unattributed"):
+            return None
         if added or one.fact.action == Action.REGISTERED:
             return one.fact.actor.name or None
     return None

@@ -245,7 +245,8 @@ def _who(one: account.Told | None) -> Json:
     if one is None:
         return {}
     actor = one.fact.actor
-    return {"by": actor.name or None, "known": str(actor.known), **_when(one)}
+    authors = one.words("authors")
+    return {"by": actor.name or None, "known": str(actor.known), **({"authors": authors} if authors else {}), **_when(one)}
 
 
 def _when(one: account.Told) -> Json:

@@ -68,6 +68,12 @@ def _text(one: ledger.Fact, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _texts(one: ledger.Fact, name: str) -> list[str]:
+    """The texts in a list of a fact's detail."""
+    value = one.detail.get(name)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
 def _ignore(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     """Nothing is asked about it again."""
 
@@ -93,8 +99,9 @@ def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) ->
         if was.spec_digest != meant or one.detail.get("otherwise"):
             was.other = one.subject.uid
             return
-        was.uid, was.spec = one.subject.uid, one.digest or was.spec
-        was.again = was.again if was.lost else sorted({*was.again, one.actor.name} - {was.registrant, ""})
+        was.uid, was.spec, was.generation = one.subject.uid, one.digest or was.spec, one.subject.generation
+        again = {*was.again, one.actor.name, *_texts(one, "authors")}  # nobody who may have done it approves it
+        was.again = was.again if was.lost else sorted(again - {was.registrant, ""})
         was.deleted, was.other, was.lost = False, "", False
         was.lifecycle = was.lifecycle if was.retired else "Active"  # another lifecycle is a fact of its own
         return
@@ -103,7 +110,9 @@ def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) ->
         record.sequence,
         registrant=one.actor.name,
         spec=one.digest or "",
+        generation=one.subject.generation,
         spec_digest=meant,
+        attested=dict.fromkeys(_texts(one, "unattributed"), ""),
         facts=[record.sequence],
     )
 
@@ -124,7 +133,7 @@ def _note(known: index.Version | index.Promotion, record: ledger.Record) -> None
 
 def _changed(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     if (known := _version(folded, record, one)) and known.uid == one.subject.uid:
-        known.spec = one.digest or known.spec
+        known.spec, known.generation = one.digest or known.spec, one.subject.generation
         if not known.retired:
             known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
         if one.action == Action.RETIRED and not known.retired:
@@ -216,12 +225,12 @@ def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> 
 
 def _requested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _promotion(folded, record, one):
-        known.requester, known.spec = one.actor.name, one.digest or ""
+        known.requester, known.spec, known.generation = one.actor.name, one.digest or "", one.subject.generation
 
 
 def _steered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _promotion(folded, record, one):
-        known.spec = one.digest or known.spec
+        known.spec, known.generation = one.digest or known.spec, one.subject.generation
 
 
 def _approval(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from modelyard.plan import canonical
 
-FORMAT: Final = "modelyard.dev/index/v8"
+FORMAT: Final = "modelyard.dev/index/v9"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
 
 
@@ -30,6 +30,8 @@ class Version:
     """Who added what since: `metrics/auc` and `evidence/vr-17` by name; empty where nobody knows."""
     spec: str = ""
     """Snapshot of the whole spec as it was last."""
+    generation: int = 0
+    """The object's metadata.generation that had it."""
     spec_digest: str = ""
     """Of the part that never changes."""
     digest: str | None = None
@@ -68,6 +70,8 @@ class Promotion:
     rollback: bool = False
     spec: str = ""
     """Snapshot of the whole spec as it was requested, or last steered."""
+    generation: int = 0
+    """The object's metadata.generation that had it."""
     granted: int | None = None
     phase: str | None = None
     """How it ended; None while it has not."""

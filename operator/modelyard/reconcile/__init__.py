@@ -6,8 +6,10 @@ function of what its Model's status says, so a crash between any two steps repea
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from modelyard.edge import cache, cluster, metrics
 from modelyard.reconcile.model import Models
@@ -15,6 +17,10 @@ from modelyard.reconcile.outside import Guard, Outside, Recorder
 from modelyard.reconcile.version import Versions
 
 __all__ = ["Guard", "Outside", "Reconciler", "Recorder"]
+
+
+MOST_DECISIONS: Final = 5
+"""Decisions at once on a key whose objects change meanwhile; then others have their turn."""
 
 
 class Reconciler:
@@ -34,11 +40,11 @@ class Reconciler:
             edge.Unavailable: the world did not answer; try again with backoff.
         """
         with metrics.timed(key.sort):
-            try:
-                return await self._sorts[key.sort](key)
-            except cluster.Conflict:
-                # The answer that made our knowledge old is on its way through the watch; decide again with it.
-                return datetime.timedelta(milliseconds=200)
+            for _ in range(MOST_DECISIONS):
+                # Whoever met a conflict has looked at what is there now; decide again with that, before somebody writes once more.
+                with contextlib.suppress(cluster.Conflict):
+                    return await self._sorts[key.sort](key)
+            return datetime.timedelta(milliseconds=200)
 
     def begin(self, unsettled_since: datetime.datetime | None) -> None:
         """A term of leadership begins; `unsettled_since` is until when the cluster's own state is known to be whole."""
