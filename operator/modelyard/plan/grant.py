@@ -44,7 +44,7 @@ def choose(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], 
             told.append(waits)
             again += [rollout.RETRY] if waits.trouble else _looks(verdicts, now)
             continue
-        answer = rollout.begin(world, was, one.spec.version, now)
+        answer = rollout.begin(world, was, one.spec.version, now, rollback=case.rollback)
         if isinstance(answer, seen.Question):
             return Choice(ask=answer)
         if isinstance(answer, fact.Fact):

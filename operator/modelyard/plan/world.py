@@ -50,6 +50,8 @@ class Render:
     stage: str
     version: str
     source: str
+    of: str | None = None
+    """The rendered document whose template is used; None: the declared template is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

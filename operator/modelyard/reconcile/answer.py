@@ -48,11 +48,12 @@ class Answers:
         assert declared.serving is not None
         assert subject.status.artifact is not None
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
+        runs = serving.written(await self._outside.prover.blob(question.of)) if question.of else declared.serving
         return serving.render(
             serving.Blueprint(
                 model=world.model,
                 stage=question.stage,
-                serving=declared.serving,
+                serving=runs,
                 version=question.version,
                 uri=subject.spec.artifact.uri,
                 digest=subject.status.artifact.digest,
