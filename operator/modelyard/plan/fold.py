@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from modelyard.plan import codec, index, ledger
@@ -87,8 +87,35 @@ def _model(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
 
 
 def _rules(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
-    del record
     folded.spec, folded.generation = one.digest, one.subject.generation
+    for stage in touched(one):
+        for name in [stage] if stage != "*" else list(folded.templates):
+            _runs(folded, record, name)
+
+
+def touched(fact: ledger.Fact) -> Iterator[str]:
+    """The stages whose serving a change of the Model's spec may have changed; `*`: any."""
+    changed = fact.detail.get("changed")
+    for path in changed if isinstance(changed, list) else ():
+        parts = str(path).split("/")
+        if path == "/" or parts == ["stages"]:
+            yield "*"
+        elif parts[0] == "stages" and (
+            len(parts) == 2 or parts[2:] == ["serving"] or parts[2:4] in (["serving", "template"], ["serving", "port"])
+        ):
+            yield parts[1]
+
+
+def _runs(folded: index.Index, record: ledger.Record, stage: str) -> None:
+    """The record tells of what a stage runs, or may run; the last that was granted is kept, of others the latest."""
+    numbers = folded.templates.setdefault(stage, [])
+    if not numbers or numbers[-1] != record.sequence:
+        numbers.append(record.sequence)
+    del numbers[1 : -TURNS + 1]
+
+
+def _rollout(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _runs(folded, record, _text(one, "stage"))
 
 
 def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -245,6 +272,7 @@ def _granted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
     _version(folded, record, one)
     if known := _promotion(folded, record, one):
         known.granted = record.sequence
+        _runs(folded, record, known.stage)
 
 
 def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -254,6 +282,10 @@ def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
         known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
         known.ended = known.ended or codec.write_time(one.at or record.time)  # Superseded, it had ended before
         known.succeeded = known.succeeded or phase == "Succeeded"
+        _runs(folded, record, known.stage)
+        if phase == "Succeeded" and not known.rollback and known.granted:
+            since = known.granted
+            folded.templates[known.stage] = [number for number in folded.templates[known.stage] if number >= since]
     if phase == "Succeeded":
         here = folded.succeeded.get(stage, [])
         undone = here[-1] if known and known.rollback and here and here[-1] != version else None
@@ -296,6 +328,7 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.RECOVERED: _quarantined,
     Action.GRANTED: _granted,
     Action.ENDED: _ended,
+    Action.ROLLOUT: _rollout,
     Action.FORGOTTEN: _forgotten,
     Action.TERM_BEGAN: _term,
     Action.TERM_ENDED: _term,

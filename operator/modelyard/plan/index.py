@@ -130,6 +130,8 @@ class Index:
     """[since, until, number of the record]: what was seen then could not be kept until the ledger answered."""
     terms: list[list[Any]] = dataclasses.field(default_factory=list)
     """[began, unobservedSince, time, number of the record] of the last terms; only the chain of the installation has any."""
+    templates: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    """By stage: numbers of the records that tell what it runs, and of changes of its `serving`, from the last grant on that Succeeded; rising."""
     succeeded: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """By stage: the versions that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
     recent: list[str] = dataclasses.field(default_factory=list)

@@ -24,6 +24,7 @@ from modelyard.plan import (
     serves,
     shares,
     specs,
+    templates,
     unrecorded,
 )
 from modelyard.plan import world as seen
@@ -268,13 +269,13 @@ def _rollouts(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[
         was = world.stands(now.name)
         what = {"stage": now.name, "version": now.current}
         if now.rollout and not now.promotion and was.rollout != now.rollout:
-            detail = what | {"template": now.rollout.template, "why": "the stage's serving changed"}
+            detail = what | {"template": now.rollout.template, "why": templates.CHANGED}
             # Where the stage stood before tells one change from the same change made again later.
             step = f"{now.name} {was.serving.template if was.serving else ''} {now.rollout.template} {about.generation}"
             yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, step, None, detail)
         refused = now.serving.refused if now.serving else None
         if refused and refused != (was.serving.refused if was.serving else None):
-            detail = what | {"template": now.serving.template if now.serving else None, "why": "not available in time: put back"}
+            detail = what | {"template": now.serving.template if now.serving else None, "why": templates.PUT_BACK}
             yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, f"{now.name} back {refused} {about.generation}", None, detail)
 
 
