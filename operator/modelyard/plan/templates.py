@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 CHANGED: Final = "the stage's serving changed"
 PUT_BACK: Final = "not available in time: put back"
-_FAILED: Final = frozenset({"RolledBack", "Failed", "Aborted", "Superseded"})
+_FAILED: Final = frozenset({"RolledBack", "Failed", "Aborted"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ def _failed(one: account.Told) -> bool:
 
 
 def _is_of(entry: Unapproved, end: account.Told) -> bool:
-    """Whether an end is that of what began with the entry; what has Succeeded once is only followed by another."""
+    """Whether an end is that of what began with the entry."""
     if end.fact.action == Action.ROLLOUT:
         return (entry.began.fact.action, entry.stage) == (Action.ROLLOUT, end.text("stage")) and entry.after != end.text("template")
-    return entry.began.fact.subject.uid == end.fact.subject.uid and end.text("phase") != "Superseded"
+    return entry.began.fact.subject.uid == end.fact.subject.uid
 
 
 def differences(before: bytes | None, after: bytes | None) -> list[Json] | None:
