@@ -289,3 +289,19 @@ async def test_a_crash_between_the_record_and_the_status_tells_nothing_twice() -
     await teller.settle()
 
     assert told(teller, Action.RULES_CHANGED) == [("mallory", ["stages/production/gates/approvals"]), ("dora", ["description"])]
+
+
+async def test_who_approves_while_the_ledger_does_not_answer_did_not_pause_what_was_paused_before() -> None:
+    teller = await begun()
+    await teller.tell(copy.deepcopy([promotion("p2", "2", "production")]))
+    subject = teller.world.objects["Promotion", "risk", "p2"]["status"]["subject"]
+    write(teller.world, "Promotion", "p2", "alice", lambda spec: spec.update(paused=True))
+    await teller.settle()
+    word = {"user": "bob", "gate": "risk", "decision": "Approved", "subject": subject}
+
+    await teller.tell([{"ledger": "no answer"}])
+    write(teller.world, "Promotion", "p2", "bob", lambda spec: spec.update(approvals=[word]))
+    await teller.settle()
+    await teller.tell([{"ledger": "answers"}, {"after": "5m"}])
+
+    assert [(one.actor.name, one.detail["paused"]) for one in facts(teller, Action.STEERED)] == [("alice", True)]

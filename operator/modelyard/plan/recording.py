@@ -194,10 +194,12 @@ def _asked_for(world: seen.World, one: api.Promotion) -> Iterator[ledger.Fact]:
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
             detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
             yield ledger.fact(Action.REQUESTED, actor, about, "requested", change.spec, detail)
-            before = before or ({} if about.generation > 1 else spec.dump())
+            before = {} if about.generation > 1 else spec.dump()
         if _steers(change, before):
             steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
-            yield ledger.fact(Action.STEERED, change.actor, about, None, change.spec, steered | change.doubt)
+            # Where the spec before is not known, it may have been so for long.
+            actor, doubt = (change.actor, change.doubt) if before is not None else (ledger.NOBODY_KNOWS, change.candidates)
+            yield ledger.fact(Action.STEERED, actor, about, None, change.spec, steered | doubt)
         before = spec.dump()
 
 

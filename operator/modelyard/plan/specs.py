@@ -114,11 +114,14 @@ class Change(Generic[T]):
     @property
     def doubt(self) -> dict[str, Any]:
         """What a ledger entry says of those who may have made the change, where the actor is not known."""
+        return {} if len({*self._authors(self.since)}) == 1 else self.candidates
+
+    @property
+    def candidates(self) -> dict[str, Any]:
+        """Those who wrote since the generation before; one of them made the change, if it is one."""
         names: list[str | None] = self._authors(self.since)
         known = list(dict.fromkeys(name for name in names if name))
-        if len({*names}) == 1 or not known:
-            return {}
-        return {"authors": known} | ({"unsigned": names.count(None)} if None in names else {})
+        return ({"authors": known} if known else {}) | ({"unsigned": names.count(None)} if known and None in names else {})
 
     @property
     def others(self) -> list[str | None]:
