@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import datetime
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from modelyard import edge
@@ -44,6 +44,8 @@ class World:
         """Die after so many writes of the operator."""
         self.works = False
         """It is the operator who writes."""
+        self.meanwhile: Callable[[cluster.Kind, str], object] = lambda _kind, _name: None
+        """Called before each write of a status: what somebody does before it arrives."""
         self.calls = 0
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -132,6 +134,7 @@ class World:
         self, kind: cluster.Kind, namespace: str, name: str, resource_version: str, status: dict[str, Any]
     ) -> dict[str, Any]:
         self.calls += 1
+        self.meanwhile(kind, name)
         obj = self.objects.get((kind.name, namespace, name))
         if obj is None or obj["metadata"]["resourceVersion"] != resource_version:
             raise cluster.Conflict(name)

@@ -49,11 +49,22 @@ MOST_PEOPLE: Final = 24
 """Approvals that a stage may require; more than the entries of a Promotion could never be given, and who withdraws or does not count takes room."""
 
 
+class ApprovalScope(enum.StrEnum):
+    TEMPLATE = "Template"
+
+
 class ApprovalGate(meta.Object):
     """People who must agree."""
 
     name: Annotated[meta.GateName, Says("What an approval names in its field gate; RBAC can grant it as models/<stage>/<name>.")]
     required: Annotated[int | None, Says("How many distinct people must approve; absent: 1.", minimum=1, maximum=16, format="int32")] = None
+    scope: Annotated[
+        ApprovalScope | None,
+        Says(
+            "Template: a changed `serving.template` or `serving.port` of the stage waits for people as well: it serves once a Promotion of the version"
+            " that the stage stands for was granted. Absent: people are asked for promotions only."
+        ),
+    ] = None
     allow_service_accounts: Annotated[bool | None, Says("Whether users whose name begins with `system:` count; absent: false.")] = None
 
 

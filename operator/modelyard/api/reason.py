@@ -104,6 +104,10 @@ class Reason(words.Word):
     STAGE_MISSING = "StageMissing", "The Model has no stage of that name."
     QUARANTINED = "Quarantined", "The version's bytes changed; it is not promoted anywhere until they are back."
     TEMPLATE_INVALID = "TemplateInvalid", "The API server refuses what a stage's template renders to."
+    TEMPLATE_WAITS_FOR_APPROVAL = (
+        "TemplateWaitsForApproval",
+        "A gate of `scope: Template` asks people about the changed template: promote the stage's version there again, and have that approved.",
+    )
     NAME_TAKEN = "NameTaken", "An object of that name exists and is not Modelyard's; it is never taken over."
     PROGRESSING = "Progressing", "On its way; nothing to do."
     # promotions

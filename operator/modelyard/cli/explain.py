@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.cli import alias, archives, moments, outcome, output
 from modelyard.plan import book as books
-from modelyard.plan import codec, watched
+from modelyard.plan import codec, templates, watched
 from modelyard.plan import explain as answers
 
 Json = dict[str, Any]
@@ -116,7 +116,18 @@ def _stage(one: Json) -> Rows:
         Served=served or "nothing",
         Stands_for=stands and f"{stands['version']}, since {_clock(stands['since'])}",
         Recorded="later than it was seen" if one["recordedLater"] else None,
+        Unapproved_template="\n".join(_template(each) for each in one["template"]),
     )
+
+
+def _template(one: Json) -> str:
+    """A template that nobody approved: since when, who changed it, and what differs."""
+    how = "a rollback brought it" if one["byRollback"] else "it changed without a Promotion"
+    who = [f"changed by {_who(each)}" for each in one["changes"]] or ["nobody knows who changed it"]
+    differs = ["what differs is not known: a rendered document is not in the ledger"]
+    if one["differences"] is not None:
+        differs = [templates.sentence(each) for each in one["differences"]]
+    return "\n".join([f"since {_clock(one['since'])}, record {one['record']}: {how}", *who, *differs])
 
 
 def _shares(one: Json) -> str:
@@ -184,7 +195,8 @@ def _who(one: Mapping[str, Any]) -> str:
     if not one:
         return ""
     how = {"Authenticated": "", "Operator": ""}.get(one["known"], f" ({one['known'].lower()})")
-    return f"{one['by'] or 'nobody knows whom'}{how}, {_clock(one['at'])}, record {one['record']}"
+    by = one["by"] or (f"one of {', '.join(one['authors'])}" if one.get("authors") else "nobody knows whom")
+    return f"{by}{how}, {_clock(one['at'])}, record {one['record']}"
 
 
 def _words(one: Mapping[str, Any], *names: str) -> str:

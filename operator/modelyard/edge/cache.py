@@ -13,13 +13,15 @@ import pydantic
 
 from modelyard import api
 from modelyard.edge import cluster, reader
-from modelyard.plan import serving, unread, world
+from modelyard.plan import serving, specs, unread, world
 
 Name = tuple[str, str]
 """Namespace and name."""
 Place = tuple[str, str, str]
 """Kind, namespace and name."""
 Sort = Literal["version", "model"]
+MOST_EARLIER: Final = 16
+"""Generations of an object that are kept until they are recorded; who wrote those between is then known together only."""
 log = logging.getLogger(__name__)
 
 
@@ -47,11 +49,29 @@ class _Family:
     """Deployments, Services, lists of files and Pods, by kind and name."""
     unread: dict[tuple[str, str], unread.Unread] = dataclasses.field(default_factory=dict)
     """Objects of ours that cannot be read, by kind and name: what they were before is in use no more."""
+    earlier: dict[tuple[str, str], tuple[reader.Ours, ...]] = dataclasses.field(default_factory=dict)
+    """By kind and name: an object as it was before, from the recorded generation on, so that each change is recorded with its own author."""
+
+    def remember(self, before: reader.Ours | None, now: reader.Ours) -> None:
+        """Keep what is not recorded yet of an object that changes, and what its changes are compared with."""
+        key = now.kind, now.metadata.name
+        if before is None or before.metadata.uid != now.metadata.uid:
+            self.earlier.pop(key, None)
+            return
+        observed = (*self.earlier.get(key, ()), *([before] if before.metadata.generation < now.metadata.generation else ()))
+        recorded = specs.recorded_generation(now)
+        kept = [one for one in observed if one.metadata.generation > recorded]
+        base = [one for one in observed if one.metadata.generation <= recorded]
+        if now.metadata.generation > recorded and observed:
+            self.earlier[key] = (*base[-1:], *kept[:MOST_EARLIER])
+        else:
+            self.earlier.pop(key, None)
 
     def forget(self, kind: str, name: str, model: str) -> None:
         """An object is not what it was, or gone."""
         self.unread.pop((kind, name), None)
         self.objects.pop((kind, name), None)
+        self.earlier.pop((kind, name), None)
         if kind == cluster.MODEL.name:
             self.model = None
         elif kind == cluster.MODEL_VERSION.name:
@@ -195,6 +215,19 @@ class Cache:
             return None
         return self._families[known[0]].versions.get(name.removeprefix(f"{known[0][1]}-"))
 
+    def recorded(self, subject: reader.Ours) -> None:
+        """The ledger has an object as it is here; how it was before is asked no more."""
+        model = subject.metadata.name if isinstance(subject, api.Model) else subject.spec.model
+        key, family = (subject.kind, subject.metadata.name), self._families.get((subject.metadata.namespace, model))
+        if family and key in family.earlier:
+            family.earlier[key] = tuple(one for one in family.earlier[key] if one.metadata.generation >= subject.metadata.generation)
+
+    def earlier(self, version: api.ModelVersion) -> tuple[api.ModelVersion, ...]:
+        """A version as it was observed before, from the recorded generation on."""
+        family = self._families.get((version.metadata.namespace, version.spec.model))
+        known = family.earlier.get((version.kind, version.metadata.name), ()) if family else ()
+        return tuple(one for one in known if isinstance(one, api.ModelVersion))
+
     def unread(self, namespace: str, model: str) -> tuple[unread.Unread, ...]:
         """The objects of a model that cannot be read, itself among them."""
         family = self._families.get((namespace, model))
@@ -220,6 +253,7 @@ class Cache:
             services=services,
             unexposed=frozenset(deployments.keys() - services),
             unread=tuple(family.unread.values()),
+            earlier=dict(family.earlier),
             pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
         )
 
@@ -255,6 +289,7 @@ class Cache:
             place = read.key
             family = self._families.setdefault(place, _Family())
             family.unread.pop((kind.name, place[1]), None)
+            family.remember(family.model, read)
             fresh = family.model is None or _matters_to_versions(family.model) != _matters_to_versions(read)
             family.model = read
             inspected = {Key("version", namespace, one.metadata.name) for one in family.versions.values()} if fresh else set()
@@ -263,8 +298,10 @@ class Cache:
         family = self._families.setdefault(place, _Family())
         family.unread.pop((kind.name, read.metadata.name), None)
         if isinstance(read, api.ModelVersion):
+            family.remember(family.versions.get(read.spec.version), read)
             family.versions[read.spec.version] = read
             return place, {Key("version", *read.key), Key("model", *place)}
+        family.remember(family.promotions.get(read.metadata.name), read)
         family.promotions[read.metadata.name] = read
         return place, {Key("model", *place)}
 

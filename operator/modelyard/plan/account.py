@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from modelyard.plan import fold, index, ledger
+from modelyard.plan import codec, fold, index, ledger
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]
@@ -32,6 +32,12 @@ class Told:
     def time(self) -> datetime.datetime:
         """When it was seen or decided; where nobody noted that, when it was written."""
         return self.fact.at or self.written
+
+    def who(self) -> Json:
+        """Who did it, how that is known, when, and where it is recorded."""
+        actor, authors = self.fact.actor, self.words("authors")
+        moment = {"at": codec.write_time(self.time), "record": self.record}
+        return {"by": actor.name or None, "known": str(actor.known), **({"authors": authors} if authors else {}), **moment}
 
     def text(self, name: str) -> str:
         """A text of the fact's detail; empty when there is none."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from modelyard.plan import account, book, codec, ledger, serves
+from modelyard.plan import account, book, codec, ledger, serves, templates
 
 Json = dict[str, Any]
 
@@ -14,6 +14,8 @@ _LARGEST = 256 << 10
 """Bytes of a list of files that is still worth carrying along."""
 _WHOLE = frozenset({ledger.Action.FORGOTTEN, ledger.Action.RESTORED})
 """What concerns every version."""
+_RENDERED: Final = 1 << 20
+"""Bytes of a rendered document, with its list of files, that is still worth carrying along."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence
     last = of.last
     for number, record in _numbered(of, digests):
         facts = list(account.told([record]))
-        mine = [one for one in facts if account.names(one, version)]
+        mine = [one for one in facts if account.names(one, version) or _rolled_out(one, version)]
         known |= {(one.fact.subject.kind, one.fact.subject.name) for one in mine}
         turned = False
         for step in serves.steps(record, tuple(serving)):
@@ -99,8 +101,16 @@ def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence
     manifest = its.verified[-1].text("manifest") if its.verified else ""
     if (listed := of.blob(manifest)) is not None and len(listed) <= _LARGEST:
         blobs[manifest] = listed
+    for entry in templates.unapproved(kept, of.blob):
+        rendered = {name: of.blob(name) for name in (entry.before, entry.after) if name and entry.version == version}
+        blobs |= {name: data for name, data in rendered.items() if data is not None and len(data) <= _RENDERED}
     terms = {record.sequence: codec.write(record) for record in operators.all()} if operators else {}
     return Evidence(of.chain, {record.sequence: codec.write(record) for record in kept}, tuple(digests), terms, blobs)
+
+
+def _rolled_out(one: account.Told, version: str) -> bool:
+    """Whether a fact tells of a template that was rolled out with the version, or put back."""
+    return one.fact.action == ledger.Action.ROLLOUT and one.text("version") == version
 
 
 def named(its: account.Account, rules: Sequence[account.Told]) -> list[str]:

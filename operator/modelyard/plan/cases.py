@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from modelyard.plan import account, attestation, digest, ledger, spell, watched
+from modelyard.plan import account, attestation, digest, ledger, spell, templates, watched
 
 Json = dict[str, Any]
 
@@ -22,6 +22,8 @@ class Case:
     spells: tuple[spell.Spell, ...]
     gaps: tuple[watched.Gap, ...]
     files: digest.Manifest | None
+    unapproved: tuple[tuple[templates.Unapproved, list[Json] | None], ...]
+    """Templates that it ran with and nobody approved, each with what differs."""
     records: tuple[ledger.Record, ...]
     lost: tuple[str, ...]
     """Snapshots that the records name and that are not there: what they held is not known to be missing."""
@@ -55,6 +57,11 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
         tuple(spell.of(records, lambda name: name == version)),
         (*watched.gaps(evidence.terms()), *(gap for record in records for gap in watched.lost(record))),
         files,
+        tuple(
+            (one, templates.differences(evidence.blob(one.before), evidence.blob(one.after)))
+            for one in templates.unapproved(records, evidence.blob)
+            if one.version == version
+        ),
         tuple(records),
         tuple(name for name in attestation.named(its, rules) if evidence.blob(name) is None),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.plan import account, cases, codec, standing, timeline
+from modelyard.plan import account, cases, codec, standing, templates, timeline
 from modelyard.plan.ledger import Action
 from modelyard.plan.standing import State, field, row, section, table
 
@@ -40,6 +40,8 @@ def _declarer(case: cases.Case, metric: str) -> str | None:
     """Who wrote a metric down: whoever added it since the version was registered, else whoever registered it."""
     for one in reversed(case.its.own):
         added = one.fact.action == Action.ATTESTED and (metric in one.mapping("metrics") or metric in one.words("metrics"))
+        if f"metrics/{metric}" in one.words("unattributed"):
+            return None
         if added or one.fact.action == Action.REGISTERED:
             return one.fact.actor.name or None
     return None
@@ -127,6 +129,12 @@ def deployment(case: cases.Case) -> Json:
         ],
         table("spells", "When it may have got traffic", ("stage", "weight in %", "from", "until", "digest"), spells),
         table(
+            "templates",
+            "Templates that it ran with and nobody approved",
+            ("stage", "since", "how", "changed by", "what differs"),
+            [_template(one, differs) for one, differs in case.unapproved],
+        ),
+        table(
             "unobserved",
             "When nobody watched meanwhile",
             ("what", "record of _operator"),
@@ -136,6 +144,24 @@ def deployment(case: cases.Case) -> Json:
             ],
         ),
     )
+
+
+def _template(one: templates.Unapproved, differs: list[Json] | None) -> Json:
+    """A template that came without an approval: since when, who changed it, and what differs from what served before."""
+    who = [f"{_name(told)}, {codec.write_time(told.time)}" for told in one.changes]
+    how = "a rollback brought it" if one.began.fact.action == Action.GRANTED else "serving was changed"
+    what = ["not known: a rendered document is not here"] if differs is None else [templates.sentence(each) for each in differs]
+    known = all(standing.of_actor(told) == State.VERIFIED for told in one.changes) and one.changes and differs is not None
+    return row(
+        (one.stage, codec.write_time(one.began.time), how, "\n".join(who) or None, "\n".join(what)),
+        State.VERIFIED if known else State.DECLARED,
+        one.began.record,
+        *(told.record for told in one.changes),
+    )
+
+
+def _name(told: account.Told) -> str:
+    return told.fact.actor.name or f"one of {', '.join(told.words('authors')) or 'those who may promote'}"
 
 
 def changes(case: cases.Case) -> Json:

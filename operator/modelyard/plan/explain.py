@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import account, codec, fold, index, ledger, serves, spell, watched
+from modelyard.plan import account, codec, fold, index, ledger, serves, spell, templates, watched
 from modelyard.plan import book as books
 
 Json = dict[str, Any]
@@ -54,7 +54,7 @@ def at(
         "at": codec.write_time(moment),
         "stage": stage,
         "record": _record(book, record),
-        "serves": [_stage(one, wanted) for one in seen],
+        "serves": [{**_stage(one, wanted), "template": _template(book, folded, one.state.name, moment)} for one in seen],
         "unobserved": _unobserved(gap, after, stage) if gap else None,
         "model": _model(book, rules),
         "versions": [_version(book, name, known(book, folded, name, moment), shown) for name in names],
@@ -154,6 +154,13 @@ def _stage(seen: Seen, wanted: Collection[str] | None) -> Json:
     }
 
 
+def _template(book: books.Book, folded: index.Index, stage: str, moment: datetime.datetime) -> list[Json]:
+    """The templates that came to a stage since its last promotion, without another one that people could approve."""
+    records = (record for record in book.records(folded.templates.get(stage, [])) if record.time <= moment)
+    found = templates.unapproved(records, book.blob)
+    return [templates.document(one, book.blob) for one in found if one.stage == stage]
+
+
 def _unobserved(gap: watched.Gap, after: ledger.Record | None, stage: str | None) -> Json:
     then = [_stage(Seen(one), None) for one in (after.state if after else ()) if stage in {None, one.name}]
     return {"since": _time(gap.since), "until": _time(gap.until), "words": gap.words, "seenNext": then}
@@ -242,10 +249,7 @@ def counts(word: account.Told) -> bool:
 
 
 def _who(one: account.Told | None) -> Json:
-    if one is None:
-        return {}
-    actor = one.fact.actor
-    return {"by": actor.name or None, "known": str(actor.known), **_when(one)}
+    return one.who() if one else {}
 
 
 def _when(one: account.Told) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.plan import codec, index, ledger
@@ -91,6 +91,12 @@ def _text(one: ledger.Fact, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _texts(one: ledger.Fact, name: str) -> list[str]:
+    """The texts in a list of a fact's detail."""
+    value = one.detail.get(name)
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
 def _ignore(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     """Nothing is asked about it again."""
 
@@ -105,8 +111,35 @@ def _model(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
 
 
 def _rules(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
-    del record
     folded.spec, folded.generation = one.digest, one.subject.generation
+    for stage in touched(one):
+        for name in [stage] if stage != "*" else list(folded.templates):
+            _runs(folded, record, name)
+
+
+def touched(fact: ledger.Fact) -> Iterator[str]:
+    """The stages whose serving a change of the Model's spec may have changed; `*`: any."""
+    changed = fact.detail.get("changed")
+    for path in changed if isinstance(changed, list) else ():
+        parts = str(path).split("/")
+        if path == "/" or parts == ["stages"]:
+            yield "*"
+        elif parts[0] == "stages" and (
+            len(parts) == 2 or parts[2:] == ["serving"] or parts[2:4] in (["serving", "template"], ["serving", "port"])
+        ):
+            yield parts[1]
+
+
+def _runs(folded: index.Index, record: ledger.Record, stage: str) -> None:
+    """The record tells of what a stage runs, or may run; the last that was granted is kept, of others the latest."""
+    numbers = folded.templates.setdefault(stage, [])
+    if not numbers or numbers[-1] != record.sequence:
+        numbers.append(record.sequence)
+    del numbers[1 : -TURNS + 1]
+
+
+def _rollout(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+    _runs(folded, record, _text(one, "stage"))
 
 
 def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -117,8 +150,9 @@ def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) ->
         if was.spec_digest != meant or one.detail.get("otherwise"):
             was.other = one.subject.uid
             return
-        was.uid, was.spec = one.subject.uid, one.digest or was.spec
-        was.again = was.again if was.lost else sorted({*was.again, one.actor.name} - {was.registrant, ""})
+        was.uid, was.spec, was.generation = one.subject.uid, one.digest or was.spec, one.subject.generation
+        again = {*was.again, one.actor.name, *_texts(one, "authors")}  # nobody who may have done it approves it
+        was.again = was.again if was.lost else sorted(again - {was.registrant, ""})
         was.deleted, was.other, was.lost = False, "", False
         was.lifecycle = was.lifecycle if was.retired else "Active"  # another lifecycle is a fact of its own
         return
@@ -127,7 +161,9 @@ def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) ->
         record.sequence,
         registrant=one.actor.name,
         spec=one.digest or "",
+        generation=one.subject.generation,
         spec_digest=meant,
+        attested=dict.fromkeys(_texts(one, "unattributed"), ""),
         facts=[record.sequence],
     )
 
@@ -148,7 +184,7 @@ def _note(known: index.Version | index.Promotion, record: ledger.Record) -> None
 
 def _changed(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     if (known := _version(folded, record, one)) and known.uid == one.subject.uid:
-        known.spec = one.digest or known.spec
+        known.spec, known.generation = one.digest or known.spec, one.subject.generation
         if not known.retired:
             known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
         if one.action == Action.RETIRED and not known.retired:
@@ -241,11 +277,12 @@ def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> 
 def _requested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _promotion(folded, record, one):
         known.requester, known.spec, known.request_reason = one.actor.name, one.digest or "", _text(one, "reason")
+        known.generation = one.subject.generation
 
 
 def _steered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
     if known := _promotion(folded, record, one):
-        known.spec = one.digest or known.spec
+        known.spec, known.generation = one.digest or known.spec, one.subject.generation
 
 
 def _approval(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -260,6 +297,7 @@ def _granted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
     _version(folded, record, one)
     if known := _promotion(folded, record, one):
         known.granted = record.sequence
+        _runs(folded, record, known.stage)
 
 
 def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
@@ -273,6 +311,10 @@ def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
         known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
         known.ended = known.ended or when  # Superseded, it had ended before
         known.succeeded = known.succeeded or phase == _SUCCEEDED
+        _runs(folded, record, known.stage)
+        if phase == _SUCCEEDED and not known.rollback and known.granted:
+            since = known.granted
+            folded.templates[known.stage] = [number for number in folded.templates[known.stage] if number >= since]
     if phase == _SUCCEEDED:
         _succeeded(folded, one, known, when)
 
@@ -347,6 +389,7 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.GRANTED: _granted,
     Action.ENDED: _ended,
     Action.DECOMMISSIONED: _decommissioned,
+    Action.ROLLOUT: _rollout,
     Action.FORGOTTEN: _forgotten,
     Action.TERM_BEGAN: _term,
     Action.TERM_ENDED: _term,

@@ -64,7 +64,7 @@ def _considered(
     verdicts = gates.judge(case, now)
     if waits := _waits(world, one, case, verdicts):
         return waits
-    answer = rollout.begin(world, was, one.spec.version, now)
+    answer = rollout.begin(world, was, one.spec.version, now, rollback=case.rollback)
     if isinstance(answer, seen.Question):
         return answer
     if isinstance(answer, fact.Fact):

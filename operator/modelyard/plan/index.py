@@ -30,6 +30,8 @@ class Version:
     """Who added what since: `metrics/auc` and `evidence/vr-17` by name; empty where nobody knows."""
     spec: str = ""
     """Snapshot of the whole spec as it was last."""
+    generation: int = 0
+    """The object's metadata.generation that had it."""
     spec_digest: str = ""
     """Of the part that never changes."""
     digest: str | None = None
@@ -70,6 +72,8 @@ class Promotion:
     """Its spec.reason; known once `spec` is."""
     spec: str = ""
     """Snapshot of the whole spec as it was requested, or last steered."""
+    generation: int = 0
+    """The object's metadata.generation that had it."""
     granted: int | None = None
     phase: str | None = None
     """How it ended; None while it has not."""
@@ -135,6 +139,8 @@ class Index:
     """[since, until, number of the record]: what was seen then could not be kept until the ledger answered."""
     terms: list[list[Any]] = dataclasses.field(default_factory=list)
     """[began, unobservedSince, time, number of the record] of the last terms; only the chain of the installation has any."""
+    templates: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    """By stage: numbers of the records that tell what it runs, and of changes of its `serving`, from the last grant on that Succeeded; rising."""
     succeeded: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
     """By stage: [version, since] of those that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
     came_by: dict[str, str] = dataclasses.field(default_factory=dict)

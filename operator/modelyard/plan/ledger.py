@@ -30,16 +30,23 @@ class Action(words.Word):
     """What a fact tells; the text says what its `digest` and `detail` hold."""
 
     # what people ask for; digest: the snapshot of the whole spec (canonical JSON) in `blobs/`
-    MODEL_CREATED = "ModelCreated", "A Model was first seen. digest: spec."
+    MODEL_CREATED = (
+        "ModelCreated",
+        "A Model was first seen. digest: spec; detail: alsoChangedBy (who else wrote it before that; null: somebody who is not known).",
+    )
     RULES_CHANGED = (
         "RulesChanged",
-        "A Model's spec changed. digest: spec; detail: before (digest), changed (paths such as stages/production/gates).",
+        (
+            "A Model's spec changed. digest: spec; detail: before (digest), changed (paths such as stages/production/gates; `/`: the snapshot of"
+            " before was not to be had)."
+        ),
     )
     ALIAS_CHANGED = "AliasChanged", "An alias points elsewhere. detail: alias, before, after (versions, or null)."
     REGISTERED = (
         "Registered",
         (
-            "A version was first seen. digest: spec; detail: version, specDigest, declared (the artifact's digest, or null), otherwise (metrics and"
+            "A version was first seen. digest: spec; detail: version, specDigest, declared (the artifact's digest, or null), alsoChangedBy (as of"
+            " ModelCreated), unattributed (metrics and evidence that one of these may have added), otherwise (metrics and"
             " evidence that are missing or not as the name had them when it was verified: it is Reused). Told once more without it when what was"
             " missing was added: from then on the name means this object."
         ),

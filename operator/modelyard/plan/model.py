@@ -317,6 +317,8 @@ def _conditions(
         message = f"the changed template of {', '.join(one.name for one in moving)} is being rolled out"
         said = fact.Fact(Reason.ROLLING_OUT, message)
         return {"Ready": fact.State.false(said), "Reconciling": fact.State.true(said.reason, said.message)}
+    if waits := [turn.waits for turn in turns if turn.waits]:
+        return {"Ready": fact.State.false(waits[0]), "Reconciling": fact.State.true(waits[0].reason, waits[0].message)}
     fine = "every stage is as it is asked to be"
     if old := retirement.outdated(world.versions, stages):
         return {"Ready": fact.State.true(Reason.SERVES_DEPRECATED, f"{fine}; {old}: promote another version there")}

@@ -13,7 +13,7 @@ from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, serving, success
+from modelyard.plan import approvals, fact, serving, success, template
 from modelyard.plan import world as seen
 
 
@@ -105,6 +105,8 @@ def template_is_valid(case: Case, now: datetime.datetime) -> Found:
     declared = case.world.stage(case.stage)
     if declared is None or declared.serving is None:
         return "the stage serves nothing"
+    if case.rollback and template.waits(declared, case.world.stands(case.stage)):
+        return "a rollback runs with the template that serves, as people have not agreed to the declared one"
     answer = case.world.answers.get(seen.DryRun(case.stage, serving.source(declared.serving)))
     if isinstance(answer, fact.Held):  # nobody knows yet whether it is
         return answer

@@ -25,6 +25,7 @@ from modelyard.plan import (
     serves,
     shares,
     specs,
+    templates,
     unforeseen,
     unrecorded,
 )
@@ -76,7 +77,9 @@ def waiting(world: seen.World, now: datetime.datetime) -> Recording:
 
 def _blobs(world: seen.World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
     """The specs that the ledger does not have yet, and the rules by which stages are granted, as they are now."""
-    yield from (specs.snapshot(one) for one in (world.model, *world.promotions) if one and specs.is_new(one))
+    if world.model:
+        yield from (specs.snapshot(change.after) for change in world.changes(world.model))
+    yield from (specs.snapshot(change.after) for one in world.promotions for change in world.changes(one))
     granted = {one.detail["stage"] for one in facts if one.action == Action.GRANTED}
     yield from (_policy(one) for one in world.stages() if one.name in granted)
 
@@ -85,36 +88,39 @@ def _blobs(world: seen.World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
 
 
 def _model(world: seen.World, subject: api.Model) -> Iterator[ledger.Fact]:
+    """Each change of the spec, as far as it was observed, with whoever made it."""
     if not specs.is_new(subject):
         return
-    recorded, about, written = subject.status.recorded, specs.about(subject), specs.recorded(subject).spec
-    if recorded is None:
-        actor = specs.author(subject, 1, stamped=world.unguarded is None)
-        yield ledger.fact(Action.MODEL_CREATED, actor, about, "created", written)
-        if subject.spec.lifecycle == model_api.ModelLifecycle.RETIRED:
-            yield _model_retired(subject, actor, written)
-        return
-    actor = specs.author(subject, stamped=world.unguarded is None)
-    answer = world.answers.get(seen.Snapshot(recorded.spec))
-    before: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
-    after = subject.spec.dump()
-    detail: dict[str, Any] = {"before": recorded.spec, "changed": list(specs.changed(before, after))}
-    if also := specs.others(subject, recorded.generation):
-        detail["alsoChangedBy"] = also
-    yield ledger.fact(Action.RULES_CHANGED, actor, about, None, written, detail)
-    old, new = before.get("aliases") or {}, after.get("aliases") or {}
+    before, written = world.baseline(subject), subject.status.recorded.spec if subject.status.recorded else ""
+    for change in world.changes(subject):
+        yield from _rules(change, before, written) if change.since else _created(change)
+        if _retires(change, before, retired=bool(world.past and world.past.retired)):
+            actor = change.actor if change.since else change.creator
+            detail = {"version": None, "reason": change.after.spec.lifecycle_reason}
+            yield ledger.fact(Action.RETIRED, actor, specs.about(change.after), "retired", change.spec, detail | change.doubt)
+        before, written = change.after.spec.dump(), change.spec
+
+
+def _created(change: specs.Change[api.Model]) -> Iterator[ledger.Fact]:
+    also = {"alsoChangedBy": change.others} if change.others else {}
+    yield ledger.fact(Action.MODEL_CREATED, change.creator, specs.about(change.after), "created", change.spec, also)
+
+
+def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, written: str) -> Iterator[ledger.Fact]:
+    about, after, spec = specs.about(change.after), change.after.spec.dump(), change.spec
+    # Where the snapshot is not to be had, all that is known is that something has changed.
+    paths = ["/"] if before is None else list(specs.changed(before, after))
+    yield ledger.fact(Action.RULES_CHANGED, change.actor, about, None, spec, {"before": written, "changed": paths} | change.doubt)
+    old, new = after.get("aliases") or {} if before is None else before.get("aliases") or {}, after.get("aliases") or {}
     for alias in sorted({*old, *new}):
         if old.get(alias) != new.get(alias):
             pointed = {"alias": alias, "before": old.get(alias), "after": new.get(alias)}
-            yield ledger.fact(Action.ALIAS_CHANGED, actor, about, f"{about.generation} {alias} {written}", None, pointed)
-    retired = model_api.ModelLifecycle.RETIRED
-    if subject.spec.lifecycle == retired and before.get("lifecycle") != retired:
-        yield _model_retired(subject, actor, written)
+            yield ledger.fact(Action.ALIAS_CHANGED, change.actor, about, f"{about.generation} {alias} {spec}", None, pointed | change.doubt)
 
 
-def _model_retired(subject: api.Model, actor: ledger.Actor, written: str) -> ledger.Fact:
-    detail = {"version": None, "reason": subject.spec.lifecycle_reason}
-    return ledger.fact(Action.RETIRED, actor, specs.about(subject), "retired", written, detail)
+def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, *, retired: bool) -> bool:
+    asked = change.after.spec.lifecycle == model_api.ModelLifecycle.RETIRED
+    return asked and (not retired if before is None else before.get("lifecycle") != model_api.ModelLifecycle.RETIRED)
 
 
 def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
@@ -175,16 +181,7 @@ def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Itera
     about, spec = specs.about(one), one.spec
     if promotion.ran_before(world, one):
         return  # nothing of this one happens
-    stamped = world.unguarded is None
-    if one.status.recorded is None:
-        actor = (
-            ledger.Actor(spec.requested_by, ledger.Known.AUTHENTICATED if stamped else ledger.Known.DECLARED)
-            if spec.requested_by
-            else specs.author(one, 1, stamped=stamped)
-        )
-        detail = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
-        detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
-        yield ledger.fact(Action.REQUESTED, actor, about, "requested", specs.recorded(one).spec, detail)
+    yield from _asked_for(world, one)
     said, over = approvals.said(world, one), one.status.phase and one.status.phase.is_terminal
     for word in spec.approvals or []:
         if over and world.past is None:
@@ -193,24 +190,41 @@ def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Itera
             continue  # whose it is is not known yet, and what is recorded cannot be taken back
         if (known := said.get((word.user, word.gate))) is None or not known.means(word):
             doubted, why = (about.uid, word.user, word.gate) in world.doubted, approvals.why_not(world, one, word)
-            detail = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
+            detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
             detail |= {"counts": why is None, "doubted": doubted} | ({"why": why} if why else {})
             whose = ledger.Known.DECLARED if doubted else ledger.Known.AUTHENTICATED
             step = f"{about.generation} {word.user} {word.gate} {word.subject}"
             yield ledger.fact(approvals.SAYS[word.decision], ledger.Actor(word.user, whose), about, step, word.subject, detail)
-    if one.status.recorded and specs.is_new(one) and (spec.paused or spec.abort or _steered(world, one)):
-        steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
-        yield ledger.fact(Action.STEERED, specs.author(one, stamped=stamped), about, None, specs.recorded(one).spec, steered)
     status = plan.promotions.get(one.metadata.name, one.status)
     if _is_granted(world, one, plan):
         yield _granted(world, one, status)
     yield from _end(world, one, status)
 
 
-def _steered(world: seen.World, one: api.Promotion) -> bool:
-    answer = world.answers.get(seen.Snapshot(one.status.recorded.spec)) if one.status.recorded else None
-    before = answer if isinstance(answer, Mapping) else {}
-    return bool(before.get("paused")) != bool(one.spec.paused)
+def _asked_for(world: seen.World, one: api.Promotion) -> Iterator[ledger.Fact]:
+    """That it was requested, and each time that it was paused, let go on, or aborted."""
+    before: Mapping[str, Any] | None = world.baseline(one)
+    for change in world.changes(one):
+        spec, about = change.after.spec, specs.about(change.after)
+        if change.since == 0:
+            known = ledger.Known.AUTHENTICATED if change.stamped else ledger.Known.DECLARED
+            actor = ledger.Actor(spec.requested_by, known) if spec.requested_by else change.creator
+            detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
+            detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
+            yield ledger.fact(Action.REQUESTED, actor, about, "requested", change.spec, detail)
+            before = {} if about.generation > 1 else spec.dump()
+        if _steers(change, before):
+            steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
+            # Where the spec before is not known, it may have been so for long.
+            actor, doubt = (change.actor, change.doubt) if before is not None else (ledger.NOBODY_KNOWS, change.candidates)
+            yield ledger.fact(Action.STEERED, actor, about, None, change.spec, steered | doubt)
+        before = spec.dump()
+
+
+def _steers(change: specs.Change[api.Promotion], before: Mapping[str, Any] | None) -> bool:
+    """Whether it pauses, lets go on, or aborts; where the spec before is not known, whether it may."""
+    now = change.after.spec
+    return any(bool(value) != bool((before or {}).get(field)) for field, value in (("paused", now.paused), ("abort", now.abort)))
 
 
 def _is_granted(world: seen.World, one: api.Promotion, plan: model.Plan) -> bool:
@@ -275,13 +289,13 @@ def _rollouts(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[
         was = world.stands(now.name)
         what = {"stage": now.name, "version": now.current}
         if now.rollout and not now.promotion and was.rollout != now.rollout:
-            detail = what | {"template": now.rollout.template, "why": "the stage's serving changed"}
+            detail = what | {"template": now.rollout.template, "why": templates.CHANGED}
             # Where the stage stood before tells one change from the same change made again later.
             step = f"{now.name} {was.serving.template if was.serving else ''} {now.rollout.template} {about.generation}"
             yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, step, None, detail)
         refused = now.serving.refused if now.serving else None
         if refused and refused != (was.serving.refused if was.serving else None):
-            detail = what | {"template": now.serving.template if now.serving else None, "why": "not available in time: put back"}
+            detail = what | {"template": now.serving.template if now.serving else None, "why": templates.PUT_BACK}
             yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, f"{now.name} back {refused} {about.generation}", None, detail)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelyard import api
@@ -30,6 +30,7 @@ def facts(
     stamped: bool = True,
     past: index.Version | None = None,
     again: bool = False,
+    earlier: Sequence[api.ModelVersion] = (),
 ) -> tuple[ledger.Fact, ...]:
     """What lies between the version's status and the one that is to be written.
 
@@ -42,10 +43,10 @@ def facts(
         stamped: the API server itself keeps the annotation of changes.
         past: what the ledger has of the name: a status that was lost is no news.
         again: it was Reused and has what it lacked: from now on the name means this object, which is told as of one that never was.
+        earlier: the version as it was observed before, from the recorded generation on.
     """
-    written = (status.recorded or specs.recorded(version)).spec
     found = (
-        *_spec(version, written, before, spec_digest, stamped=stamped, again=again),
+        *_spec(version, earlier, before, spec_digest, stamped=stamped, again=again),
         *_bytes(version, status, past if past and past.uid == version.metadata.uid else None),
     )
     return tuple(dataclasses.replace(one, at=at) for one in found)
@@ -67,38 +68,77 @@ def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> ledger.Fa
 
 
 def _spec(
-    version: api.ModelVersion, written: str, before: Mapping[str, Any] | None, spec_digest: str, *, stamped: bool, again: bool
+    version: api.ModelVersion,
+    earlier: Sequence[api.ModelVersion],
+    before: Mapping[str, Any] | None,
+    spec_digest: str,
+    *,
+    stamped: bool,
+    again: bool,
 ) -> Iterator[ledger.Fact]:
-    recorded = version.status.recorded
-    subject, name = specs.about(version), version.spec.version
+    """That it was registered, and each change of its spec, as far as it was observed, with whoever made it."""
+    # What its name meant before is compared with what it means now, in one entry.
+    whole = again or (version.status.recorded is None and before is not None)
+    changes = specs.changes(version, () if whole else earlier, stamped=stamped)
+    if again and not changes:
+        changes = [specs.Change(version, version.metadata.generation - 1, specs.authors(version), stamped)]
+    for change in changes:
+        if change.since == 0 or again:
+            yield from _registered(change, before, spec_digest, again=again)
+        else:
+            yield from _changed(change, before or {})
+        before = canonical.loads(specs.snapshot(change.after))
+
+
+def _registered(
+    change: specs.Change[api.ModelVersion], before: Mapping[str, Any] | None, spec_digest: str, *, again: bool
+) -> Iterator[ledger.Fact]:
+    version, written, subject = change.after, change.spec, specs.about(change.after)
+    name, spec = version.spec.version, version.spec.dump()
+    detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
+    if again:
+        detail |= change.doubt
+    elif change.others:
+        detail |= {"alsoChangedBy": change.others, "unattributed": sorted(_attested(_added({}, spec)))}
+    if otherwise := reuse.otherwise(before or {}, spec):
+        detail["otherwise"] = otherwise
+    actor, step = (change.actor, f"whole {subject.generation}") if again else (change.creator, "registered")
+    yield ledger.fact(Action.REGISTERED, actor, subject, step, written, detail)
+    if before is not None and not otherwise and (added := _added(before, spec)):
+        yield ledger.fact(Action.ATTESTED, change.actor, subject, None, written, {"version": name} | change.doubt | added)
+    if (lifecycle := version.spec.lifecycle or VersionLifecycle.ACTIVE) != VersionLifecycle.ACTIVE:
+        yield _lives(change, lifecycle)
+
+
+def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) -> Iterator[ledger.Fact]:
+    version, written, subject = change.after, change.spec, specs.about(change.after)
+    what = {"version": version.spec.version} | change.doubt
+    now = canonical.loads(specs.snapshot(version))
+    added, was = _added(before, now), before.get("lifecycle") or "Active"
     lifecycle = version.spec.lifecycle or VersionLifecycle.ACTIVE
-    if recorded is None or again:
-        actor = specs.author(version, None if again else 1, stamped=stamped)
-        detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
-        if not again and (later := [who for generation, who in specs.authors(version).items() if generation > 1]):
-            detail["alsoChangedBy"] = later
-        if otherwise := reuse.otherwise(before or {}, version.spec.dump()):
-            detail["otherwise"] = otherwise
-        yield ledger.fact(Action.REGISTERED, actor, subject, f"whole {subject.generation}" if again else "registered", written, detail)
-        added = _added(before, version.spec.dump()) if before is not None and not otherwise else {}
-        was, rest = "Active", list[str]()
-    elif recorded.generation >= subject.generation:
-        return
-    else:
-        before, now = before or {}, canonical.loads(specs.snapshot(version))
-        added, was = _added(before, now), before.get("lifecycle") or "Active"
-        # Every field that differs is told of: a snapshot that no fact names would look like an older backup.
-        told = {field for field, what in added.items() if what} | ({"lifecycle"} if was != lifecycle else set())
-        rest = [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]
-    actor = specs.author(version, stamped=stamped)
-    between = specs.others(version, recorded.generation) if recorded and not again else []
-    what: dict[str, Any] = {"version": name} | ({"alsoChangedBy": between} if between else {})
+    # Every field that differs is told of: a snapshot that no fact names would look like an older backup.
+    told = {field for field, what in added.items() if what} | ({"lifecycle"} if was != lifecycle else set())
+    rest = [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]
     if added:
-        yield ledger.fact(Action.ATTESTED, actor, subject, None, written, what | added)
+        yield ledger.fact(Action.ATTESTED, change.actor, subject, None, written, what | added)
     if rest:
-        yield ledger.fact(Action.DESCRIBED, actor, subject, None, written, what | {"changed": rest})
+        yield ledger.fact(Action.DESCRIBED, change.actor, subject, None, written, what | {"changed": rest})
     if was != lifecycle:
-        yield ledger.fact(_LIFECYCLES[lifecycle], actor, subject, None, written, what | {"reason": version.spec.lifecycle_reason})
+        yield _lives(change, lifecycle)
+
+
+def _lives(change: specs.Change[api.ModelVersion], lifecycle: VersionLifecycle) -> ledger.Fact:
+    version = change.after
+    detail = {"version": version.spec.version, "reason": version.spec.lifecycle_reason} | change.doubt
+    return ledger.fact(_LIFECYCLES[lifecycle], change.actor, specs.about(version), None, change.spec, detail)
+
+
+def _attested(added: Mapping[str, Any]) -> list[str]:
+    """Metrics and evidence by path: `metrics/auc`."""
+    return [
+        *(f"metrics/{name}" for name in added.get("metrics") or {}),
+        *(f"evidence/{one['name']}" for one in added.get("evidence") or []),
+    ]
 
 
 def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from modelyard.api import meta
 from modelyard.api import serving as serving_api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, serving
+from modelyard.plan import fact, serving, template
 from modelyard.plan import world as seen
 
 RETRY: Final = datetime.timedelta(seconds=15)
@@ -64,18 +64,25 @@ def judge(
 
 
 def begin(
-    world: seen.World, was: api.StageStatus, version: str, now: datetime.datetime
+    world: seen.World, was: api.StageStatus, version: str, now: datetime.datetime, *, rollback: bool = False
 ) -> stage_api.StageRollout | seen.Question | fact.Fact:
-    """The rollout of a version in a stage, once it is known what that renders to."""
+    """The rollout of a version in a stage, once it is known what that renders to.
+
+    Nobody approves a rollback, so it brings no template that people would have to agree to: it runs with the one that serves.
+    """
     declared = world.stage(was.name)
     since = now.replace(microsecond=0)
     if declared is None or declared.serving is None:
         return stage_api.StageRollout(version=version, since=since)
-    source = serving.source(declared.serving)
-    question = seen.Render(was.name, version, source)
+    question = seen.Render(was.name, version, serving.source(declared.serving))
+    if rollback and template.waits(declared, was):
+        runs = was.serving
+        if runs is None or runs.template is None:
+            return stage_api.StageRollout(version=version, since=since)  # there is no template that anybody agreed to
+        question = seen.Render(was.name, version, runs.source or "", runs.template)
     if question not in world.answers:
         return question
     answer = world.answers[question]
     if not isinstance(answer, str):
         return answer if isinstance(answer, fact.Fact) else fact.Fact(Reason.TEMPLATE_INVALID, "the template renders to nothing")
-    return stage_api.StageRollout(version=version, template=answer, source=source, since=since)
+    return stage_api.StageRollout(version=version, template=answer, source=question.source, since=since)

@@ -8,7 +8,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from modelyard import api
@@ -31,6 +31,8 @@ ARTIFACT_VOLUME: Final = "modelyard-artifact"
 FILES_VOLUME: Final = "modelyard-files"
 CA_VOLUME: Final = "modelyard-ca"
 FETCH: Final = "modelyard-fetch"
+_VARIABLES: Final = frozenset({"MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_STAGE", "MODELYARD_DIGEST", "MODELYARD_PATH"})
+"""Of the server; where its artifact is, the mount says as well."""
 _RESERVED: Final = frozenset({ARTIFACT_VOLUME, FILES_VOLUME, CA_VOLUME})
 NO_DIGEST: Final = "sha256:" + "0" * 64
 """Of a dry run."""
@@ -103,6 +105,36 @@ def _config(blueprint: Blueprint) -> str:
     words = [blueprint.model.metadata.name, blueprint.version.replace(".", "-"), blueprint.stage]
     words += [hashlib.sha256(blueprint.files).hexdigest()[:10], *([str(blueprint.attempt)] if blueprint.attempt > 1 else [])]
     return "-".join(words) + cel.FILES
+
+
+def written(rendered: bytes) -> serving_api.Serving:
+    """What the user wrote of a rendered document, for any version: rendered again for the same one, it makes the same document."""
+    document: dict[str, Any] = json.loads(rendered)
+    template: dict[str, Any] = document["template"]
+    metadata, spec = template["metadata"], template["spec"]
+    _without(metadata, "labels", {MANAGED_BY, MODEL, STAGE, ROLE, VERSION})
+    _without(metadata, "annotations", {DIGEST})
+    if not metadata:
+        del template["metadata"]
+    _without_named(spec["containers"][0], "env", _VARIABLES)
+    _without_named(spec, "initContainers", {FETCH})
+    _without_named(spec, "volumes", _RESERVED)
+    return serving_api.Serving(template=template, port=document["port"])
+
+
+def _without(holder: dict[str, Any], field: str, ours: Collection[str]) -> None:
+    """Take what is ours out of a mapping; an empty one goes."""
+    left = {key: value for key, value in (holder.pop(field, None) or {}).items() if key not in ours}
+    if left:
+        holder[field] = left
+
+
+def _without_named(holder: dict[str, Any], field: str, ours: Collection[str]) -> None:
+    """Take what is ours out of a list of what has names; an empty one goes."""
+    left = [one for one in _list(holder, field) if one.get("name") not in ours]
+    holder.pop(field, None)
+    if left:
+        holder[field] = left
 
 
 def name(rendered: bytes) -> str:

@@ -9,7 +9,7 @@ from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, unforeseen
+from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, template, unforeseen
 from modelyard.plan import world as seen
 
 
@@ -24,6 +24,8 @@ class Turn:
     """The version that autoPromote wants to promote."""
     trouble: fact.Fact | None = None
     """What a person must mend in the Model; a Held: what is tried again by itself."""
+    waits: fact.Fact | None = None
+    """What people must agree to before the stage is as it is asked to be."""
     again: datetime.timedelta | None = None
 
 
@@ -246,6 +248,8 @@ def _change_template(world: seen.World, turn: Turn, now: datetime.datetime) -> T
         return dataclasses.replace(turn, trouble=fact.Fact(Reason.DEADLINE_EXCEEDED, message)) if source == stands.refused else turn
     if _template_invalid(world, was.name) or world.withheld:
         return turn
+    if template.waits(declared, was):
+        return dataclasses.replace(turn, waits=_waits_for_people(world, declared, was.current))
     if why := _cannot_be_loaded(world, was.name, was.current):
         return dataclasses.replace(turn, trouble=why)
     begun = rollout.begin(world, was, was.current, now)
@@ -254,6 +258,26 @@ def _change_template(world: seen.World, turn: Turn, now: datetime.datetime) -> T
     if isinstance(begun, fact.Fact):
         return dataclasses.replace(turn, again=rollout.RETRY, trouble=begun)
     return dataclasses.replace(turn, status=was.model_copy(update={"rollout": begun}), again=rollout.RETRY)
+
+
+def _waits_for_people(world: seen.World, declared: api.Stage, version: str) -> fact.Fact:
+    """Who must do what before the changed template serves."""
+    name, gates = declared.name, ", ".join(template.gates_that_ask(declared))
+    asked = [
+        one.metadata.name
+        for one in world.promotions
+        if (one.spec.stage, one.spec.version) == (name, version) and not one.spec.rollback
+        if not (one.status.phase and one.status.phase.is_terminal) and not one.metadata.deletion_timestamp
+    ]
+    then = (
+        f"it serves once the Promotion {asked[0]} is granted"
+        if asked
+        else f"who may promote there creates a Promotion of {version} to {name}"
+    )
+    message = (
+        f"stage {name}: the changed template waits for approval (gate {gates}), and what serves goes on: {then}; or put the template back"
+    )
+    return fact.Fact(Reason.TEMPLATE_WAITS_FOR_APPROVAL, message)
 
 
 def _cannot_be_loaded(world: seen.World, name: str, version: str) -> fact.Fact | None:

@@ -50,7 +50,22 @@ def with_gaps(found: Sequence[Json], gaps: Iterable[watched.Gap], since: str, un
 
 def sentence(one: account.Told) -> str:
     """What happened, in words."""
-    return str(_SENTENCES[one.fact.action](one))
+    return str(_SENTENCES[one.fact.action](one)) + _doubt(one) + _also(one)
+
+
+def _doubt(one: account.Told) -> str:
+    """Who may have done it, where several people wrote before anybody looked."""
+    if not (authors := one.words("authors")):
+        return ""
+    unknown = ["somebody who is not known"] if one.fact.detail.get("unsigned") else []
+    return f"; one of these did: {', '.join([*authors, *unknown])}"
+
+
+def _also(one: account.Told) -> str:
+    """Who else wrote before the object was first recorded; once also said of changes."""
+    also = one.fact.detail.get("alsoChangedBy")
+    names = [str(name or "somebody who is not known") for name in also] if isinstance(also, list) else []
+    return f" (before that also changed by {', '.join(names)})" if names else ""
 
 
 def why(one: account.Told) -> str:
@@ -67,9 +82,7 @@ def _words(before: str, after: str = "") -> Any:
 
 
 def _rules(one: account.Told) -> str:
-    changed, also = one.words("changed"), one.words("alsoChangedBy")
-    more = f" (before that also changed by {', '.join(also)})" if also else ""
-    return f"changed the Model's rules: {', '.join(changed) or 'nothing that is named'}{more}"
+    return f"changed the Model's rules: {', '.join(one.words('changed')) or 'nothing that is named'}"
 
 
 def _alias(one: account.Told) -> str:

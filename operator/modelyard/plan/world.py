@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from modelyard import api
 from modelyard.api import gates as gates_api
@@ -50,6 +50,8 @@ class Render:
     stage: str
     version: str
     source: str
+    of: str | None = None
+    """The rendered document whose template is used; None: the declared template is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Served:
         return sum((max((end or now) - begin, datetime.timedelta()) for begin, end in self.spans), datetime.timedelta())
 
 
+T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
+Ours = api.Model | api.ModelVersion | api.Promotion
 Question = Render | DryRun | Snapshot
 Answer = str | fact.Fact | Mapping[str, Any] | None
 
@@ -116,6 +120,8 @@ class World:
     pods: tuple[Pod, ...] = ()
     unread: tuple[unread.Unread, ...] = ()
     """Objects of ours that are there and cannot be read."""
+    earlier: Mapping[tuple[str, str], Sequence[Ours]] = dataclasses.field(default_factory=dict)
+    """By kind and name: an object as it was observed before, from the recorded generation on."""
     answers: Mapping[Question, Answer] = dataclasses.field(default_factory=dict)
     refused: Mapping[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
     """What the API server would not take when it was last applied."""
@@ -176,9 +182,10 @@ class World:
         asked = past.promotions
         return dataclasses.replace(
             self,
-            model=specs.recovered(self.model, None if past.deleted else past.uid, past.spec) if self.model else None,
+            model=specs.recovered(self.model, None if past.deleted else past.uid, past.spec, past.generation) if self.model else None,
             promotions=tuple(
-                specs.recovered(one, known.uid, known.spec) if (known := asked.get(one.metadata.name)) else one for one in self.promotions
+                specs.recovered(one, known.uid, known.spec, known.generation) if (known := asked.get(one.metadata.name)) else one
+                for one in self.promotions
             ),
             past=past,
             sequence=sequence,
@@ -221,6 +228,21 @@ class World:
         """The uids of all Promotions that are here, by name; of those that cannot be read as well."""
         unread = {one.name: one.subject.metadata.uid for one in self.unread if one.kind == "Promotion"}
         return unread | {one.metadata.name: one.metadata.uid for one in self.promotions}
+
+    def changes(self, subject: T) -> list[specs.Change[T]]:
+        """What of an object's spec has changed since it was recorded, and who changed it."""
+        return specs.changes(subject, self._earlier(subject), stamped=self.unguarded is None)
+
+    def baseline(self, subject: T) -> Mapping[str, Any] | None:
+        """The spec of an object as it was last recorded; None where that is not known."""
+        if (observed := specs.baseline(subject, self._earlier(subject))) is not None:
+            return observed
+        answer = self.answers.get(Snapshot(subject.status.recorded.spec)) if subject.status.recorded else None
+        return answer if isinstance(answer, Mapping) else None
+
+    def _earlier(self, subject: T) -> list[T]:
+        known = self.earlier.get((subject.kind, subject.metadata.name), ())
+        return [one for one in known if isinstance(one, type(subject))]
 
     def declared_by(self, version: str, what: str) -> str | None:
         """Who wrote down a metric or a document: whoever added it, else whoever registered the version; None where nobody knows."""

@@ -6,6 +6,7 @@ function of what its Model's status says, so a crash between any two steps repea
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -18,6 +19,10 @@ from modelyard.reconcile.version import Versions
 FIRST_CONFLICT: Final = datetime.timedelta(milliseconds=200)
 LAST_CONFLICT: Final = datetime.timedelta(seconds=30)
 __all__ = ["Guard", "Outside", "Reconciler", "Recorder"]
+
+
+MOST_DECISIONS: Final = 5
+"""Decisions at once on a key whose objects change meanwhile; then others have their turn."""
 
 
 class Reconciler:
@@ -39,15 +44,15 @@ class Reconciler:
             edge.Unavailable: the world did not answer; try again with backoff.
         """
         with metrics.timed(key.sort):
-            try:
-                again = await self._sorts[key.sort](key)
-            except cluster.Conflict:
-                # The answer that made our knowledge old is on its way through the watch; decide again with it.
-                count = self._conflicts[key] = self._conflicts.get(key, 0) + 1
-                delay: datetime.timedelta = FIRST_CONFLICT * 2 ** min(count - 1, 16)
-                return min(delay, LAST_CONFLICT)
-            self._conflicts.pop(key, None)
-            return again
+            for _ in range(MOST_DECISIONS):
+                # Whoever met a conflict has looked at what is there now; decide again with that, before somebody writes once more.
+                with contextlib.suppress(cluster.Conflict):
+                    again = await self._sorts[key.sort](key)
+                    self._conflicts.pop(key, None)
+                    return again
+            count = self._conflicts[key] = self._conflicts.get(key, 0) + 1
+            delay: datetime.timedelta = FIRST_CONFLICT * 2 ** min(count - 1, 16)
+            return min(delay, LAST_CONFLICT)
 
     def begin(self, unsettled_since: datetime.datetime | None) -> None:
         """A term of leadership begins; `unsettled_since` is until when the cluster's own state is known to be whole."""

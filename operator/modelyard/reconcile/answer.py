@@ -54,10 +54,11 @@ class Answers:
         if wrong := _reserved(declared.serving, question.stage):
             return wrong
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
+        runs = serving.written(await self._outside.prover.blob(question.of)) if question.of else declared.serving
         blueprint = serving.Blueprint(
             model=world.model,
             stage=question.stage,
-            serving=declared.serving,
+            serving=runs,
             version=question.version,
             uri=subject.spec.artifact.uri,
             digest=subject.status.artifact.digest,

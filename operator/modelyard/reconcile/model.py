@@ -341,7 +341,12 @@ class Models:
     async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
         told = recording.of(world, plan, self._outside.clock())
-        return self._anchored(key, world, plan, await self._append(key, world, told))
+        head = await self._append(key, world, told)
+        if world.model:
+            self._outside.cache.recorded(world.model)
+        for asked in world.promotions:
+            self._outside.cache.recorded(asked)
+        return self._anchored(key, world, plan, head)
 
     async def _append(self, key: cache.Key, world: seen.World, told: recording.Recording) -> appender.Head:
         await self._outside.prover.catch_up()

@@ -6,14 +6,17 @@ import dataclasses
 import datetime
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from modelyard import api, settings
-from modelyard.edge import artifact, ledger, metrics
+from modelyard.api import meta
+from modelyard.edge import artifact, ledger, metrics, reader
 from modelyard.edge import cache as known
 from modelyard.edge import cluster as api_server
-from modelyard.plan import fact
+from modelyard.plan import fact, specs
 
+MOST_WRITES: Final = 10
+"""Times that one status is written while somebody writes free text into the object's spec."""
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +71,7 @@ class Outside:
     async def write_status(
         self, kind: api_server.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: known.Key | None = None
     ) -> None:
-        """Write a status on the object as it was when this was decided.
+        """Write a status on the object as it was when this was decided; free text in its spec may be another by now.
 
         Args:
             kind: of the object.
@@ -81,10 +84,34 @@ class Outside:
             edge.Unavailable: the API server does not answer, or another replica may lead.
         """
         about = subject.metadata
-        self.fence()
-        answer = await self.cluster.write_status(kind, about.namespace, about.name, about.resource_version, dict(status))
+        answer = await self._write(kind, subject, dict(status))
         if self.cache.at(kind.name, about.namespace, about.name) is not None:  # else it was deleted before the answer was read
             self.enqueue(self.cache.put(kind, answer) - {by})
+
+    async def _write(self, kind: api_server.Kind, subject: api.Resource, status: dict[str, Any]) -> Mapping[str, Any]:
+        """Write on what the object is now, as long as what was decided would be decided on that as well."""
+        about, version = subject.metadata, subject.metadata.resource_version
+        for _ in range(MOST_WRITES):
+            self.fence()
+            try:
+                return await self.cluster.write_status(kind, about.namespace, about.name, version, status)
+            except api_server.Conflict:
+                now = await self._look(kind, about)
+                if now is None or not specs.decides_alike(subject, now):
+                    raise
+                version = now.metadata.resource_version
+        raise api_server.Conflict(about.name)
+
+    async def _look(self, kind: api_server.Kind, about: meta.ObjectMeta) -> api.Resource | None:
+        """An object as it is now, which enters the cache: whoever decides again need not wait for the watch."""
+        answer = await self.cluster.get(kind, about.namespace, about.name)
+        if answer is None:
+            self.enqueue(self.cache.drop(kind, about.namespace, about.name))
+            return None
+        raw = {"apiVersion": kind.api_version, "kind": kind.name, **answer}
+        self.enqueue(self.cache.put(kind, raw))
+        found = reader.read(kind.name, raw)
+        return found if isinstance(found, api.Model | api.ModelVersion | api.Promotion) else None
 
     def note(self, kind: api_server.Kind, answer: Mapping[str, Any]) -> None:
         """An answer enters the cache at once, and whoever it concerns is looked at."""

@@ -125,7 +125,7 @@ class Servings:
     async def _read_ahead(self, world: seen.World, remembered: _Remembered) -> None:
         """Going back must not wait for the operator's bucket: what it takes is read while the bucket answers, and remembered."""
         standing = (world.model.status.stages if world.model else None) or []
-        wanted = {one.serving.template for one in standing if one.rollout and one.serving and one.serving.template}
+        wanted = {one.serving.template for one in standing if one.serving and one.serving.template}
         before = [world.versions.get(one.previous) for one in standing if one.serving and one.previous]
         wanted |= {one.status.artifact.manifest for one in before if one and one.status.artifact}
         for name in sorted(wanted - remembered.ahead):

@@ -78,7 +78,7 @@ class Versions:
             self._holds.pop(key, None)
             return None, None
         past = await self._past(version)
-        version = specs.recovered(version, past.uid, past.spec) if past and not past.deleted else version
+        version = specs.recovered(version, past.uid, past.spec, past.generation) if past and not past.deleted else version
         uid, memory = self._memory.get(key, ("", modelversion.Memory()))
         world = modelversion.World(
             version=version,
@@ -232,13 +232,16 @@ class Versions:
         if recorded and newer and not again:
             before = canonical.loads(await self._outside.prover.blob(recorded.spec))
         named = status.spec_digest or specs.spec_digest(version)
-        facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past, again=again)
+        earlier = self._outside.cache.earlier(version)
+        facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past, again=again, earlier=earlier)
         facts = (*unrecorded.read(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
         if not facts:
             return
         if newer:
-            await self._outside.prover.keep_blob(specs.snapshot(version))
+            for change in specs.changes(version, earlier):
+                await self._outside.prover.keep_blob(specs.snapshot(change.after))
         await self._outside.book.append(self._outside.book.chain(version.metadata.namespace, version.spec.model), facts)
+        self._outside.cache.recorded(version)
 
 
 def _not_known(what: str, version: api.ModelVersion, error: Exception) -> fact.Fact:

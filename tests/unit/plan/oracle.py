@@ -40,6 +40,10 @@ class Request:
 @dataclasses.dataclass
 class Stage:
     serves: bool = False
+    template: str = "first"
+    """What is declared now."""
+    agreed: str | None = None
+    """What serves: where people are asked about templates, the last that they agreed to."""
     gates: dict[str, Any] = dataclasses.field(default_factory=dict)
     frozen: datetime.datetime | None = None
     successes: list[tuple[str, bool, datetime.datetime]] = dataclasses.field(default_factory=list)
@@ -55,6 +59,16 @@ class Stage:
             good.setdefault(version, when)
             current = version
         return good
+
+    @property
+    def asks_about_templates(self) -> bool:
+        return any(gate.get("scope") == "Template" for gate in self.gates.get("approvals", []))
+
+    def may_run(self, template: str, *, rollback: bool, asked: bool) -> bool:
+        """Whether a rollout may begin with a template; `asked`: a Promotion was granted for it."""
+        if not self.asks_about_templates or template == self.agreed:
+            return template in {self.template, self.agreed}
+        return asked and not rollback and template == self.template
 
     @property
     def current(self) -> str | None:
@@ -82,7 +96,8 @@ class Registry:
         gates = self.stages[one.stage].gates
         tier = self.tier if gates.get("documentation") else None
         parts = (one.version, sorted(version.metrics.items()), version.evidence, version.documented, one.stage, tier)
-        return (*map(repr, parts), repr(sorted(gates.items())))
+        template = self.stages[one.stage].template if self.stages[one.stage].serves else None
+        return (*map(repr, parts), repr(sorted(gates.items())), repr(template))
 
     def lacks(self, one: Request) -> set[str]:
         """Person, Itself, People: who must do something before the stage can be granted."""

@@ -28,11 +28,20 @@ CHANGES = {
     "evidence that is added": lambda: subject(one=version(evidence=evidence("Other"))),
     "another gate": lambda: subject(model(gates={**GATES, "documentation": True}, serving=SERVING)),
     "fewer approvals": lambda: subject(model(gates={"approvals": [{"name": "risk"}]}, serving=SERVING)),
+    "a gate that asks about templates as well": lambda: subject(
+        model(gates={"approvals": [{"name": "risk", "scope": "Template"}, {"name": "business"}]}, serving=SERVING)
+    ),
     "another template": lambda: subject(model(gates=GATES, serving={**SERVING, "template": {"spec": {"containers": [{"name": "t"}]}}})),
     "another port": lambda: subject(model(gates=GATES, serving={**SERVING, "port": 2})),
     "another strategy": lambda: subject(model(gates=GATES, serving={**SERVING, "strategy": "Recreate"})),
     "another stage": lambda: subject(stage="staging"),
 }
+
+
+def test_what_was_approved_before_a_gate_could_say_that_it_asks_about_templates_stays_approved() -> None:
+    gates = {"after": ["staging"], "approvals": [{"name": "risk", "required": 2}, {"name": "business"}]}
+
+    assert subject(model(gates=gates, serving=SERVING)) == "sha256:716d4d6ddf08277ed5e71c7b0a565256e05ea016bc84b64fd01e0336a26f807a"
 
 
 @pytest.mark.parametrize("what", CHANGES)

@@ -14,7 +14,8 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, fold, index, ledger, model, world
+from modelyard.api.serving import Serving
+from modelyard.plan import fact, fold, index, ledger, model, serving, world
 from tests.unit.plan import oracle
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
@@ -39,10 +40,19 @@ APPROVALS = st.sampled_from(
         {"approvals": [{"name": "risk"}]},
         {"approvals": [{"name": "risk", "required": 2}]},
         {"approvals": [{"name": "risk"}, {"name": "business", "allowServiceAccounts": True}]},
+        {"approvals": [{"name": "risk", "scope": "Template"}]},
+        {"approvals": [{"name": "risk", "scope": "Template"}]},
     ]
 )
 GATES = st.builds(lambda *parts: {field: value for part in parts for field, value in part.items()}, AFTER, OTHERS, APPROVALS)
-SERVING = {"port": 8080, "template": {"spec": {"containers": [{"name": "server"}]}}}
+TEMPLATES = ("first", "second", "third")
+
+
+def serves(template: str) -> dict[str, Any]:
+    return {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": template}]}}}
+
+
+SOURCES = {serving.source(Serving.model_validate(serves(name))): name for name in TEMPLATES}
 FULL = {
     "training": {"source": {"repository": "https://git", "commit": "4b825dc"}},
     "lineage": {"datasets": [{"name": "d", "role": "Training", "digest": "sha256:0"}]},
@@ -65,20 +75,27 @@ def _read(kind: type[T], raw: dict[str, Any]) -> T:
     return found
 
 
+def _rendered(question: world.Render) -> str:
+    """The name of what it renders to, with its version and its template in it."""
+    template = question.of.rpartition("/")[2] if question.of else SOURCES[question.source]
+    return f"sha256:{question.stage}-{question.version}/{template}"
+
+
 class Life(RuleBasedStateMachine):
     """The API server's objects as dictionaries, what really is so as an `oracle.Registry`, and an operator that may die between two writes."""
 
     @initialize(
         serves=st.booleans(),
+        runs=st.booleans(),
         gates=GATES,
         auc=st.lists(st.sampled_from([0.93, 0.934, 0.9, 0.93, 0.934, float("nan")]), min_size=3, max_size=3),
         complete=st.sampled_from([True, True, False]),
         high=st.booleans(),
     )
-    def begin(self, serves: bool, gates: dict[str, Any], auc: list[float], complete: bool, high: bool) -> None:
+    def begin(self, serves: bool, runs: bool, gates: dict[str, Any], auc: list[float], complete: bool, high: bool) -> None:
         """Mostly something that can pass, so that what then changes matters."""
         test = oracle.Stage(serves=serves, gates={"after": ["dev"]})
-        stages = {"dev": oracle.Stage(), "test": test, "prod": oracle.Stage(gates=gates)}
+        stages = {"dev": oracle.Stage(), "test": test, "prod": oracle.Stage(serves=runs, gates=gates)}
         self.truth = oracle.Registry(START, stages, described=complete, tier="Medium" if high else "Low")
         for name, number in zip(VERSIONS, auc, strict=True):
             found = oracle.Version({"auc": number, "p99": 40.0}, registrant="ci")
@@ -129,6 +146,13 @@ class Life(RuleBasedStateMachine):
     @rule(gates=GATES)
     def govern(self, gates: dict[str, Any]) -> None:
         self.truth.stages["prod"].gates = gates
+
+    @rule(template=st.sampled_from(TEMPLATES), rolls_back=st.booleans())
+    def retemplate(self, template: str, rolls_back: bool) -> None:
+        """Another template is declared; and somebody rolls back, to bring it past those who would have to agree."""
+        self.truth.stages["prod"].template = template
+        if rolls_back:
+            self.roll_back("prod", 1)
 
     @rule(hours=st.sampled_from([None, None, None, 1, 4]), name=st.sampled_from(["test", "prod"]))
     def freeze(self, hours: int | None, name: str) -> None:
@@ -229,7 +253,7 @@ class Life(RuleBasedStateMachine):
     def become_available(self) -> None:
         for stage in self.status.get("stages") or []:
             if template := (stage.get("rollout") or {}).get("template"):
-                self.deployments[stage["name"]] = world.Deployment("fraud-test", template, True, 1, 1, 1, 1)
+                self.deployments[stage["name"]] = world.Deployment(f"fraud-{stage['name']}", template, True, 1, 1, 1, 1)
 
     @rule(writes=st.integers(0, 2))
     def die_while_deciding(self, writes: int) -> None:
@@ -261,7 +285,7 @@ class Life(RuleBasedStateMachine):
         """One decision, dead after so many writes; whether there was anything to write."""
         seen = self._world()
         while (plan := model.decide(seen, self.truth.now)).ask:
-            answers = {one: f"sha256:{one.version}" if isinstance(one, world.Render) else None for one in plan.ask}
+            answers = {one: _rendered(one) if isinstance(one, world.Render) else None for one in plan.ask}
             seen = dataclasses.replace(seen, answers={**seen.answers, **answers})
         done = 0
         for name, status in plan.promotions.items():
@@ -302,12 +326,27 @@ class Life(RuleBasedStateMachine):
     def _stand(self, status: dict[str, Any]) -> None:
         """The Model's status is written: who holds a stage now must be somebody that may, and what serves is recorded."""
         before = {stage["name"]: stage.get("promotion") for stage in self.status.get("stages") or []}
+        ran = {stage["name"]: stage.get("rollout") for stage in self.status.get("stages") or []}
         for stage in status["stages"]:
+            self._judge_template(stage, ran.get(stage["name"]))
             if stage.get("promotion") and stage["promotion"] != before.get(stage["name"]):
                 assert self.truth.may_be_granted(self.truth.requests[stage["promotion"]["name"]])
             if self.truth.stages[stage["name"]].serves:
                 self._serve(stage["name"], stage.get("current"))
         self.status = status
+
+    def _judge_template(self, stage: dict[str, Any], ran: dict[str, Any] | None) -> None:
+        """What begins runs a template that may run, and really that one; what serves is what was agreed to last."""
+        truth, rollout = self.truth.stages[stage["name"]], stage.get("rollout")
+        if rollout and rollout.get("template") and rollout != ran:
+            template, holder = SOURCES[rollout["source"]], stage.get("promotion")
+            rollback = bool(holder and self.truth.requests[holder["name"]].rollback)
+            assert truth.may_run(template, rollback=rollback, asked=holder is not None), (template, truth, stage)
+            assert rollout["template"].endswith(f"/{template}")
+        if (runs := stage.get("serving")) and runs.get("template"):
+            truth.agreed = SOURCES[runs["source"]]
+        elif stage.get("current"):
+            truth.agreed = None
 
     def _serve(self, stage: str, current: str | None) -> None:
         spans = self.truth.spans
@@ -344,7 +383,9 @@ class Life(RuleBasedStateMachine):
             if "servedFor" in gates:
                 gates["servedFor"] = f"{gates['servedFor']}h"
             frozen = {"reason": "x", "until": stage.frozen.isoformat()} if stage.frozen else None
-            stages.append({"name": name, "gates": gates or None, "frozen": frozen, "serving": SERVING if stage.serves else None})
+            stages.append(
+                {"name": name, "gates": gates or None, "frozen": frozen, "serving": serves(stage.template) if stage.serves else None}
+            )
         words = {"description": "d", "intendedUse": "u"} if self.truth.described else {}
         storage = {"uri": "s3://models/fraud/"}
         return {"owner": {"team": "t"}, "storage": storage, "stages": stages, "riskTier": self.truth.tier, **words}

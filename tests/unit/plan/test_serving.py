@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from typing import Any
+
+import pytest
 
 from modelyard import api
 from modelyard.api import serving as serving_api
@@ -127,3 +130,43 @@ def test_replicas_that_the_stage_does_not_set_are_never_applied() -> None:
     assert "replicas" not in deployment["spec"]
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
     assert "ownerReferences" not in deployment["metadata"]
+
+
+WRITTEN: dict[str, dict[str, Any]] = {
+    "as little as can be": SERVER,
+    "with all that is ours, and the user's beside it": {
+        "metadata": {
+            "labels": {"team": "risk", "modelyard.dev/role": "mine"},
+            "annotations": {"note": "x", "modelyard.dev/digest": "mine"},
+        },
+        "spec": {
+            "initContainers": [{"name": "mine", "image": "x", "volumeMounts": [{"name": "modelyard-artifact", "mountPath": "/m"}]}],
+            "containers": [
+                {"name": "server", "image": "x", "env": [{"name": "A", "value": "1"}, {"name": "MODELYARD_PATH", "value": "/data"}]},
+                {"name": "beside", "image": "y", "env": [{"name": "MODELYARD_PATH", "value": "/elsewhere"}]},
+            ],
+            "volumes": [{"name": "cache", "emptyDir": {}}],
+        },
+    },
+    "with a mount of its own": {
+        "spec": {"containers": [{"name": "server", "volumeMounts": [{"name": "modelyard-artifact", "mountPath": "/opt", "subPath": "a"}]}]}
+    },
+    "with lists that are empty or null": {
+        "spec": {"containers": [{"name": "server", "env": None, "volumeMounts": []}], "initContainers": [], "volumes": None},
+    },
+}
+
+
+@pytest.mark.parametrize("sentence", WRITTEN)
+def test_what_the_user_wrote_renders_to_the_same_again_and_for_another_version_to_what_that_would(sentence: str) -> None:
+    of = model(WRITTEN[sentence], caBundle={"configMapName": "ca"})
+    assert of.spec.stages
+    assert of.spec.stages[0].serving
+    first = serving.Blueprint(of, "production", of.spec.stages[0].serving, "1.0.0", "s3://m/1/", "sha256:" + "1" * 64, b"1", "modelyard:1")
+    second = dataclasses.replace(first, version="2.0.0", uri="s3://m/2/", digest="sha256:" + "2" * 64, files=b"2")
+
+    written = serving.written(serving.render(first))
+
+    assert serving.render(dataclasses.replace(first, serving=written)) == serving.render(first)
+    assert serving.render(dataclasses.replace(second, serving=written)) == serving.render(second)
+    assert "modelyard" not in json.dumps(written.template).replace("modelyard-artifact", "")
