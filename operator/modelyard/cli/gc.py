@@ -93,7 +93,7 @@ def _look(server: registry.Registry, kept: bucket.Bucket, name: str, versions: S
     holders += list(_recorded(kept, past, {one["spec"]["version"]: one["metadata"].get("uid", "") for one in mine}))
     others = [one for one in versions if not _is_of(one, server.namespace, name)] + [raw for raw, one in read if one is None]
     foreign = [uri for one in others for uri in _uris(one)]
-    source = store.Store(where.address)
+    source = where.opened()
     objects = [(one, _state(source, place.bucket, one)) for one in garbage.find(holders, foreign) if one.key.startswith(_root(place))]
     return Found(model, source, place, {one.version: one for one in holders}, [one for one in objects if one[1] != "gone"])
 

@@ -91,7 +91,7 @@ class Versions:
             await self._outside.book.append(chain, hold.told(version, step, known))
         try:
             address = await self._addresses.of(world.model)
-            why = await self._outside.prover.hold(hold.Request(address, step, objects, others))
+            why = await self._outside.prover.hold(hold.Request(address, step, objects, others, key.namespace))
         except edge.Unavailable as trouble:
             why = fact.Fact(Reason.HOLD_REFUSED, trouble.message)
         if step == hold.Step.LIFT and why is None:
