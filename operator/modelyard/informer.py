@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 import kopf
 
 from modelyard.edge import cache, cluster
+from modelyard.plan import jsontext
 
 # Together about ten minutes: an API server that restarts must not end who stands by.
 _ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)
@@ -33,7 +34,7 @@ async def watch(
     async def login(**_: Any) -> kopf.AiohttpSession:
         access = await reach.access()
         connector = aiohttp.TCPConnector(limit=cluster.CONNECTIONS, ssl=access.tls or True)
-        session = aiohttp.ClientSession(connector=connector, headers=dict(access.headers))
+        session = aiohttp.ClientSession(connector=connector, headers=dict(access.headers), response_class=_Shallow)
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     for kind in cache.WATCHED:
@@ -72,6 +73,41 @@ def _selector() -> dict[str, Any]:
     return {name: value, present: kopf.PRESENT}
 
 
+class _Shallow(aiohttp.ClientResponse):
+    """An answer that kopf can parse: it would end with the RecursionError of the first object that is nested too deep, again after each start."""
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the headers."""
+        await super().start(connection)
+        if self.url.query.get("watch") == "true":
+            self.content = _Lines(self.content)  # type: ignore[assignment]  # all that is asked of it
+        return self
+
+    async def json(self, **_: Any) -> Any:
+        """A page of a list."""
+        return jsontext.load_cut(await self.read())
+
+
+class _Lines:
+    """What a watch says, line by line."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Whole lines."""
+        rest = b""
+        async for piece in self._content.iter_chunked(size):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield jsontext.shallow(line) + b"\n"
+        if rest:
+            yield jsontext.shallow(rest)
+
+
 class _Changes(kopf.DiffBaseStorage):
     """What kopf compares an object with, to tell its handlers what changed: nothing. It would copy and walk each object twice an event."""
 
@@ -94,7 +130,7 @@ def _settings() -> kopf.OperatorSettings:
     wanted.scanning.disabled = True
     wanted.peering.standalone = True
     wanted.queueing.idle_timeout = 0.05
-    wanted.watching.chunk_size = 500
+    wanted.watching.chunk_size = 100  # of objects that may have a megabyte each
     wanted.watching.server_timeout = 240
     wanted.watching.client_timeout = 250
     wanted.watching.connect_timeout = 10
