@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelyard.cli import archives, folder, outcome, output, registry
-from modelyard.edge import archive
+from modelyard.edge import archive, local
 from modelyard.edge import ledger as ledgers
 from modelyard.plan import account, checkpoint, codec, ledger
 from modelyard.plan.ledger import Action
@@ -105,7 +105,7 @@ def accept(typed: archives.Typed, model: str, reason: str, now: datetime.datetim
 
 def _key(file: pathlib.Path) -> checkpoint.Key:
     try:
-        return checkpoint.public(file.read_bytes())
+        return checkpoint.public(local.read(file, 1 << 20, regular=False))
     except OSError as error:
         raise folder.unreadable(error, file) from error
     except ValueError as error:
