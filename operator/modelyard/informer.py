@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 import kopf
 
 from modelyard.edge import cache, cluster
+from modelyard.plan import jsontext
 
 # Together about ten minutes: an API server that restarts must not end who stands by.
 _ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)
@@ -69,11 +70,18 @@ def heed_signals(stop: asyncio.Event) -> None:
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer of the API server as kopf takes it: a list of metadata without any has `items: null`."""
+    """An answer of the API server as kopf can take it: it would end with the RecursionError of the first object that is nested too deep, again after each start."""
 
-    async def json(self, **how: Any) -> Any:
-        """What it says, a list always with its items."""
-        answer = await super().json(**how)
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the headers."""
+        await super().start(connection)
+        if self.url.query.get("watch") == "true":
+            self.content = _Lines(self.content)  # type: ignore[assignment]  # all that is asked of it
+        return self
+
+    async def json(self, **_: Any) -> Any:
+        """A page of a list, always with its items: of metadata without any they are null."""
+        answer = jsontext.load_cut(await self.read())
         return {**answer, "items": answer["items"] or []} if isinstance(answer, dict) and "items" in answer else answer
 
 
@@ -81,6 +89,26 @@ async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, 
     """Of ConfigMaps nothing but their metadata is asked for: that a list of files is there is all there is to know."""
     if asked.url.path.endswith(f"/{cluster.CONFIG_MAP.plural}"):
         asked.headers["Accept"] = cluster.METADATA.format("" if "watch" in asked.url.query else "List")
+
+
+class _Lines:
+    """What a watch says, line by line."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Whole lines."""
+        rest = b""
+        async for piece in self._content.iter_chunked(size):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield jsontext.shallow(line) + b"\n"
+        if rest:
+            yield jsontext.shallow(rest)
 
 
 class _Changes(kopf.DiffBaseStorage):
@@ -107,7 +135,7 @@ def _settings() -> kopf.OperatorSettings:
     wanted.queueing.idle_timeout = 0.05
     for kind in cache.SERVING:  # the API server leaves out the others, and says when one loses our labels
         wanted.watching.label_selectors[kind.group, kind.version, kind.plural] = cache.OURS
-    wanted.watching.chunk_size = 500
+    wanted.watching.chunk_size = 100  # of objects that may have a megabyte each
     wanted.watching.server_timeout = 240
     wanted.watching.client_timeout = 250
     wanted.watching.connect_timeout = 10

@@ -4,11 +4,15 @@ A key that is added while it is being worked on is worked on once more afterward
 worked on once. Before that once more it rests for as long as the work took: a thousand versions that become Ready change their Model a
 thousand times, and each decision costs the more the more versions there are. So news that crowd are taken together, and no key ever
 takes more than half of the time from the others.
+
+Where keys have owners, no owner has more than half of the workers, and owners take turns. A key that takes long, because its owner's store is slow or
+hostile, gives its worker up and goes on beside the others, so that a few owners together cannot take all workers either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import collections
 import datetime
 import heapq
 import itertools
@@ -24,6 +28,10 @@ K = TypeVar("K", bound=Hashable)
 FIRST_BACKOFF: Final = 1.0
 LAST_BACKOFF: Final = 300.0
 LONGEST_REST: Final = 1.0
+LONG: Final = 10.0
+"""Seconds after which an owner's key gives its worker up."""
+LONG_ROOM: Final = 4
+"""For each worker, so many keys may go on without one."""
 log = logging.getLogger(__name__)
 
 
@@ -34,12 +42,32 @@ class Queue(Generic[K]):
         work: handles one key; returns when to look at it again, if at all. Raising `edge.Unavailable` means: with backoff. Any other
             exception is our own mistake: logged with its trace, and retried with backoff as well.
         workers: how many keys are worked on at once.
+        owner: whose a key is; None: nobody's, and all are treated alike.
+        long: seconds after which an owner's key gives its worker up.
     """
 
-    def __init__(self, work: Callable[[K], Awaitable[datetime.timedelta | None]], workers: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[K], Awaitable[datetime.timedelta | None]],
+        workers: int,
+        *,
+        owner: Callable[[K], str] | None = None,
+        long: float = LONG,
+    ) -> None:
         self._work = work
-        self._workers = workers
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._free = workers
+        self._owner = owner
+        self._share = max(1, workers // 2) if owner else workers
+        self._long = long
+        self._room = LONG_ROOM * workers if owner else 0
+        self.most: Final = workers + self._room
+        """Keys that are ever worked on at once."""
+        self._ready: collections.OrderedDict[str, collections.deque[K]] = collections.OrderedDict()
+        """By owner; whose turn is next comes first."""
+        self._working: collections.Counter[str] = collections.Counter()
+        """How many keys of each owner are worked on."""
+        self._changed = asyncio.Event()
+        """There may be a key and a worker for it."""
         self._queued: set[K] = set()
         self._busy: set[K] = set()
         self._dirty: set[K] = set()
@@ -63,7 +91,8 @@ class Queue(Generic[K]):
             self._dirty.add(key)
         elif key not in self._queued:
             self._queued.add(key)
-            self._ready.put_nowait(key)
+            self._ready.setdefault(self._owner_of(key), collections.deque()).append(key)
+            self._changed.set()
 
     def add_after(self, key: K, delay: datetime.timedelta) -> None:
         """Work on this key in a while; the earliest wish counts."""
@@ -75,8 +104,29 @@ class Queue(Generic[K]):
         """Work until cancelled; what is being worked on then is finished first."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._clockwork())
-            for _ in range(self._workers):
-                group.create_task(self._worker())
+            while True:
+                self._changed.clear()
+                while (key := self._next()) is not None:
+                    group.create_task(self._worked(key))
+                await self._changed.wait()
+
+    def _owner_of(self, key: K) -> str:
+        return self._owner(key) if self._owner else ""
+
+    def _next(self) -> K | None:
+        """The next key for a worker that is free, with that worker; None when there is no such key or no worker."""
+        owner = next((name for name in self._ready if self._working[name] < self._share), None) if self._free else None
+        if owner is None:
+            return None
+        keys = self._ready.pop(owner)
+        key = keys.popleft()
+        if keys:
+            self._ready[owner] = keys
+        self._free -= 1
+        self._working[owner] += 1
+        self._queued.discard(key)
+        self._busy.add(key)
+        return key
 
     def _at(self, key: K, due: float) -> None:
         if self._due.get(key, due + 1) > due:
@@ -84,24 +134,41 @@ class Queue(Generic[K]):
             heapq.heappush(self._heap, (due, next(self._count), key))
             self._wake.set()
 
-    async def _worker(self) -> None:
+    async def _worked(self, key: K) -> None:
+        """Work on a key, and give its worker up when that is over, or takes long."""
         now = asyncio.get_running_loop().time
-        while True:
-            key = await self._ready.get()
-            began = now()
-            self._queued.discard(key)
-            self._busy.add(key)
-            try:
-                await asyncio.shield(task := asyncio.ensure_future(self._once(key)))
-            except asyncio.CancelledError:
-                await asyncio.wait([task])
-                raise
-            finally:
-                self._busy.discard(key)
-                if key in self._dirty:
-                    self._dirty.discard(key)
-                    self._resting.add(key)
-                    self._at(key, now() + min(now() - began, LONGEST_REST))
+        began, task, has_worker = now(), asyncio.ensure_future(self._once(key)), True
+        try:
+            await asyncio.wait({task}, timeout=self._long if self._owner else None)
+            if not task.done() and self._room:
+                self._room, has_worker = self._room - 1, False
+                self._freed()
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+        finally:
+            if not has_worker:
+                self._room += 1
+            self._release(key, now() - began, has_worker=has_worker)
+
+    def _release(self, key: K, took: float, *, has_worker: bool) -> None:
+        """A key is worked on no more."""
+        owner = self._owner_of(key)
+        self._working[owner] -= 1
+        self._working += collections.Counter()  # forgets who has none
+        self._busy.discard(key)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            self._resting.add(key)
+            self._at(key, asyncio.get_running_loop().time() + min(took, LONGEST_REST))
+        if has_worker:
+            self._freed()
+        self._changed.set()
+
+    def _freed(self) -> None:
+        self._free += 1
+        self._changed.set()
 
     async def _once(self, key: K) -> None:
         try:

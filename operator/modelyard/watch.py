@@ -50,11 +50,8 @@ class Operator:
             lambda: self.enqueue(self._cache.keys("model")),
         )
         self._leading = leading.Leading(reach, self._book, config, self._guard, self.enqueue)
-        prover = artifact.Prover(
-            kept,
-            versions_at_once=config.verification.versions_at_once,
-            objects_at_once=config.verification.objects_at_once,
-        )
+        versions = loop.Queue(self._work, config.verification.versions_at_once, owner=lambda key: key.namespace)
+        prover = artifact.Prover(kept, versions_at_once=versions.most, objects_at_once=config.verification.objects_at_once)
         self._reconcile = reconcile.Reconciler(
             reconcile.Outside(
                 cluster=reach,
@@ -70,8 +67,8 @@ class Operator:
             )
         )
         self._queues: Mapping[cache.Sort, loop.Queue[cache.Key]] = {
-            "version": loop.Queue(self._reconcile, config.verification.versions_at_once),
-            "model": loop.Queue(self._reconcile, MODEL_WORKERS),
+            "version": versions,
+            "model": loop.Queue(self._work, MODEL_WORKERS),
         }
         self._synced = False
         self._news = time.monotonic()
@@ -169,6 +166,9 @@ class Operator:
             except edge.Unavailable as trouble:
                 log.warning("leads, and cannot list what there is: %s", trouble.message)
                 await asyncio.sleep(AGAIN)
+
+    async def _work(self, key: cache.Key) -> datetime.timedelta | None:
+        return await self._reconcile(key)
 
     def _phases(self) -> Mapping[str, Mapping[str, int]]:
         """Told by who leads alone, or sums over the replicas would count twice."""

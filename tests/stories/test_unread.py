@@ -96,3 +96,26 @@ async def test_evidence_that_was_added_to_what_could_not_be_read_counts_once_it_
     await teller.tell([{"restart": "at once"}, {"after": "5m"}])
 
     assert dict(pretend.shown(teller.world))["Promotion to-production"].startswith("Blocked Ready=False EvidenceNotVerified")
+
+
+async def test_a_template_that_is_nested_too_deep_costs_its_own_model_and_says_where() -> None:
+    teller = await served()
+    before = dict(pretend.shown(teller.world))
+    deep: dict[str, Any] = {}
+    for _ in range(120):
+        deep = {"a": deep}
+    spoilt = [{**stage, "serving": {"port": 8080, "template": deep}} for stage in test_properties.STAGES]
+    other = {**test_properties.MODEL, "metadata": {"name": "churn"}, "spec": {**test_properties.MODEL["spec"]}}
+
+    await teller.tell([{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": spoilt}}}, {"after": "5m"}])
+    await teller.tell([{"apply": other}, {"restart": "at once"}, {"after": "5m"}])
+
+    meanwhile = dict(pretend.shown(teller.world))
+    assert "Ready=Unknown Invalid: this release cannot read spec.stages.0.serving.template.a" in meanwhile["Model fraud"]
+    assert "(nested more than 100 levels deep)" in meanwhile["Model fraud"]
+    assert meanwhile["Deployment fraud-production"] == before["Deployment fraud-production"]
+    assert "Ready=True" in meanwhile["Model churn"]
+
+    await teller.tell([change("Model fraud", test_properties.STAGES), {"after": "5m"}])
+
+    assert "Ready=True" in dict(pretend.shown(teller.world))["Model fraud"]

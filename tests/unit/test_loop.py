@@ -148,3 +148,100 @@ async def test_stopping_finishes_what_was_begun() -> None:
         await began.wait()
 
     assert finished
+
+
+async def test_no_owner_has_more_than_half_of_the_workers_and_owners_take_turns() -> None:
+    busy: list[str] = []
+    most: dict[str, int] = {}
+    order: list[str] = []
+    go = asyncio.Event()
+
+    async def work(key: str) -> None:
+        owner = key[0]
+        order.append(key)
+        busy.append(owner)
+        most[owner] = max(most.get(owner, 0), busy.count(owner))
+        await go.wait()
+        busy.remove(owner)
+
+    queue = loop.Queue(work, 4, owner=lambda key: key[0])
+    async with running(queue):
+        for number in range(20):
+            queue.add(f"a{number}")
+        await until(lambda: len(busy) == 2)
+        for number in range(3):
+            queue.add(f"b{number}")
+        queue.add("c0")
+        await until(lambda: len(busy) == 4)
+        assert order == ["a0", "a1", "b0", "c0"]
+        go.set()
+        await until(lambda: len(queue) == 0)
+
+    assert most["a"] <= 2
+    assert len(order) == 24
+
+
+async def test_a_key_that_takes_long_gives_its_worker_up_but_not_its_owners_share() -> None:
+    busy: list[str] = []
+    go = asyncio.Event()
+
+    async def work(key: str) -> None:
+        busy.append(key)
+        if key[0] != "z":
+            await go.wait()
+        busy.remove(key)
+
+    queue = loop.Queue(work, 4, owner=lambda key: key[0], long=0.02)
+    async with running(queue):
+        for owner in "abcd":
+            for number in range(10):
+                queue.add(f"{owner}{number}")
+        await until(lambda: len(busy) == 8)
+        queue.add("z0")
+        await until(lambda: len(queue) == 40)
+
+        assert {owner: sum(key[0] == owner for key in busy) for owner in "abcd"} == dict.fromkeys("abcd", 2)
+        go.set()
+        await until(lambda: len(queue) == 0)
+
+
+async def test_a_key_that_takes_long_is_still_worked_on_by_one_at_a_time() -> None:
+    busy, most, done = 0, 0, 0
+    go = asyncio.Event()
+
+    async def work(_: str) -> None:
+        nonlocal busy, most, done
+        busy += 1
+        most = max(most, busy)
+        await go.wait()
+        busy -= 1
+        done += 1
+
+    queue = loop.Queue(work, 2, owner=lambda _: "", long=0.01)
+    async with running(queue):
+        queue.add("a")
+        await until(lambda: busy == 1)
+        queue.add("a")
+        await asyncio.sleep(0.05)
+        go.set()
+        await until(lambda: len(queue) == 0)
+
+    assert (most, done) == (1, 2)
+
+
+async def test_stopping_finishes_what_takes_long_as_well() -> None:
+    began, finished = asyncio.Event(), False
+
+    async def work(_: str) -> None:
+        nonlocal finished
+        began.set()
+        await asyncio.sleep(0.1)
+        finished = True
+
+    queue = loop.Queue(work, 1, owner=lambda _: "", long=0.01)
+    async with running(queue):
+        queue.add("a")
+        await began.wait()
+        await asyncio.sleep(0.03)
+
+    assert finished

@@ -50,6 +50,10 @@ class Reason(words.Word):
     STORE_BUCKET_MISSING = "StoreBucketMissing", "The bucket does not exist."
     STORE_CERTIFICATE = "StoreCertificate", "The store's TLS certificate is not trusted: set `spec.storage.caBundle`."
     STORE_THROTTLED = "StoreThrottled", "The store asks for fewer requests."
+    STORE_LIMIT_EXCEEDED = (
+        "StoreLimitExceeded",
+        "The store answers with more, or more slowly, than is taken from any store; the message has the limit.",
+    )
     STORE_TRUNCATED = "StoreTruncated", "A read ended before the object did."
     STORE_REPLACED = "StoreReplaced", "An object was replaced while it was read."
     STORE_FAILED = "StoreFailed", "The store answered with an error; the message has it."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from modelyard import api
 from modelyard.api import meta
 from modelyard.cli import outcome, output, strict
 from modelyard.plan import account, book
@@ -28,7 +29,7 @@ def recorded(found: book.Book, version: str, number: int | None = None) -> str:
     """As `resolve`, as the ledger has the Model's spec after a record, by default the last."""
     if not version.startswith(SIGN):
         return resolved({}, version, "")
-    spec = account.snapshot(found.blob(found.index(found.last if number is None else number).spec))
+    spec = account.snapshot(api.Model, found.blob(found.index(found.last if number is None else number).spec))
     return resolved(spec.get("aliases") or {}, version, f"the Model {found.chain.model}, as the ledger has it,")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard import api, edge
 from modelyard.cli import address, folder, manifest, outcome, registry, shelf
-from modelyard.edge import store
+from modelyard.edge import bounded, store
 from modelyard.plan import inspection
 
 Json = dict[str, Any]
@@ -22,6 +22,8 @@ class Way:
     endpoint: str | None = None
     ca_file: pathlib.Path | None = None
     credentials_from_cluster: bool = False
+    limits: bounded.Limits = bounded.LIMITS
+    """What the store may ask of this machine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Depot:
     address: inspection.Address
     from_cluster: bool = False
     """Whether the credentials are those of the Model's Secret."""
+    limits: bounded.Limits = bounded.LIMITS
+
+    def opened(self) -> store.Store:
+        """The store."""
+        return store.Store(self.address, limits=self.limits)
 
     def below(self, path: str) -> inspection.Place:
         """A folder below it."""
@@ -39,7 +46,7 @@ class Depot:
 
     def shelf(self) -> shelf.Shelf:
         """Its bucket, opened."""
-        return shelf.Shelf(store.Store(self.address), self.place.bucket)
+        return shelf.Shelf(self.opened(), self.place.bucket)
 
     def explain(self, trouble: edge.Unavailable) -> outcome.Stop:
         """Trouble with it, with what the person who typed can do."""
@@ -64,7 +71,7 @@ def of(model: api.Model, way: Way, server: registry.Registry | None) -> Depot:
     bundle = None
     if storage.ca_bundle and server and not way.endpoint and not way.ca_file:
         bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
-    return Depot(place, address.of(storage, way.endpoint, secret, way.ca_file, bundle), way.credentials_from_cluster)
+    return Depot(place, address.of(storage, way.endpoint, secret, way.ca_file, bundle), way.credentials_from_cluster, way.limits)
 
 
 def papers(documents: Sequence[manifest.Document], version: str, depot: Depot) -> list[tuple[Json, shelf.Item]]:

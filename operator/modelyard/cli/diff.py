@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelyard import api
 from modelyard.cli import alias, archives, outcome, output, registry
 from modelyard.edge import cluster
 from modelyard.plan import account, comparison, digest
@@ -84,7 +85,7 @@ def _from_ledger(
         before, after = (alias.recorded(book, name) for name in (before, after))
         folded = book.index(book.last)
         known = [_version(folded, model, name) for name in (before, after)]
-        specs = [account.snapshot(book.blob(one.spec)) for one in known]
+        specs = [account.snapshot(api.ModelVersion, book.blob(one.spec)) for one in known]
         files = [_manifest(book.blob(one.manifest)) for one in known]
         for warning in opened.warnings(book, watched=False):
             output.say(warning)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import json
 import pathlib
 from typing import Any, Final
 
 from modelyard.cli import alias, archives, outcome, output, page
-from modelyard.plan import attestation, codec, ledger, precedence
+from modelyard.edge import local
+from modelyard.plan import attestation, codec, jsontext, ledger, precedence
 from modelyard.plan import dossier as dossiers
 
 Json = dict[str, Any]
@@ -108,17 +108,15 @@ def _write(folder: pathlib.Path, name: str, found: Json) -> None:
 def _read(file: pathlib.Path) -> tuple[Json, str | None]:
     """The dossier in a file, and the page if it is one."""
     try:
-        if file.stat().st_size > _LARGEST:
-            raise outcome.usage(f"{file}: is larger than {_LARGEST >> 20} MiB; is it the right file?")
-        text = file.read_bytes().decode()
+        text = local.read(file, _LARGEST, regular=False).decode()
         paged = file.suffix.lower() in _PAGES or not text.lstrip().startswith("{")
-        found = page.read(text) if paged else json.loads(text, object_pairs_hook=_once)
+        found = page.read(text) if paged else jsontext.loads(text, object_pairs_hook=_once)
     except OSError as error:
         mistaken = (
             f"\nfor the dossier of a model that is named verify: `modelyard dossier -- verify {file}`" if _is_version(str(file)) else ""
         )
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"{file}: {error.strerror}{mistaken}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise outcome.usage(f"{file}: is no dossier: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise outcome.usage(f"{file}: is no dossier, neither as JSON nor as a page")

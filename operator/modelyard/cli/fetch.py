@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import gzip
 import hashlib
-import json
 import os
 import pathlib
 import shutil
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import store
-from modelyard.plan import digest, inspection
+from modelyard.edge import local, store
+from modelyard.plan import digest, inspection, jsontext
 
 AT_ONCE: Final = 4
 """Files downloaded at the same time."""
 PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a file is asked for again; then the pod's own backoff takes over."""
+_PACKED: Final = 2 << 20
+"""Bytes of the list of files, which fits into a ConfigMap."""
+_UNPACKED: Final = 64 << 20
+"""Bytes of it unpacked: 25,000 paths of the longest sort have less than half."""
 _HEALS: Final = frozenset({Reason.STORE_UNREACHABLE, Reason.STORE_THROTTLED, Reason.STORE_TRUNCATED})
 
 
@@ -69,9 +72,9 @@ def order(environment: Mapping[str, str]) -> Order:
         raise Refused(f"MODELYARD_FETCH_URI is {uri!r}, which is no s3://bucket/key")
     listed = pathlib.Path(_need(environment, "MODELYARD_FETCH_FILES"))
     try:
-        rows = json.loads(gzip.decompress(listed.read_bytes()))
+        rows = jsontext.loads(_unpacked(local.read(listed, _PACKED)))
         files = tuple(Wanted(str(path), int(size), version and str(version)) for path, size, version in rows)
-    except (OSError, EOFError, ValueError, TypeError) as error:
+    except (OSError, zlib.error, ValueError, TypeError) as error:
         raise Refused(f"the list of files {listed} cannot be read: {error}") from None
     # A path decides where bytes are written, so it is not taken on trust from a ConfigMap.
     if refusal := digest.refuse([file.path for file in files]):
@@ -187,6 +190,15 @@ def _need(environment: Mapping[str, str], name: str) -> str:
     if value := environment.get(name):
         return value
     raise Refused(f"{name} is not set")
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What gzip made small, if it was not much too large before."""
+    inflated = zlib.decompressobj(wbits=31)
+    found = inflated.decompress(data, _UNPACKED)
+    if not inflated.eof:
+        raise ValueError(f"it is cut off, or unpacked larger than {_UNPACKED >> 20} MiB")
+    return found
 
 
 def _empty(folder: pathlib.Path) -> None:

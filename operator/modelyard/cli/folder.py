@@ -6,10 +6,10 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 
 from modelyard.cli import outcome, work
+from modelyard.edge import local
 from modelyard.plan import digest
 
 _CHUNK = 1 << 20
@@ -54,7 +54,7 @@ def find(root: pathlib.Path) -> tuple[Local, ...]:
         if root.is_file():
             files = [_local(root.name, root)]
         elif root.is_dir():
-            files = [_local(path, pathlib.Path(entry.path)) for path, entry in _walk(root, "")]
+            files = [_local(path, pathlib.Path(entry.path)) for path, entry in _walk(root)]
         elif root.exists():
             raise outcome.usage(f"{root}: neither a file nor a folder")
         else:
@@ -95,21 +95,23 @@ def unreadable(error: OSError, path: pathlib.Path) -> outcome.Stop:
     return outcome.usage(f"{where}: cannot be read: {error.strerror or type(error).__name__}")
 
 
-def _walk(folder: pathlib.Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = below + entry.name
-            if entry.is_symlink():
-                raise outcome.usage(
-                    f"{entry.path}: is a symbolic link, and an artifact holds bytes only: put the file itself there, "
-                    f"for example with `cp --recursive --dereference {folder} COPY`"
-                )
-            if entry.is_dir():
-                yield from _walk(pathlib.Path(entry.path), f"{path}/")
-            elif entry.is_file():
-                yield path, entry
-            else:
-                raise outcome.usage(f"{entry.path}: is neither a file nor a folder (a device, a socket or a pipe): take it away")
+def _walk(folder: pathlib.Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    todo = [(folder, "")]
+    while todo:
+        inside, below = todo.pop()
+        with os.scandir(inside) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    raise outcome.usage(
+                        f"{entry.path}: is a symbolic link, and an artifact holds bytes only: put the file itself there, "
+                        f"for example with `cp --recursive --dereference {folder} COPY`"
+                    )
+                if entry.is_dir():
+                    todo.append((pathlib.Path(entry.path), f"{below}{entry.name}/"))
+                elif entry.is_file():
+                    yield below + entry.name, entry
+                else:
+                    raise outcome.usage(f"{entry.path}: is neither a file nor a folder (a device, a socket or a pipe): take it away")
 
 
 def _local(path: str, source: pathlib.Path) -> Local:
@@ -120,9 +122,7 @@ def _local(path: str, source: pathlib.Path) -> Local:
 def _hash(file: Local, hashing: work.Work) -> tuple[str, str]:
     sha256 = hashlib.sha256()
     try:
-        with file.source.open("rb", buffering=0) as data:
-            if not stat.S_ISREG(os.fstat(data.fileno()).st_mode):
-                raise outcome.usage(f"{file.source}: is not a regular file any more")
+        with local.opened(file.source) as data:
             while chunk := data.read(_CHUNK):
                 sha256.update(chunk)
                 hashing.advance(len(chunk))

@@ -108,7 +108,7 @@ def _look(server: registry.Registry, kept: bucket.Bucket, name: str, among: Othe
     here = [one for one in holders if getattr(inspection.place(one.uri), "bucket", None) == place.bucket]
     foreign += [uri for one in holders for uri in one.evidence]
     foreign += [str(one) for one in (*_inner(among.models, server.namespace, model), *([way.own] if way.own else ()))]
-    source = store.Store(where.address)
+    source = where.opened()
     objects = [(one, _state(source, place.bucket, one)) for one in garbage.find(here, foreign) if one.key.startswith(_root(place))]
     return Found(model, source, place, {one.version: one for one in holders}, [one for one in objects if one[1] != "gone"])
 

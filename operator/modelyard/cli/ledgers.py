@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelyard.cli import archives, folder, outcome, output, registry, signer
-from modelyard.edge import archive
+from modelyard.edge import archive, local
 from modelyard.edge import ledger as ledgers
 from modelyard.plan import account, codec, ledger, proof, signature
 from modelyard.plan.ledger import Action
@@ -156,7 +156,7 @@ def trust(typed: archives.Typed, key: str, *, yes: bool) -> None:
 
 def _keys(file: pathlib.Path) -> list[signature.Key]:
     try:
-        return signature.read_public(file.read_bytes())
+        return signature.read_public(local.read(file, 1 << 20, regular=False))
     except OSError as error:
         raise folder.unreadable(error, file) from error
     except ValueError as error:

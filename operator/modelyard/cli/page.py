@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jinja2
 
-from modelyard.plan import codec, standing, watched
+from modelyard.plan import codec, jsontext, standing, watched
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ def read(page: str) -> Json | None:
     """
     before, begin, rest = page.partition(_BEGIN)
     inside, end, _ = rest.partition(_END)
-    found = json.loads(inside) if before and begin and end else None
+    found = jsontext.loads(inside) if before and begin and end else None
     return found if isinstance(found, dict) else None
 
 

@@ -15,6 +15,7 @@ from modelyard.api import access, meta
 from modelyard.api.access import changes
 from modelyard.cli import alias, outcome, output, sign, strict
 from modelyard.edge import Unavailable, cluster
+from modelyard.plan import jsontext
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class Registry:
     def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
         self.context = context
         self._namespace = namespace
+        self._named: set[str] = set()
+        """Objects that were told to be too much."""
 
     @property
     def namespace(self) -> str:
@@ -63,7 +66,10 @@ class Registry:
     def find(self, kind: cluster.Kind, name: str) -> Json | None:
         """One object, or None."""
         namespace = self.namespace
-        return self._ask(lambda server: server.get(kind, namespace, name))
+        found = self._ask(lambda server: server.get(kind, namespace, name))
+        if found:
+            self._tell_excess(kind, found)
+        return found
 
     def get(self, kind: cluster.Kind, name: str, hint: str = "") -> Json:
         """One object; stops with NOT_FOUND and the hint if there is none."""
@@ -88,7 +94,10 @@ class Registry:
             wanted = {field: value for field, _, value in (one.removeprefix("spec.").partition("=") for one in selector.split(","))}
             return [one async for one in server.list(kind, namespace, **query) if wanted.items() <= one["spec"].items()]
 
-        return self._ask(ask)
+        found = self._ask(ask)
+        for one in found:
+            self._tell_excess(kind, one)
+        return found
 
     def version(self, model: str, version: str) -> str:
         """The version that was typed for a model, or that its alias points at; the Model is asked only for an alias."""
@@ -206,6 +215,15 @@ class Registry:
                 await asyncio.sleep(_EVERY)
 
         return self._ask(ask)
+
+    def _tell_excess(self, kind: cluster.Kind, obj: Json) -> None:
+        """Say, once, that an object is nested too deep or too large to be shown whole."""
+        if kind.group != meta.GROUP:  # only ours have fields without a schema
+            return
+        name = f"{kind.name} {obj['metadata']['name']}"
+        if name not in self._named and (wrong := jsontext.excess(tidy(obj))):
+            self._named.add(name)
+            output.say(f"the {name} is not shown whole: {wrong}")
 
     def _ask(self, question: Callable[[cluster.Cluster], Awaitable[T]]) -> T:
         async def answer() -> T:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from modelyard.cli import folder, outcome, output, work
-from modelyard.edge import store
+from modelyard.edge import local, store
 from modelyard.plan import digest
 
 _SMALL: Final = 16 << 20
@@ -93,7 +93,7 @@ class Shelf:
             folder.unchanged(item.file)
             return
         try:
-            data = item.file.source.read_bytes()
+            data = local.read(item.file.source, _SMALL)
         except OSError as error:
             raise folder.unreadable(error, item.file.source) from error
         if hashlib.sha256(data).hexdigest() != item.sha256:

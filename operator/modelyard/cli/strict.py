@@ -17,6 +17,8 @@ import yaml
 
 from modelyard.api import crd, meta, schema
 from modelyard.cli import folder, outcome
+from modelyard.edge import local
+from modelyard.plan import shape
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -24,14 +26,6 @@ T = TypeVar("T")
 _LARGEST: Final = 4 << 20
 """Bytes of a manifest or a card; etcd takes less."""
 _WHOLE: Final = {"int32": 1 << 31, "int64": 1 << 63}
-_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-}
 
 
 def one(kind: Any, value: object, what: str, *, show: bool = True) -> None:
@@ -89,12 +83,9 @@ def read_text(path: pathlib.Path) -> str:
         outcome.Stop: it cannot be read, is too large, or is not UTF-8.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+        data = local.read(path, _LARGEST, regular=False)  # what a shell's <(…) leads to is a pipe
     except OSError as error:
         raise folder.unreadable(error, path) from error
-    if len(data) > _LARGEST:
-        raise outcome.usage(f"{path}: is larger than {_LARGEST >> 20} MiB; is it the right file?")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -132,7 +123,7 @@ def read(path: pathlib.Path) -> Json:
 def _is(value: object, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
-    return isinstance(value, _TYPES[kind])
+    return isinstance(value, shape.TYPES[kind])
 
 
 def _named(value: object) -> str:

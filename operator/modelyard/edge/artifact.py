@@ -2,7 +2,8 @@
 
 Threads do the work. An inspection runs in one thread, which hashes its files itself, largest first; further threads join
 it while they are free. So a small artifact costs one hop, a large one is read several objects at a time, and neither can
-wait for the other.
+wait for the other. No tenant has more than half of the threads that join, and what only touches the operator's own bucket has threads of its
+own: a tenant's store that hangs keeps nobody else waiting.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import blobs, hold, listing, metrics, store, trouble
+from modelyard.edge import blobs, bounded, hold, listing, metrics, store, trouble
 from modelyard.plan import digest, fact, inspection
 from modelyard.plan import hold as hold_plan
 
 T = TypeVar("T")
+X = TypeVar("X")
 
 _CLIENTS: Final = 128
 """Addresses whose connections are kept."""
@@ -35,6 +37,8 @@ _DOCUMENTS: Final = 10_000
 _HELP: Final = 8 << 20
 _MANY: Final = 16
 """Bytes and objects below which help costs more than it brings."""
+_KEEPERS: Final = 8
+"""Threads for what touches the operator's own bucket only: rendering, rolling back."""
 _UNKNOWN: Final = -1
 """Size of an object that was not asked about."""
 
@@ -44,19 +48,17 @@ class _Stopped(Exception):
 
 
 @dataclasses.dataclass(slots=True)
-class _Work:
-    """Objects to be hashed, shared by the threads that work on them; the first trouble stops them all."""
+class _Work(Generic[X, T]):
+    """Things to be done, shared by the threads that do them; the first trouble stops them all."""
 
-    source: store.Store
-    bucket: str
-    todo: collections.deque[store.Object]
+    do: Callable[[X], T]
+    todo: collections.deque[X]
     stop: threading.Event
-    read: dict[str, tuple[store.Object, str]] = dataclasses.field(default_factory=dict)
-    """By key: as it was read, and its sha256."""
+    done: list[tuple[X, T]] = dataclasses.field(default_factory=list)
     trouble: BaseException | None = None
 
     def run(self) -> None:
-        """Hashes until nothing is left."""
+        """Work until nothing is left."""
         try:
             while self.todo:
                 self._next()
@@ -67,19 +69,60 @@ class _Work:
     def _next(self) -> None:
         with contextlib.suppress(IndexError):  # another thread was faster
             each = self.todo.popleft()
-            if (read := _hash(self.source, self.bucket, each, self.stop)) is not None:
-                self.read[each.key] = read
+            if self.stop.is_set():
+                raise _Stopped
+            self.done.append((each, self.do(each)))
+
+
+class _Helpers:
+    """Threads that join whoever has much to do; no tenant has more than half of them."""
+
+    def __init__(self, count: int) -> None:
+        self._share = count
+        self._pool = futures.ThreadPoolExecutor(max(1, 2 * count), "help")
+        self._lent: collections.Counter[str] = collections.Counter()
+        self._lock = threading.Lock()
+
+    def join(self, tenant: str, wanted: int, run: Callable[[], None]) -> list[futures.Future[None]]:
+        """Lend as many as are wanted and the tenant may have."""
+        with self._lock:
+            count = max(0, min(wanted, self._share - self._lent[tenant]))
+            self._lent[tenant] += count
+        lent = [self._pool.submit(run) for _ in range(count)]
+        for helper in lent:
+            helper.add_done_callback(lambda _: self._back(tenant))
+        return lent
+
+    def close(self) -> None:
+        """Nobody is lent any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _back(self, tenant: str) -> None:
+        with self._lock:
+            self._lent[tenant] -= 1
+            self._lent += collections.Counter()  # forgets who has none
 
 
 class Prover:
-    """Reads artifacts and evidence, with as many threads as it was given; keeps connections, and what it must not read twice."""
+    """Reads artifacts and evidence, with as many threads as it was given; keeps connections, and what it must not read twice.
 
-    def __init__(self, kept: blobs.Blobs, *, versions_at_once: int = 16, objects_at_once: int = 4) -> None:
+    Args:
+        kept: where manifests go.
+        versions_at_once: threads that look at artifacts and evidence.
+        objects_at_once: threads that work on one of them.
+        limits: what a Model's store may ask of us.
+    """
+
+    def __init__(
+        self, kept: blobs.Blobs, *, versions_at_once: int = 16, objects_at_once: int = 4, limits: bounded.Limits = bounded.LIMITS
+    ) -> None:
         self._blobs = kept
-        self._helpers = objects_at_once - 1
+        self._limits = limits
+        self._most_helpers = objects_at_once - 1
         self._connections = versions_at_once + objects_at_once
         self._inspectors = futures.ThreadPoolExecutor(versions_at_once, "inspect")
-        self._readers = futures.ThreadPoolExecutor(max(1, self._helpers), "read")
+        self._keepers = futures.ThreadPoolExecutor(_KEEPERS, "keep")
+        self._helpers = _Helpers(self._most_helpers)
         self._listings = listing.Listings()
         self._stops: set[threading.Event] = set()
         self._lock = threading.Lock()
@@ -97,7 +140,7 @@ class Prover:
 
     async def blob(self, name: str) -> bytes:
         """The bytes called `sha256:<hex>`, checked; Unavailable(LedgerUnavailable) when they are gone or were changed."""
-        data = await self._in_thread(lambda: self._blobs.get(name))
+        data = await self._of_ours(lambda: self._blobs.get(name))
         if data is None:
             message = f"the operator's own bucket no longer has {name}; restore it, or have its version verified again"
             raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
@@ -105,36 +148,42 @@ class Prover:
 
     async def keep_blob(self, data: bytes) -> str:
         """Keeps bytes in the operator's bucket; their name, `sha256:<hex>`."""
-        return await self._in_thread(lambda: self._blobs.keep(data))
+        return await self._of_ours(lambda: self._blobs.keep(data))
 
     async def keep_blob_late(self, data: bytes) -> str:
         """The same for what must not wait for the bucket; `catch_up` writes it when that answers again."""
-        return await self._in_thread(lambda: self._blobs.keep_late(data))
+        return await self._of_ours(lambda: self._blobs.keep_late(data))
 
     async def catch_up(self) -> None:
         """Writes what `keep_blob_late` could not."""
-        await self._in_thread(self._blobs.catch_up)
+        await self._of_ours(self._blobs.catch_up)
 
     async def hold(self, request: hold_plan.Request) -> fact.Fact | None:
         """Does one step of a legal hold; why it could not be done, if it could not."""
         source = self._client(request.address)
-        return await self._in_thread(lambda: hold.carry_out(source, self._blobs, request, self._readers.map))
+
+        def carry_out(stop: threading.Event) -> fact.Fact | None:
+            return hold.carry_out(source, self._blobs, request, lambda do, those: self._together(request.tenant, do, list(those), stop))
+
+        return await self._stoppable(carry_out)
 
     def close(self) -> None:
         """Stops what runs; nothing may be asked afterwards."""
         for stop in list(self._stops):
             stop.set()
         self._inspectors.shutdown(wait=False, cancel_futures=True)
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._keepers.shutdown(wait=False, cancel_futures=True)
+        self._helpers.close()
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._inspectors, work)
+    async def _of_ours(self, work: Callable[[], T]) -> T:
+        """Work that touches the operator's own bucket only."""
+        return await asyncio.get_running_loop().run_in_executor(self._keepers, work)
 
     async def _stoppable(self, work: Callable[[threading.Event], T]) -> T:
         stop = threading.Event()
         self._stops.add(stop)
         try:
-            return await self._in_thread(lambda: work(stop))
+            return await asyncio.get_running_loop().run_in_executor(self._inspectors, lambda: work(stop))
         finally:
             self._stops.remove(stop)
             stop.set()
@@ -143,7 +192,7 @@ class Prover:
         with self._lock:
             client = self._clients.get(address)
             if client is None:
-                client = self._clients[address] = store.Store(address, connections=self._connections)
+                client = self._clients[address] = store.Store(address, connections=self._connections, limits=self._limits)
             self._clients.move_to_end(address)
             if len(self._clients) > _CLIENTS:
                 self._clients.popitem(last=False)[1].close()
@@ -168,8 +217,8 @@ class Prover:
             return inspection.Refused(refusal.reason, f"{request.uri}: {refusal.message}")
         kept = _unchanged(found, before)
         if request.pinned:
-            kept = self._still_there(source, where, kept)
-        read = self._read(source, where.bucket, [each for path, each in found.items() if path not in kept], stop)
+            kept = self._still_there(request.tenant, source, where, kept, stop)
+        read = self._read(request.tenant, source, where.bucket, [each for path, each in found.items() if path not in kept], stop)
         files = [*kept.values(), *(_file(path, *read[each.key]) for path, each in found.items() if each.key in read)]
         if not files:
             return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
@@ -186,7 +235,9 @@ class Prover:
                 known.append(unfinished)
         return known
 
-    def _still_there(self, source: store.Store, where: inspection.Place, kept: Mapping[str, digest.File]) -> dict[str, digest.File]:
+    def _still_there(
+        self, tenant: str, source: store.Store, where: inspection.Place, kept: Mapping[str, digest.File], stop: threading.Event
+    ) -> dict[str, digest.File]:
         """Those whose pinned version can still be fetched."""
 
         def there(item: tuple[str, digest.File]) -> bool:
@@ -195,21 +246,28 @@ class Prover:
             now = source.head(where.bucket, key, file.version_id) if file.version_id else None
             return file.version_id is None or (now is not None and now.etag == file.etag)
 
-        several = self._readers.map if len(kept) > 1 else map
-        return dict(item for item, well in zip(kept.items(), several(there, kept.items()), strict=True) if well)
+        items = list(kept.items())
+        return dict(item for item, well in zip(items, self._together(tenant, there, items, stop), strict=True) if well)
 
     def _read(
-        self, source: store.Store, bucket: str, objects: Sequence[store.Object], stop: threading.Event
+        self, tenant: str, source: store.Store, bucket: str, objects: Sequence[store.Object], stop: threading.Event
     ) -> Mapping[str, tuple[store.Object, str]]:
         """Every object as it was read and its sha256, by key; without those that were not there."""
-        work = _Work(source, bucket, collections.deque(sorted(objects, key=lambda each: -each.size)), stop)
         much = len(objects) > _MANY or sum(each.size for each in objects) > _HELP
-        helpers = [self._readers.submit(work.run) for _ in range(min(self._helpers, len(objects) - 1))] if much else []
+        ordered = sorted(objects, key=lambda each: -each.size)
+        read = self._together(tenant, lambda each: _hash(source, bucket, each, stop), ordered, stop, much=much)
+        return {each.key: found for each, found in zip(ordered, read, strict=True) if found is not None}
+
+    def _together(self, tenant: str, do: Callable[[X], T], those: Sequence[X], stop: threading.Event, *, much: bool = True) -> Sequence[T]:
+        """What `do` makes of each, in their order: done by this thread, and where it is much by those that are free to join it."""
+        work = _Work(lambda number: do(those[number]), collections.deque(range(len(those))), stop)
+        wanted = min(self._most_helpers, len(those) - 1)
+        helpers = self._helpers.join(tenant, wanted, work.run) if much and wanted > 0 else []
         work.run()
         futures.wait([helper for helper in helpers if not helper.cancel()])
         if work.trouble:
             raise work.trouble
-        return work.read
+        return [made for _, made in sorted(work.done, key=lambda pair: pair[0])]
 
     def _result(self, request: inspection.Request, manifest: digest.Manifest, began: float) -> inspection.Result:
         if request.expected and manifest.digest != request.expected:
@@ -240,7 +298,7 @@ class Prover:
         known = None if request.full else self._documents.get(name)
         now = source.head(where.bucket, where.key) if known else None
         if not known or not now or not now.etag or now != known[0]:
-            known = self._read(source, where.bucket, [store.Object(where.key, _UNKNOWN, "")], stop).get(where.key)
+            known = self._read(request.tenant, source, where.bucket, [store.Object(where.key, _UNKNOWN, "")], stop).get(where.key)
         if known is None:
             return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
         with self._lock:

@@ -143,11 +143,10 @@ class Cache:
             return set()
         try:
             found = reader.read(kind.name, raw)
-        except pydantic.ValidationError as error:
+        except Exception as error:  # whatever it is, it is this object's, and all others are read on
             # Not even its metadata can be read: it is left alone until somebody writes it anew.
-            log.warning(
-                "cannot read this object: %s", error.errors(include_url=False, include_input=False), extra={"object": "/".join(place)}
-            )
+            why = error.errors(include_url=False, include_input=False) if isinstance(error, pydantic.ValidationError) else repr(error)[:300]
+            log.warning("cannot read this object: %s", why, extra={"object": "/".join(place)})
             return set()
         if isinstance(found, unread.Unread):
             log.warning(found.fact.message, extra={"object": "/".join(place)})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -21,6 +20,7 @@ from kubernetes.aio.client import api_client, configuration
 from modelyard import api, edge
 from modelyard.api.reason import Reason
 from modelyard.edge import metrics
+from modelyard.plan import jsontext
 
 Json = dict[str, Any]
 
@@ -33,6 +33,8 @@ _ABOUT_THE_OBJECT: Final = re.compile(r"\([^\s()]*/[^\s()]+; [^\s()]*, Kind=\w+\
 """How the API server names the object whose fields a server-side apply cannot take, as in `failed to create typed patch object
 (risk/fraud-production; apps/v1, Kind=Deployment): .spec.tmplate: field not declared in schema`. It answers 500 to that, as it does when
 something of its own is broken."""
+_MOST: Final = 8 << 20
+"""Bytes of one answer: more than the API server's store takes for one object, and than a page of honest ones has."""
 _IN_CLUSTER: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -77,6 +79,13 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 class Conflict(Exception):
     """The object is not any more what it was when this was decided: decide again."""
+
+
+class _TooMuch(edge.Unavailable):
+    """An answer is longer than what is held at once."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.CLUSTER_UNAVAILABLE, f"the API server answers with more than {_MOST >> 20} MiB; is it an API server?")
 
 
 class Refused(Exception):
@@ -158,9 +167,15 @@ class Cluster:
             yield {**item, "apiVersion": kind.api_version, "kind": kind.name}
 
     async def _list(self, kind: Kind, namespace: str | None, query: Mapping[str, str], accept: str) -> AsyncIterator[Json]:
-        query = {"limit": str(_PAGE), **query}
+        limit = _PAGE
         while True:
-            page = await self._call("GET", kind.path(namespace), query=query, accept=accept)
+            try:
+                page = await self._call("GET", kind.path(namespace), query={"limit": str(limit), **query}, accept=accept)
+            except _TooMuch:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 4)
+                continue
             for item in page.get("items") or []:
                 yield {"apiVersion": kind.api_version, "kind": kind.name, **item}
             if not (more := (page.get("metadata") or {}).get("continue")):
@@ -268,19 +283,35 @@ class Cluster:
         url = self._client.configuration.host + path + (f"?{parse.urlencode(query)}" if query else "")
         try:
             response = await self._client.rest_client.request(method, url, headers=headers, body=body, _request_timeout=_TIMEOUT)
-            text = (await response.read()).decode(errors="replace")
+            data = await _body(response.response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             message = f"the API server {self._client.configuration.host} does not answer: {error or type(error).__name__}"
             metrics.API_CALLS.labels(method, "none").inc()
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message) from error
         metrics.API_CALLS.labels(method, str(response.status)).inc()
-        return _read(response.status, text)
+        return _read(response.status, data)
 
 
-def _read(status: int, text: str) -> Json:
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """All of an answer.
+
+    Raises:
+        _TooMuch: it is more than is held at once.
+    """
+    async with response:
+        data = bytearray()
+        async for piece in response.content.iter_any():
+            data += piece
+            if len(data) > _MOST:
+                raise _TooMuch
+        return bytes(data)
+
+
+def _read(status: int, data: bytes) -> Json:
     """The answer, or what its status means for us."""
+    text = data[:1200].decode(errors="replace")
     try:
-        answer = json.loads(text)
+        answer = jsontext.load_cut(data)
     except ValueError:
         answer = None
     if status < 300:

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from concurrent import futures
 from typing import Final
 
-from modelyard.edge import store
+from modelyard.edge import store, trouble
 from modelyard.plan import inspection
 
 _SHARED: Final = 200_000
-"""Objects that all shared listings together may hold; some 60 MB."""
+"""Objects that all shared listings together may hold, those under way among them; some 60 MB."""
+_TEXT: Final = 8 << 20
+"""Characters of keys and etags in the listing of one artifact, and in all that are shared by four times as many."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,6 +31,8 @@ class Listings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._under_way = 0
+        """Objects in shared listings that are not finished."""
         self._walks: collections.OrderedDict[tuple[inspection.Address, inspection.Place], _Walk] = collections.OrderedDict()
 
     def below(
@@ -37,7 +41,7 @@ class Listings:
         """The objects below a prefix, sorted by key, no more than `most` and one; from a walk of `root` no older than `max_age` seconds."""
         shared = self._shared(bucket, root, max_age) if max_age > 0 else None
         if shared is None:
-            return sorted(_first(bucket, prefix, most + 1), key=_key)
+            return sorted(_below(bucket, prefix, most + 1), key=_key)
         start = bisect.bisect_left(shared, prefix.key, key=_key)
         # "0" follows "/", and a prefix ends in "/".
         end = bisect.bisect_left(shared, f"{prefix.key[:-1]}0", lo=start, key=_key)
@@ -59,23 +63,50 @@ class Listings:
 
     def _walk(self, bucket: store.Store, name: tuple[inspection.Address, inspection.Place], walk: _Walk) -> None:
         try:
-            found = _first(bucket, name[1], _SHARED + 1)
+            found = self._all(bucket, name[1])
         except BaseException as error:  # whoever waits must hear of it
             with self._lock:
                 if self._walks.get(name) is walk:
                     del self._walks[name]
             walk.done.set_exception(error)
             return
-        walk.done.set_result(sorted(found, key=_key) if len(found) <= _SHARED else None)
+        walk.done.set_result(sorted(found, key=_key) if found is not None else None)
         with self._lock:
             while sum(len(_objects(other)) for other in self._walks.values()) > _SHARED:
                 self._walks.popitem(last=False)
 
+    def _all(self, bucket: store.Store, root: inspection.Place) -> list[store.Object] | None:
+        """All that is below; None when that, with what others are listing now, is too much to share."""
+        found: list[store.Object] = []
+        text = 0
+        try:
+            for each in bucket.list(root.bucket, root.key):
+                found.append(each)
+                text += len(each.key) + len(each.etag)
+                with self._lock:
+                    self._under_way += 1
+                    if self._under_way > _SHARED or text > 4 * _TEXT:
+                        return None
+            return found
+        finally:
+            with self._lock:
+                self._under_way -= len(found)
 
-def _first(bucket: store.Store, prefix: inspection.Place, most: int) -> list[store.Object]:
-    found = []
+
+def _below(bucket: store.Store, prefix: inspection.Place, most: int) -> list[store.Object]:
+    """The first objects below a prefix.
+
+    Raises:
+        edge.Unavailable: their keys are too long to be held.
+    """
+    found: list[store.Object] = []
+    text = 0
     for each in bucket.list(prefix.bucket, prefix.key):
         found.append(each)
+        text += len(each.key) + len(each.etag)
+        if text > _TEXT:
+            what = f"lists more than {_TEXT >> 20} MiB of keys below {str(prefix)!a}: pack the files, or shorten their names"
+            raise trouble.beyond(bucket.address, prefix.bucket, what)
         if len(found) >= most:
             break
     return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import store
-from modelyard.plan import canonical, inspection
+from modelyard.plan import canonical, inspection, jsontext
 
 FORMAT: Final = "modelyard.dev/registry/v1"
 _PROBE: Final = b'{"format":"modelyard.dev/probe/v1"}'
@@ -94,7 +93,7 @@ def _write(registry: str, cluster: str, epoch: int) -> bytes:
 
 def _read(data: bytes, place: str) -> tuple[str, int]:
     try:
-        raw: Any = json.loads(data)
+        raw: Any = jsontext.loads(data)
         if raw["format"] == FORMAT:
             return str(raw["cluster"]), int(raw["epoch"])
         why = f"its format is {raw['format']!r}"

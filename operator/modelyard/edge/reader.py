@@ -10,7 +10,7 @@ import pydantic
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.plan import serving, unread, world
+from modelyard.plan import jsontext, serving, unread, world
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,14 +49,19 @@ def read(kind: str, raw: Mapping[str, Any]) -> Ours | Seen | unread.Unread:
     if kind in _SERVING:
         return _SERVING[kind](raw)
     reader = _OURS[kind]
+    about = raw.get("metadata")
+    if isinstance(about, Mapping):  # which field was written by whom is nested as deep as the fields are, and not read
+        raw = {**raw, "metadata": {name: value for name, value in about.items() if name != "managedFields"}}
+    if wrong := jsontext.excess(raw):
+        return _unread(kind, raw, wrong)
     try:
         return reader.model_validate(raw)
     except pydantic.ValidationError:
-        recorded = (raw.get("status") or {}).get("recorded")
+        recorded = _status(raw).get("recorded")
     try:
         return reader.model_validate({**raw, "status": {"recorded": recorded} if recorded else {}})
     except pydantic.ValidationError as error:
-        return _unread(kind, raw, error)
+        return _unread(kind, raw, _named(error))
 
 
 def model_of(raw: Mapping[str, Any]) -> str | None:
@@ -66,10 +71,21 @@ def model_of(raw: Mapping[str, Any]) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def _unread(kind: str, raw: Mapping[str, Any], error: pydantic.ValidationError) -> unread.Unread:
+def _named(error: pydantic.ValidationError) -> str:
+    """The fields that are wrong, and how."""
     wrong = [f"{'.'.join(str(part) for part in one['loc'])} ({one['msg']})" for one in error.errors(include_url=False, include_input=False)]
-    said = "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if wrong[3:] else "")
-    return unread.Unread(meta.Resource.model_validate({"kind": kind, "metadata": raw["metadata"]}), said, raw.get("status") or {})
+    return "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if wrong[3:] else "")
+
+
+def _unread(kind: str, raw: Mapping[str, Any], wrong: str) -> unread.Unread:
+    status = _status(raw)
+    subject = meta.Resource.model_validate({"kind": kind, "metadata": raw["metadata"]})
+    return unread.Unread(subject, wrong, {} if jsontext.excess(status) else status)
+
+
+def _status(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    status = raw.get("status")
+    return status if isinstance(status, Mapping) else {}
 
 
 def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:

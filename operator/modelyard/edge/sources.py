@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import blobs, owner, store, versions
+from modelyard.edge import blobs, local, owner, store, versions
 from modelyard.plan import anchors as texts
 from modelyard.plan import inspection, ledger, proof, signature
+
+_DEPTH: Final = 8
+"""Folders in a key; none of ours has more than five."""
 
 
 class Versioned(store.Objects, Protocol):
@@ -115,15 +119,27 @@ class Folder:
 
     def found(self, prefix: str) -> Mapping[str, int]:
         """Every file."""
-        above = self._root / prefix.rpartition("/")[0]
-        keys = (path.relative_to(self._root).as_posix() for path in above.rglob("*") if path.is_file())
-        return {key: 1 for key in sorted(keys) if key.startswith(prefix)}
+        above = prefix.rpartition("/")[0]
+        return {key: 1 for key in sorted(self._below(above)) if key.startswith(prefix)}
 
     def get(self, key: str) -> bytes | None:
-        """The file."""
+        """The file; OSError when something else is there, or it cannot be read."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return (self._root / key).read_bytes() if ".." not in key.split("/") else None
+            return local.read(self._root / key) if ".." not in key.split("/") else None
         return None
+
+    def _below(self, folder: str) -> Iterator[str]:
+        """Every file below a folder, as far down as keys go: a folder that is a symbolic link is not entered."""
+        todo = [folder]
+        while todo:
+            below = todo.pop()
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._root / below) as entries:
+                for entry in entries:
+                    key = f"{below}/{entry.name}".lstrip("/")
+                    if entry.is_dir(follow_symlinks=False):
+                        todo += [key] if key.count("/") < _DEPTH else []
+                    elif not entry.is_dir():  # what is no file either is named when it is read
+                        yield key
 
     def listed(self, chain: ledger.Chain, number: int) -> list[int]:
         """Files that are there."""

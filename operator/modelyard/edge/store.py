@@ -14,6 +14,7 @@ import datetime
 import hashlib
 import pathlib
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, Self
 from urllib import parse
@@ -28,16 +29,15 @@ from minio.credentials import credentials
 from urllib3 import exceptions as http_error
 
 from modelyard import edge
-from modelyard.edge import trouble, versions
+from modelyard.edge import bounded, trouble, versions
 from modelyard.plan import inspection
 
 CHUNK: Final = 1 << 20
 """Bytes read at a time; a quarter of it was measured to cost about a sixth more processor time."""
 _PART: Final = 1 << 24
 """Smallest part of a multipart upload, bytes."""
-_CONNECT_SECONDS: Final = 5.0
-_READ_SECONDS: Final = 30.0
-"""Longest silence of a store, not longest answer."""
+_SMALL: Final = 128 << 20
+"""Bytes of the largest object that is taken into memory: the operator's own, of which a snapshot of a large index is the largest."""
 _AWS: Final = "s3.amazonaws.com"
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _RETRY: Final = urllib3.Retry(
@@ -57,7 +57,7 @@ _ONCE: Final = urllib3.Retry(total=1, connect=1, read=0, status=0, other=0, redi
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"})
 """The last is a delete marker's. A bare 404 is not enough: versitygw also answers so to users that it does not know."""
 _UNLOCKED: Final = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
-_LIBRARY: Final = (minio_error.MinioException, http_error.HTTPError, ElementTree.ParseError, ValueError, OSError)
+_LIBRARY: Final = (bounded.Exceeded, minio_error.MinioException, http_error.HTTPError, ElementTree.ParseError, ValueError, OSError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,19 +136,14 @@ class Stream:
 class Store:
     """One object store, seen with one set of credentials. Thread-safe; keeps connections open."""
 
-    def __init__(self, address: inspection.Address, *, connections: int = 32) -> None:
+    def __init__(self, address: inspection.Address, *, connections: int = 32, limits: bounded.Limits = bounded.LIMITS) -> None:
         self.address = address
+        self._limits = limits
         with self._troubles(""):
             url = urllib3.util.parse_url(address.endpoint or f"https://{_AWS}")
             secure = url.scheme == "https"
             options: dict[str, Any] = {"ssl_context": self._trust()} if secure else {}
-            self._http = urllib3.PoolManager(
-                num_pools=4,
-                maxsize=connections,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-                retries=_RETRY,
-                **options,
-            )
+            self._http = bounded.Client(limits, connections=connections, retries=_RETRY, **options)
             keys = address.credentials
             self._client = minio.Minio(
                 (url.netloc or "") + (url.path or "").rstrip("/"),
@@ -166,16 +161,44 @@ class Store:
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
         """Every object whose key begins with the prefix, page by page."""
-        with self._troubles(bucket):
-            for found in self._client.list_objects(bucket, prefix, recursive=True):
-                yield Object(str(found.object_name), found.size or 0, found.etag or "")
+        for page in self._pages(bucket, prefix, ""):
+            for key, size, etag in page.objects:
+                yield Object(key, size, etag)
 
     def folders(self, bucket: str, prefix: str) -> Iterator[str]:
         """The prefixes directly below a prefix, each ending in `/`; what is below them is not walked through."""
-        with self._troubles(bucket):
-            for found in self._client.list_objects(bucket, prefix, recursive=False):
-                if found.is_dir:
-                    yield str(found.object_name)
+        for page in self._pages(bucket, prefix, "/"):
+            yield from page.folders
+
+    def _pages(self, bucket: str, prefix: str, delimiter: str) -> Iterator[versions.Page]:
+        """The pages of a listing, as long as it gets on.
+
+        Raises:
+            edge.Unavailable: also when there are empty pages without end, or objects too slowly.
+        """
+        limits = self._limits
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": "1000", "prefix": prefix, "delimiter": delimiter}
+        token, empty, waited, came = "", 0, 0.0, 0
+        while True:
+            began = time.monotonic()
+            with self._troubles(bucket):
+                # The SDK's own listing asks for page after page as long as they are empty.
+                answer = self._ask("GET", bucket, query=query | ({"continuation-token": token} if token else {}))
+                page = versions.read_page(answer.data)
+                if page.more == token != "":
+                    raise bounded.Exceeded("says that its listing goes on where it already was")
+                count = len(page.objects) + len(page.folders)
+                empty, waited, came = 0 if count else empty + 1, waited + time.monotonic() - began, came + count
+                if page.more and empty >= limits.empty_pages:
+                    raise bounded.Exceeded(f"lists {empty} empty pages in a row and says that more is to come")
+                if page.more and waited >= limits.window:
+                    if came < limits.objects:
+                        raise bounded.Exceeded(f"lists fewer than {limits.objects:,} objects in {limits.window:g} s")
+                    waited, came = 0.0, 0
+            yield page
+            if not page.more:
+                return
+            token = page.more
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> Object | None:
         """What is stored of an object, or of one version of it; None when it is not there.
@@ -184,13 +207,13 @@ class Store:
         """
         with self._troubles(bucket, key):
             try:
-                found = self._client.stat_object(bucket, key, version_id=version_id)
-            except minio_error.S3Error as error:
+                answer = self._ask("HEAD", bucket, key, query={"versionId": version_id} if version_id else {})
+            except minio_error.ServerError as error:
                 # A version id that another kind of store made up is malformed to this one, not missing.
-                if error.response.status in ({400, 404, 405} if version_id else {404}):
+                if error.status_code in ({400, 404, 405} if version_id else {404}):
                     return None
                 raise
-            return Object(key, found.size or 0, found.etag or "", found.version_id)
+            return _described(key, answer, self._limits)
 
     def open(self, bucket: str, key: str, *, etag: str | None = None, version_id: str | None = None) -> Stream | None:
         """Starts reading an object; None when it is not there.
@@ -208,7 +231,11 @@ class Store:
                 if pinned:
                     raise trouble.replaced(self.address, bucket, key) from None
                 return None
-            found = _described(key, response)
+            try:
+                found = _described(key, response, self._limits)
+            except (ValueError, bounded.Exceeded):
+                response.close()
+                raise
             stream = Stream(response, found, lambda error: _cut(error, self.address, bucket, key))
             if etag and found.etag and found.etag != etag:
                 stream.__exit__()
@@ -221,6 +248,10 @@ class Store:
         if stream is None:
             return None
         with stream:
+            if stream.object.size > _SMALL:
+                raise trouble.beyond(
+                    self.address, bucket, f"has {stream.object.size:,} bytes at {key!a}, where at most {_SMALL:,} are read"
+                )
             return b"".join(stream)
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
@@ -400,11 +431,14 @@ class _Progress:
         self._tell(length)
 
 
-def _described(key: str, response: urllib3.BaseHTTPResponse) -> Object:
+def _described(key: str, response: urllib3.BaseHTTPResponse, limits: bounded.Limits) -> Object:
     headers = response.headers
-    if "content-length" not in headers:
-        raise ValueError("no Content-Length")
-    return Object(key, int(headers["content-length"]), headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
+    size, etag, version = headers.get("content-length", ""), headers.get("etag", "").strip('"'), headers.get("x-amz-version-id")
+    if not (size.isascii() and size.isdecimal()) or max(len(etag), len(version or "")) > versions.LONGEST:
+        raise ValueError("no Content-Length, or what is no etag or version")
+    if len(size) > 16 or int(size) > limits.object:
+        raise bounded.Exceeded(f"says that an object has {size[:20]} bytes, and S3 has none of more than {limits.object >> 40} TiB")
+    return Object(key, int(size), etag, version)
 
 
 def _cut(error: Exception, address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
@@ -417,6 +451,8 @@ def _cut(error: Exception, address: inspection.Address, bucket: str, key: str) -
 def _trouble(error: Exception, address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
     """The one place where the libraries' exceptions become ours."""
     match error:
+        case bounded.Exceeded():
+            return trouble.beyond(address, bucket, str(error))
         case http_error.MaxRetryError(reason=Exception() as reason):
             return _trouble(reason, address, bucket, key)
         case minio_error.S3Error():

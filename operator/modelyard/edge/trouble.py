@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import Final
 
@@ -22,11 +23,14 @@ _CREDENTIALS: Final = frozenset(
 )
 _THROTTLED: Final = frozenset({"ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"})
 _GATEWAY: Final = frozenset({502, 503, 504})
+_CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,63}")
+"""What is passed on of a store's own words."""
 
 
 def answered(status: int, code: str, address: inspection.Address, bucket: str, key: str = "") -> edge.Unavailable:
     """What an HTTP status and an S3 error code (empty: none) mean."""
     where = f"{address}, bucket {bucket}"
+    code = code if _CODE.fullmatch(code) else ""
     said = f"{status} {code}".strip()
     if code in _CREDENTIALS:
         return edge.Unavailable(Reason.STORE_FORBIDDEN, f"{where}: the credentials are not valid ({said}); correct the Secret")
@@ -56,6 +60,12 @@ def strange(address: inspection.Address, bucket: str) -> edge.Unavailable:
     what = f"{address}, bucket {bucket}" if bucket else f"{address}"
     message = f"{what}: what answers there is not S3, or the endpoint, bucket, region or key is none; check endpoint, region and URI"
     return edge.Unavailable(Reason.STORE_FAILED, message)
+
+
+def beyond(address: inspection.Address, bucket: str, what: str) -> edge.Unavailable:
+    """More, or more slowly, than is taken from any store; `what` goes on where the store's name ends."""
+    message = f"{address}, bucket {bucket}: the store {what}; no more is read of it now: see to the store, or have the Model name another"
+    return edge.Unavailable(Reason.STORE_LIMIT_EXCEEDED, message)
 
 
 def truncated(address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:

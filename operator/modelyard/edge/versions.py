@@ -1,14 +1,18 @@
-"""Listings of object versions, read leniently: stores differ in how they write times, and some leave elements out."""
+"""Listings of objects and of their versions, read leniently: stores differ in how they write times, and some leave elements out."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib import parse
 from xml.etree import ElementTree
 
+LONGEST: Final = 1024
+"""Bytes of a key, as S3 has it; no etag or version id is longer either."""
+_TOKEN: Final = 8192
+"""Characters of what says where a listing goes on."""
 _ROOTS: Final = frozenset({"ListVersionsResult", "ListBucketVersionsResult"})
 
 
@@ -23,6 +27,42 @@ class Version:
     deleted: bool
     size: int = 0
     etag: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing of objects."""
+
+    objects: Sequence[tuple[str, int, str]]
+    """Key, size in bytes, and etag without quotes."""
+    folders: Sequence[str]
+    """What a delimiter cut off, each ending in it."""
+    more: str
+    """What to ask for the next page with; empty after the last."""
+
+
+def read_page(document: bytes) -> Page:
+    """A page of a listing (ListObjectsV2).
+
+    Raises:
+        ValueError, ElementTree.ParseError: it is something else, or has keys or sizes that cannot be.
+    """
+    root = ElementTree.fromstring(document)  # noqa: S314  as the SDK does; edge.bounded has looked at it before
+    if _name(root) != "ListBucketResult":
+        raise ValueError(f"not a listing: {_name(root)}")
+    coded = _text(root, "EncodingType") == "url"
+    objects = [_object(entry, coded) for entry in root if _name(entry) == "Contents"]
+    folders = [_key(_text(entry, "Prefix"), coded) for entry in root if _name(entry) == "CommonPrefixes"]
+    for name in [*folders, *(key for key, _, _ in objects)]:
+        if len(name.encode()) > LONGEST or not name:
+            raise ValueError("a key that no object can have")
+    if _text(root, "IsTruncated").lower() != "true":
+        return Page(objects, folders, "")
+    # Some stores leave the token out, and go on after the last key.
+    more = _text(root, "NextContinuationToken") or (objects[-1][0] if objects else "")
+    if not more or len(more) > _TOKEN:
+        raise ValueError("a listing that goes on without saying where")
+    return Page(objects, folders, more)
 
 
 def read(document: bytes) -> tuple[list[Version], Mapping[str, str] | None]:
@@ -65,6 +105,13 @@ def _version(one: ElementTree.Element, coded: bool) -> Version:
         int(_text(one, "Size") or 0),
         _text(one, "ETag").strip('"'),
     )
+
+
+def _object(entry: ElementTree.Element, coded: bool) -> tuple[str, int, str]:
+    size, etag = _text(entry, "Size") or "0", _text(entry, "ETag").strip('"')
+    if not (size.isascii() and size.isdecimal() and len(size) <= 18) or len(etag) > LONGEST:
+        raise ValueError("a size or an etag that no object can have")
+    return _key(_text(entry, "Key"), coded), int(size), etag
 
 
 def _key(text: str, coded: bool) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from modelyard.plan import codec, fold, index, ledger
+from modelyard.api import meta
+from modelyard.plan import codec, fold, index, jsontext, ledger, shape
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]
@@ -181,13 +181,13 @@ def retired(rules: Iterable[Told]) -> Told | None:
     return found
 
 
-def snapshot(data: bytes | None) -> Json:
-    """A spec as it was written down; empty when its snapshot is not there."""
+def snapshot(resource: type[meta.Resource], data: bytes | None) -> Json:
+    """A spec of such an object as it was written down; empty when its snapshot is not there, and without what has another shape there."""
     try:
-        found = json.loads(data) if data is not None else {}
-    except (ValueError, RecursionError):
+        found = jsontext.loads(data) if data is not None else {}
+    except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return dict(shape.fitting(found, shape.of(resource)) or {})
 
 
 def names(one: Told, version: str) -> bool:

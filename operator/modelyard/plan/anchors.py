@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from modelyard.api import meta
-from modelyard.plan import canonical, ledger, proof
+from modelyard.plan import canonical, jsontext, ledger, proof
 
 FORMAT: Final = "modelyard.dev/anchors/v1"
 KEY: Final = "anchors.json"
@@ -41,7 +40,7 @@ def read(text: str, source: str) -> dict[ledger.Chain, proof.Anchor]:
         ValueError: it is something else.
     """
     try:
-        raw = json.loads(text)
+        raw = jsontext.loads(text)
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']!r}")
         return {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import decimal
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import rfc8785
+
+from modelyard.plan import jsontext
 
 _EXACT: Final = 2**53 - 1
 """Integers beyond are not exact in every reader of JSON (RFC 7493), so RFC 8785 has none."""
@@ -21,10 +22,9 @@ def loads(data: bytes) -> Any:
     """What `dumps` made, with numbers such that `dumps` makes the same of them again.
 
     Raises:
-        ValueError: it is no JSON. That it is canonical is only known when `dumps` gives the same bytes.
-        RecursionError: it is nested too deep.
+        ValueError: it is no JSON, or nested too deep. That it is canonical is only known when `dumps` gives the same bytes.
     """
-    return json.loads(data, parse_int=_integer)
+    return jsontext.loads(data, parse_int=_integer)
 
 
 def plain(value: object) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from modelyard import api
 from modelyard.plan import account, attestation, digest, ledger, spell, templates, watched
 
 Json = dict[str, Any]
@@ -51,8 +52,8 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
     return Case(
         evidence.chain,
         its,
-        account.snapshot(evidence.blob(its.spec)),
-        account.snapshot(evidence.blob(rules[-1].fact.digest)) if rules else {},
+        account.snapshot(api.ModelVersion, evidence.blob(its.spec)),
+        account.snapshot(api.Model, evidence.blob(rules[-1].fact.digest)) if rules else {},
         rules,
         tuple(spell.of(records, lambda name: name == version)),
         (*watched.gaps(evidence.terms()), *(gap for record in records for gap in watched.lost(record))),

@@ -16,6 +16,7 @@ from typing import Final
 
 from modelyard.api.reason import Reason
 from modelyard.plan import canonical as canonical_json
+from modelyard.plan import jsontext
 
 MAX_FILES: Final = 25_000
 MAX_SEGMENT: Final = 255
@@ -139,11 +140,11 @@ def write_manifest(manifest: Manifest) -> bytes:
 def read_manifest(data: bytes) -> Manifest:
     """What `write_manifest` wrote; raises ValueError when it is something else."""
     try:
-        document = json.loads(data)
+        document = jsontext.loads(data)
         files = [File(row["path"], row["size"], row["sha256"], row["etag"], row["versionId"]) for row in document["files"]]
-    except (KeyError, TypeError) as error:
+        found = manifest(files)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no manifest: {error}") from error
-    found = manifest(files)
     if found.digest != document.get("digest"):
         raise ValueError(f"no manifest: its files have the digest {found.digest}, it says {document.get('digest')}")
     return found

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from modelyard import api
 from modelyard.plan import account, codec, fold, index, ledger, serves, spell, templates, watched
 from modelyard.plan import book as books
 
@@ -180,13 +181,13 @@ def _spell(one: spell.Spell, gaps: Sequence[watched.Gap]) -> Json:
 
 
 def _model(book: books.Book, name: str | None) -> Json:
-    spec = account.snapshot(book.blob(name))
+    spec = account.snapshot(api.Model, book.blob(name))
     kept = ("description", "owner", "intendedUse", "riskTier", "lifecycle", "tags", "aliases")
     return {"spec": name, **{field: spec[field] for field in kept if field in spec}}
 
 
 def _version(book: books.Book, name: str, of: account.Account, shown: Sequence[tuple[str, ledger.Share]] | None) -> Json:
-    spec = account.snapshot(book.blob(of.spec))
+    spec = account.snapshot(api.ModelVersion, book.blob(of.spec))
     training = spec.get("training") or {}
     lineage = spec.get("lineage") or {}
     here = None if shown is None else {stage for stage, share in shown if share.version == name}

@@ -57,6 +57,8 @@ class Request:
     objects: Objects
     others: tuple[Objects, ...] = ()
     """Held for other versions of the model, or from now on for this one: never let go, and no surprise when held."""
+    tenant: str = ""
+    """The namespace that asks: none has all threads."""
 
 
 def step(version: api.ModelVersion, model: api.Model, memory: Memory, recheck: datetime.timedelta, now: datetime.datetime) -> Step | None:

@@ -80,6 +80,8 @@ class Request:
     """Also ask for each pinned object version whether it is still there: for versions that hold a stage."""
     max_listing_age: float = 0.0
     """Seconds; above 0 one listing of `below` is shared by all versions of a model that are looked at within that time."""
+    tenant: str = ""
+    """The namespace that asks: none has all threads."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class EvidenceRequest:
     """Hex, or `sha256:` and hex."""
     full: bool = False
     """Read it again even if it has not changed since this process read it."""
+    tenant: str = ""
+    """The namespace that asks: none has all threads."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

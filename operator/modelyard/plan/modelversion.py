@@ -178,14 +178,16 @@ def request(world: World, *, full: bool) -> inspection.Request:
         pinned=bool(world.version.status.stages),
         # A first look must see what was uploaded a moment ago; a recheck may share one listing with its siblings.
         max_listing_age=world.limits.recheck.total_seconds() / 4 if was and world.memory.generation else 0.0,
+        tenant=world.version.metadata.namespace,
     )
 
 
 def evidence_requests(world: World) -> dict[str, inspection.EvidenceRequest]:
     """What documents the prover is asked for, by name."""
     assert world.address is not None
-    below = _storage(world).uri
-    return {one.name: inspection.EvidenceRequest(world.address, one.uri, below, one.sha256) for one in world.version.spec.evidence or []}
+    address, below, tenant = world.address, _storage(world).uri, world.version.metadata.namespace
+    evidence = world.version.spec.evidence or []
+    return {item.name: inspection.EvidenceRequest(address, item.uri, below, item.sha256, tenant=tenant) for item in evidence}
 
 
 def _storage(world: World) -> model_api.Storage:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from modelyard import api
 from modelyard.api import access, meta
-from modelyard.plan import digest, ledger
+from modelyard.plan import digest, jsontext, ledger
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 
@@ -26,7 +25,7 @@ def read(kind: str, name: str, data: bytes) -> dict[str, Any]:
         ValueError: it is none.
     """
     whole = api.Model if kind == "Model" else api.ModelVersion
-    spec: dict[str, Any] = whole.model_validate({"metadata": {"name": name}, "spec": json.loads(data)}).spec.dump()
+    spec: dict[str, Any] = whole.model_validate({"metadata": {"name": name}, "spec": jsontext.loads(data)}).spec.dump()
     return spec
 
 

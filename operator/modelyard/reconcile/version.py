@@ -128,7 +128,7 @@ class Versions:
             await self._outside.book.append(chain, hold.told(version, step, known))
         try:
             address = await self._addresses.of(world.model)
-            why = await self._outside.prover.hold(hold.Request(address, step, objects, others))
+            why = await self._outside.prover.hold(hold.Request(address, step, objects, others, key.namespace))
         except Exception as error:
             trouble = troubles.unavailable("the legal hold", error, f"ModelVersion/{key.namespace}/{key.name}")
             why = fact.Fact(Reason.HOLD_REFUSED, trouble.message)

@@ -6,6 +6,7 @@ import datetime
 import errno
 import html.parser
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -175,15 +176,15 @@ def test_a_record_that_the_system_does_not_let_us_read_is_named(
     person: typed.Person, exported: pathlib.Path, words: tuple[str, ...]
 ) -> None:
     record = exported / "ledger/main/risk/credit/0000000013.json"
-    read = pathlib.Path.read_bytes
+    opened = os.open
 
-    def refuse(path: pathlib.Path) -> bytes:
+    def refuse(path: Any, *how: Any, **more: Any) -> int:
         if path == record:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return read(path)
+        return opened(path, *how, **more)
 
     with pytest.MonkeyPatch.context() as patcher:
-        patcher.setattr(pathlib.Path, "read_bytes", refuse)
+        patcher.setattr(os, "open", refuse)
         ended = person.types(*words, "--from", exported)
 
     assert (ended.code, ended.out) == (2, "")

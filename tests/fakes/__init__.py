@@ -1,0 +1,1 @@
+"""Pretended outside worlds that several tiers use."""
