@@ -163,7 +163,7 @@ class Operator:
         while True:
             try:
                 return await self._relist()
-            except edge.Unavailable as trouble:
+            except (edge.Unavailable, cluster.Refused) as trouble:
                 log.warning("leads, and cannot list what there is: %s", trouble.message)
                 await asyncio.sleep(AGAIN)
 
@@ -202,7 +202,7 @@ class Operator:
             await asyncio.sleep(self._config.resync.total_seconds())
             try:
                 await self._relist()
-            except edge.Unavailable as trouble:
+            except (edge.Unavailable, cluster.Refused) as trouble:
                 log.warning("cannot list everything anew: %s", trouble.message)
                 continue
             self._reconcile.resync()

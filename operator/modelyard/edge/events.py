@@ -64,6 +64,9 @@ class Recorder:
             except (edge.Unavailable, cluster.Refused, cluster.Conflict) as trouble:
                 metrics.EVENTS_LOST.inc()
                 log.warning("an Event could not be posted: %s", trouble, extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
+            except Exception:  # what is wrong with one Event ends no operator
+                metrics.EVENTS_LOST.inc()
+                log.exception("an Event could not be posted", extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
 
 def _event(event: fact.Event, happened: datetime.datetime) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from modelyard.api.reason import Reason
 from modelyard.plan import (
     aliases,
     apart,
+    claims,
     conditions,
     fact,
     hold,
@@ -110,12 +111,12 @@ def _decide(world: seen.World, now: datetime.datetime, parts: apart.Parts) -> Pl
         if world.stage(turn.status.name) or turn.status.name in parts.broken or (world.withheld and turn.status.current)
     ]
     wanted = tuple(_wishes(world, stages, parts))
-    claims = dict(_claims(world, stages, now, parts))
+    claimed = dict(claims.of(world, stages, now, parts))
     status = _status(world, turns, stages, now, parts)
     untouched = {wish.stage for wish in wanted} | set(parts.broken)
     return dataclasses.replace(
         plan,
-        claims=claims,
+        claims=claimed,
         status=status if before is None or status != before.status else None,
         serve=wanted,
         remove=() if world.withheld else tuple(sorted({*world.deployments, *world.services} - untouched)),
@@ -229,52 +230,6 @@ def _wish(world: seen.World, stands: api.StageStatus) -> serving.Serve | None:
     )
 
 
-def _claims(
-    world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime, parts: apart.Parts
-) -> Iterator[tuple[str, tuple[modelversion.StageClaim, ...]]]:
-    """A version is claimed before its first pod and released after its last; what a broken stage claims, it claims on."""
-    wanted: dict[str, dict[str, _Wanted]] = {}
-    for pod in world.pods:
-        wanted.setdefault(pod.version, {})[pod.stage] = modelversion.StageState.ROLLING, None
-    for stands in stages:
-        for version, state in (parts.always(stands.name, _runs, world, stands) or {}).items():
-            wanted.setdefault(version, {})[stands.name] = state
-    for version, subject in world.versions.items():
-        if version not in wanted and not subject.status.stages:
-            continue
-        before = {claim.name: claim for claim in subject.status.stages or []}
-        claims = {name: parts.always(name, _claim, before.get(name), name, state, now) for name, state in wanted.get(version, {}).items()}
-        claims |= {name: claim for name, claim in before.items() if name in parts.broken}
-        after = [claim for _, claim in sorted(claims.items()) if claim]
-        if after != (subject.status.stages or []):
-            yield version, tuple(after)
-
-
-_Wanted = tuple[modelversion.StageState, datetime.datetime | None]
-"""And since when, for a claim that was lost; None: since now."""
-
-
-def _runs(world: seen.World, stands: api.StageStatus) -> Mapping[str, _Wanted]:
-    """The versions that a stage runs, or stands for."""
-    declared = world.stage(stands.name)
-    serves = (declared.serving if declared else stands.serving) is not None
-    found: dict[str, _Wanted] = {}
-    if stands.current:
-        found[stands.current] = modelversion.StageState.SERVING if serves else modelversion.StageState.GRANTED, stands.since
-    if stands.rollout and stands.rollout.version != stands.current:
-        found[stands.rollout.version] = modelversion.StageState.ROLLING, None
-    return found
-
-
-def _claim(was: modelversion.StageClaim | None, name: str, wanted: _Wanted, now: datetime.datetime) -> modelversion.StageClaim:
-    """What a version is to say of a stage that runs it; a claim that stays began when it began."""
-    state, since = wanted
-    if was and was.state == state:
-        return was
-    began = since if was is None and since else now.replace(microsecond=0)
-    return modelversion.StageClaim(name=name, state=state, since=began)
-
-
 def _status(
     world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], now: datetime.datetime, parts: apart.Parts
 ) -> model_api.ModelStatus:
@@ -384,11 +339,6 @@ def unseen(promotions: Sequence[api.Promotion]) -> list[api.Promotion]:
         if one.status.observed_generation != one.metadata.generation
         if not (one.status.phase and one.status.phase.is_terminal) and not one.metadata.deletion_timestamp
     ]
-
-
-def gained(world: seen.World, plan: Plan, version: str) -> set[str]:
-    """The stages that are to run a version, and that it does not say yet."""
-    return {one.name for one in plan.claims[version]} - {one.name for one in world.versions[version].status.stages or []}
 
 
 def depends_on(world: seen.World, plan: Plan, one: api.Promotion) -> set[str]:

@@ -11,7 +11,7 @@ from modelyard import api, edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.edge import appender, cache, cluster
-from modelyard.plan import approvals, fact, index, inspection, model, promotion, proof, recording, restoring, unforeseen, unrecorded
+from modelyard.plan import approvals, claims, fact, index, inspection, model, promotion, proof, recording, restoring, unforeseen, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing, troubles
 from modelyard.reconcile.answer import Answers
@@ -394,9 +394,10 @@ class Models:
         """Carry out a plan, in the order that a crash may interrupt anywhere; what follows the Model's status is each for itself."""
         self._outside.fence()
         self._outside.log(plan.events)
-        gained = {version for version in plan.claims if model.gained(world, plan, version)}
-        for version in gained:  # before its first pod
-            await self._write(key, *_claims(world, plan, version), model.gained(world, plan, version), undone)
+        gained = {version: claims.gained(world.versions[version], said) for version, said in plan.claims.items()}
+        for version, stages in gained.items():
+            if stages:  # before its first pod
+                await self._write(key, *_claims(world, plan, version), stages, undone)
         by_name = {one.metadata.name: one for one in world.promotions}
         # What failed the last time comes first: what is written before it would have to be taken back each time. What Succeeds comes last.
         failed = self._models[key].failed
@@ -406,7 +407,7 @@ class Models:
             await self._write(key, cluster.PROMOTION, by_name[name], status.dump(), stages, undone)
         if plan.status and world.model:
             await self._outside.write_status(cluster.MODEL, world.model, plan.status.dump())
-        for version in plan.claims.keys() - gained:
+        for version in (version for version, stages in gained.items() if not stages):
             with found.of(f"the status of the ModelVersion {world.versions[version].metadata.name}"):
                 await self._outside.write_status(*_claims(world, plan, version))
         await self._servings.bring(key, world, plan, found)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from modelyard.api.reason import Reason
-from modelyard.edge import events
+from modelyard.edge import cluster, events
 from modelyard.plan import fact
 from tests.unit.edge import simulated
 
@@ -78,3 +80,17 @@ def test_a_thousand_versions_more_than_wait_are_lost_and_hold_nothing_up() -> No
     simulated.run(lambda: posted(reach, list(range(events.KEPT + 1_000)), rest=events.KEPT / events.PACE + 1))
 
     assert len(reach.at) == events.KEPT + 1
+
+
+@pytest.mark.parametrize("error", [cluster.Refused(403, "no"), cluster.Conflict("no"), KeyError("metadata"), RecursionError()], ids=repr)
+def test_an_event_that_cannot_be_posted_is_lost_and_ends_nothing(error: Exception) -> None:
+    class Odd(Posted):
+        async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+            if obj["message"] == "1":
+                raise error
+            return await super().create(obj)
+
+    reach = Odd()
+    simulated.run(lambda: posted(reach, [0, 1, 2], rest=60))
+
+    assert reach.messages == ["0", "2", "-1"]
