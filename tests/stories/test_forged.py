@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -19,14 +21,19 @@ THEIRS = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
 ALICE = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
 
 
-def forge(teller: test_stories.Teller, facts: Sequence[ledger.Fact], state: Sequence[ledger.StageState] | None = None) -> None:
+def forge(
+    teller: test_stories.Teller,
+    facts: Sequence[ledger.Fact],
+    state: Sequence[ledger.StageState] | None = None,
+    key: ed25519.Ed25519PrivateKey = THEIRS,
+) -> None:
     """The next record of the chain, well made but for the key."""
     known = [record for record in pretend.records(teller.bucket) if record.chain == CHAIN]
     last = known[-1] if known else None
     prev = codec.named(codec.write(last)) if last else None
     shown = last.state if last and state is None else state or ()
     made = ledger.follow(CHAIN, last, prev, facts, shown, now=teller.world.now, term=last.term if last else 1, index=None)
-    teller.bucket.put("own", CHAIN.key(made.sequence), codec.write(signature.sign(made, THEIRS)))
+    teller.bucket.put("own", CHAIN.key(made.sequence), codec.write(signature.sign(made, key)))
 
 
 def success(version: str) -> list[ledger.Fact]:
@@ -102,3 +109,46 @@ async def test_a_chain_that_somebody_makes_up_creates_no_model() -> None:
     await teller.tell([{"after": "10m"}])
 
     assert not [place for place in teller.world.objects if place[0] in test_restoring.KINDS]
+
+
+def hosts(document: dict[str, Any]) -> None:
+    """The node's own processes and files."""
+    document["template"]["spec"] |= {"hostPID": True, "volumes": [{"name": "host", "hostPath": {"path": "/"}}]}
+
+
+def without_fetch(document: dict[str, Any]) -> None:
+    """Bytes that nobody proves."""
+    document["template"]["spec"]["initContainers"] = []
+
+
+def other_image(document: dict[str, Any]) -> None:
+    """A fetch container of their own."""
+    document["template"]["spec"]["initContainers"][-1]["image"] = "evil:1"
+
+
+def other_bytes(document: dict[str, Any]) -> None:
+    """Another digest."""
+    document["template"]["metadata"]["annotations"]["modelyard.dev/digest"] = "sha256:" + "6" * 64
+
+
+@pytest.mark.parametrize("change", [hosts, without_fetch, other_image, other_bytes])
+async def test_a_rendered_template_that_is_none_of_ours_is_not_brought_back_whoever_signed_its_name(
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    """What is restored is judged as if it were written anew: the declared template is rendered instead."""
+    teller = await test_restoring.served()
+    [stage] = [one for one in teller.book.state(CHAIN) if one.name == "production"]
+    document = json.loads(teller.bucket.get("own", f"blobs/sha256/{(stage.template or '')[7:]}") or b"")
+    right = copy.deepcopy(document["template"])
+    change(document)
+    evil = canonical.dumps(document)
+    teller.bucket.put("own", f"blobs/sha256/{codec.named(evil)[7:]}", evil)
+    forge(teller, [], [dataclasses.replace(stage, template=codec.named(evil))], test_stories.KEY)
+    del teller.world.objects["Deployment", "risk", "fraud-production"]
+
+    await test_restoring.lose(teller)
+
+    [brought] = [one for place, one in teller.world.objects.items() if place[0] == "Deployment"]
+    [stands] = [one for one in test_restoring.model(teller)["status"]["stages"] if one["name"] == "production"]
+    assert brought["spec"]["template"] == right
+    assert stands["current"] == "1"

@@ -157,6 +157,26 @@ async def lose(teller: test_stories.Teller) -> None:
 KINDS = {"Model", "ModelVersion", "Promotion"}
 
 
+async def test_stages_come_back_also_when_the_ledger_answers_only_after_something_was_said_of_the_model() -> None:
+    teller = await served()
+    before = dict(pretend.shown(teller.world))
+    teller.world.objects = {place: obj for place, obj in teller.world.objects.items() if place[0] not in KINDS}
+    teller.world.put(copy.deepcopy(test_properties.MODEL) | {"metadata": {"name": "fraud", "namespace": "risk"}})
+    teller.bucket.down = "no answer"
+    teller._start()
+    teller.book.term = 1
+    await teller.settle()
+    await teller.tell([{"after": "1m"}])
+    said = {one["type"]: one["status"] for one in model(teller)["status"]["conditions"]}["Ready"]
+
+    await teller.tell([{"ledger": "answers"}, {"after": "10m"}])
+
+    [production] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
+    assert said == "Unknown"
+    assert production["current"] == "1"
+    assert dict(pretend.shown(teller.world))["Deployment fraud-production"] == before["Deployment fraud-production"]
+
+
 async def test_who_registered_a_version_cannot_approve_it_after_the_operator_brought_it_back() -> None:
     teller = test_stories.Teller(restart=False)
     steps = copy.deepcopy(test_properties.STEPS[:3])

@@ -76,6 +76,8 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
 
 def _decide(world: seen.World, now: datetime.datetime, parts: apart.Parts) -> Plan:
     asked, before = world.promotions, world.model
+    if first := tuple(question for question in restoring.questions(world) if question not in world.answers):
+        return Plan(ask=first)
     world = restoring.with_ledgers_stages(world)
     gone = () if world.withheld else restoring.lost(world)
     # What a broken stage came to by the ledger is shown with the stage itself.
@@ -114,6 +116,8 @@ def _decide(world: seen.World, now: datetime.datetime, parts: apart.Parts) -> Pl
     claimed = dict(claims.of(world, stages, now, parts))
     status = _status(world, turns, stages, now, parts)
     untouched = {wish.stage for wish in wanted} | set(parts.broken)
+    # What a stage serves stays, also while it is not known what it is to serve.
+    untouched |= {one.name for one in stages if one.current and (declared := world.stage(one.name)) and declared.serving}
     return dataclasses.replace(
         plan,
         claims=claimed,

@@ -156,15 +156,34 @@ def _hold(world: seen.World, name: str) -> stage_api.Hold | None:
 
 
 def _serving(world: seen.World, state: ledger.StageState) -> stage_api.ServingStatus | None:
-    if state.template is None:
+    """What it serves; of a document that is not one of ours nothing is used, and the declared template is rendered instead."""
+    if state.template is None or isinstance(world.answers.get(_question(state)), fact.Fact):
         return None
     return stage_api.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
+
+
+def _question(state: ledger.StageState) -> seen.Recorded:
+    return seen.Recorded(state.name, state.current or "", state.template or "", state.source)
+
+
+def questions(world: seen.World) -> list[seen.Recorded]:
+    """What has to be known of the templates that the ledger names, before a stage is taken from it."""
+    if world.model is None or not _has_lost_stages(world, world.model):
+        return []
+    return [_question(state) for state in world.state if state.template]
+
+
+def _has_lost_stages(world: seen.World, model: api.Model) -> bool:
+    """Whether the status has no stages yet, or older ones. That something was written in it before the ledger could be asked says nothing."""
+    return bool(world.state) and (
+        world.older or is_behind(world) or model.status.observed_generation == -1 or model.status.recorded is None
+    )
 
 
 def with_ledgers_stages(world: seen.World) -> seen.World:
     """The world with the stages that the ledger has, where the Model's status has none yet or is older; a rollout that began may go on."""
     model = world.model
-    if model is None or not world.state or not (world.older or is_behind(world) or model.status.observed_generation == -1):
+    if model is None or not _has_lost_stages(world, model):
         return world
     known = {} if world.older else {(one.name, one.current): one for one in model.status.stages or []}
     right = [known.get((one.name, one.current), one) for one in stages(world)]

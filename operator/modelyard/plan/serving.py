@@ -89,7 +89,15 @@ def render(blueprint: Blueprint) -> bytes:
     Its sha256 names it; it is kept content-addressed, so a rollout, a put-back or a restart years later apply the same bytes. Only what is
     not `reserved` can be rendered.
     """
-    config = _config(blueprint)
+    return _render(blueprint, _config(blueprint))
+
+
+def is_rendered(rendered: bytes, blueprint: Blueprint) -> bool:
+    """Whether a document is what a blueprint renders to, whatever its list of files is called."""
+    return _render(blueprint, config(rendered)) == rendered
+
+
+def _render(blueprint: Blueprint, config: str) -> bytes:
     document: dict[str, Any] = {
         "files": base64.b64encode(blueprint.files).decode(),
         "config": config,
@@ -140,6 +148,12 @@ def _without_named(holder: dict[str, Any], field: str, ours: Collection[str]) ->
 def name(rendered: bytes) -> str:
     """`sha256:…` of a rendered document."""
     return _sha256(rendered)
+
+
+def fetch_image(rendered: bytes) -> str:
+    """The image of the container that fetches and proves the bytes; empty where the last init container is another one."""
+    last = (_list(json.loads(rendered)["template"]["spec"], "initContainers") or [{}])[-1]
+    return str(last.get("image", "")) if last.get("name") == FETCH else ""
 
 
 def config(rendered: bytes) -> str:

@@ -70,6 +70,16 @@ class DryRun:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Recorded:
+    """The question whether a rendered document that the ledger names is one of ours; answered with its name, or with a Fact if it is not."""
+
+    stage: str
+    version: str
+    template: str
+    source: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Served:
     """When a version was among those that serve a stage, as the ledger recorded it, and when nobody watched meanwhile."""
 
@@ -97,7 +107,7 @@ class Served:
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 Ours = api.Model | api.ModelVersion | api.Promotion
-Question = Render | DryRun | Snapshot
+Question = Render | DryRun | Snapshot | Recorded
 Answer = str | fact.Fact | Mapping[str, Any] | None
 
 

@@ -10,7 +10,7 @@ from modelyard import edge
 from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import confinement, fact, serving
+from modelyard.plan import confinement, fact, serving, specs
 from modelyard.plan import world as seen
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
@@ -33,6 +33,8 @@ class Answers:
                 return await self._dry_run(world, question)
             if isinstance(question, seen.Snapshot):
                 return dict(json.loads(await self._outside.prover.blob(question.digest)))
+            if isinstance(question, seen.Recorded):
+                return await self._recorded(world, question)
             rendered = await self._render(world, question)
             if isinstance(rendered, fact.Fact):
                 return rendered
@@ -67,6 +69,46 @@ class Answers:
         )
         return await self._with_a_free_name(world, blueprint)
 
+    async def _recorded(self, world: seen.World, question: seen.Recorded) -> str | fact.Fact:
+        """Whether a document that the ledger names is what its own spec renders to, with the version's bytes and our fetch container in it.
+
+        Then pods that run it need not be restarted; what it was rendered from is judged as if it were written anew.
+        """
+        declared = world.stage(question.stage)
+        known = world.past.versions.get(question.version) if world.past else None
+        if world.model is None or declared is None or declared.serving is None or known is None or not (known.digest and known.manifest):
+            return _not_ours(question, "the ledger does not tell what it was rendered from")
+        rendered = await self._outside.prover.blob(question.template)
+        name = f"{world.name}-{question.version}"
+        spec = specs.read("ModelVersion", name, await self._outside.prover.blob(known.spec))
+        try:
+            runs = declared.serving if serving.source(declared.serving) == question.source else serving.written(rendered)
+            deployed, image = world.deployments.get(question.stage), serving.fetch_image(rendered)
+            if not (image == self._outside.config.fetch_image or (image and deployed and deployed.template == question.template)):
+                return _not_ours(question, f"its fetch container runs {image!a}")
+            blueprint = serving.Blueprint(
+                model=world.model,
+                stage=question.stage,
+                serving=runs,
+                version=question.version,
+                uri=spec["artifact"]["uri"],
+                digest=known.digest,
+                files=serving.files(await self._outside.prover.blob(known.manifest)),
+                fetch_image=image,
+            )
+            if serving.source(runs) != question.source or serving.reserved(runs) or not serving.is_rendered(rendered, blueprint):
+                return _not_ours(question, "it is not what the recorded spec renders to")
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return _not_ours(question, "it is no document of ours")
+        return await self._confined(world, question.stage, runs) or question.template
+
+    async def _confined(self, world: seen.World, stage: str, runs: serving_api.Serving) -> fact.Fact | None:
+        """Why pods of a template may not be made: with the operator's rights, and whoever may promote need not have those."""
+        if (refused := confinement.refused(runs.template)) is None:
+            return None
+        namespace = await self._outside.cluster.get(cluster.NAMESPACE, "", world.namespace)
+        return None if confinement.allowed(namespace) else fact.Fact(Reason.TEMPLATE_INVALID, f"stage {stage}: {refused}")
+
     async def _with_a_free_name(self, world: seen.World, blueprint: serving.Blueprint) -> bytes:
         """The document whose list of files has a name that nobody else took: whoever takes names cannot keep a rollout from beginning."""
         wish = _dry_wish(world, blueprint.stage)
@@ -85,11 +127,8 @@ class Answers:
         assert declared.serving is not None
         if wrong := _reserved(declared.serving, question.stage):
             return wrong
-        if refused := confinement.refused(declared.serving.template):
-            # Its pods would be made with the operator's rights, and whoever may promote need not have those.
-            namespace = await self._outside.cluster.get(cluster.NAMESPACE, "", world.namespace)
-            if not confinement.allowed(namespace):
-                return fact.Fact(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused}")
+        if beyond := await self._confined(world, question.stage, declared.serving):
+            return beyond
         blueprint = serving.Blueprint(
             world.model, question.stage, declared.serving, "0", "s3://dry/run", serving.NO_DIGEST, b"", self._outside.config.fetch_image
         )
@@ -104,6 +143,11 @@ class Answers:
             except cluster.Refused as refused:
                 return fact.Fact(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused.message}")
         return None
+
+
+def _not_ours(question: seen.Recorded, why: str) -> fact.Fact:
+    message = f"stage {question.stage}: the recorded template {question.template} is not used: {why}; the declared one is rolled out"
+    return fact.Fact(Reason.TEMPLATE_INVALID, message)
 
 
 def _reserved(declared: serving_api.Serving, stage: str) -> fact.Fact | None:

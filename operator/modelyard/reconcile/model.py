@@ -287,6 +287,9 @@ class Models:
         """The plan, once all that it asks is answered."""
         while (plan := model.decide(world, self._outside.clock())).ask:
             answers = {question: await self._answers.to(world, question) for question in plan.ask}
+            for question, answer in answers.items():
+                if isinstance(question, seen.Recorded) and isinstance(answer, fact.Held):
+                    raise edge.Unavailable(answer.reason, answer.message)  # what a stage is brought back with must be known first
             world = dataclasses.replace(world, answers={**world.answers, **answers})
         return world, plan
 
