@@ -74,7 +74,6 @@ def test_whoever_may_edit_deletes_makes_and_changes_nothing_that_serves(team: Te
         (("delete", "configmap", name), {}),
         (("create", "-f", "-"), {"input": json.dumps(other)}),
         (("label", "configmap", name, "modelyard.dev/stage-"), {}),
-        (("debug", pod, "--image=modelyard:dev"), {}),
     ):
         with pytest.raises(access.KubectlError, match="belongs to what a Modelyard stage serves"):
             team.kubectl("--as=alice", *words, **more)
@@ -98,7 +97,7 @@ def test_a_service_that_another_made_meanwhile_is_neither_taken_over_nor_passed_
 
     team.kubectl("delete", "service", "fraud-production")
     team.wait(lambda: ready(team)[0] == "Ready", "the Service to be made", 60)
-    assert team.served("production") == "one"
+    team.wait(lambda: team.served("production") == "one", "production to answer again")
 
 
 def test_a_pod_that_reaches_into_its_node_takes_the_namespaces_word(team: Team) -> None:

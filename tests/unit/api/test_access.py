@@ -7,7 +7,8 @@ import re
 import pytest
 
 from modelyard.api import access, policy, role
-from modelyard.api.access import cel, model, serving
+from modelyard.api.access import cel, model, probe, serving
+from modelyard.plan import serving as plan_serving
 from modelyard.plan import world
 
 VERBS = {"register", "attest", "promote", "approve", "govern", "rollback", "retire", "alias"}
@@ -83,3 +84,30 @@ def test_no_role_but_the_viewer_s_is_part_of_a_built_in_one_and_none_has_a_wildc
     for one in role.ROLES:
         assert (one.into is not None) == (one.name == "viewer")
         assert "*" not in str(one.dump("x"))
+
+
+def test_what_the_probe_sends_is_refused_by_one_policy_only() -> None:
+    """The API server names the first that refuses: two would make a coin's toss of it."""
+    [sent] = [one.obj for one in probe.forbidden("yard", "me") if one.policy == "serving"]
+
+    assert sent["metadata"]["labels"] == {cel.MANAGED_BY: cel.MANAGER, cel.MODEL_LABEL: cel.PROBE, cel.STAGE_LABEL: "probe"}
+
+
+def test_the_labels_are_those_of_what_is_rendered() -> None:
+    assert (cel.MANAGED_BY, cel.MANAGER, cel.MODEL_LABEL, cel.STAGE_LABEL) == (
+        plan_serving.MANAGED_BY,
+        plan_serving.MANAGER,
+        plan_serving.MODEL,
+        plan_serving.STAGE,
+    )
+
+
+def test_only_what_can_carry_a_label_is_guarded_by_one() -> None:
+    """Bindings and what is connected to are objects of their own, without labels; pods are deleted and evicted freely."""
+    rules = serving.SERVING.rules
+    written = {resource for rule in rules for resource in rule.resources if "UPDATE" in rule.operations}
+    deleted = {resource for rule in rules for resource in rule.resources if "DELETE" in rule.operations}
+
+    assert deleted == {"deployments", "replicasets", "services", "configmaps", "endpointslices"}
+    assert deleted | {"pods"} == {resource for resource in written if "/" not in resource}
+    assert {resource.partition("/")[2] for resource in written} == {"", "status", "ephemeralcontainers", "resize"}

@@ -31,7 +31,7 @@ def forbidden(namespace: str, user: str) -> tuple[Forbidden, ...]:
     about = {"name": cel.PROBE, "namespace": namespace, "annotations": {cel.CHANGES: changes.line(1, user)}}
     storage = {"uri": "s3://modelyard-probe/"}
     artifact = {"uri": "s3://modelyard-probe/0", "format": "other"}
-    labels = {cel.MODEL_LABEL: cel.PROBE, cel.STAGE_LABEL: "probe"}
+    labels = {cel.MANAGED_BY: cel.MANAGER, cel.MODEL_LABEL: cel.PROBE, cel.STAGE_LABEL: "probe"}
     return (
         Forbidden("models", _ours("Model", about, {"owner": {"team": "probe"}, "storage": storage, "stages": [{"name": "probe"}]})),
         Forbidden(
