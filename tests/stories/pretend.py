@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import datetime
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from modelyard import edge
@@ -44,6 +44,8 @@ class World:
         """Die after so many writes of the operator."""
         self.works = False
         """It is the operator who writes."""
+        self.judge: Callable[[dict[str, Any], dict[str, Any]], object] = lambda _obj, _status: None
+        """Called with each status that the operator writes, and the object as it was."""
         self.calls = 0
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -129,6 +131,7 @@ class World:
         obj = self.objects.get((kind.name, namespace, name))
         if obj is None or obj["metadata"]["resourceVersion"] != resource_version:
             raise cluster.Conflict(name)
+        self.judge(obj, status)
         obj["status"] = copy.deepcopy(status)
         return self._touch(kind, obj)
 
