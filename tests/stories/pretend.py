@@ -46,6 +46,8 @@ class World:
         """It is the operator who writes."""
         self.meanwhile: Callable[[cluster.Kind, str], object] = lambda _kind, _name: None
         """Called before each write of a status: what somebody does before it arrives."""
+        self.judge: Callable[[dict[str, Any], dict[str, Any]], object] = lambda _obj, _status: None
+        """Called with each status that the operator writes, and the object as it was."""
         self.calls = 0
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -138,6 +140,7 @@ class World:
         obj = self.objects.get((kind.name, namespace, name))
         if obj is None or obj["metadata"]["resourceVersion"] != resource_version:
             raise cluster.Conflict(name)
+        self.judge(obj, status)
         obj["status"] = copy.deepcopy(status)
         return self._touch(kind, obj)
 

@@ -46,7 +46,7 @@ def test_waiting_ends_as_the_promotion_did_when(
     objects = apiserver.registry(apiserver.model(stages=[{"name": "production"}]), apiserver.version("1"))
     with apiserver.run(tmp_path, objects, fault=decides) as config:
         monkeypatch.setenv("KUBECONFIG", str(config))
-        ended = person.types("promote", "fraud", "1", "production", "--wait")
+        ended = person.types("promote", "fraud", "1", "production", "--wait", "--timeout", "5")
 
     assert ended.code == code, ended.said
     assert message in ended.said

@@ -1,0 +1,263 @@
+"""What really is so of promotions, written from DESIGN §2.3 to §2.5 as plainly as can be: what may be granted, and what may be shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from modelyard.cli import promote
+from tests.fakes import admission
+from tests.stories import bucket, pretend
+from tests.unit.plan import oracle
+
+Json = dict[str, Any]
+FIXED: Final = ("model", "version", "stage", "reason", "rollback")
+"""What a Promotion cannot change: under its name this runs once, for ever."""
+WAITS: Final = {None, "Pending", "Blocked", "AwaitingApproval"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Success:
+    """One success of a stage."""
+
+    name: str
+    uid: str
+    fixed: str
+
+
+@dataclasses.dataclass
+class Word:
+    """What somebody said for a gate, as the operator heard it."""
+
+    decision: str
+    subject: str | None
+    doubted: bool
+
+
+def fixed(promotion: Json) -> str:
+    """What its name means."""
+    return json.dumps({field: promotion["spec"].get(field) or None for field in FIXED})
+
+
+class Truth:
+    """Judges the operator's statuses as they are written, and what stands there when it rests.
+
+    Args:
+        world: the API server.
+        guard: whether the policies are effective.
+        kept: the operator's bucket.
+    """
+
+    def __init__(self, world: pretend.World, guard: pretend.Guard, kept: bucket.Bucket) -> None:
+        self._world, self._guard, self._bucket = world, guard, kept
+        self._stages: dict[tuple[str, str], oracle.Stage] = {}
+        self._last: dict[tuple[str, str], Success] = {}
+        self._succeeded: set[str] = set()
+        """uids of promotions that did."""
+        self._ran: dict[tuple[str, str], tuple[str, str]] = {}
+        """By model and name: the uid that ran under it, and what it meant."""
+        self._known: dict[str, Json] = {}
+        """Promotions by uid, also those that are gone."""
+        self._asked: dict[str, str] = {}
+        """By subject: what was asked."""
+        self._heard: dict[tuple[str, str, str], Word] = {}
+        self._registrants: dict[tuple[str, str], set[str]] = {}
+        self._retired: set[tuple[str, str]] = set()
+        self._creators: dict[str, str] = {}
+        """By uid."""
+        world.judge = self._judge
+
+    def created(self, user: str, obj: Json) -> None:
+        """Somebody created an object."""
+        self._creators[obj["metadata"]["uid"]] = user
+
+    def heard(self) -> None:
+        """The operator has looked at everything: who registered what, what was retired, and who said what."""
+        for obj in self._objects("ModelVersion"):
+            place = (obj["spec"]["model"], obj["spec"]["version"])
+            self._registrants.setdefault(place, set()).add(self._creator(obj))
+            if obj["spec"].get("lifecycle") == "Retired":
+                self._retired.add(place)
+        for obj in self._objects("Promotion"):
+            self._known[obj["metadata"]["uid"]] = obj
+            if obj["status"]["phase"] not in admission.ENDED:
+                self._heard |= {
+                    (obj["metadata"]["uid"], word["user"], word["gate"]): self._word(obj, word)
+                    for word in obj["spec"].get("approvals") or []
+                }
+
+    def seen(self) -> None:
+        """Fail where a person would see something better than what is so, or something is held that may be granted."""
+        for obj in self._objects("Promotion"):
+            spec, name, uid = obj["spec"], obj["metadata"]["name"], obj["metadata"]["uid"]
+            phase, place = obj["status"]["phase"], (spec["model"], spec["stage"])
+            stands = self._stands(*place)
+            by = self._last.get(place)
+            if phase == "Succeeded":
+                assert stands.get("current") == spec["version"], f"{name} is Succeeded, and {place} is at {stands.get('current')}"
+                assert by
+                assert (by.name, by.fixed) == (name, fixed(obj)), f"{name} is Succeeded, and {place} came by {by}"
+            elif promote.succeeded(obj):
+                assert uid in self._succeeded, f"promote --wait of {name} ends with 0, and it never Succeeded"
+            ran = self._ran.get((spec["model"], name))
+            if ran and ran[0] != uid and ran[1] != fixed(obj):
+                stalled = [one for one in obj["status"]["conditions"] if one["type"] == "Stalled"]
+                assert phase == "Reused", f"{name} is {phase}, and its name ran for {ran[1]}"
+                assert stalled
+            if phase == "Reused":
+                assert self._told_of_another(obj), f"{name} is Reused, and nothing ran under its name"
+            held = stands.get("promotion") and stands["promotion"]["uid"] != uid
+            if phase in WAITS and not held and self._bucket.down is None and self._guard.held is None:
+                assert self._why_not(obj), f"{name} is {phase}, and nothing is in its way: {obj['status']['conditions'][0]['message']}"
+
+    def _judge(self, obj: Json, status: Json) -> None:
+        """The operator writes a status."""
+        if obj["kind"] == "Promotion":
+            self._known[obj["metadata"]["uid"]] = obj
+            if (subject := status.get("subject")) and status["phase"] in WAITS:
+                asked = self._content(obj)
+                assert self._asked.setdefault(subject, asked) == asked, "two things that can be asked have one subject"
+            own = next((one["reason"] for one in status["conditions"] if one["type"] == "Ready"), "") not in {"AlreadyRan", "Reused"}
+            if status["phase"] in admission.ENDED and own:
+                self._runs(obj)
+        if obj["kind"] == "Model":
+            self._stage(obj["metadata"]["name"], (obj.get("status") or {}).get("stages") or [], status.get("stages") or [])
+
+    def _stage(self, model: str, before: list[Json], after: list[Json]) -> None:
+        old = {one["name"]: one for one in before}
+        for now in after:
+            was, place = old.get(now["name"], {}), (model, now["name"])
+            held, holds = was.get("promotion"), now.get("promotion")
+            if held and held != holds and self._has_succeeded(held, was, now):
+                promotion = self._known[held["uid"]]
+                success = (held["version"], bool(promotion["spec"].get("rollback")), self._world.now)
+                self._stages.setdefault(place, oracle.Stage()).successes.append(success)
+                self._last[place] = Success(held["name"], held["uid"], fixed(promotion))
+                self._succeeded.add(held["uid"])
+            else:
+                assert now.get("current") in {None, was.get("current"), *self._ever(place)}, (
+                    f"{place} came to {now.get('current')} by nothing"
+                )
+            if holds and holds != held:
+                promotion = self._known.get(holds["uid"]) or self._object("Promotion", holds["name"])
+                assert promotion, f"{place} was granted to what nobody has seen"
+                assert not (why := self._why_not(promotion)), f"{promotion['metadata']['name']} was granted {place}: {why}"
+                self._runs(promotion)
+
+    def _has_succeeded(self, held: Json, was: Json, now: Json) -> bool:
+        """Whether the promotion that held a stage is why it is at its version."""
+        if now.get("current") != held["version"]:
+            return False
+        promotion = self._object("Promotion", held["name"])
+        if promotion and promotion["metadata"]["uid"] == held["uid"]:
+            return bool(promotion["status"]["phase"] == "Succeeded")
+        return now.get("current") != was.get("current")
+
+    def _runs(self, promotion: Json) -> None:
+        about = promotion["metadata"]
+        self._ran.setdefault((promotion["spec"]["model"], about["name"]), (about["uid"], fixed(promotion)))
+
+    def _why_not(self, promotion: Json) -> str:
+        """Why a promotion may not be granted its stage now; empty: it may."""
+        spec, about = promotion["spec"], promotion["metadata"]
+        place, back = (spec["model"], spec["stage"]), bool(spec.get("rollback"))
+        ran = self._ran.get((spec["model"], about["name"]))
+        model, version = self._object("Model", spec["model"]), self._object("ModelVersion", f"{spec['model']}-{spec['version']}")
+        stage = self._declared(*place)
+        if ran and ran[0] != about["uid"]:
+            return f"its name ran for {ran[1]}"
+        if spec.get("abort") or spec.get("paused"):
+            return "a person said so"
+        if model is None or model["spec"].get("lifecycle") == "Retired" or stage is None:
+            return "the Model, or its stage, is not there or Retired"
+        lifecycle = version["spec"].get("lifecycle", "Active") if version else None
+        if version is None or lifecycle == "Retired" or (spec["model"], spec["version"]) in self._retired:
+            return "the version is not there, or Retired"
+        if back:
+            return "" if spec["version"] in self._ever(place) else "it never Succeeded there, and would go back"
+        if lifecycle == "Deprecated":
+            return "the version is Deprecated"
+        if self._bucket.down:
+            return "it cannot be recorded"
+        return self._gates(promotion, stage.get("gates") or {}, stage)
+
+    def _gates(self, promotion: Json, gates: Json, stage: Json) -> str:
+        spec = promotion["spec"]
+        missing = [
+            one for one in gates.get("after", []) if spec["version"] not in self._stages.get((spec["model"], one), oracle.Stage()).stands()
+        ]
+        if missing:
+            return f"it has not Succeeded in {missing}"
+        if stage.get("frozen"):
+            return "the stage is frozen"
+        if gates.get("approvals") and (self._guard.held or not self._agreed(promotion, gates["approvals"])):
+            return "nobody, or not enough, agreed"
+        return ""
+
+    def _agreed(self, promotion: Json, gates: list[Json]) -> bool:
+        """Whether people, each for one gate, agree to what is asked now, none of whom asks or registered it."""
+        spec, asked = promotion["spec"], self._content(promotion)
+        version = self._object("ModelVersion", f"{spec['model']}-{spec['version']}")
+        mine = {
+            spec["requestedBy"],
+            *self._registrants.get((spec["model"], spec["version"]), ()),
+            *([self._creator(version)] if version else []),
+        }
+        required = {gate["name"]: gate.get("required", 1) for gate in gates}
+        willing: dict[str, list[str | None]] = {}
+        for word in spec.get("approvals") or []:
+            current = word["gate"] in required and self._asked.get(word["subject"]) == asked
+            if current and word["decision"] == "Rejected":
+                return False
+            if current and word["decision"] == "Approved" and word["user"] not in mine and not self._word(promotion, word).doubted:
+                willing.setdefault(word["user"], [None]).append(word["gate"])
+        return any(
+            all(choice.count(name) >= number for name, number in required.items()) for choice in itertools.product(*willing.values())
+        )
+
+    def _word(self, promotion: Json, word: Json) -> Word:
+        """It is doubted when it was heard first while the policies were not proven effective."""
+        before = self._heard.get((promotion["metadata"]["uid"], word["user"], word["gate"]))
+        if before and (before.decision, before.subject) == (word["decision"], word["subject"]):
+            return before
+        return Word(word["decision"], word["subject"], self._guard.found is not None)
+
+    def _content(self, promotion: Json) -> str:
+        """All that somebody who approves agrees to."""
+        spec = promotion["spec"]
+        stage = self._declared(spec["model"], spec["stage"]) or {}
+        version = self._object("ModelVersion", f"{spec['model']}-{spec['version']}") or {"spec": {}}
+        said = [spec["model"], spec["stage"], spec["version"], stage.get("gates"), stage.get("serving"), version["spec"].get("metrics")]
+        return json.dumps(said, sort_keys=True)
+
+    def _ever(self, place: tuple[str, str]) -> set[str]:
+        return {version for version, _, _ in self._stages.get(place, oracle.Stage()).successes}
+
+    def _declared(self, model: str, stage: str) -> Json | None:
+        found = self._object("Model", model)
+        return next((one for one in found["spec"]["stages"] if one["name"] == stage), None) if found else None
+
+    def _stands(self, model: str, stage: str) -> Json:
+        found = self._object("Model", model) or {}
+        return next((one for one in (found.get("status") or {}).get("stages") or [] if one["name"] == stage), {})
+
+    def _told_of_another(self, promotion: Json) -> bool:
+        """Whether the ledger, or what waits for it, has that another object was granted its stage, or ended, under the name."""
+        about, model = promotion["metadata"], self._object("Model", promotion["spec"]["model"]) or {}
+        waits = ((model.get("status") or {}).get("ledger") or {}).get("unrecorded") or []
+        subjects = [(one.action, one.subject) for record in pretend.records(self._bucket) for one in record.facts]
+        told = [subject.uid for action, subject in subjects if action in {"Granted", "Ended"} and subject.name == about["name"]]
+        told += [json.loads(one)["subject"]["uid"] for one in waits if json.loads(one)["subject"]["name"] == about["name"]]
+        return any(uid != about["uid"] for uid in told)
+
+    def _creator(self, obj: Json) -> str:
+        return self._creators.get(obj["metadata"]["uid"], "the operator")
+
+    def _object(self, kind: str, name: str) -> Json | None:
+        return self._world.objects.get((kind, "risk", name))
+
+    def _objects(self, kind: str) -> Iterator[Json]:
+        return (obj for (of, _, _), obj in list(self._world.objects.items()) if of == kind)
