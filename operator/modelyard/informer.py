@@ -10,8 +10,8 @@ from typing import Any, Final
 import aiohttp
 import kopf
 
+from modelyard.content import jsontext
 from modelyard.edge import cache, cluster
-from modelyard.plan import jsontext
 
 # Together about ten minutes: an API server that restarts must not end who stands by.
 _ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)

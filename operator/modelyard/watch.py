@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from modelyard import edge, informer, leading, loop, reconcile, settings
+from modelyard.content import location
 from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, pages, probe, store
-from modelyard.plan import inspection, term
+from modelyard.plan import term
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Operator:
         self._cache = cache.Cache()
         self._recorder = events.Recorder(reach)
         bucket = config.bucket
-        place = inspection.place(bucket.uri)
+        place = location.place(bucket.uri)
         if place is None:
             raise ValueError(f"MODELYARD_BUCKET__URI is {bucket.uri!r}: write it like s3://modelyard/")
         own = store.Store(_own(bucket))
@@ -247,16 +248,16 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _own(bucket: settings.Bucket) -> inspection.Address:
+def _own(bucket: settings.Bucket) -> location.Address:
     """The operator's own bucket."""
     pair = None
     if bucket.access_key and bucket.secret_key:
-        pair = inspection.Credentials(bucket.access_key.get_secret_value(), bucket.secret_key.get_secret_value())
+        pair = location.Credentials(bucket.access_key.get_secret_value(), bucket.secret_key.get_secret_value())
     pem = None
     if bucket.ca_file:
         with open(bucket.ca_file, encoding="ascii") as file:  # noqa: PTH123  once, at start
             pem = file.read()
-    return inspection.Address(bucket.endpoint, bucket.region, pair, pem)
+    return location.Address(bucket.endpoint, bucket.region, pair, pem)
 
 
 async def operate(config: settings.Settings) -> None:

@@ -15,14 +15,15 @@ from collections.abc import Awaitable, Callable
 from concurrent import futures
 from typing import Any
 
+from modelyard.content import location
 from modelyard.edge import appender, store
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, inspection, ledger, proof
+from modelyard.plan import codec, ledger, proof
 from tests.bench.row import row
 from tests.cluster import stores
 from tests.stories import bucket
 
-WHERE = inspection.Place("modelyard", "")
+WHERE = location.Place("modelyard", "")
 CALLERS = 32
 FACTS = 4_000
 ALONE = 500

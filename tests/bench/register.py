@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelyard import api
+from modelyard.content import location, manifest
 from modelyard.edge import cluster as api_server
 from modelyard.edge import store
-from modelyard.plan import digest, inspection
 from tests.bench.row import row
 from tests.cluster import installed
 from tests.cluster.node import access, layout, node
@@ -33,9 +33,9 @@ class Yard:
     """A Model, its store, and the operator that watches them."""
 
     def __init__(self, cluster: access.Cluster, reach: api_server.Cluster) -> None:
-        keys = inspection.Credentials(cluster.store.access_key, cluster.store.secret_key)
+        keys = location.Credentials(cluster.store.access_key, cluster.store.secret_key)
         self.cluster, self.reach = cluster, reach
-        self.store = store.Store(inspection.Address(cluster.store.endpoint, None, keys))
+        self.store = store.Store(location.Address(cluster.store.endpoint, None, keys))
         address = cluster.kubectl(
             "get",
             "service",
@@ -66,7 +66,7 @@ class Yard:
             self.store.put("models", f"bench/{model}/{number}/model.bin", data)
             artifact = {
                 "uri": f"s3://models/bench/{model}/{number}/",
-                "digest": digest.of({"model.bin": hashlib.sha256(data).hexdigest()}),
+                "digest": manifest.of({"model.bin": hashlib.sha256(data).hexdigest()}),
                 "format": "other",
             }
             about = {"name": f"{model}-{number}", "namespace": NAMESPACE}

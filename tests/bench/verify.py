@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from modelyard.content import location
 from modelyard.edge import artifact, blobs, store
 from modelyard.plan import inspection
 from tests.cluster import stores
@@ -68,7 +69,7 @@ def _fill(client: store.Store, file: pathlib.Path, keys: Sequence[str], size: in
 
 def _inspect(running: stores.Running, client: store.Store, uris: Sequence[str]) -> None:
     async def all_of_them() -> list[inspection.Result]:
-        prover = artifact.Prover(blobs.Blobs(client, inspection.Place("modelyard", f"{time.monotonic_ns()}/")))
+        prover = artifact.Prover(blobs.Blobs(client, location.Place("modelyard", f"{time.monotonic_ns()}/")))
         try:
             return await asyncio.gather(*(prover.inspect(inspection.Request(running.address, uri, ROOT)) for uri in uris))
         finally:

@@ -6,9 +6,10 @@ import asyncio
 import datetime
 import sys
 
+from modelyard.content import location
 from modelyard.edge import ledger as ledgers
 from modelyard.edge import store
-from modelyard.plan import inspection, ledger
+from modelyard.plan import ledger
 from tests.cluster import stores
 
 
@@ -19,10 +20,8 @@ def fact(number: int) -> ledger.Fact:
 
 async def main(endpoint: str, model: str, first: int, last: int) -> None:
     """Tells every fact, five of them at once, and does not know which were told by whoever died before."""
-    client = store.Store(inspection.Address(endpoint, credentials=stores.CREDENTIALS))
-    writer = ledgers.Ledger(
-        client, inspection.Place("modelyard", ""), "main", lambda: datetime.datetime.now(datetime.UTC), snapshot_every=20
-    )
+    client = store.Store(location.Address(endpoint, credentials=stores.CREDENTIALS))
+    writer = ledgers.Ledger(client, location.Place("modelyard", ""), "main", lambda: datetime.datetime.now(datetime.UTC), snapshot_every=20)
     print(await writer.begin("operator"), flush=True)
     chain = writer.chain("risk", model)
     for number in range(first, last, 5):

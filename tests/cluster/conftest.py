@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from modelyard.content import location
 from modelyard.edge import artifact, blobs, store
-from modelyard.plan import inspection
 from tests.cluster import stores
 from tests.cluster.node import access, layout, node
 
@@ -46,6 +46,6 @@ def client(running: stores.Running) -> store.Store:
 @pytest.fixture
 async def prover(client: store.Store) -> AsyncIterator[artifact.Prover]:
     """A prover whose own bucket is in that store."""
-    prover = artifact.Prover(blobs.Blobs(client, inspection.Place("modelyard", "")))
+    prover = artifact.Prover(blobs.Blobs(client, location.Place("modelyard", "")))
     yield prover
     prover.close()

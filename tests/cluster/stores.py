@@ -13,10 +13,10 @@ import sys
 import time
 from collections.abc import Iterator
 
+from modelyard.content import location
 from modelyard.edge import store
-from modelyard.plan import inspection
 
-CREDENTIALS = inspection.Credentials("modelyard-test", "modelyard-test-secret")
+CREDENTIALS = location.Credentials("modelyard-test", "modelyard-test-secret")
 """The root user of every store started here."""
 KINDS = ("versitygw", "minio")
 _BINARIES = pathlib.Path(__file__).parent / "node" / "binaries.py"
@@ -30,7 +30,7 @@ class Running:
     kind: str
     folder: pathlib.Path
     """Where versitygw keeps objects as plain files: `<folder>/<bucket>/<key>`."""
-    address: inspection.Address
+    address: location.Address
     pid: int
 
     def open(self) -> store.Store:
@@ -55,7 +55,7 @@ def run(kind: str, folder: pathlib.Path, *, certificate: tuple[pathlib.Path, pat
     command, environment = _command(kind, data, versions, port)
     if certificate:
         command[1:1] = ["--cert", str(certificate[0]), "--key", str(certificate[1])]
-    address = inspection.Address(
+    address = location.Address(
         f"{'https' if certificate else 'http'}://127.0.0.1:{port}",
         credentials=CREDENTIALS,
         ca_pem=certificate[0].read_text() if certificate else None,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli import bucket, depot, gc, outcome, registry
+from modelyard.content import location
 from modelyard.edge import artifact, cluster, store
 from modelyard.edge import ledger as ledger_edge
 from modelyard.plan import hold, index, inspection, ledger
@@ -110,7 +111,7 @@ class Kept(bucket.Bucket):
     """The operator's bucket, with the chain of one model in memory."""
 
     def __init__(self, client: store.Store, past: index.Index) -> None:
-        super().__init__(client, inspection.Place("modelyard", ""), "main")
+        super().__init__(client, location.Place("modelyard", ""), "main")
         self.past = past
         self.facts: list[ledger.Fact] = []
 
@@ -204,7 +205,7 @@ def test_a_model_that_was_lost_is_not_collected(client: store.Store) -> None:
 
 
 def test_the_command_line_records_behind_the_operator_and_the_operator_goes_on_behind_it(client: store.Store) -> None:
-    place = inspection.Place("modelyard", "recorded/")
+    place = location.Place("modelyard", "recorded/")
     chain = ledger.Chain("main", "risk", "fraud")
 
     def told(action: ledger.Action, step: str) -> ledger.Fact:

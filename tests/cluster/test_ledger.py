@@ -18,12 +18,13 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import appender, archive, sources, store
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, inspection, ledger, proof
+from modelyard.plan import codec, ledger, proof
 from tests.cluster import appends, stores
 
-WHERE = inspection.Place("modelyard", "")
+WHERE = location.Place("modelyard", "")
 PERSON = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
 KILLS, FACTS = 50, 500
 
@@ -59,7 +60,7 @@ def opened(client: store.Store) -> Iterator[Callable[..., ledgers.Ledger]]:
     """An operator that starts."""
     started = []
 
-    def start(bucket: store.Objects = client, where: inspection.Place = WHERE, **more: Any) -> ledgers.Ledger:
+    def start(bucket: store.Objects = client, where: location.Place = WHERE, **more: Any) -> ledgers.Ledger:
         started.append(ledgers.Ledger(bucket, where, "main", now, **more))
         return started[-1]
 
@@ -71,7 +72,7 @@ def opened(client: store.Store) -> Iterator[Callable[..., ledgers.Ledger]]:
 Opened = Callable[..., ledgers.Ledger]
 
 
-def verified(client: store.Store, chain: ledger.Chain, where: inspection.Place = WHERE) -> list[str]:
+def verified(client: store.Store, chain: ledger.Chain, where: location.Place = WHERE) -> list[str]:
     """The ids of all facts of a chain that has nothing wrong with it."""
     source = sources.Bucket(client, where)
     verdict = archive.verify(source, chain)
@@ -82,7 +83,7 @@ def verified(client: store.Store, chain: ledger.Chain, where: inspection.Place =
 
 @pytest.mark.parametrize("bucket", ["modelyard", "versions", "plain"])
 async def test_every_bucket_that_refuses_a_second_create_is_good_enough(opened: Opened, client: store.Store, bucket: str) -> None:
-    where = inspection.Place(bucket, "some/where/")
+    where = location.Place(bucket, "some/where/")
     writer = opened(where=where)
     await writer.prove()
     await writer.prove()
@@ -191,7 +192,7 @@ def test_fifty_kills_during_five_hundred_facts(running: stores.Running, client: 
 
 async def test_a_record_that_was_deleted_is_found(opened: Opened, client: store.Store) -> None:
     """At versitygw the number cannot be created again; at MinIO it can, and the old version tells."""
-    where = inspection.Place("versions", "deleted/")
+    where = location.Place("versions", "deleted/")
     writer, behind = opened(where=where), opened(where=where)
     chain = writer.chain("risk", "fraud")
     await writer.append(chain, [appends.fact(1)])
@@ -235,7 +236,7 @@ async def test_retention_that_the_bucket_cannot_keep_is_refused_at_the_start(ope
     wanted = ("COMPLIANCE", datetime.timedelta(minutes=5))
     await opened(retain=wanted).prove()
     with pytest.raises(edge.Unavailable, match="no Object Lock"):
-        await opened(where=inspection.Place(bucket, ""), retain=wanted).prove()
+        await opened(where=location.Place(bucket, ""), retain=wanted).prove()
 
 
 def test_an_export_of_the_bucket(opened: Opened, client: store.Store, tmp_path: pathlib.Path) -> None:

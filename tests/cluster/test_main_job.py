@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from modelyard.content import location, manifest
 from modelyard.edge import store
-from modelyard.plan import digest, inspection
 from tests.cluster.access import aside
 from tests.cluster.node import access
 
@@ -25,8 +25,8 @@ class Team:
 
     def __init__(self, cluster: Any, namespace: str, bucket: str = "models") -> None:
         self.cluster, self.namespace, self.bucket = cluster, namespace, bucket
-        keys = inspection.Credentials(cluster.store.access_key, cluster.store.secret_key)
-        self.store = store.Store(inspection.Address(cluster.store.endpoint, None, keys))
+        keys = location.Credentials(cluster.store.access_key, cluster.store.secret_key)
+        self.store = store.Store(location.Address(cluster.store.endpoint, None, keys))
         self.prefix = f"{namespace}/fraud/"
         self.apply(
             {
@@ -55,7 +55,7 @@ class Team:
     def upload(self, version: str, text: str) -> str:
         """One file, model.txt; the artifact's digest."""
         self.store.put(self.bucket, f"{self.prefix}{version}/model.txt", text.encode())
-        return digest.of({"model.txt": hashlib.sha256(text.encode()).hexdigest()})
+        return manifest.of({"model.txt": hashlib.sha256(text.encode()).hexdigest()})
 
     def register(self, version: str, declared: str) -> None:
         artifact = {"uri": f"s3://{self.bucket}/{self.prefix}{version}/", "digest": declared, "format": "other"}
@@ -136,7 +136,7 @@ def team(operator: Any, namespace: str) -> Team:
 def test_from_bytes_to_a_served_answer_and_tampering_changes_nothing(team: Team) -> None:
     team.promote("1.0.0", "production")
     team.model(stage("staging", autoPromote=True), stage("production", gates={"after": ["staging"]}))
-    declared = digest.of({"model.txt": hashlib.sha256(b"one").hexdigest()})
+    declared = manifest.of({"model.txt": hashlib.sha256(b"one").hexdigest()})
     team.register("1.0.0", declared)
     team.wait_phase("mv", "fraud-1.0.0", "Pending")
     assert team.upload("1.0.0", "one") == declared

@@ -15,8 +15,9 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import location, manifest
 from modelyard.edge import artifact, blobs, store
-from modelyard.plan import digest, inspection
+from modelyard.plan import inspection
 from tests.cluster import stores
 from tests.unit.edge import pretend
 
@@ -67,7 +68,7 @@ def _wait_for(client: store.Store) -> None:
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
-    return digest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
+    return manifest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
 
 
 async def _found(prover: artifact.Prover, request: inspection.Request) -> inspection.Found:
@@ -139,13 +140,13 @@ def test_of_many_writers_one_creates(client: store.Store, bucket: str) -> None:
 
 def test_what_was_deleted_can_be_kept_again(client: store.Store) -> None:
     """versitygw refuses create-only writes for ever where a delete marker is; a blob must come back all the same."""
-    name = blobs.Blobs(client, inspection.Place("modelyard", "")).keep(b"kept")
+    name = blobs.Blobs(client, location.Place("modelyard", "")).keep(b"kept")
     client.delete("modelyard", f"blobs/sha256/{name.removeprefix('sha256:')}")
-    again = blobs.Blobs(client, inspection.Place("modelyard", ""))
+    again = blobs.Blobs(client, location.Place("modelyard", ""))
 
     assert again.get(name) is None
     assert again.keep(b"kept") == name
-    assert blobs.Blobs(client, inspection.Place("modelyard", "")).get(name) == b"kept"
+    assert blobs.Blobs(client, location.Place("modelyard", "")).get(name) == b"kept"
 
 
 def test_every_version_is_listed(client: store.Store) -> None:
@@ -305,13 +306,13 @@ async def test_eight_gibibytes_in_constant_memory(running: stores.Running, clien
 @pytest.mark.parametrize(
     ("credentials", "reason"),
     [
-        pytest.param(inspection.Credentials(stores.CREDENTIALS.access_key, "another-secret"), Reason.STORE_FORBIDDEN, id="wrong secret"),
-        pytest.param(inspection.Credentials("nobody-we-know", "another-secret"), Reason.STORE_FORBIDDEN, id="unknown key"),
+        pytest.param(location.Credentials(stores.CREDENTIALS.access_key, "another-secret"), Reason.STORE_FORBIDDEN, id="wrong secret"),
+        pytest.param(location.Credentials("nobody-we-know", "another-secret"), Reason.STORE_FORBIDDEN, id="unknown key"),
         pytest.param(None, Reason.STORE_FORBIDDEN, id="anonymous"),
     ],
 )
 async def test_credentials_that_are_refused(
-    running: stores.Running, prover: artifact.Prover, credentials: inspection.Credentials | None, reason: Reason
+    running: stores.Running, prover: artifact.Prover, credentials: location.Credentials | None, reason: Reason
 ) -> None:
     address = dataclasses.replace(running.address, credentials=credentials)
 

@@ -17,9 +17,9 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from modelyard.plan import inspection
+from modelyard.content import location
 
-CREDENTIALS: Final = inspection.Credentials("PRETENDACCESSKEY", "pretend-secret-key")
+CREDENTIALS: Final = location.Credentials("PRETENDACCESSKEY", "pretend-secret-key")
 DATA: Final = b"weights" * 1000
 KEY: Final = "fraud/1/x"
 ETAG: Final = hashlib.md5(DATA).hexdigest()
@@ -87,8 +87,8 @@ class Store:
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     @property
-    def address(self) -> inspection.Address:
-        return inspection.Address(self.endpoint, credentials=CREDENTIALS)
+    def address(self) -> location.Address:
+        return location.Address(self.endpoint, credentials=CREDENTIALS)
 
 
 def honest(asked: Asked) -> None:

@@ -23,8 +23,9 @@ from typing import Any, Final
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.cli import bucket, depot, gc, outcome, registry
+from modelyard.content import location, manifest
 from modelyard.edge import artifact, blobs, bounded, store
-from modelyard.plan import digest, hold, index, inspection, ledger
+from modelyard.plan import hold, index, inspection, ledger
 from tests.fakes import hostile_store
 from tests.unit.cli import apiserver
 
@@ -33,8 +34,10 @@ ROOM: Final = 400 << 20
 """Bytes of address space beyond what a process that has just begun takes."""
 _AT_ONCE: Final = 12
 _STAMP: Final = "2026-10-01T00:00:00Z"
-_FILE: Final = digest.File("x", len(hostile_store.DATA), hashlib.sha256(hostile_store.DATA).hexdigest(), hostile_store.ETAG, version_id="1")
-_MANIFEST: Final = digest.manifest((_FILE,))
+_FILE: Final = manifest.File(
+    "x", len(hostile_store.DATA), hashlib.sha256(hostile_store.DATA).hexdigest(), hostile_store.ETAG, version_id="1"
+)
+_MANIFEST: Final = manifest.manifest((_FILE,))
 
 Json = dict[str, Any]
 
@@ -91,7 +94,7 @@ class _Kept(bucket.Bucket):
 
     def blob(self, name: str) -> bytes | None:
         del name
-        return digest.write_manifest(_MANIFEST)
+        return manifest.write_manifest(_MANIFEST)
 
     def append(self, namespace: str, model: str, facts: Sequence[ledger.Fact]) -> None:
         """It is recorded."""
@@ -140,10 +143,10 @@ class Meeting:
 
     def __init__(self, mode: str, endpoint: str) -> None:
         self.mode = mode
-        self.address = inspection.Address(endpoint, credentials=hostile_store.CREDENTIALS)
+        self.address = location.Address(endpoint, credentials=hostile_store.CREDENTIALS)
         self.memory = _Memory()
-        kept = blobs.Blobs(self.memory, inspection.Place("modelyard", ""))
-        self.manifest = kept.keep(digest.write_manifest(_MANIFEST))
+        kept = blobs.Blobs(self.memory, location.Place("modelyard", ""))
+        self.manifest = kept.keep(manifest.write_manifest(_MANIFEST))
         self.prover = artifact.Prover(kept, versions_at_once=4, limits=LIMITS)
 
     @property
@@ -168,7 +171,7 @@ class Meeting:
     def _listed(client: store.Store) -> None:
         """As much as an artifact may have, from the top and below it."""
         for number, _ in enumerate(client.list("models", "fraud/")):
-            if number > digest.MAX_FILES:
+            if number > manifest.MAX_FILES:
                 raise edge.Unavailable(Reason.TOO_MANY_FILES, "too many")
         for _ in client.folders("models", ""):
             pass

@@ -12,9 +12,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from modelyard import edge
+from modelyard.api.labels import TEMPLATE, VERSION
 from modelyard.api.reason import Reason
+from modelyard.content import digest
+from modelyard.content import manifest as content_manifest
 from modelyard.edge import blobs, cluster
-from modelyard.plan import codec, digest, fact, hold, inspection, ledger, serving
+from modelyard.plan import codec, fact, hold, inspection, ledger
 from tests.stories import bucket
 
 START = datetime.datetime(2026, 10, 1, 9, 0, tzinfo=datetime.UTC)
@@ -78,7 +81,7 @@ class World:
 
     def _run(self, name: str, labels: dict[str, str], wanted: int, *, ready: bool) -> None:
         """Pods of the newest template; the older ones go once these are ready."""
-        newest = f"{name}-{labels[serving.VERSION]}"
+        newest = f"{name}-{labels[VERSION]}"
         for kind, _, pod in list(self.objects):
             if kind == "Pod" and pod.startswith(f"{name}-") and (pod.rpartition("-")[0] == newest or ready):
                 self.remove(cluster.POD, pod)
@@ -217,10 +220,12 @@ class Store:
         held = self.bytes.get(request.uri)
         if held is None:
             return inspection.Missing(f"there is nothing at {request.uri}")
-        manifest = digest.manifest([digest.File("model.bin", len(held), digest.named(held.encode()).removeprefix("sha256:"), "etag")])
+        manifest = content_manifest.manifest(
+            [content_manifest.File("model.bin", len(held), digest.named(held.encode()).removeprefix("sha256:"), "etag")]
+        )
         if request.expected and manifest.digest != request.expected:
             return inspection.Differs(manifest.digest, f"the bytes at {request.uri} have another digest")
-        return inspection.Found(manifest.digest, 1, len(held), await self.keep_blob(digest.write_manifest(manifest)), 0.1)
+        return inspection.Found(manifest.digest, 1, len(held), await self.keep_blob(content_manifest.write_manifest(manifest)), 0.1)
 
     async def prove_object(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult:
         self._answer()
@@ -279,7 +284,7 @@ class Guard:
 
 def digest_of(text: str) -> str:
     """The digest of an artifact whose only file, model.bin, holds this text."""
-    return digest.of({"model.bin": digest.named(text.encode()).removeprefix("sha256:")})
+    return content_manifest.of({"model.bin": digest.named(text.encode()).removeprefix("sha256:")})
 
 
 def recorded(kept: bucket.Bucket, since: int) -> list[str]:
@@ -316,7 +321,7 @@ def shown(world: World) -> Iterator[tuple[str, str]]:
             yield f"{kind} {name}", f"{status.get('phase', '-')} [{claims}]{held} {said}"
         elif kind == "Promotion":
             yield f"{kind} {name}", f"{status.get('phase', '-')} {said}"
-        elif kind == "Deployment" and serving.TEMPLATE in (obj["metadata"].get("annotations") or {}):
-            version = obj["spec"]["template"]["metadata"]["labels"][serving.VERSION]
+        elif kind == "Deployment" and TEMPLATE in (obj["metadata"].get("annotations") or {}):
+            version = obj["spec"]["template"]["metadata"]["labels"][VERSION]
             image = obj["spec"]["template"]["spec"]["containers"][0].get("image")
             yield f"{kind} {name}", f"runs {version} with {image}" + (", paused" if obj["spec"].get("paused") else "")

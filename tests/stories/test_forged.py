@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from modelyard.content import canonical
 from modelyard.edge import cache
-from modelyard.plan import canonical, codec, ledger, signature
+from modelyard.plan import codec, ledger, signature
 from modelyard.plan.ledger import Action
 from tests.stories import pretend, test_properties, test_restoring, test_stories
 

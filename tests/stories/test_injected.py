@@ -17,8 +17,9 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import digest
 from modelyard.edge import cluster
-from modelyard.plan import digest, ledger, proof
+from modelyard.plan import ledger, proof
 from tests.stories import pretend, test_stories
 
 Call = tuple[str, ...]

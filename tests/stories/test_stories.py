@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge, reconcile, settings
 from modelyard.api import meta
 from modelyard.api.reason import Reason
+from modelyard.content import digest, location
 from modelyard.edge import blobs, cache, cluster, ledger
-from modelyard.plan import digest, fact, inspection, term
+from modelyard.plan import fact, term
 from tests.stories import bucket, conform, pretend
 
 STORIES = sorted(pathlib.Path(__file__).with_name("data").glob("*.yaml"))
@@ -60,7 +61,7 @@ class Teller:
         """A new operator: it remembers nothing."""
         self.cache = cache.Cache()
         config = settings.Settings(fetch_image="modelyard:test", endpoints=["*"])
-        own = inspection.Place("own", "")
+        own = location.Place("own", "")
         # No threads: the same story is told in the same order every time.
         self.book = ledger.Ledger(self.bucket, own, "main", lambda: self.world.now, threads=0, key=self.key)
         self.store.blobs = blobs.Blobs(self.bucket, own)

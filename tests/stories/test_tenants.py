@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from modelyard import loop, reconcile, settings
+from modelyard.content import location
 from modelyard.edge import artifact, blobs, cache, cluster, ledger
-from modelyard.plan import fact, inspection
+from modelyard.plan import fact
 from modelyard.plan import ledger as records
 from tests.fakes import hostile_store
 from tests.stories import bucket, pretend
@@ -30,7 +31,7 @@ class Operator:
 
     def __init__(self) -> None:
         self.world, self.bucket, self.cache = pretend.World(), bucket.Bucket(), cache.Cache()
-        own = inspection.Place("own", "")
+        own = location.Place("own", "")
         kept = blobs.Blobs(self.bucket, own)
         self.versions = loop.Queue(self._work, WORKERS, owner=lambda key: key.namespace, long=LONG)
         self._queues = {"version": self.versions, "model": loop.Queue(self._work, 8)}

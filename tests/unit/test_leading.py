@@ -10,8 +10,9 @@ import pytest
 
 from modelyard import edge, leading, settings
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import cluster, ledger, metrics
-from modelyard.plan import anchors, inspection, term
+from modelyard.plan import anchors, term
 from modelyard.plan import ledger as plan
 from tests.stories import bucket, pretend
 from tests.unit.edge import simulated
@@ -105,7 +106,7 @@ def leads(world: Any, book: ledger.Ledger) -> leading.Leading:
 
 async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_and_read_back() -> None:
     world, kept = pretend.World(), bucket.Bucket()
-    book = ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0)
+    book = ledger.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0)
     book.term = 1
     heads = {chain: await book.append(chain, [fact(chain)]) for chain in (RISK, RETAIL)}
     leader = leads(world, book)
@@ -126,7 +127,7 @@ async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_an
 
 async def test_a_kept_end_that_cannot_be_read_is_written_anew() -> None:
     world, kept = pretend.World(), bucket.Bucket()
-    book = ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0)
+    book = ledger.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0)
     book.term = 1
     await book.append(RISK, [fact(RISK)])
     about = {"name": anchors.config_map(RISK), "namespace": "yard", "labels": anchors.LABELS}
@@ -143,7 +144,7 @@ def test_a_leader_whose_registry_was_taken_over_meanwhile_stops() -> None:
     async def main() -> None:
         world, kept = pretend.World(), bucket.Bucket()
         world.around["kube-system"] = {"metadata": {"name": "kube-system", "uid": "here"}}
-        book, other = (ledger.Ledger(kept, inspection.Place("own", ""), "main", lambda: world.now, threads=0) for _ in range(2))
+        book, other = (ledger.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0) for _ in range(2))
         leader = leads(world, book)
         began = term.Term("pod-a", 1, None, None, None)
         await leader.begin(began)

@@ -121,3 +121,11 @@ class StageStatus(meta.Object):
     rollout: Annotated[StageRollout | None, Says("What is being rolled out now.")] = None
     serving: Annotated[ServingStatus | None, Says("What runs for the stage.")] = None
     hold: Annotated[Hold | None, Says("After a rollback autoPromote rests, until a person makes a Promotion.")] = None
+
+
+DEFAULT_STAGES = (
+    Stage(name="development"),
+    Stage(name="staging", gates=gates_api.Gates(after=["development"])),
+    Stage(name="production", gates=gates_api.Gates(after=["staging"])),
+)
+"""What every model has without declaring any."""

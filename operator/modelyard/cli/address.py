@@ -11,7 +11,7 @@ from modelyard.api import meta
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.cli import outcome, strict
-from modelyard.plan import inspection
+from modelyard.content import location
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
@@ -22,7 +22,7 @@ def of(
     secret: Mapping[str, str] | None = None,
     ca_file: pathlib.Path | None = None,
     ca_pem: str | None = None,
-) -> inspection.Address:
+) -> location.Address:
     """The store as this machine should ask it.
 
     Args:
@@ -42,10 +42,10 @@ def of(
     region = (storage.region if storage else None) or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
     if file := ca_file or (pathlib.Path(env["AWS_CA_BUNDLE"]) if env.get("AWS_CA_BUNDLE") else None):
         ca_pem = strict.read_text(file)
-    return inspection.Address(where, region, credentials(env if secret is None else secret), ca_pem)
+    return location.Address(where, region, credentials(env if secret is None else secret), ca_pem)
 
 
-def credentials(source: Mapping[str, str]) -> inspection.Credentials | None:
+def credentials(source: Mapping[str, str]) -> location.Credentials | None:
     """The credentials of an environment or a Secret; None, which is anonymous, when it has none.
 
     Raises:
@@ -55,10 +55,10 @@ def credentials(source: Mapping[str, str]) -> inspection.Credentials | None:
     if bool(key) != bool(secret):
         there, missing = _KEYS[:2] if key else _KEYS[1::-1]
         raise outcome.usage(f"{there} is set and {missing} is not: set both, or neither to go anonymously")
-    return inspection.Credentials(key, secret, token or None) if key else None
+    return location.Credentials(key, secret, token or None) if key else None
 
 
-def explain(trouble: edge.Unavailable, address: inspection.Address, *, from_cluster: bool = False) -> outcome.Stop:
+def explain(trouble: edge.Unavailable, address: location.Address, *, from_cluster: bool = False) -> outcome.Stop:
     """Trouble with the store, with what the person who typed can do about it."""
     hint = ""
     if trouble.cause == Reason.STORE_FORBIDDEN:

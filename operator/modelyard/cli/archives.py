@@ -13,8 +13,9 @@ from typing import Final
 from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import folder, outcome, own, strict
+from modelyard.content import location
 from modelyard.edge import archive, blobs, owner, sources, store
-from modelyard.plan import anchors, inspection, ledger, proof, signature, watched
+from modelyard.plan import anchors, ledger, proof, signature, watched
 from modelyard.plan import book as books
 
 _AT_ONCE: Final = 32
@@ -41,7 +42,7 @@ class Archive:
     registry: str
     typed: Typed
     threads: futures.ThreadPoolExecutor
-    place: inspection.Place | None = None
+    place: location.Place | None = None
     store: store.Store | None = None
     """None: a folder."""
     where: own.Own | None = None

@@ -11,8 +11,9 @@ from typing import Any, Self, TypeVar
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.cli import moments, outcome, own, signer
+from modelyard.content import location
 from modelyard.edge import blobs, ledger, signing, store
-from modelyard.plan import index, inspection
+from modelyard.plan import index
 from modelyard.plan import ledger as ledger_plan
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Bucket:
     def __init__(
         self,
         source: store.Store,
-        where: inspection.Place,
+        where: location.Place,
         name: str,
         retain: tuple[str, datetime.timedelta] | None = None,
         signer: Callable[[], signing.Keys] | None = None,

@@ -9,8 +9,8 @@ from typing import Any
 
 from modelyard import api, edge
 from modelyard.cli import address, folder, manifest, outcome, registry, shelf
+from modelyard.content import location
 from modelyard.edge import bounded, store
-from modelyard.plan import inspection
 
 Json = dict[str, Any]
 
@@ -30,8 +30,8 @@ class Way:
 class Depot:
     """The place below which everything of the Model is, and how it is reached."""
 
-    place: inspection.Place
-    address: inspection.Address
+    place: location.Place
+    address: location.Address
     from_cluster: bool = False
     """Whether the credentials are those of the Model's Secret."""
     limits: bounded.Limits = bounded.LIMITS
@@ -40,9 +40,9 @@ class Depot:
         """The store."""
         return store.Store(self.address, limits=self.limits)
 
-    def below(self, path: str) -> inspection.Place:
+    def below(self, path: str) -> location.Place:
         """A folder below it."""
-        return inspection.Place(self.place.bucket, f"{self.place.key}{path}/")
+        return location.Place(self.place.bucket, f"{self.place.key}{path}/")
 
     def shelf(self) -> shelf.Shelf:
         """Its bucket, opened."""
@@ -60,7 +60,7 @@ def of(model: api.Model, way: Way, server: registry.Registry | None) -> Depot:
         outcome.Stop: the Model names no place, or no Secret where one is asked for; or what it names cannot be had.
     """
     storage, name = model.spec.storage, model.metadata.name
-    place = inspection.place(storage.uri)
+    place = location.place(storage.uri)
     if place is None:
         raise outcome.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {storage.uri!r}; correct it")
     secret = None

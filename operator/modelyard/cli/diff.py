@@ -6,8 +6,9 @@ from typing import Any
 
 from modelyard import api
 from modelyard.cli import alias, archives, outcome, output, registry
+from modelyard.content import manifest
 from modelyard.edge import cluster
-from modelyard.plan import account, comparison, digest
+from modelyard.plan import account, comparison
 from modelyard.plan import index as folding
 
 Json = dict[str, Any]
@@ -79,7 +80,7 @@ def _change(one: Json) -> str:
 
 def _from_ledger(
     typed: archives.Typed, model: str, before: str, after: str
-) -> tuple[tuple[str, str], tuple[Json, Json], tuple[digest.Manifest | None, digest.Manifest | None]]:
+) -> tuple[tuple[str, str], tuple[Json, Json], tuple[manifest.Manifest | None, manifest.Manifest | None]]:
     with archives.opened(typed) as opened:
         book = opened.model(model)
         before, after = (alias.recorded(book, name) for name in (before, after))
@@ -99,9 +100,9 @@ def _version(folded: folding.Index, model: str, name: str) -> folding.Version:
     return folded.versions[name]
 
 
-def _manifest(data: bytes | None) -> digest.Manifest | None:
+def _manifest(data: bytes | None) -> manifest.Manifest | None:
     try:
-        return digest.read_manifest(data) if data is not None else None
+        return manifest.read_manifest(data) if data is not None else None
     except ValueError:
         return None
 

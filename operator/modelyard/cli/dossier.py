@@ -7,8 +7,9 @@ import pathlib
 from typing import Any, Final
 
 from modelyard.cli import alias, archives, outcome, output, page
+from modelyard.content import jsontext
 from modelyard.edge import local
-from modelyard.plan import attestation, codec, jsontext, ledger, precedence
+from modelyard.plan import attestation, codec, ledger, precedence
 from modelyard.plan import dossier as dossiers
 
 Json = dict[str, Any]

@@ -21,8 +21,9 @@ from typing import Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import jsontext, location, manifest
+from modelyard.content.digest import DIGEST
 from modelyard.edge import local, store
-from modelyard.plan import digest, inspection, jsontext
 
 AT_ONCE: Final = 4
 """Files downloaded at the same time."""
@@ -57,8 +58,8 @@ class Order:
     """What has to be in the folder in the end."""
 
     digest: str
-    where: inspection.Place
-    address: inspection.Address
+    where: location.Place
+    address: location.Address
     files: tuple[Wanted, ...]
     folder: pathlib.Path
 
@@ -66,9 +67,9 @@ class Order:
 def order(environment: Mapping[str, str]) -> Order:
     """What the pod's environment asks for; raises Refused when it is not complete."""
     promised, uri = _need(environment, "MODELYARD_DIGEST"), _need(environment, "MODELYARD_FETCH_URI")
-    if not digest.DIGEST.fullmatch(promised):
+    if not DIGEST.fullmatch(promised):
         raise Refused(f"MODELYARD_DIGEST is {promised!r}, which is no sha256:<64 hex digits>")
-    if (where := inspection.place(uri)) is None:
+    if (where := location.place(uri)) is None:
         raise Refused(f"MODELYARD_FETCH_URI is {uri!r}, which is no s3://bucket/key")
     listed = pathlib.Path(_need(environment, "MODELYARD_FETCH_FILES"))
     try:
@@ -77,7 +78,7 @@ def order(environment: Mapping[str, str]) -> Order:
     except (OSError, zlib.error, ValueError, TypeError) as error:
         raise Refused(f"the list of files {listed} cannot be read: {error}") from None
     # A path decides where bytes are written, so it is not taken on trust from a ConfigMap.
-    if refusal := digest.refuse([file.path for file in files]):
+    if refusal := manifest.refuse([file.path for file in files]):
         raise Refused(f"the list of files {listed} is refused: {refusal.message}")
     if not where.is_prefix and [file.path for file in files] != [where.name]:
         raise Refused(f"the list of files {listed} is not that of the single object {uri}")
@@ -90,7 +91,7 @@ def fetch(wanted: Order, *, pause: Callable[[float], object] = time.sleep) -> No
     _empty(wanted.folder)
     try:
         source = store.Store(wanted.address, connections=AT_ONCE)
-        found = digest.of(_download(wanted, source, pause))
+        found = manifest.of(_download(wanted, source, pause))
         if found != wanted.digest:
             raise Refused(f"the files at {wanted.where} have the digest {found}, not the promised {wanted.digest}: nothing of them is kept")
     except BaseException:
@@ -172,16 +173,16 @@ def _one(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event
     return sha256.hexdigest()
 
 
-def _address(environment: Mapping[str, str]) -> inspection.Address:
+def _address(environment: Mapping[str, str]) -> location.Address:
     access, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
-    keys = inspection.Credentials(access, secret, environment.get("AWS_SESSION_TOKEN") or None) if access and secret else None
+    keys = location.Credentials(access, secret, environment.get("AWS_SESSION_TOKEN") or None) if access and secret else None
     ca_pem = None
     if bundle := environment.get("MODELYARD_FETCH_CA"):
         try:
             ca_pem = pathlib.Path(bundle).read_text()
         except (OSError, ValueError) as error:
             raise Refused(f"the CA bundle {bundle} cannot be read: {error}") from None
-    return inspection.Address(
+    return location.Address(
         environment.get("MODELYARD_FETCH_ENDPOINT") or None, environment.get("MODELYARD_FETCH_REGION") or None, keys, ca_pem
     )
 

@@ -9,8 +9,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from modelyard.cli import outcome, work
+from modelyard.content import manifest
 from modelyard.edge import local
-from modelyard.plan import digest
 
 _CHUNK = 1 << 20
 
@@ -36,7 +36,7 @@ class Artifact:
     @property
     def digest(self) -> str:
         """`sha256:…` of its SHA256SUMS."""
-        return digest.of(self.hashes)
+        return manifest.of(self.hashes)
 
     @property
     def bytes(self) -> int:
@@ -63,7 +63,7 @@ def find(root: pathlib.Path) -> tuple[Local, ...]:
         raise unreadable(error, root) from error
     if not files:
         raise outcome.usage(f"{root}: has no files, and an artifact needs at least one")
-    if refusal := digest.refuse([file.path for file in files]):
+    if refusal := manifest.refuse([file.path for file in files]):
         raise outcome.usage(f"{root}: {refusal.message}")
     return tuple(sorted(files, key=lambda file: file.path))
 

@@ -14,8 +14,10 @@ from typing import Any, Final
 from modelyard import api, edge
 from modelyard.api import meta, modelversion
 from modelyard.cli import address, bucket, depot, outcome, output, registry, strict
+from modelyard.content import digest, location
+from modelyard.content.manifest import File, read_manifest
 from modelyard.edge import cluster, store
-from modelyard.plan import digest, garbage, index, inspection, ledger
+from modelyard.plan import garbage, index, ledger
 
 Json = dict[str, Any]
 _AT_ONCE: Final = 500
@@ -30,7 +32,7 @@ class Way:
     delete: bool
     to: depot.Way
     asked: str | None
-    own: inspection.Place | None = None
+    own: location.Place | None = None
     """The operator's own bucket, or its folder there: nothing in it ever goes."""
 
 
@@ -48,7 +50,7 @@ class Found:
 
     model: api.Model
     source: store.Store
-    place: inspection.Place
+    place: location.Place
     holders: Mapping[str, garbage.Holder]
     objects: Sequence[tuple[garbage.Object, str]]
 
@@ -105,7 +107,7 @@ def _look(server: registry.Registry, kept: bucket.Bucket, name: str, among: Othe
     others = [one for one in among.versions if not _is_of(one, server.namespace, name)] + [raw for raw, one in read if one is None]
     foreign = [uri for one in others for uri in _uris(one)]
     # What a version's list says is a key of the bucket that the version names, which need not be the one that the Model names now.
-    here = [one for one in holders if getattr(inspection.place(one.uri), "bucket", None) == place.bucket]
+    here = [one for one in holders if getattr(location.place(one.uri), "bucket", None) == place.bucket]
     foreign += [uri for one in holders for uri in one.evidence]
     foreign += [str(one) for one in (*_inner(among.models, server.namespace, model), *([way.own] if way.own else ()))]
     source = where.opened()
@@ -113,14 +115,14 @@ def _look(server: registry.Registry, kept: bucket.Bucket, name: str, among: Othe
     return Found(model, source, place, {one.version: one for one in holders}, [one for one in objects if one[1] != "gone"])
 
 
-def _inner(models: Sequence[Json], namespace: str, model: api.Model) -> Iterator[inspection.Place]:
+def _inner(models: Sequence[Json], namespace: str, model: api.Model) -> Iterator[location.Place]:
     """The storage of other Models that lies within this one's: what is there is theirs, registered or not."""
     for one in models:
         if (one["metadata"]["namespace"], one["metadata"]["name"]) == (namespace, model.metadata.name):
             continue
         uri = one["spec"]["storage"]["uri"]
-        if (where := inspection.place(uri)) and inspection.inside(uri, model.spec.storage.uri):
-            yield inspection.prefix(where)
+        if (where := location.place(uri)) and location.inside(uri, model.spec.storage.uri):
+            yield location.prefix(where)
 
 
 def _model(server: registry.Registry, kept: bucket.Bucket, name: str, past: index.Index) -> api.Model:
@@ -162,10 +164,10 @@ def _recorded(kept: bucket.Bucket, past: index.Index, here: Mapping[str, str]) -
         yield dataclasses.replace(holder, retired=holder.retired and name not in here)
 
 
-def _files(kept: bucket.Bucket, manifest: str | None) -> tuple[digest.File, ...] | None:
+def _files(kept: bucket.Bucket, manifest: str | None) -> tuple[File, ...] | None:
     data = kept.blob(manifest) if manifest else None
     with contextlib.suppress(ValueError):  # named by the ledger, and no list of files
-        return digest.read_manifest(data).files if data else None
+        return read_manifest(data).files if data else None
     return None
 
 
@@ -174,7 +176,7 @@ def _uris(version: Json) -> list[str]:
     return [spec["artifact"]["uri"], *(one["uri"] for one in spec.get("evidence") or ())]
 
 
-def _root(place: inspection.Place) -> str:
+def _root(place: location.Place) -> str:
     return place.key if place.is_prefix else f"{place.key}/"
 
 

@@ -18,7 +18,7 @@ from modelyard import edge
 from modelyard.api import meta
 from modelyard.api.reason import Reason
 from modelyard.cli import address, outcome
-from modelyard.plan import inspection
+from modelyard.content import location
 
 _SYSTEM: Final = "modelyard-system"
 _OPERATOR: Final = "app.kubernetes.io/name=modelyard,app.kubernetes.io/component=operator"
@@ -36,8 +36,8 @@ _ALL: Final = (_URI, _ENDPOINT, _REGION, _REGISTRY, *_RETENTION, _SIGNER)
 class Own:
     """Where it is, and how it is reached."""
 
-    place: inspection.Place
-    address: inspection.Address
+    place: location.Place
+    address: location.Address
     registry: str
     retain: tuple[str, datetime.timedelta] | None = None
     """Mode and duration of Object Lock for what is recorded."""
@@ -67,7 +67,7 @@ def find(context: str | None, uri: str | None, registry: str | None, endpoint: s
     here = {name: os.environ[name] for name in (*_ALL, *_KEYS, _CA_FILE) if os.environ.get(name)}
     known = here if uri or _URI in here else _deployed(context) | here
     where = uri or known.get(_URI) or ""
-    place = inspection.place(where)
+    place = location.place(where)
     if place is None or not place.is_prefix:
         what = f"{where!r} is no folder in a bucket" if where else f"the operator's Deployment names no {_URI}"
         raise outcome.usage(f"{what}: name the operator's own bucket like s3://modelyard/, ending in `/`, with --bucket or {_URI}")

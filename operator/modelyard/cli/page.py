@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import jinja2
 
-from modelyard.plan import codec, jsontext, standing, watched
+from modelyard.content import jsontext
+from modelyard.plan import codec, standing, watched
 
 Json = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from modelyard import api
 from modelyard.api import meta
+from modelyard.api.stage import DEFAULT_STAGES
 from modelyard.cli import alias, outcome, output, registry, strict
 from modelyard.edge import cluster
-from modelyard.plan import world
 
 Json = dict[str, Any]
 
@@ -57,7 +57,7 @@ def declared(server: registry.Registry, model: str, stage: str) -> Json:
     strict.one(meta.ModelName, model, "the model")
     strict.one(meta.StageName, stage, "the stage")
     found = server.get(cluster.MODEL, model, "check its name and --namespace")
-    names = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in world.DEFAULT_STAGES]
+    names = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in DEFAULT_STAGES]
     if stage not in names:
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(names)}")
     return found

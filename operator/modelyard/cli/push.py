@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from modelyard import api, edge
 from modelyard.cli import alias, depot, folder, manifest, outcome, output, registry, shelf
+from modelyard.content import location
 from modelyard.edge import cluster
-from modelyard.plan import inspection
 
 Json = dict[str, Any]
 
@@ -107,7 +107,7 @@ def _model_of(path: pathlib.Path, name: str) -> api.Model:
     return registry.parsed(api.Model, chosen, f"{path}, Model {name}", outcome.Code.USAGE)
 
 
-def _upload(target: depot.Depot, where: inspection.Place, items: Sequence[shelf.Item], papers: Sequence[shelf.Item]) -> None:
+def _upload(target: depot.Depot, where: location.Place, items: Sequence[shelf.Item], papers: Sequence[shelf.Item]) -> None:
     room = target.shelf()
     there = {each.key: each for each in room.below(where.key)}
     if foreign := sorted(there.keys() - {item.key for item in items}):

@@ -14,8 +14,8 @@ import pydantic
 from modelyard.api import access, meta
 from modelyard.api.access import changes
 from modelyard.cli import alias, outcome, output, sign, strict
+from modelyard.content import jsontext
 from modelyard.edge import Unavailable, cluster
-from modelyard.plan import jsontext
 
 Json = dict[str, Any]
 T = TypeVar("T")

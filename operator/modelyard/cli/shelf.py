@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from modelyard.cli import folder, outcome, output, work
+from modelyard.content import manifest
 from modelyard.edge import local, store
-from modelyard.plan import digest
 
 _SMALL: Final = 16 << 20
 """Bytes up to which a file is written in one request, which the store itself refuses when something is there."""
@@ -48,9 +48,9 @@ class Shelf:
         for each in self._store.list(self._bucket, prefix):
             if each.size or not each.key.endswith("/"):
                 found.append(each)
-            if len(found) > digest.MAX_FILES:
+            if len(found) > manifest.MAX_FILES:
                 raise outcome.Stop(
-                    outcome.Code.NO, f"s3://{self._bucket}/{prefix} has more than {digest.MAX_FILES:,} objects: name a folder below it"
+                    outcome.Code.NO, f"s3://{self._bucket}/{prefix} has more than {manifest.MAX_FILES:,} objects: name a folder below it"
                 )
         return found
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelyard import api
-from modelyard.api import meta
+from modelyard.api import meta, stage
 from modelyard.cli import alias, listing, output, registry, strict
 from modelyard.edge import cluster
-from modelyard.plan import world
 
 Json = dict[str, Any]
 
@@ -88,7 +87,7 @@ def sections(model: Json, versions: Sequence[Json], promotions: Sequence[Json], 
 
 def _stages(model: Json, now: datetime.datetime) -> str:
     there = {one["name"]: one for one in (model.get("status") or {}).get("stages") or ()}
-    declared = [one["name"] for one in model["spec"].get("stages") or ()] or [one.name for one in world.DEFAULT_STAGES]
+    declared = [one["name"] for one in model["spec"].get("stages") or ()] or [one.name for one in stage.DEFAULT_STAGES]
     frozen = {one["name"]: one["frozen"] for one in model["spec"].get("stages") or () if one.get("frozen")}
     rows = []
     for name in [*declared, *(one for one in there if one not in declared)]:

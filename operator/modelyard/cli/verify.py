@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import address, folder, outcome, output, shelf, strict
+from modelyard.content import location, manifest
 from modelyard.edge import store
-from modelyard.plan import digest, inspection
 
 
 def verify(what: str, expected: str | None, asked: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> None:
@@ -26,7 +26,7 @@ def verify(what: str, expected: str | None, asked: str | None, endpoint: str | N
     else:
         artifact = folder.read(folder.find(pathlib.Path(what)))
         hashes, size = artifact.hashes, artifact.bytes
-    found = digest.of(hashes)
+    found = manifest.of(hashes)
     _tell(what, hashes, size, found, form)
     if expected is not None and found != expected:
         raise outcome.Stop(outcome.Code.NO, f"{what} differs: it has {found}, not {expected}")
@@ -36,7 +36,7 @@ def verify(what: str, expected: str | None, asked: str | None, endpoint: str | N
 
 def _tell(what: str, hashes: Mapping[str, str], size: int, found: str, form: output.Form) -> None:
     if form is output.Form.SUMS:
-        output.write(digest.sums(hashes).decode())
+        output.write(manifest.sums(hashes).decode())
     elif form is output.Form.TABLE:
         output.write(f"{found}\n")
         output.say(f"{what}: {output.many(len(hashes), 'file')}, {output.size(size)}")
@@ -47,7 +47,7 @@ def _tell(what: str, hashes: Mapping[str, str], size: int, found: str, form: out
 
 def _stored(uri: str, endpoint: str | None, ca_file: pathlib.Path | None) -> tuple[Mapping[str, str], int]:
     """Path → sha256 in hex of what is stored, and its bytes."""
-    where = inspection.place(uri)
+    where = location.place(uri)
     if where is None:
         raise outcome.usage(f"{uri}: is no URI of a folder or an object; write it like s3://models/fraud/1.4.0/")
     asked = address.of(None, endpoint, ca_file=ca_file)
@@ -61,7 +61,7 @@ def _stored(uri: str, endpoint: str | None, ca_file: pathlib.Path | None) -> tup
         if not objects:
             hint = "" if where.is_prefix else "; a folder's URI ends in `/`"
             raise outcome.Stop(outcome.Code.NOT_FOUND, f"there is nothing at {uri} ({asked}){hint}")
-        if refusal := digest.refuse(list(objects)):
+        if refusal := manifest.refuse(list(objects)):
             raise outcome.Stop(outcome.Code.NO, f"{uri}: {refusal.message}")
         read = room.read(list(objects.values()))
     except edge.Unavailable as trouble:

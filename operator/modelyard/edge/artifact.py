@@ -21,8 +21,10 @@ from typing import Final, Generic, TypeVar
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import location
+from modelyard.content import manifest as content_manifest
 from modelyard.edge import blobs, bounded, hold, listing, metrics, store, trouble
-from modelyard.plan import digest, fact, inspection
+from modelyard.plan import fact, inspection
 from modelyard.plan import hold as hold_plan
 
 T = TypeVar("T")
@@ -126,9 +128,9 @@ class Prover:
         self._listings = listing.Listings()
         self._stops: set[threading.Event] = set()
         self._lock = threading.Lock()
-        self._clients: collections.OrderedDict[inspection.Address, store.Store] = collections.OrderedDict()
-        self._unfinished: collections.OrderedDict[tuple[inspection.Address, str], digest.Manifest] = collections.OrderedDict()
-        self._documents: collections.OrderedDict[tuple[inspection.Address, str], tuple[store.Object, str]] = collections.OrderedDict()
+        self._clients: collections.OrderedDict[location.Address, store.Store] = collections.OrderedDict()
+        self._unfinished: collections.OrderedDict[tuple[location.Address, str], content_manifest.Manifest] = collections.OrderedDict()
+        self._documents: collections.OrderedDict[tuple[location.Address, str], tuple[store.Object, str]] = collections.OrderedDict()
 
     async def inspect(self, request: inspection.Request) -> inspection.Result:
         """What bytes an artifact has now; raises edge.Unavailable and nothing else."""
@@ -188,7 +190,7 @@ class Prover:
             self._stops.remove(stop)
             stop.set()
 
-    def _client(self, address: inspection.Address) -> store.Store:
+    def _client(self, address: location.Address) -> store.Store:
         with self._lock:
             client = self._clients.get(address)
             if client is None:
@@ -200,21 +202,21 @@ class Prover:
 
     def _inspect(self, request: inspection.Request, stop: threading.Event) -> inspection.Result:
         began = time.monotonic()
-        scope = inspection.scope(request.uri, request.below)
-        if isinstance(scope, inspection.Refused):
+        scope = location.scope(request.uri, request.below)
+        if isinstance(scope, location.Refused):
             return scope
         where, root = scope
         source = self._client(request.address)
         before = [] if request.full else self._before(request)
         if where.is_prefix:
-            objects = self._listings.below(source, where, root, request.max_listing_age, digest.MAX_FILES)
+            objects = self._listings.below(source, where, root, request.max_listing_age, content_manifest.MAX_FILES)
             found = {each.key[len(where.key) :]: each for each in objects if each.size or not each.key.endswith("/")}
         else:
             # One that has to be read anyhow need not be asked about first; and only a read tells why nothing is there.
             one = source.head(where.bucket, where.key) if before else None
             found = {where.name: one or store.Object(where.key, _UNKNOWN, "")}
-        if refusal := digest.refuse(list(found)):
-            return inspection.Refused(refusal.reason, f"{request.uri}: {refusal.message}")
+        if refusal := content_manifest.refuse(list(found)):
+            return location.Refused(refusal.reason, f"{request.uri}: {refusal.message}")
         kept = _unchanged(found, before)
         if request.pinned:
             kept = self._still_there(request.tenant, source, where, kept, stop)
@@ -222,25 +224,25 @@ class Prover:
         files = [*kept.values(), *(_file(path, *read[each.key]) for path, each in found.items() if each.key in read)]
         if not files:
             return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
-        return self._result(request, digest.manifest(files), began)
+        return self._result(request, content_manifest.manifest(files), began)
 
-    def _before(self, request: inspection.Request) -> list[digest.Manifest]:
+    def _before(self, request: inspection.Request) -> list[content_manifest.Manifest]:
         """What is known of an artifact: from its last success, and from the last look at an unfinished one."""
         known = []
         if request.previous and (data := self._blobs.get(request.previous)):
             with contextlib.suppress(ValueError):  # damaged: everything is read again
-                known.append(digest.read_manifest(data))
+                known.append(content_manifest.read_manifest(data))
         with self._lock:
             if unfinished := self._unfinished.get((request.address, request.uri)):
                 known.append(unfinished)
         return known
 
     def _still_there(
-        self, tenant: str, source: store.Store, where: inspection.Place, kept: Mapping[str, digest.File], stop: threading.Event
-    ) -> dict[str, digest.File]:
+        self, tenant: str, source: store.Store, where: location.Place, kept: Mapping[str, content_manifest.File], stop: threading.Event
+    ) -> dict[str, content_manifest.File]:
         """Those whose pinned version can still be fetched."""
 
-        def there(item: tuple[str, digest.File]) -> bool:
+        def there(item: tuple[str, content_manifest.File]) -> bool:
             path, file = item
             key = f"{where.key}{path}" if where.is_prefix else where.key
             now = source.head(where.bucket, key, file.version_id) if file.version_id else None
@@ -269,17 +271,17 @@ class Prover:
             raise work.trouble
         return [made for _, made in sorted(work.done, key=lambda pair: pair[0])]
 
-    def _result(self, request: inspection.Request, manifest: digest.Manifest, began: float) -> inspection.Result:
+    def _result(self, request: inspection.Request, manifest: content_manifest.Manifest, began: float) -> inspection.Result:
         if request.expected and manifest.digest != request.expected:
             self._remember(request, manifest)
             what = f"{len(manifest.files)} files with {manifest.bytes} bytes at {request.uri}"
             return inspection.Differs(manifest.digest, f"the {what} have the digest {manifest.digest}, not {request.expected}")
         with self._lock:
             self._unfinished.pop((request.address, request.uri), None)
-        name = self._blobs.keep(digest.write_manifest(manifest))
+        name = self._blobs.keep(content_manifest.write_manifest(manifest))
         return inspection.Found(manifest.digest, len(manifest.files), manifest.bytes, name, time.monotonic() - began)
 
-    def _remember(self, request: inspection.Request, manifest: digest.Manifest) -> None:
+    def _remember(self, request: inspection.Request, manifest: content_manifest.Manifest) -> None:
         with self._lock:
             self._unfinished[request.address, request.uri] = manifest
             self._unfinished.move_to_end((request.address, request.uri))
@@ -287,12 +289,12 @@ class Prover:
                 self._unfinished.popitem(last=False)
 
     def _prove_object(self, request: inspection.EvidenceRequest, stop: threading.Event) -> inspection.EvidenceResult:
-        scope = inspection.scope(request.uri, request.below)
-        if isinstance(scope, inspection.Refused):
+        scope = location.scope(request.uri, request.below)
+        if isinstance(scope, location.Refused):
             return scope
         where, _ = scope
         if where.is_prefix:
-            return inspection.Refused(Reason.PATH_REFUSED, f"{request.uri}: evidence is one object, not a prefix")
+            return location.Refused(Reason.PATH_REFUSED, f"{request.uri}: evidence is one object, not a prefix")
         source = self._client(request.address)
         name = (request.address, request.uri)
         known = None if request.full else self._documents.get(name)
@@ -331,12 +333,12 @@ def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.
     return stream.object, sha256.hexdigest()
 
 
-def _unchanged(found: Mapping[str, store.Object], before: Sequence[digest.Manifest]) -> dict[str, digest.File]:
+def _unchanged(found: Mapping[str, store.Object], before: Sequence[content_manifest.Manifest]) -> dict[str, content_manifest.File]:
     """The files that are, by size and etag, as they were when they were read."""
     known = {(file.path, file.size, file.etag): file for manifest in before for file in manifest.files if file.etag}
     pairs = ((path, known.get((path, each.size, each.etag))) for path, each in found.items())
     return {path: file for path, file in pairs if file is not None}
 
 
-def _file(path: str, read: store.Object, sha256: str) -> digest.File:
-    return digest.File(path, read.size, sha256, read.etag, read.version_id)
+def _file(path: str, read: store.Object, sha256: str) -> content_manifest.File:
+    return content_manifest.File(path, read.size, sha256, read.etag, read.version_id)

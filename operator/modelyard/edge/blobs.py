@@ -9,8 +9,8 @@ from typing import Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import digest, location
 from modelyard.edge import store
-from modelyard.plan import digest, inspection
 
 _REMEMBERED: Final = 16 << 20
 """Bytes of blobs kept in memory."""
@@ -23,7 +23,7 @@ _KNOWN: Final = 65_536
 class Blobs:
     """The operator's bucket as a set of bytes by name. Synchronous and thread-safe; trouble is Unavailable(LedgerUnavailable)."""
 
-    def __init__(self, bucket: store.Objects, where: inspection.Place) -> None:
+    def __init__(self, bucket: store.Objects, where: location.Place) -> None:
         self._store = bucket
         self._where = where
         self._lock = threading.Lock()

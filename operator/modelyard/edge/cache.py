@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 import pydantic
 
 from modelyard import api
+from modelyard.api import labels
 from modelyard.edge import cluster, reader
-from modelyard.plan import serving, specs, unread, world
+from modelyard.plan import specs, unread, world
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -92,7 +93,7 @@ class _Family:
 SERVING: Final = (cluster.DEPLOYMENT, cluster.SERVICE, cluster.CONFIG_MAP, cluster.POD)
 """What serves; of ConfigMaps, the lists of files."""
 WATCHED: Final = (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION, *SERVING)
-OURS: Final = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.STAGE}"
+OURS: Final = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.STAGE}"
 """The label selector of serving objects."""
 
 

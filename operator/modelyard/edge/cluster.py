@@ -19,8 +19,8 @@ from kubernetes.aio.client import api_client, configuration
 
 from modelyard import api, edge
 from modelyard.api.reason import Reason
+from modelyard.content import jsontext
 from modelyard.edge import metrics
-from modelyard.plan import jsontext
 
 Json = dict[str, Any]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import location, manifest
 from modelyard.edge import blobs, store
-from modelyard.plan import digest, fact, hold, inspection
+from modelyard.plan import fact, hold
 
 Pinned = tuple[str, str]
 """Key and version id."""
@@ -28,7 +29,7 @@ def carry_out(
         request: what to do.
         each: `map`, perhaps one that works on several at a time.
     """
-    place = inspection.place(request.objects.uri)
+    place = location.place(request.objects.uri)
     if place is None:
         return fact.Fact(Reason.HOLD_REFUSED, f"{request.objects.uri} is no URI of a folder or an object")
     bucket = place.bucket
@@ -58,10 +59,10 @@ def pinned(kept: blobs.Blobs, objects: hold.Objects) -> list[Pinned]:
     Raises:
         edge.Unavailable: the manifest is gone, or the operator's bucket does not answer.
     """
-    data, place = kept.get(objects.manifest), inspection.place(objects.uri)
+    data, place = kept.get(objects.manifest), location.place(objects.uri)
     if data is None or place is None:
         raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket no longer has the manifest {objects.manifest}")
-    files = digest.read_manifest(data).files
+    files = manifest.read_manifest(data).files
     return [(f"{place.key}{file.path}" if place.is_prefix else place.key, file.version_id) for file in files if file.version_id]
 
 

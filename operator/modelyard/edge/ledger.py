@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import appender, blobs, owner, queued, signing, store, tail
-from modelyard.plan import checkpoint, codec, index, inspection, ledger, proof, signature, watched
+from modelyard.plan import checkpoint, codec, index, ledger, proof, signature, watched
 from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
 
 SNAPSHOT: Final = 256
@@ -41,7 +42,7 @@ class Ledger:
     def __init__(
         self,
         bucket: store.Objects,
-        where: inspection.Place,
+        where: location.Place,
         registry: str,
         clock: Callable[[], datetime.datetime],
         *,
@@ -313,7 +314,7 @@ class Ledger:
 def of(
     config: settings.Ledger,
     bucket: store.Objects,
-    where: inspection.Place,
+    where: location.Place,
     clock: Callable[[], datetime.datetime],
     **more: Any,
 ) -> Ledger:

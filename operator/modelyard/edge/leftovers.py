@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from modelyard.api import labels
 from modelyard.edge import cluster
 from modelyard.plan import serving
 
@@ -13,7 +14,7 @@ async def collect(reach: cluster.Cluster, fence: Callable[[], None], namespace: 
 
     Call it when no rollout is under way, and from where rollouts begin: a list is applied before the first pod that mentions it.
     """
-    ours = f"{serving.MANAGED_BY}={serving.MANAGER},{serving.MODEL}={model}"
+    ours = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.MODEL}={model}"
     listed = [one["metadata"] async for one in reach.list(cluster.CONFIG_MAP, namespace, labelSelector=ours)]
     spare = [about for about in listed if about["name"] not in needed and not serving.is_foreign(about)]
     if not spare:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from concurrent import futures
 from typing import Final
 
+from modelyard.content import location
 from modelyard.edge import store, trouble
-from modelyard.plan import inspection
 
 _SHARED: Final = 200_000
 """Objects that all shared listings together may hold, those under way among them; some 60 MB."""
@@ -33,11 +33,9 @@ class Listings:
         self._lock = threading.Lock()
         self._under_way = 0
         """Objects in shared listings that are not finished."""
-        self._walks: collections.OrderedDict[tuple[inspection.Address, inspection.Place], _Walk] = collections.OrderedDict()
+        self._walks: collections.OrderedDict[tuple[location.Address, location.Place], _Walk] = collections.OrderedDict()
 
-    def below(
-        self, bucket: store.Store, prefix: inspection.Place, root: inspection.Place, max_age: float, most: int
-    ) -> Sequence[store.Object]:
+    def below(self, bucket: store.Store, prefix: location.Place, root: location.Place, max_age: float, most: int) -> Sequence[store.Object]:
         """The objects below a prefix, sorted by key, no more than `most` and one; from a walk of `root` no older than `max_age` seconds."""
         shared = self._shared(bucket, root, max_age) if max_age > 0 else None
         if shared is None:
@@ -47,7 +45,7 @@ class Listings:
         end = bisect.bisect_left(shared, f"{prefix.key[:-1]}0", lo=start, key=_key)
         return shared[start : min(end, start + most + 1)]
 
-    def _shared(self, bucket: store.Store, root: inspection.Place, max_age: float) -> Sequence[store.Object] | None:
+    def _shared(self, bucket: store.Store, root: location.Place, max_age: float) -> Sequence[store.Object] | None:
         """Everything below root; None when that is too much to share."""
         name = (bucket.address, root)
         with self._lock:
@@ -61,7 +59,7 @@ class Listings:
             self._walk(bucket, name, walk)
         return walk.done.result()
 
-    def _walk(self, bucket: store.Store, name: tuple[inspection.Address, inspection.Place], walk: _Walk) -> None:
+    def _walk(self, bucket: store.Store, name: tuple[location.Address, location.Place], walk: _Walk) -> None:
         try:
             found = self._all(bucket, name[1])
         except BaseException as error:  # whoever waits must hear of it
@@ -75,7 +73,7 @@ class Listings:
             while sum(len(_objects(other)) for other in self._walks.values()) > _SHARED:
                 self._walks.popitem(last=False)
 
-    def _all(self, bucket: store.Store, root: inspection.Place) -> list[store.Object] | None:
+    def _all(self, bucket: store.Store, root: location.Place) -> list[store.Object] | None:
         """All that is below; None when that, with what others are listing now, is too much to share."""
         found: list[store.Object] = []
         text = 0
@@ -93,7 +91,7 @@ class Listings:
                 self._under_way -= len(found)
 
 
-def _below(bucket: store.Store, prefix: inspection.Place, most: int) -> list[store.Object]:
+def _below(bucket: store.Store, prefix: location.Place, most: int) -> list[store.Object]:
     """The first objects below a prefix.
 
     Raises:

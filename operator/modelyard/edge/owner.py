@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import canonical, jsontext, location
 from modelyard.edge import store
-from modelyard.plan import canonical, inspection, jsontext
 
 FORMAT: Final = "modelyard.dev/registry/v1"
 _PROBE: Final = b'{"format":"modelyard.dev/probe/v1"}'
@@ -28,7 +28,7 @@ def public_key(registry: str, key_id: str) -> str:
     return f"{public_keys(registry)}{key_id}.pem"
 
 
-def prove(bucket: store.Objects, where: inspection.Place, registry: str) -> None:
+def prove(bucket: store.Objects, where: location.Place, registry: str) -> None:
     """Two create-only writes of one key, of which the second must be refused; Unavailable when it is not."""
     probe = f"{where.key}ledger/{registry}/probe.json"
     bucket.create(where.bucket, probe, _PROBE)
@@ -40,7 +40,7 @@ def prove(bucket: store.Objects, where: inspection.Place, registry: str) -> None
         raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
 
 
-def prove_lock(bucket: store.Objects, where: inspection.Place) -> None:
+def prove_lock(bucket: store.Objects, where: location.Place) -> None:
     """Whether retention would be kept; Unavailable when the bucket has no Object Lock."""
     if not bucket.locks(where.bucket):
         message = (
@@ -50,7 +50,7 @@ def prove_lock(bucket: store.Objects, where: inspection.Place) -> None:
         raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
 
 
-def claim(bucket: store.Objects, where: inspection.Place, registry: str, cluster: str) -> int:
+def claim(bucket: store.Objects, where: location.Place, registry: str, cluster: str) -> int:
     """The epoch of a registry that belongs to this cluster, from now on if it belonged to none; Unavailable(RegistryTaken) otherwise."""
     place = where.key + key(registry)
     bucket.create(where.bucket, place, _write(registry, cluster, 1))
@@ -66,7 +66,7 @@ def claim(bucket: store.Objects, where: inspection.Place, registry: str, cluster
     return epoch
 
 
-def taken(where: inspection.Place, registry: str, owner: str, cluster: str) -> edge.Unavailable:
+def taken(where: location.Place, registry: str, owner: str, cluster: str) -> edge.Unavailable:
     """Why the operator of a cluster may not lead."""
     message = (
         f"the registry {registry} in {where} belongs to the cluster {owner}, and this is {cluster}: name another registry, or take it over "
@@ -75,14 +75,14 @@ def taken(where: inspection.Place, registry: str, owner: str, cluster: str) -> e
     return edge.Unavailable(Reason.REGISTRY_TAKEN, message)
 
 
-def holder(bucket: store.Objects, where: inspection.Place, registry: str) -> tuple[str | None, int]:
+def holder(bucket: store.Objects, where: location.Place, registry: str) -> tuple[str | None, int]:
     """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
     place = where.key + key(registry)
     data = bucket.get(where.bucket, place)
     return _read(data, place) if data is not None else (None, 0)
 
 
-def hand_over(bucket: store.Objects, where: inspection.Place, registry: str, cluster: str, epoch: int) -> None:
+def hand_over(bucket: store.Objects, where: location.Place, registry: str, cluster: str, epoch: int) -> None:
     """From now on the registry is this cluster's; to be recorded before."""
     bucket.put(where.bucket, where.key + key(registry), _write(registry, cluster, epoch))
 

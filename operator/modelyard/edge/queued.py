@@ -8,7 +8,8 @@ import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
 
-from modelyard.plan import canonical, codec, ledger
+from modelyard.content import canonical
+from modelyard.plan import codec, ledger
 
 FACTS: Final = 512
 BYTES: Final = 1 << 20

@@ -10,7 +10,9 @@ import pydantic
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.plan import jsontext, serving, unread, world
+from modelyard.api.labels import MODEL, STAGE, TEMPLATE, VERSION
+from modelyard.content import jsontext
+from modelyard.plan import serving, unread, world
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def _deployment(raw: Mapping[str, Any]) -> Seen:
     foreign = serving.is_foreign(about)
     found = world.Deployment(
         name=about["name"],
-        template=(about.get("annotations") or {}).get(serving.TEMPLATE),
+        template=(about.get("annotations") or {}).get(TEMPLATE),
         settled=status.get("observedGeneration", 0) >= about.get("generation", 0),
         desired=spec.get("replicas", 1),
         updated=status.get("updatedReplicas", 0),
@@ -112,7 +114,7 @@ def _deployment(raw: Mapping[str, Any]) -> Seen:
     )
     return Seen(
         about["name"],
-        _labels(raw).get(serving.MODEL, ""),
+        _labels(raw).get(MODEL, ""),
         int(about["resourceVersion"]),
         about.get("generation", 0),
         None if foreign else found,
@@ -126,15 +128,15 @@ def _noted(raw: Mapping[str, Any]) -> Seen:
     """Of a Service or a list of files only that it is there, and whose it is."""
     about = raw["metadata"]
     version, foreign = int(about["resourceVersion"]), serving.is_foreign(about)
-    return Seen(about["name"], _labels(raw).get(serving.MODEL, ""), version, uid=about.get("uid"), foreign=foreign)
+    return Seen(about["name"], _labels(raw).get(MODEL, ""), version, uid=about.get("uid"), foreign=foreign)
 
 
 def _pod(raw: Mapping[str, Any]) -> Seen:
     about, labels = raw["metadata"], _labels(raw)
     status = raw.get("status") or {}
     ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in status.get("conditions") or [])
-    pod = world.Pod(labels.get(serving.STAGE, ""), labels.get(serving.VERSION, ""), _trouble(status), ready=ready)
-    return Seen(about["name"], labels.get(serving.MODEL, ""), int(about["resourceVersion"]), pod=pod)
+    pod = world.Pod(labels.get(STAGE, ""), labels.get(VERSION, ""), _trouble(status), ready=ready)
+    return Seen(about["name"], labels.get(MODEL, ""), int(about["resourceVersion"]), pod=pod)
 
 
 def _trouble(status: Mapping[str, Any]) -> str | None:

@@ -11,9 +11,10 @@ from typing import Final, Protocol
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import blobs, local, owner, store, versions
 from modelyard.plan import anchors as texts
-from modelyard.plan import inspection, ledger, proof, signature
+from modelyard.plan import ledger, proof, signature
 
 _DEPTH: Final = 8
 """Folders in a key; none of ours has more than five."""
@@ -55,7 +56,7 @@ class Source(Protocol):
 class Bucket:
     """The operator's own bucket."""
 
-    def __init__(self, bucket: Versioned, where: inspection.Place) -> None:
+    def __init__(self, bucket: Versioned, where: location.Place) -> None:
         self._store = bucket
         self._where = where
         self.versioned = True

@@ -29,8 +29,8 @@ from minio.credentials import credentials
 from urllib3 import exceptions as http_error
 
 from modelyard import edge
+from modelyard.content import location
 from modelyard.edge import bounded, trouble, versions
-from modelyard.plan import inspection
 
 CHUNK: Final = 1 << 20
 """Bytes read at a time; a quarter of it was measured to cost about a sixth more processor time."""
@@ -136,7 +136,7 @@ class Stream:
 class Store:
     """One object store, seen with one set of credentials. Thread-safe; keeps connections open."""
 
-    def __init__(self, address: inspection.Address, *, connections: int = 32, limits: bounded.Limits = bounded.LIMITS) -> None:
+    def __init__(self, address: location.Address, *, connections: int = 32, limits: bounded.Limits = bounded.LIMITS) -> None:
         self.address = address
         self._limits = limits
         with self._troubles(""):
@@ -441,14 +441,14 @@ def _described(key: str, response: urllib3.BaseHTTPResponse, limits: bounded.Lim
     return Object(key, int(size), etag, version)
 
 
-def _cut(error: Exception, address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+def _cut(error: Exception, address: location.Address, bucket: str, key: str) -> edge.Unavailable:
     """Trouble in the middle of a read."""
     if isinstance(error, http_error.ProtocolError | ConnectionError):
         return trouble.truncated(address, bucket, key)
     return _trouble(error, address, bucket, key)
 
 
-def _trouble(error: Exception, address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+def _trouble(error: Exception, address: location.Address, bucket: str, key: str) -> edge.Unavailable:
     """The one place where the libraries' exceptions become ours."""
     match error:
         case bounded.Exceeded():

@@ -10,8 +10,9 @@ from concurrent import futures
 from typing import Final, TypeVar
 
 from modelyard import edge
+from modelyard.content import location
 from modelyard.edge import blobs, store
-from modelyard.plan import codec, fold, index, inspection, ledger, proof, signature, trust
+from modelyard.plan import codec, fold, index, ledger, proof, signature, trust
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Reach:
     Trouble is edge.Unavailable(LedgerUnavailable).
     """
 
-    def __init__(self, bucket: store.Objects, where: inspection.Place, kept: blobs.Blobs | None = None, threads: int = 32) -> None:
+    def __init__(self, bucket: store.Objects, where: location.Place, kept: blobs.Blobs | None = None, threads: int = 32) -> None:
         self.store = bucket
         self.where = where
         self.blobs = kept or blobs.Blobs(bucket, where)

@@ -8,7 +8,7 @@ from typing import Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.plan import inspection
+from modelyard.content import location
 
 _CREDENTIALS: Final = frozenset(
     {
@@ -27,7 +27,7 @@ _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,63}")
 """What is passed on of a store's own words."""
 
 
-def answered(status: int, code: str, address: inspection.Address, bucket: str, key: str = "") -> edge.Unavailable:
+def answered(status: int, code: str, address: location.Address, bucket: str, key: str = "") -> edge.Unavailable:
     """What an HTTP status and an S3 error code (empty: none) mean."""
     where = f"{address}, bucket {bucket}"
     code = code if _CODE.fullmatch(code) else ""
@@ -49,38 +49,38 @@ def answered(status: int, code: str, address: inspection.Address, bucket: str, k
     return edge.Unavailable(Reason.STORE_FAILED, message)
 
 
-def silent(address: inspection.Address, why: str) -> edge.Unavailable:
+def silent(address: location.Address, why: str) -> edge.Unavailable:
     """No answer at all."""
     message = f"{address} does not answer: {why}; check the endpoint and the network"
     return edge.Unavailable(Reason.STORE_UNREACHABLE, message)
 
 
-def strange(address: inspection.Address, bucket: str) -> edge.Unavailable:
+def strange(address: location.Address, bucket: str) -> edge.Unavailable:
     """An answer that is not S3, or a name that cannot be asked for."""
     what = f"{address}, bucket {bucket}" if bucket else f"{address}"
     message = f"{what}: what answers there is not S3, or the endpoint, bucket, region or key is none; check endpoint, region and URI"
     return edge.Unavailable(Reason.STORE_FAILED, message)
 
 
-def beyond(address: inspection.Address, bucket: str, what: str) -> edge.Unavailable:
+def beyond(address: location.Address, bucket: str, what: str) -> edge.Unavailable:
     """More, or more slowly, than is taken from any store; `what` goes on where the store's name ends."""
     message = f"{address}, bucket {bucket}: the store {what}; no more is read of it now: see to the store, or have the Model name another"
     return edge.Unavailable(Reason.STORE_LIMIT_EXCEEDED, message)
 
 
-def truncated(address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+def truncated(address: location.Address, bucket: str, key: str) -> edge.Unavailable:
     """Fewer bytes than were announced."""
     message = f"the read of {_uri(bucket, key)} at {address} ended before the object did; it is read again"
     return edge.Unavailable(Reason.STORE_TRUNCATED, message)
 
 
-def replaced(address: inspection.Address, bucket: str, key: str) -> edge.Unavailable:
+def replaced(address: location.Address, bucket: str, key: str) -> edge.Unavailable:
     """Not the object that was there a moment ago."""
     message = f"{_uri(bucket, key)} at {address} was replaced or deleted while it was read; it is read again"
     return edge.Unavailable(Reason.STORE_REPLACED, message)
 
 
-def untrusted(error: Exception, address: inspection.Address) -> edge.Unavailable:
+def untrusted(error: Exception, address: location.Address) -> edge.Unavailable:
     """TLS that could not be agreed upon; whether it is the certificate, the bundle, or no TLS at all."""
     cause = error if isinstance(error, ssl.SSLError) else error.args[0] if error.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):

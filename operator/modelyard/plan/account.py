@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.api import meta
-from modelyard.plan import codec, fold, index, jsontext, ledger, shape
+from modelyard.content import jsontext
+from modelyard.plan import codec, fold, index, ledger, shape
 from modelyard.plan.ledger import Action
 
 Json = dict[str, Any]

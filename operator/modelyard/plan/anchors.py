@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelyard.api import meta
-from modelyard.plan import canonical, jsontext, ledger, proof
+from modelyard.content import canonical, jsontext
+from modelyard.plan import ledger, proof
 
 FORMAT: Final = "modelyard.dev/anchors/v1"
 KEY: Final = "anchors.json"

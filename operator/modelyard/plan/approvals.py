@@ -10,7 +10,8 @@ from modelyard import api
 from modelyard.api import gates as gates_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api.promotion import Approval, Decision
-from modelyard.plan import account, digest, documentation, specs, world
+from modelyard.content import digest
+from modelyard.plan import account, documentation, specs, world
 from modelyard.plan.ledger import Action
 
 SAYS: Final = {

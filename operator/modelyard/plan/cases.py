@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from modelyard import api
-from modelyard.plan import account, attestation, digest, ledger, spell, templates, watched
+from modelyard.content.manifest import Manifest, read_manifest
+from modelyard.plan import account, attestation, ledger, spell, templates, watched
 
 Json = dict[str, Any]
 
@@ -22,7 +23,7 @@ class Case:
     rules: tuple[account.Told, ...]
     spells: tuple[spell.Spell, ...]
     gaps: tuple[watched.Gap, ...]
-    files: digest.Manifest | None
+    files: Manifest | None
     unapproved: tuple[tuple[templates.Unapproved, list[Json] | None], ...]
     """Templates that it ran with and nobody approved, each with what differs."""
     records: tuple[ledger.Record, ...]
@@ -46,7 +47,7 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
     its, rules = account.of(version, records), account.rules(records)
     manifest = evidence.blob(its.verified[-1].text("manifest")) if its.verified else None
     try:
-        files = digest.read_manifest(manifest) if manifest is not None else None
+        files = read_manifest(manifest) if manifest is not None else None
     except ValueError:
         files = None
     return Case(

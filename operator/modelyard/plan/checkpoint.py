@@ -11,7 +11,8 @@ from typing import Any, Final
 from cryptography import exceptions
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import canonical, codec, ledger, signature
+from modelyard.content import canonical
+from modelyard.plan import codec, ledger, signature
 
 FORMAT: Final = "modelyard.dev/checkpoint/v1"
 

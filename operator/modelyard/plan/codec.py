@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import rfc8785
 
-from modelyard.plan import canonical, ledger
-from modelyard.plan import digest as digests
+from modelyard.content import canonical, digest
+from modelyard.plan import ledger
 
 FORMAT: Final = "modelyard.dev/ledger/v1"
 
@@ -175,7 +175,7 @@ def _unsound(record: ledger.Record) -> str | None:
         return "a name"
     if not all(type(value) is int and value >= 0 for value in numbers) or record.sequence < 1:
         return "a number"
-    if not all(value is None or (isinstance(value, str) and digests.DIGEST.fullmatch(value)) for value in digested):
+    if not all(value is None or (isinstance(value, str) and digest.DIGEST.fullmatch(value)) for value in digested):
         return "prev or index"
     if not all(isinstance(one.detail, dict) for one in record.facts):
         return "a detail"

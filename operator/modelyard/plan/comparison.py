@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modelyard.plan import digest
+from modelyard.content import manifest
 
 Json = dict[str, Any]
 
 
-def of(before: Mapping[str, Any], after: Mapping[str, Any], files: tuple[digest.Manifest | None, digest.Manifest | None]) -> Json:
+def of(before: Mapping[str, Any], after: Mapping[str, Any], files: tuple[manifest.Manifest | None, manifest.Manifest | None]) -> Json:
     """Every difference of two specs and their lists of files; files are None when one of the lists is not known."""
     old, new = before.get("training") or {}, after.get("training") or {}
     return {
@@ -61,7 +61,7 @@ def _evidence(spec: Mapping[str, Any]) -> Json:
     return {f"{one.get('name')} ({one.get('type')})": one.get("sha256") for one in spec.get("evidence") or []}
 
 
-def _files(before: digest.Manifest | None, after: digest.Manifest | None) -> list[Json] | None:
+def _files(before: manifest.Manifest | None, after: manifest.Manifest | None) -> list[Json] | None:
     if before is None or after is None:
         return None
     old, new = _by_path(before.files), _by_path(after.files)
@@ -70,5 +70,5 @@ def _files(before: digest.Manifest | None, after: digest.Manifest | None) -> lis
     ]
 
 
-def _by_path(files: Iterable[digest.File]) -> Json:
+def _by_path(files: Iterable[manifest.File]) -> Json:
     return {one.path: {"sha256": one.sha256, "bytes": one.size} for one in files}

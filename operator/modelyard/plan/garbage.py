@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
-from modelyard.plan import digest, index, inspection
+from modelyard.content import location, manifest
+from modelyard.plan import index
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Holder:
     uri: str
     retired: bool
     """For good: nothing runs it, and nothing ever will."""
-    files: tuple[digest.File, ...] | None = None
+    files: tuple[manifest.File, ...] | None = None
     """As they were verified; None while that is not known: then all below its URI may be its own."""
     evidence: tuple[str, ...] = ()
     """URIs of documents, which are the record of the version and outlive its bytes."""
@@ -48,12 +49,12 @@ def find(holders: Sequence[Holder], foreign: Iterable[str] = ()) -> tuple[Object
     used = [holder for holder in holders if not holder.retired]
     exact = {(key, file.version_id) for holder in used for key, file in _files(holder)}
     keys = {key for key, _ in exact}
-    guarded = [inspection.place(uri) for holder in holders for uri in holder.evidence]
-    guarded += [inspection.place(holder.uri) for holder in used if holder.files is None]
-    guarded += [inspection.place(uri) for uri in foreign]
+    guarded = [location.place(uri) for holder in holders for uri in holder.evidence]
+    guarded += [location.place(holder.uri) for holder in used if holder.files is None]
+    guarded += [location.place(uri) for uri in foreign]
     found: dict[tuple[str, str | None], Object] = {}
     for holder in holders:
-        bucket = getattr(inspection.place(holder.uri), "bucket", None)
+        bucket = getattr(location.place(holder.uri), "bucket", None)
         for key, file in _files(holder) if holder.retired else ():
             name = (key, file.version_id)
             if name in exact or (key in keys and (file.version_id is None or (key, None) in exact)):
@@ -65,7 +66,7 @@ def find(holders: Sequence[Holder], foreign: Iterable[str] = ()) -> tuple[Object
     return tuple(found[name] for name in sorted(found, key=lambda name: (name[0], name[1] or "")))
 
 
-def of_object(version: api.ModelVersion, files: tuple[digest.File, ...] | None) -> Holder:
+def of_object(version: api.ModelVersion, files: tuple[manifest.File, ...] | None) -> Holder:
     """A version that is there."""
     spec = version.spec
     retired = spec.lifecycle == VersionLifecycle.RETIRED and version.status.phase == VersionPhase.RETIRED
@@ -73,18 +74,18 @@ def of_object(version: api.ModelVersion, files: tuple[digest.File, ...] | None) 
     return Holder(spec.version, version.metadata.uid, spec.artifact.uri, retired and not version.status.stages, files, evidence)
 
 
-def of_record(name: str, known: index.Version, spec: modelversion.ModelVersionSpec, files: tuple[digest.File, ...] | None) -> Holder:
+def of_record(name: str, known: index.Version, spec: modelversion.ModelVersionSpec, files: tuple[manifest.File, ...] | None) -> Holder:
     """A version that is not there: Retired and deleted, or else lost, and then as good as there."""
     evidence = tuple(one.uri for one in spec.evidence or [])
     return Holder(name, known.uid, spec.artifact.uri, known.deleted and known.lifecycle == VersionLifecycle.RETIRED, files, evidence)
 
 
-def _files(holder: Holder) -> Iterable[tuple[str, digest.File]]:
-    place = inspection.place(holder.uri)
+def _files(holder: Holder) -> Iterable[tuple[str, manifest.File]]:
+    place = location.place(holder.uri)
     if place is None:
         return ()
     return [(f"{place.key}{file.path}" if place.is_prefix else place.key, file) for file in holder.files or ()]
 
 
-def _below(key: str, place: inspection.Place) -> bool:
+def _below(key: str, place: location.Place) -> bool:
     return key.startswith(place.key) if place.is_prefix else key == place.key

@@ -10,7 +10,8 @@ from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, digest, fact, gates, precedence, prerequisite, promotion, restoring, rollout, unforeseen
+from modelyard.content import digest
+from modelyard.plan import approvals, fact, gates, precedence, prerequisite, promotion, restoring, rollout, unforeseen
 from modelyard.plan import world as seen
 
 

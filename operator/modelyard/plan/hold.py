@@ -15,7 +15,8 @@ from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.access import cel
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index, inspection, ledger, specs
+from modelyard.content import location
+from modelyard.plan import fact, index, ledger, specs
 
 
 class Step(enum.StrEnum):
@@ -52,7 +53,7 @@ class Objects:
 class Request:
     """Do one step."""
 
-    address: inspection.Address
+    address: location.Address
     step: Step
     objects: Objects
     others: tuple[Objects, ...] = ()

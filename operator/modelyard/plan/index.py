@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
-from modelyard.plan import canonical
+from modelyard.content import canonical
 
 FORMAT: Final = "modelyard.dev/index/v9"
 """Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""

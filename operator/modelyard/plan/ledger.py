@@ -16,8 +16,8 @@ from typing import Any, Final
 import rfc8785
 
 from modelyard.api import words
-from modelyard.plan import canonical
-from modelyard.plan import digest as digests
+from modelyard.content import canonical
+from modelyard.content import digest as digests
 
 OPERATOR: Final = "_operator"
 """The chain of an installation: terms of leadership, takeovers. It has no namespace: `_` stands there."""

@@ -12,6 +12,7 @@ from modelyard.api import model as model_api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.plan import conditions, fact, index, inspection, lifecycle, reuse, specs
 
 CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
@@ -54,7 +55,7 @@ class World:
     model: api.Model | None
     limits: Limits
     memory: Memory = Memory()
-    address: inspection.Address | None = None
+    address: location.Address | None = None
     """None: not asked for yet."""
     proof: inspection.Result | fact.Fact | None = None
     """The answer to the plan's question; a Fact: the world did not answer."""
@@ -95,14 +96,14 @@ def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> fac
     # Evidence can be added and never taken away: what is added to a verified version fails as evidence, not the version for ever.
     added = [] if world.version.status.artifact else [one.uri for one in spec.evidence or []]
     for uri in (spec.artifact.uri, *added):
-        if isinstance(refused := inspection.scope(uri, below), inspection.Refused):
+        if isinstance(refused := location.scope(uri, below), location.Refused):
             return fact.Held(refused.reason, refused.message, fact.Waits.FOR_A_PERSON)
     return None
 
 
 def storage_is_not_the_operators(world: World, now: datetime.datetime) -> fact.Held | None:
     del now
-    refused = inspection.own(_storage(world).uri, world.limits.own)
+    refused = location.own(_storage(world).uri, world.limits.own)
     return fact.Held(refused.reason, refused.message, fact.Waits.FOR_A_PERSON) if refused else None
 
 
@@ -228,7 +229,7 @@ def _judge(world: World, now: datetime.datetime, proof: inspection.Result | fact
         return _tell(
             world, now, VersionPhase.QUARANTINED, fact.State.false(changed), memory=dataclasses.replace(memory, looks=memory.looks + 1)
         )
-    if isinstance(proof, inspection.Refused):
+    if isinstance(proof, location.Refused):
         failed = fact.State.false(fact.Fact(proof.reason, message))
         return _tell(world, now, VersionPhase.FAILED, failed, memory=dataclasses.replace(memory, looks=memory.looks + 1))
     memory = dataclasses.replace(memory, looks=memory.looks + 1)

@@ -12,7 +12,8 @@ from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, canonical, codec, fact, gates, index
+from modelyard.content import canonical
+from modelyard.plan import approvals, codec, fact, gates, index
 from modelyard.plan import world as seen
 
 

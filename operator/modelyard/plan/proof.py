@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from modelyard.api import words
-from modelyard.plan import canonical, checkpoint, codec, fold, index, ledger, signature, trust
+from modelyard.content import canonical
+from modelyard.plan import checkpoint, codec, fold, index, ledger, signature, trust
 
 
 class Kind(words.Word):

@@ -11,11 +11,11 @@ from modelyard import api
 from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
+from modelyard.content import digest
 from modelyard.plan import (
     account,
     approvals,
     codec,
-    digest,
     index,
     ledger,
     model,
@@ -29,8 +29,8 @@ from modelyard.plan import (
     unforeseen,
     unrecorded,
 )
-from modelyard.plan import world as seen
 from modelyard.plan.ledger import Action
+from modelyard.plan.world import World
 
 KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, *account.SAYS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
 """What waits in the status while the ledger does not answer: then only what makes things safer is decided, who asked for it comes before it,
@@ -50,7 +50,7 @@ class Recording:
     """When that was looked at."""
 
 
-def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording:
+def of(world: World, plan: model.Plan, now: datetime.datetime) -> Recording:
     """Everything that the ledger must have before this plan is carried out."""
     # What stood when the Model was lost goes on serving, and stands again when it is back.
     stages = list(restoring.stages(world)) if world.model is None else (plan.status or world.model.status).stages or []
@@ -68,7 +68,7 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
     return Recording(facts, tuple(_blobs(world, facts)), state, now)
 
 
-def _stands(world: seen.World, plan: model.Plan, state: Sequence[ledger.StageState]) -> Iterator[ledger.StageState]:
+def _stands(world: World, plan: model.Plan, state: Sequence[ledger.StageState]) -> Iterator[ledger.StageState]:
     """What each stage stands for: of one that stays as it is the ledger may have more than its status, which could not be written yet."""
     recorded = {stage.name: stage for stage in world.state}
     for stage in state:
@@ -77,14 +77,14 @@ def _stands(world: seen.World, plan: model.Plan, state: Sequence[ledger.StageSta
     yield from (stage for stage in recorded.values() if stage.name in plan.stays)
 
 
-def waiting(world: seen.World, now: datetime.datetime) -> Recording:
+def waiting(world: World, now: datetime.datetime) -> Recording:
     """What the ledger is to have before anything is decided by it: what happened while it did not answer, and what the stages came to."""
     model = restoring.with_ledgers_stages(world).model
     state = tuple(shares.state(stands, was.serves) for stands, was in shares.each(world, (model.status.stages if model else None) or []))
     return Recording(world.unrecorded, tuple(_blobs(world, world.unrecorded)), state, now)
 
 
-def _blobs(world: seen.World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
+def _blobs(world: World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
     """The specs that the ledger does not have yet, and the rules by which stages are granted, as they are now."""
     if world.model:
         yield from (specs.snapshot(change.after) for change in world.changes(world.model))
@@ -96,7 +96,7 @@ def _blobs(world: seen.World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
 # --- the Model
 
 
-def _model(world: seen.World, subject: api.Model) -> Iterator[ledger.Fact]:
+def _model(world: World, subject: api.Model) -> Iterator[ledger.Fact]:
     """Each change of the spec, as far as it was observed, with whoever made it."""
     if not specs.is_new(subject):
         return
@@ -132,7 +132,7 @@ def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, 
     return asked and (not retired if before is None else before.get("lifecycle") != model_api.ModelLifecycle.RETIRED)
 
 
-def _deleted(world: seen.World) -> Iterator[ledger.Fact]:
+def _deleted(world: World) -> Iterator[ledger.Fact]:
     """What the ledger knows and the cluster does not any more."""
     past = world.past
     if past is None:
@@ -171,7 +171,7 @@ def _aborted(name: str, asked: index.Promotion) -> ledger.Fact:
 # --- promotions
 
 
-def _of(world: seen.World, one: api.Promotion, plan: model.Plan) -> tuple[ledger.Fact, ...]:
+def _of(world: World, one: api.Promotion, plan: model.Plan) -> tuple[ledger.Fact, ...]:
     """What is told of one promotion.
 
     Raises:
@@ -186,7 +186,7 @@ def _of(world: seen.World, one: api.Promotion, plan: model.Plan) -> tuple[ledger
         raise unforeseen.OfPromotion(name, stage, unforeseen.of(f"the Promotion {name}", error)) from error
 
 
-def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Iterator[ledger.Fact]:
+def _promotion(world: World, one: api.Promotion, plan: model.Plan) -> Iterator[ledger.Fact]:
     about, spec = specs.about(one), one.spec
     if promotion.ran_before(world, one):
         return  # nothing of this one happens
@@ -210,7 +210,7 @@ def _promotion(world: seen.World, one: api.Promotion, plan: model.Plan) -> Itera
     yield from _end(world, one, status)
 
 
-def _asked_for(world: seen.World, one: api.Promotion) -> Iterator[ledger.Fact]:
+def _asked_for(world: World, one: api.Promotion) -> Iterator[ledger.Fact]:
     """That it was requested, and each time that it was paused, let go on, or aborted."""
     before: Mapping[str, Any] | None = world.baseline(one)
     for change in world.changes(one):
@@ -236,7 +236,7 @@ def _steers(change: specs.Change[api.Promotion], before: Mapping[str, Any] | Non
     return any(bool(value) != bool((before or {}).get(field)) for field, value in (("paused", now.paused), ("abort", now.abort)))
 
 
-def _is_granted(world: seen.World, one: api.Promotion, plan: model.Plan) -> bool:
+def _is_granted(world: World, one: api.Promotion, plan: model.Plan) -> bool:
     """Whether this decision grants it its stage: only when the Model's status names it has it been."""
     holders, uid = (plan.status.stages if plan.status else None) or [], one.metadata.uid
     if not any(now.promotion and now.promotion.uid == uid for now in holders):
@@ -245,7 +245,7 @@ def _is_granted(world: seen.World, one: api.Promotion, plan: model.Plan) -> bool
     return before is None or before.uid != uid
 
 
-def _granted(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> ledger.Fact:
+def _granted(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> ledger.Fact:
     """Named by all that it tells: a grant that never took effect is no other's."""
     spec, declared, subject = one.spec, world.stage(one.spec.stage), world.versions.get(one.spec.version)
     detail = {
@@ -262,7 +262,7 @@ def _granted(world: seen.World, one: api.Promotion, status: promotion_api.Promot
     return ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, specs.about(one), step, proven, detail)
 
 
-def _end(world: seen.World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
+def _end(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
     """How it ended."""
     was, spec, about = one.status, one.spec, specs.about(one)
     known = world.past.promotions.get(one.metadata.name) if world.past else None
@@ -289,7 +289,7 @@ def _policy(declared: api.Stage) -> bytes:
     return digest.canonical(declared.dump())
 
 
-def _rollouts(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[ledger.Fact]:
+def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[ledger.Fact]:
     """Templates that change without a promotion, or were put back."""
     if world.model is None:
         return
@@ -308,7 +308,7 @@ def _rollouts(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[
             yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, f"{now.name} back {refused} {about.generation}", None, detail)
 
 
-def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
+def _serving(world: World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
     """The versions that may get traffic, or their weights, changed."""
     before = {one.name: one for one in world.state}
     uid = world.model.metadata.uid if world.model else (world.past.uid if world.past else None) or ""
@@ -325,13 +325,13 @@ def _serving(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[
         yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, detail)
 
 
-def _last(world: seen.World) -> int:
+def _last(world: World) -> int:
     """Number of the last record that is known, if only because the status says so."""
     anchor = world.model.status.ledger if world.model else None
     return world.past.sequence if world.past else (anchor.sequence if anchor else None) or 0
 
 
-def _decommissioned(world: seen.World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
+def _decommissioned(world: World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
     """Stages that stand for nothing any more; what vanishes with a Model that is gone was lost, not decommissioned."""
     if world.model is None:
         return

@@ -10,7 +10,8 @@ from typing import Any
 from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
-from modelyard.plan import canonical, fact, index, ledger, lifecycle, restoring, reuse, specs
+from modelyard.content import canonical
+from modelyard.plan import fact, index, ledger, lifecycle, restoring, reuse, specs
 from modelyard.plan.ledger import Action
 
 _LIFECYCLES = {

@@ -12,20 +12,13 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.api import meta
+from modelyard.api import labels
 from modelyard.api import serving as serving_api
 from modelyard.api.access import cel
 from modelyard.api.reason import Reason
-from modelyard.plan import digest, fact, podtemplate
-
-MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-MANAGER: Final = "modelyard"
-MODEL: Final = f"{meta.GROUP}/model"
-STAGE: Final = f"{meta.GROUP}/stage"
-ROLE: Final = f"{meta.GROUP}/role"
-VERSION: Final = f"{meta.GROUP}/version"
-DIGEST: Final = f"{meta.GROUP}/digest"
-TEMPLATE: Final = f"{meta.GROUP}/template"
+from modelyard.content.digest import canonical
+from modelyard.content.manifest import read_manifest
+from modelyard.plan import fact, podtemplate
 
 ARTIFACT_VOLUME: Final = "modelyard-artifact"
 FILES_VOLUME: Final = "modelyard-files"
@@ -60,12 +53,12 @@ class Blueprint:
 
 def source(serving: serving_api.Serving) -> str:
     """sha256 of what the user wrote and the pods run: two equal ones need no rollout."""
-    return _sha256(digest.canonical({"template": serving.template, "port": serving.port}))
+    return _sha256(canonical({"template": serving.template, "port": serving.port}))
 
 
 def files(manifest: bytes) -> bytes:
     """What the pods need of a manifest, `[[path, size, versionId], …]`, compressed; 10,000 files make some 300 KB."""
-    rows = [[entry.path, entry.size, entry.version_id] for entry in digest.read_manifest(manifest).files]
+    rows = [[entry.path, entry.size, entry.version_id] for entry in read_manifest(manifest).files]
     return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), mtime=0)
 
 
@@ -105,7 +98,7 @@ def _render(blueprint: Blueprint, config: str) -> bytes:
         "template": _template(blueprint, config),
         "version": blueprint.version,
     }
-    return digest.canonical(document)
+    return canonical(document)
 
 
 def _config(blueprint: Blueprint) -> str:
@@ -120,8 +113,8 @@ def written(rendered: bytes) -> serving_api.Serving:
     document: dict[str, Any] = json.loads(rendered)
     template: dict[str, Any] = document["template"]
     metadata, spec = template["metadata"], template["spec"]
-    _without(metadata, "labels", {MANAGED_BY, MODEL, STAGE, ROLE, VERSION})
-    _without(metadata, "annotations", {DIGEST})
+    _without(metadata, "labels", {labels.MANAGED_BY, labels.MODEL, labels.STAGE, labels.ROLE, labels.VERSION})
+    _without(metadata, "annotations", {labels.DIGEST})
     if not metadata:
         del template["metadata"]
     _without_named(spec["containers"][0], "env", _VARIABLES)
@@ -190,11 +183,11 @@ class Serve:
 def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]]:
     """What to apply, in order: the ConfigMap, the Service, the Deployment."""
     document = json.loads(rendered)
-    labels = {MANAGED_BY: MANAGER, MODEL: wish.model, STAGE: wish.stage}
-    selector = {MODEL: wish.model, STAGE: wish.stage, ROLE: "primary"}
+    marks = {labels.MANAGED_BY: labels.MANAGER, labels.MODEL: wish.model, labels.STAGE: wish.stage}
+    selector = {labels.MODEL: wish.model, labels.STAGE: wish.stage, labels.ROLE: "primary"}
 
     def named(api_version: str, kind: str, called: str, **rest: Any) -> dict[str, Any]:
-        metadata = {"name": called, "namespace": namespace, "labels": labels, **rest.pop("metadata", {})}
+        metadata = {"name": called, "namespace": namespace, "labels": marks, **rest.pop("metadata", {})}
         return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **rest}
 
     deployment: dict[str, Any] = {
@@ -214,11 +207,11 @@ def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]
             "Service",
             wish.deployment,
             spec={
-                "selector": {MODEL: wish.model, STAGE: wish.stage},
+                "selector": {labels.MODEL: wish.model, labels.STAGE: wish.stage},
                 "ports": [{"name": "http", "port": document["port"], "targetPort": document["port"], "protocol": "TCP"}],
             },
         ),
-        named("apps/v1", "Deployment", wish.deployment, metadata={"annotations": {TEMPLATE: wish.template}}, spec=deployment),
+        named("apps/v1", "Deployment", wish.deployment, metadata={"annotations": {labels.TEMPLATE: wish.template}}, spec=deployment),
     ]
 
 
@@ -227,10 +220,10 @@ def is_ours(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
 
     A list of files is compared whole, as it never changes: of an earlier release's, several stages share one, without a stage's label.
     """
-    labels, wanted_labels = found["metadata"].get("labels") or {}, wanted["metadata"]["labels"]
+    marks, wanted_marks = found["metadata"].get("labels") or {}, wanted["metadata"]["labels"]
     files = wanted["kind"] == "ConfigMap"
     if is_foreign(found["metadata"]) or any(
-        labels.get(key) != value for key, value in wanted_labels.items() if not (files and key == STAGE)
+        marks.get(key) != value for key, value in wanted_marks.items() if not (files and key == labels.STAGE)
     ):
         return False
     return not files or all(found.get(field) == wanted[field] for field in ("immutable", "binaryData"))
@@ -239,7 +232,7 @@ def is_ours(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
 def is_foreign(about: Mapping[str, Any]) -> bool:
     """Whether somebody else made an object that carries our labels: its fields have managers, and the operator is none of them."""
     managers = {entry.get("manager") for entry in about.get("managedFields") or []}
-    return bool(managers) and MANAGER not in managers
+    return bool(managers) and labels.MANAGER not in managers
 
 
 STRATEGIES: Mapping[serving_api.Strategy, dict[str, Any]] = {
@@ -253,9 +246,14 @@ def _template(blueprint: Blueprint, config: str) -> dict[str, Any]:
     template: dict[str, Any] = copy.deepcopy(blueprint.serving.template)
     metadata = template["metadata"] = template.get("metadata") or {}
     about = blueprint.model.metadata
-    metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED_BY: MANAGER, MODEL: about.name, STAGE: blueprint.stage}
-    metadata["labels"] |= {ROLE: "primary", VERSION: blueprint.version}
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), DIGEST: blueprint.digest}
+    metadata["labels"] = {
+        **(metadata.get("labels") or {}),
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.MODEL: about.name,
+        labels.STAGE: blueprint.stage,
+    }
+    metadata["labels"] |= {labels.ROLE: "primary", labels.VERSION: blueprint.version}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), labels.DIGEST: blueprint.digest}
     spec = template["spec"]
     containers = spec["containers"]
     path = _path(containers[0])

@@ -8,7 +8,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from modelyard import api
 from modelyard.api import access, meta
-from modelyard.plan import digest, jsontext, ledger
+from modelyard.content import digest, jsontext
+from modelyard.plan import ledger
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 
 from modelyard import api
+from modelyard.api import labels
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
@@ -225,12 +226,8 @@ def _spoken_to(turn: Turn) -> set[str]:
 
 def _held_by(was: api.StageStatus, one: api.Promotion, begun: stage_api.StageRollout) -> api.StageStatus:
     holder = stage_api.StagePromotion(name=one.metadata.name, uid=one.metadata.uid, version=one.spec.version)
-    hold = was.hold if AUTOMATIC in one.metadata.labels else None  # a person made this one: autoPromote may go on
+    hold = was.hold if labels.AUTOMATIC in one.metadata.labels else None  # a person made this one: autoPromote may go on
     return was.model_copy(update={"promotion": holder, "rollout": begun, "hold": hold})
-
-
-AUTOMATIC = f"{api.GROUP}/automatic"
-"""The label on promotions that autoPromote made."""
 
 
 # --- a template that changed without a promotion

@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from modelyard.plan import account, codec, digest, index, ledger
+from modelyard.content import digest
+from modelyard.plan import account, codec, index, ledger
 from modelyard.plan.ledger import Action, Fact
 
 MOST: Final = 64

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from modelyard import api
-from modelyard.api import gates as gates_api
+from modelyard.api import stage
 from modelyard.plan import codec, fact, fold, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
 
 
@@ -232,7 +232,7 @@ class World:
         """The declared stages, or the three that every model has without declaring any."""
         if self.model is None:
             return ()
-        return tuple(self.model.spec.stages) if self.model.spec.stages else DEFAULT_STAGES
+        return tuple(self.model.spec.stages) if self.model.spec.stages else stage.DEFAULT_STAGES
 
     def asked(self) -> dict[str, str]:
         """The uids of all Promotions that are here, by name; of those that cannot be read as well."""
@@ -280,13 +280,6 @@ def _served(span: index.Span, gaps: tuple[watched.Gap, ...]) -> Served:
     ended = tuple((codec.read_time(begin), codec.read_time(end)) for begin, end in span.ended)
     running = ((codec.read_time(span.since), None),) if span.since else ()
     return Served((*ended, *running), gaps)
-
-
-DEFAULT_STAGES = (
-    api.Stage(name="development"),
-    api.Stage(name="staging", gates=gates_api.Gates(after=["development"])),
-    api.Stage(name="production", gates=gates_api.Gates(after=["staging"])),
-)
 
 
 def order(promotion: api.Promotion) -> tuple[float, precedence.Rank, str]:

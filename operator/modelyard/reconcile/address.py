@@ -8,8 +8,8 @@ from typing import Final
 
 from modelyard import api, edge
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import cluster
-from modelyard.plan import inspection
 
 SECRET_AGE: Final = 30.0
 """Seconds for which a Secret or CA bundle is used without asking again."""
@@ -22,7 +22,7 @@ class Addresses:
         self._reach = reach
         self._known: dict[tuple[str, str, str], tuple[float, dict[str, str]]] = {}
 
-    async def of(self, model: api.Model) -> inspection.Address:
+    async def of(self, model: api.Model) -> location.Address:
         """Where the artifacts of a Model are, and what opens it.
 
         Raises:
@@ -37,7 +37,7 @@ class Addresses:
             except KeyError as missing:
                 message = f"the Secret {storage.credentials.secret_name} has no key {missing.args[0]}"
                 raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message) from None
-            credentials = inspection.Credentials(*pair, data.get("AWS_SESSION_TOKEN"))
+            credentials = location.Credentials(*pair, data.get("AWS_SESSION_TOKEN"))
         pem = None
         if storage.ca_bundle:
             bundle = await self._data(cluster.CONFIG_MAP, namespace, storage.ca_bundle.config_map_name)
@@ -45,7 +45,7 @@ class Addresses:
             if pem is None:
                 message = f"the ConfigMap {storage.ca_bundle.config_map_name} has no key ca.crt"
                 raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message)
-        return inspection.Address(storage.endpoint, storage.region, credentials, pem)
+        return location.Address(storage.endpoint, storage.region, credentials, pem)
 
     async def _data(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, str]:
         """The data of a Secret (decoded) or ConfigMap, at most SECRET_AGE seconds old."""

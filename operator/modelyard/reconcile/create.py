@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelyard import api
+from modelyard.api import labels
 from modelyard.api.access import changes
 from modelyard.edge import cluster
-from modelyard.plan import grant, restoring, specs, stage
+from modelyard.plan import grant, restoring, specs
 from modelyard.plan import world as seen
 from modelyard.reconcile.outside import Outside
 
@@ -34,7 +35,7 @@ class Creations:
         for called in names:
             if called in ran and ran[called].keeps_its_name_from(None):
                 continue  # what has that name now shows how it ended, and runs no more
-            about = {"name": called, "namespace": world.namespace, "labels": {stage.AUTOMATIC: "true"}}
+            about = {"name": called, "namespace": world.namespace, "labels": {labels.AUTOMATIC: "true"}}
             made = await self._signed({"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": about, "spec": spec})
             self._outside.fence()
             try:

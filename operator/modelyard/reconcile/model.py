@@ -10,8 +10,9 @@ from typing import Any, Final
 from modelyard import api, edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import appender, cache, cluster
-from modelyard.plan import approvals, claims, fact, index, inspection, model, promotion, proof, recording, restoring, unforeseen, unrecorded
+from modelyard.plan import approvals, claims, fact, index, model, promotion, proof, recording, restoring, unforeseen, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing, troubles
 from modelyard.reconcile.answer import Answers
@@ -210,7 +211,7 @@ class Models:
         past, trouble = await self._past_of(key)
         past = remembered.past = past or remembered.past
         known = self._outside.cache.world(key.namespace, key.name)
-        wrong = inspection.own(known.model.spec.storage.uri, self._outside.config.bucket.uri) if known.model else None
+        wrong = location.own(known.model.spec.storage.uri, self._outside.config.bucket.uri) if known.model else None
         world = dataclasses.replace(
             known,
             answers=dict(remembered.answers),

@@ -11,8 +11,9 @@ from typing import Any, Final
 from modelyard import api, edge
 from modelyard.api import modelversion as api_version
 from modelyard.api.reason import Reason
+from modelyard.content import canonical
 from modelyard.edge import cache, cluster
-from modelyard.plan import canonical, fact, hold, index, inspection, modelversion, registration, reuse, specs, unrecorded
+from modelyard.plan import fact, hold, index, inspection, modelversion, registration, reuse, specs, unrecorded
 from modelyard.reconcile import troubles
 from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside

@@ -6,10 +6,9 @@ import re
 
 import pytest
 
-from modelyard.api import access, policy, role
+from modelyard.api import access, labels, policy, role
 from modelyard.api.access import cel, model, probe, serving
-from modelyard.plan import serving as plan_serving
-from modelyard.plan import world
+from modelyard.api.stage import DEFAULT_STAGES
 
 VERBS = {"register", "attest", "promote", "approve", "govern", "rollback", "retire", "alias"}
 CHECK = re.compile(r"\.check\('(\w+)'\)")
@@ -77,7 +76,7 @@ def test_every_message_names_a_role_that_there_is() -> None:
 def test_the_default_stages_are_the_operator_s() -> None:
     literal = eval(model.DEFAULT_STAGES, {"dyn": lambda value: value})  # noqa: S307  our own constant, which reads the same in Python
 
-    assert literal == [stage.dump() for stage in world.DEFAULT_STAGES]
+    assert literal == [stage.dump() for stage in DEFAULT_STAGES]
 
 
 def test_no_role_but_the_viewer_s_is_part_of_a_built_in_one_and_none_has_a_wildcard() -> None:
@@ -95,10 +94,10 @@ def test_what_the_probe_sends_is_refused_by_one_policy_only() -> None:
 
 def test_the_labels_are_those_of_what_is_rendered() -> None:
     assert (cel.MANAGED_BY, cel.MANAGER, cel.MODEL_LABEL, cel.STAGE_LABEL) == (
-        plan_serving.MANAGED_BY,
-        plan_serving.MANAGER,
-        plan_serving.MODEL,
-        plan_serving.STAGE,
+        labels.MANAGED_BY,
+        labels.MANAGER,
+        labels.MODEL,
+        labels.STAGE,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli import fetch
-from modelyard.plan import digest
+from modelyard.content import manifest
 from tests.unit.edge import pretend
 
 FILES = {"model.onnx": b"weights" * 100_000, "conf/labels ü.json": b"{}", "--tag": b"x", "empty": b""}
@@ -34,7 +34,7 @@ def _environment(s3: pretend.S3, folder: pathlib.Path, files: Mapping[str, bytes
     listed = folder / "files.json.gz"
     listed.write_bytes(gzip.compress(json.dumps([[path, len(data), "1"] for path, data in files.items()]).encode()))
     return {
-        "MODELYARD_DIGEST": digest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()}),
+        "MODELYARD_DIGEST": manifest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()}),
         "MODELYARD_FETCH_URI": "s3://models/fraud/1/",
         "MODELYARD_FETCH_ENDPOINT": s3.endpoint,
         "MODELYARD_FETCH_REGION": "us-east-1",

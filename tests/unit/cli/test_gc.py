@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from modelyard.cli import bucket, depot, gc, outcome, registry
-from modelyard.plan import digest, index, inspection, ledger
+from modelyard.content import location, manifest
+from modelyard.plan import index, ledger
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 
@@ -26,8 +27,8 @@ class Kept(bucket.Bucket):
     """The operator's bucket, with the list of files of every version, and what is recorded there."""
 
     def __init__(self) -> None:
-        file = digest.File("x", len(DATA), hashlib.sha256(DATA).hexdigest(), hashlib.md5(DATA).hexdigest())
-        self.manifest = digest.manifest((file,))
+        file = manifest.File("x", len(DATA), hashlib.sha256(DATA).hexdigest(), hashlib.md5(DATA).hexdigest())
+        self.manifest = manifest.manifest((file,))
         self.recorded: list[ledger.Fact] = []
 
     def index(self, namespace: str, model: str) -> index.Index:
@@ -36,7 +37,7 @@ class Kept(bucket.Bucket):
 
     def blob(self, name: str) -> bytes | None:
         del name
-        return digest.write_manifest(self.manifest)
+        return manifest.write_manifest(self.manifest)
 
     def append(self, namespace: str, model: str, facts: Sequence[ledger.Fact]) -> None:
         del namespace, model
@@ -171,7 +172,7 @@ def test_what_lies_in_the_storage_of_another_model_within_this_one_is_kept(
 def test_nothing_of_the_operators_own_bucket_goes(
     tmp_path: pathlib.Path, s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, own: str
 ) -> None:
-    kept, way = Kept(), dataclasses.replace(DELETE, own=inspection.place(own))
+    kept, way = Kept(), dataclasses.replace(DELETE, own=location.place(own))
 
     with cluster(tmp_path, s3, monkeypatch, kept) as server:
         gc.gc(server, kept, "fraud", way)

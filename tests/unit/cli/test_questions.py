@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from modelyard.cli import page
-from modelyard.plan import attestation, digest, dossier, ledger
+from modelyard.content import digest, manifest
+from modelyard.plan import attestation, dossier, ledger
 from modelyard.plan.ledger import Action
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
@@ -232,8 +233,11 @@ def test_diff_tells_parameters_metrics_data_and_files(person: typed.Person, tmp_
     old["training"]["parameters"]["eta"] = "0.3"
     old["lineage"]["datasets"][0]["digest"] = chronicle.digest("older")
     for spec, content in ((old, "a"), (new, "b")):
-        files = [digest.File("model.onnx", 5, chronicle.digest(content)[7:], "e"), digest.File("same", 1, chronicle.digest("s")[7:], "e")]
-        data = digest.write_manifest(digest.manifest(files))
+        files = [
+            manifest.File("model.onnx", 5, chronicle.digest(content)[7:], "e"),
+            manifest.File("same", 1, chronicle.digest("s")[7:], "e"),
+        ]
+        data = manifest.write_manifest(manifest.manifest(files))
         story.blobs[digest.named(data)] = data
         story.register(spec)
         story.verify(spec["version"], manifest=digest.named(data))

@@ -8,13 +8,14 @@ import pathlib
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from modelyard.content import location
 from modelyard.edge import archive, sources
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, inspection, ledger, proof, signature
+from modelyard.plan import codec, ledger, proof, signature
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
-WHERE = inspection.Place("modelyard", "")
+WHERE = location.Place("modelyard", "")
 FRAUD = ledger.Chain("main", "risk", "fraud")
 CHURN = ledger.Chain("main", "risk", "churn")
 OPERATORS = ledger.Chain("main", "_", ledger.OPERATOR)

@@ -14,9 +14,9 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from xml.sax import saxutils
 
-from modelyard.plan import inspection
+from modelyard.content import location
 
-CREDENTIALS = inspection.Credentials("PRETENDACCESSKEY", "pretend-secret-key")
+CREDENTIALS = location.Credentials("PRETENDACCESSKEY", "pretend-secret-key")
 
 
 @dataclasses.dataclass
@@ -37,8 +37,8 @@ class S3:
     """Whole request lines and headers, to look for secrets in."""
 
     @property
-    def address(self) -> inspection.Address:
-        return inspection.Address(self.endpoint, credentials=CREDENTIALS)
+    def address(self) -> location.Address:
+        return location.Address(self.endpoint, credentials=CREDENTIALS)
 
     def put(self, name: str, data: bytes) -> None:
         """Stores an object's next version."""

@@ -12,8 +12,10 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import location
+from modelyard.content.manifest import MAX_FILES, of, read_manifest, write_manifest
 from modelyard.edge import artifact, blobs, metrics, store
-from modelyard.plan import digest, inspection
+from modelyard.plan import inspection
 from tests.unit.edge import pretend
 
 URI, BELOW = "s3://models/fraud/1/", "s3://models/fraud/"
@@ -21,7 +23,7 @@ FILES = {"a": b"hello", "b/c": b"world" * 1000, "empty": b""}
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
-    return digest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
+    return of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
 
 
 def _store(s3: pretend.S3, files: Mapping[str, bytes], under: str = "models/fraud/1/") -> None:
@@ -30,7 +32,7 @@ def _store(s3: pretend.S3, files: Mapping[str, bytes], under: str = "models/frau
 
 
 def _prover(s3: pretend.S3) -> artifact.Prover:
-    return artifact.Prover(blobs.Blobs(store.Store(s3.address), inspection.Place("modelyard", "")))
+    return artifact.Prover(blobs.Blobs(store.Store(s3.address), location.Place("modelyard", "")))
 
 
 @pytest.fixture
@@ -56,10 +58,10 @@ async def test_every_byte_is_read_and_the_manifest_kept(s3: pretend.S3, prover: 
     s3.put("models/fraud/1/b/", b"")
 
     found = await _found(prover, _request(s3))
-    manifest = digest.read_manifest(await prover.blob(found.manifest))
+    manifest = read_manifest(await prover.blob(found.manifest))
 
     assert (_digest(FILES), 3, 5005) == (found.digest, found.files, found.bytes)
-    assert s3.objects[f"modelyard/blobs/sha256/{found.manifest.removeprefix('sha256:')}"] == [digest.write_manifest(manifest)]
+    assert s3.objects[f"modelyard/blobs/sha256/{found.manifest.removeprefix('sha256:')}"] == [write_manifest(manifest)]
     assert [(file.path, file.size, file.version_id) for file in manifest.files] == [("a", 5, "1"), ("b/c", 5000, "1"), ("empty", 0, "1")]
 
 
@@ -88,7 +90,7 @@ async def test_a_bucket_without_versions(s3: pretend.S3, prover: artifact.Prover
 
     found = await _found(prover, _request(s3))
 
-    assert {file.version_id for file in digest.read_manifest(await prover.blob(found.manifest)).files} == {None}
+    assert {file.version_id for file in read_manifest(await prover.blob(found.manifest)).files} == {None}
 
 
 @pytest.mark.parametrize("uri", [URI, f"{URI}a"])
@@ -107,7 +109,7 @@ async def test_what_is_outside_is_never_asked_for(s3: pretend.S3, prover: artifa
 
     for uri in ("s3://models/fraud-evil/1/", "s3://models/fraud/../fraud-evil/1/", "s3://secrets/x"):
         refused = await prover.inspect(_request(s3, uri=uri))
-        assert isinstance(refused, inspection.Refused)
+        assert isinstance(refused, location.Refused)
         assert refused.reason == Reason.PATH_NOT_ALLOWED
 
     assert s3.asked == []
@@ -129,19 +131,19 @@ async def test_a_key_that_cannot_be_a_path(s3: pretend.S3, prover: artifact.Prov
 
     refused = await prover.inspect(_request(s3))
 
-    assert isinstance(refused, inspection.Refused)
+    assert isinstance(refused, location.Refused)
     assert refused.reason == Reason.PATH_REFUSED
     assert s3.count("GET") == 0
 
 
 async def test_too_many_files(s3: pretend.S3, prover: artifact.Prover) -> None:
-    _store(s3, {f"{number}": b"" for number in range(digest.MAX_FILES + 1500)})
+    _store(s3, {f"{number}": b"" for number in range(MAX_FILES + 1500)})
 
     refused = await prover.inspect(_request(s3))
 
-    assert isinstance(refused, inspection.Refused)
+    assert isinstance(refused, location.Refused)
     assert refused.reason == Reason.TOO_MANY_FILES
-    assert s3.count("LIST") == digest.MAX_FILES // s3.page + 1  # it stops where it knows
+    assert s3.count("LIST") == MAX_FILES // s3.page + 1  # it stops where it knows
 
 
 async def test_an_upload_in_progress_is_read_once(s3: pretend.S3, prover: artifact.Prover) -> None:
@@ -199,7 +201,7 @@ async def test_a_pinned_version_that_is_gone_is_replaced_by_the_newest(s3: prete
 
     healed = await _found(prover, _request(s3, previous=found.manifest, pinned=True))
 
-    assert digest.read_manifest(await prover.blob(healed.manifest)).files[0].version_id == "1"
+    assert read_manifest(await prover.blob(healed.manifest)).files[0].version_id == "1"
 
 
 @pytest.mark.parametrize("damage", ["deleted", "changed"])
@@ -321,8 +323,8 @@ async def test_evidence(s3: pretend.S3, prover: artifact.Prover) -> None:
     assert isinstance(await prover.prove_object(request), inspection.Differs)
     s3.objects.clear()
     assert isinstance(await prover.prove_object(request), inspection.Missing)
-    assert isinstance(await prover.prove_object(dataclasses.replace(request, uri="s3://models/other/x")), inspection.Refused)
-    assert isinstance(await prover.prove_object(dataclasses.replace(request, uri=f"{BELOW}evidence/")), inspection.Refused)
+    assert isinstance(await prover.prove_object(dataclasses.replace(request, uri="s3://models/other/x")), location.Refused)
+    assert isinstance(await prover.prove_object(dataclasses.replace(request, uri=f"{BELOW}evidence/")), location.Refused)
 
 
 @pytest.mark.parametrize("uri", [URI, f"{URI}a"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelyard.api.reason import Reason
+from modelyard.content import location, manifest
 from modelyard.edge import blobs, hold, store
-from modelyard.plan import digest, inspection
 from modelyard.plan import hold as plan
 from tests.unit.edge import pretend
 
@@ -21,8 +21,8 @@ from tests.unit.edge import pretend
 )
 def test_why_nothing_is_held(s3: pretend.S3, status: int, code: str, reason: Reason, says: str) -> None:
     client = store.Store(s3.address)
-    kept = blobs.Blobs(client, inspection.Place("modelyard", ""))
-    name = kept.keep(digest.write_manifest(digest.manifest([digest.File("a", 1, "0" * 64, "e", "v1")])))
+    kept = blobs.Blobs(client, location.Place("modelyard", ""))
+    name = kept.keep(manifest.write_manifest(manifest.manifest([manifest.File("a", 1, "0" * 64, "e", "v1")])))
 
     def fault(handler: pretend.Handler, _: str) -> bool:
         if "object-lock" not in handler.path:
@@ -40,10 +40,10 @@ def test_why_nothing_is_held(s3: pretend.S3, status: int, code: str, reason: Rea
 
 
 def test_the_object_versions_of_an_artifact(s3: pretend.S3) -> None:
-    kept = blobs.Blobs(store.Store(s3.address), inspection.Place("modelyard", ""))
-    files = [digest.File("a", 1, "0" * 64, "e", "v1"), digest.File("b", 1, "1" * 64, "e", None)]
-    name = kept.keep(digest.write_manifest(digest.manifest(files)))
-    single = kept.keep(digest.write_manifest(digest.manifest(files[:1])))
+    kept = blobs.Blobs(store.Store(s3.address), location.Place("modelyard", ""))
+    files = [manifest.File("a", 1, "0" * 64, "e", "v1"), manifest.File("b", 1, "1" * 64, "e", None)]
+    name = kept.keep(manifest.write_manifest(manifest.manifest(files)))
+    single = kept.keep(manifest.write_manifest(manifest.manifest(files[:1])))
 
     assert hold.pinned(kept, plan.Objects("s3://models/fraud/1/", name)) == [("fraud/1/a", "v1")]
     assert hold.pinned(kept, plan.Objects("s3://models/fraud/a", single)) == [("fraud/a", "v1")]

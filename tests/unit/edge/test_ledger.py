@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import appender, queued
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import checkpoint, codec, fold, index, inspection, ledger, proof, signature
+from modelyard.plan import checkpoint, codec, fold, index, ledger, proof, signature
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
-WHERE = inspection.Place("modelyard", "")
+WHERE = location.Place("modelyard", "")
 CHAIN = ledger.Chain("main", "risk", "fraud")
 ALICE = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
 

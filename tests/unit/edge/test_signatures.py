@@ -11,13 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import appender
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, index, inspection, ledger, proof, signature
+from modelyard.plan import codec, index, ledger, proof, signature
 from modelyard.plan.ledger import Action
 from tests.stories import bucket
 
-WHERE = inspection.Place("modelyard", "")
+WHERE = location.Place("modelyard", "")
 CHAIN = ledger.Chain("main", "risk", "fraud")
 OURS, LOST, THEIRS = (ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
 MALLORY = ledger.Actor("mallory", ledger.Known.AUTHENTICATED)

@@ -11,8 +11,8 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.edge import store
-from modelyard.plan import inspection
 from tests.unit.edge import pretend
 
 
@@ -82,13 +82,13 @@ def test_a_refusal_of_anonymous_requests_says_so(s3: pretend.S3) -> None:
     s3.fault = _status(403, "AccessDenied")
 
     with pytest.raises(edge.Unavailable, match="no credentials are given"):
-        list(store.Store(inspection.Address(s3.endpoint)).list("models"))
+        list(store.Store(location.Address(s3.endpoint)).list("models"))
 
 
 def test_nobody_listens() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening
-        address = inspection.Address(f"http://127.0.0.1:{taken.getsockname()[1]}", credentials=pretend.CREDENTIALS)
+        address = location.Address(f"http://127.0.0.1:{taken.getsockname()[1]}", credentials=pretend.CREDENTIALS)
 
         with pytest.raises(edge.Unavailable, match="Connection refused") as caught:
             store.Store(address).create("models", "a", b"")
@@ -99,7 +99,7 @@ def test_nobody_listens() -> None:
 
 def test_a_name_that_nobody_knows() -> None:
     with pytest.raises(edge.Unavailable, match="name is not known") as caught:
-        list(store.Store(inspection.Address("http://store.invalid:9000")).list("models"))
+        list(store.Store(location.Address("http://store.invalid:9000")).list("models"))
 
     assert caught.value.reason == Reason.STORE_UNREACHABLE
 
@@ -107,14 +107,14 @@ def test_a_name_that_nobody_knows() -> None:
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1/path", "ftp://store", "store:9000", "http://"])
 def test_an_endpoint_that_is_none(endpoint: str) -> None:
     with pytest.raises(edge.Unavailable, match="endpoint"):
-        list(store.Store(inspection.Address(endpoint)).list("models"))
+        list(store.Store(location.Address(endpoint)).list("models"))
 
 
 def test_a_certificate_is_trusted_only_with_its_authority(tmp_path: pathlib.Path) -> None:
     with pretend.run(pretend.certificate(tmp_path)) as s3:
         s3.put("models/a", b"hello")
         pem = (tmp_path / "127.0.0.1.crt").read_text()
-        trusting = inspection.Address(s3.endpoint, credentials=pretend.CREDENTIALS, ca_pem=pem)
+        trusting = location.Address(s3.endpoint, credentials=pretend.CREDENTIALS, ca_pem=pem)
         assert store.Store(trusting).get("models", "a") == b"hello"
 
         with pytest.raises(edge.Unavailable, match="caBundle") as caught:
@@ -125,7 +125,7 @@ def test_a_certificate_is_trusted_only_with_its_authority(tmp_path: pathlib.Path
 
 def test_a_certificate_for_another_address(tmp_path: pathlib.Path) -> None:
     with pretend.run(pretend.certificate(tmp_path, "127.0.0.9")) as s3:
-        address = inspection.Address(s3.endpoint, ca_pem=(tmp_path / "127.0.0.9.crt").read_text())
+        address = location.Address(s3.endpoint, ca_pem=(tmp_path / "127.0.0.9.crt").read_text())
 
         with pytest.raises(edge.Unavailable, match="mismatch") as caught:
             store.Store(address).get("models", "a")
@@ -135,13 +135,13 @@ def test_a_certificate_for_another_address(tmp_path: pathlib.Path) -> None:
 
 def test_a_bundle_that_is_no_pem() -> None:
     with pytest.raises(edge.Unavailable, match="not PEM") as caught:
-        store.Store(inspection.Address("https://127.0.0.1:1", ca_pem="hello"))
+        store.Store(location.Address("https://127.0.0.1:1", ca_pem="hello"))
 
     assert caught.value.reason == Reason.STORE_CERTIFICATE
 
 
 def test_plain_http_where_tls_is_expected(s3: pretend.S3) -> None:
-    address = inspection.Address(s3.endpoint.replace("http:", "https:"))
+    address = location.Address(s3.endpoint.replace("http:", "https:"))
 
     with pytest.raises(edge.Unavailable, match="does not speak TLS") as caught:
         store.Store(address).get("models", "a")
@@ -237,9 +237,7 @@ def test_redirects_are_not_followed(s3: pretend.S3) -> None:
 
 
 def test_credentials_are_not_printed() -> None:
-    address = inspection.Address(
-        "http://user:password@store:9000", credentials=inspection.Credentials("the-key", "the-secret", "the-token")
-    )
+    address = location.Address("http://user:password@store:9000", credentials=location.Credentials("the-key", "the-secret", "the-token"))
 
     for text in (str(address), repr(address.credentials)):
         assert not any(secret in text for secret in ("the-key", "the-secret", "the-token", "password"))

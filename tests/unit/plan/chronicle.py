@@ -14,7 +14,8 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import book, canonical, codec, fold, index, ledger, serves, signature
+from modelyard.content import canonical
+from modelyard.plan import book, codec, fold, index, ledger, serves, signature
 from modelyard.plan.ledger import Action, Actor, Known, Subject
 
 SAMPLES = pathlib.Path(__file__).parents[3] / "crds" / "samples"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.api.reason import Reason
-from modelyard.plan import digest
+from modelyard.content import manifest as content_manifest
 
 BY_HAND = r"find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum -- | sha256sum"
 ODD = [
@@ -53,15 +53,15 @@ def test_coreutils_agree(tmp_path: pathlib.Path) -> None:
 
     printed = subprocess.run(["bash", "-c", BY_HAND], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
-    assert digest.refuse(ODD) is None
-    assert digest.of({path: _hex(data) for path, data in contents.items()}) == f"sha256:{printed.split()[0]}"
+    assert content_manifest.refuse(ODD) is None
+    assert content_manifest.of({path: _hex(data) for path, data in contents.items()}) == f"sha256:{printed.split()[0]}"
 
 
 def test_the_text_is_checked_by_sha256sum(tmp_path: pathlib.Path) -> None:
     (tmp_path / "b").write_bytes(b"1")
     (tmp_path / "a").write_bytes(b"2")
 
-    text = digest.sums({"b": _hex(b"1"), "a": _hex(b"2")})
+    text = content_manifest.sums({"b": _hex(b"1"), "a": _hex(b"2")})
 
     assert [line[66:] for line in text.decode().splitlines()] == ["a", "b"]
     subprocess.run(["sha256sum", "--check", "--strict"], cwd=tmp_path, input=text, check=True, capture_output=True)
@@ -94,7 +94,7 @@ def test_the_text_is_checked_by_sha256sum(tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_refused_paths(paths: list[str], rule: str) -> None:
-    refusal = digest.refuse(paths)
+    refusal = content_manifest.refuse(paths)
 
     assert refusal is not None
     assert refusal.reason == Reason.PATH_REFUSED
@@ -104,11 +104,11 @@ def test_refused_paths(paths: list[str], rule: str) -> None:
 
 
 def test_as_many_files_as_allowed_and_one_more() -> None:
-    paths = [f"shard/{number:05}" for number in range(digest.MAX_FILES + 1)]
+    paths = [f"shard/{number:05}" for number in range(content_manifest.MAX_FILES + 1)]
 
-    refusal = digest.refuse(paths)
+    refusal = content_manifest.refuse(paths)
 
-    assert digest.refuse(paths[:-1]) is None
+    assert content_manifest.refuse(paths[:-1]) is None
     assert refusal is not None
     assert refusal.reason == Reason.TOO_MANY_FILES
     assert "pack them" in refusal.message
@@ -118,7 +118,7 @@ SEGMENT = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_charact
     lambda segment: segment not in {".", ".."}
 )
 FILES = st.builds(
-    digest.File,
+    content_manifest.File,
     st.lists(SEGMENT, min_size=1, max_size=4).map("/".join),
     st.integers(0, 2**50),
     st.binary(max_size=4).map(_hex),
@@ -128,25 +128,25 @@ FILES = st.builds(
 
 
 @given(st.lists(FILES, min_size=1, max_size=12, unique_by=lambda file: file.path))
-def test_a_manifest_is_canonical_json_and_reads_back(files: list[digest.File]) -> None:
+def test_a_manifest_is_canonical_json_and_reads_back(files: list[content_manifest.File]) -> None:
     """RFC 8785's bytes, in whatever order the files were found."""
-    manifest = digest.manifest(files)
-    data = digest.write_manifest(manifest)
+    manifest = content_manifest.manifest(files)
+    data = content_manifest.write_manifest(manifest)
 
     assert data == rfc8785.dumps(json.loads(data))
-    assert data == digest.write_manifest(digest.manifest(reversed(files)))
-    assert digest.read_manifest(data) == manifest
+    assert data == content_manifest.write_manifest(content_manifest.manifest(reversed(files)))
+    assert content_manifest.read_manifest(data) == manifest
     assert [file.path.encode() for file in manifest.files] == sorted(file.path.encode() for file in files)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"digest":"sha256:00","files":[]}', b'{"digest":"x","files":[{}]}', b"\xff"])
 def test_what_is_no_manifest(data: bytes) -> None:
     with pytest.raises(ValueError):
-        digest.read_manifest(data)
+        content_manifest.read_manifest(data)
 
 
 def test_a_manifest_whose_files_were_changed() -> None:
-    data = digest.write_manifest(digest.manifest([digest.File("a", 1, _hex(b"1"), "e")]))
+    data = content_manifest.write_manifest(content_manifest.manifest([content_manifest.File("a", 1, _hex(b"1"), "e")]))
 
     with pytest.raises(ValueError, match="have the digest"):
-        digest.read_manifest(data.replace(_hex(b"1").encode(), _hex(b"2").encode()))
+        content_manifest.read_manifest(data.replace(_hex(b"1").encode(), _hex(b"2").encode()))

@@ -6,20 +6,21 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import digest, garbage
+from modelyard.content import manifest
+from modelyard.plan import garbage
 
 BELOW = "s3://models/fraud"
 
 
-def file(path: str, version: str | None = "v1") -> digest.File:
-    return digest.File(path, 5, "0" * 64, "etag", version)
+def file(path: str, version: str | None = "v1") -> manifest.File:
+    return manifest.File(path, 5, "0" * 64, "etag", version)
 
 
-def holder(name: str, *files: digest.File, retired: bool = False, uri: str | None = None, **more: Any) -> garbage.Holder:
+def holder(name: str, *files: manifest.File, retired: bool = False, uri: str | None = None, **more: Any) -> garbage.Holder:
     return garbage.Holder(name, f"uid-{name}", uri or f"{BELOW}/{name}/", retired, **{"files": files, **more})
 
 
-def retired(name: str, *files: digest.File, **more: Any) -> garbage.Holder:
+def retired(name: str, *files: manifest.File, **more: Any) -> garbage.Holder:
     return holder(name, *files, retired=True, **more)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelyard.plan import inspection
+from modelyard.content import location
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ from modelyard.plan import inspection
     ],
 )
 def test_inside(uri: str, below: str, inside: bool) -> None:
-    scope = inspection.scope(uri, below)
+    scope = location.scope(uri, below)
 
-    assert inspection.inside(uri, below) == inside
-    assert isinstance(scope, inspection.Refused) != inside
-    if isinstance(scope, inspection.Refused):
+    assert location.inside(uri, below) == inside
+    assert isinstance(scope, location.Refused) != inside
+    if isinstance(scope, location.Refused):
         assert "spec.storage.uri" in scope.message
         assert scope.message.isprintable()
 
@@ -56,7 +56,7 @@ def test_inside(uri: str, below: str, inside: bool) -> None:
     ],
 )
 def test_the_operators_own_bucket_is_no_models_storage_nor_part_of_it(storage: str, touches: bool) -> None:
-    refused = inspection.own(storage, "s3://modelyard/yard/")
+    refused = location.own(storage, "s3://modelyard/yard/")
 
     assert (refused is not None) == touches
     assert refused is None or (refused.reason == "PathNotAllowed" and storage in refused.message)

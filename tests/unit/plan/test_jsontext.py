@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.plan import jsontext
+from modelyard.content import jsontext
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

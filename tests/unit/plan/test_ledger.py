@@ -14,7 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import strategies
 
-from modelyard.plan import anchors, canonical, checkpoint, codec, digest, fold, index, ledger, proof, signature
+from modelyard.content import canonical, digest
+from modelyard.plan import anchors, checkpoint, codec, fold, index, ledger, proof, signature
 from modelyard.plan.ledger import Action
 
 CHAIN = ledger.Chain("main", "risk", "fraud")

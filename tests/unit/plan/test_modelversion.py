@@ -13,6 +13,7 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
+from modelyard.content import location
 from modelyard.plan import fact, index, inspection, modelversion, reuse, specs
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
@@ -278,7 +279,7 @@ def test_a_name_without_a_digest_is_pinned_to_what_it_was() -> None:
     artifact = {"uri": "s3://models/fraud/1.onnx", "format": "onnx"}
     bare = version(artifact=artifact)
     known = index.Version("u0", 1, digest=OTHER, spec_digest=specs.spec_digest(bare))
-    asked = world(version=bare, past=known, address=inspection.Address())
+    asked = world(version=bare, past=known, address=location.Address())
 
     assert modelversion.request(asked, full=False).expected == OTHER
     assert modelversion.decide(dataclasses.replace(asked, proof=DIFFERS), NOW).status.phase == VersionPhase.QUARANTINED
@@ -334,7 +335,7 @@ def test_evidence_from_elsewhere_that_is_added_to_a_verified_version_fails_alone
     added = version(status, evidence=[elsewhere]).model_copy(
         update={"metadata": life.seen.version.metadata.model_copy(update={"generation": 2})}
     )
-    refused = inspection.Refused(Reason.PATH_NOT_ALLOWED, "it is not below")
+    refused = location.Refused(Reason.PATH_NOT_ALLOWED, "it is not below")
 
     plan = modelversion.decide(dataclasses.replace(life.seen, version=added, proof=FOUND, evidence={"e": refused}), NOW)
 

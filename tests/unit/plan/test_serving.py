@@ -9,9 +9,10 @@ import pytest
 
 from modelyard import api
 from modelyard.api import serving as serving_api
-from modelyard.plan import digest, serving
+from modelyard.content import manifest
+from modelyard.plan import serving
 
-MANIFEST = digest.write_manifest(digest.manifest([digest.File("model.onnx", 5, "0" * 64, "e", "v1")]))
+MANIFEST = manifest.write_manifest(manifest.manifest([manifest.File("model.onnx", 5, "0" * 64, "e", "v1")]))
 
 
 def model(template: dict[str, Any], **storage: Any) -> api.Model:

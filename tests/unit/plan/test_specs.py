@@ -8,7 +8,8 @@ import pytest
 
 from modelyard import api
 from modelyard.api import meta
-from modelyard.plan import digest, specs
+from modelyard.content import digest
+from modelyard.plan import specs
 
 OWNER = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "description": "d", "intendedUse": "u"}
 ARTIFACT = {"uri": "s3://models/fraud/1/", "format": "onnx"}

@@ -8,20 +8,17 @@ prints the same digest for the same files.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from modelyard.api.reason import Reason
-from modelyard.plan import canonical as canonical_json
-from modelyard.plan import jsontext
+from modelyard.content import digest, jsontext
 
 MAX_FILES: Final = 25_000
 MAX_SEGMENT: Final = 255
 """Bytes of one path segment, as file systems have it."""
-DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
@@ -79,22 +76,7 @@ def sums(hashes: Mapping[str, str]) -> bytes:
 
 def of(hashes: Mapping[str, str]) -> str:
     """The digest, `sha256:<hex>`, of path → hex sha256."""
-    return named(sums(hashes))
-
-
-def named(data: bytes) -> str:
-    """What content-addressed bytes are called: `sha256:<hex>`."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def canonical(value: object) -> bytes:
-    """A value's canonical JSON (RFC 8785), in which what that cannot hold is `plain`."""
-    return canonical_json.dumps(canonical_json.plain(value))
-
-
-def of_json(value: object) -> str:
-    """The digest, `sha256:<hex>`, of a value's canonical JSON."""
-    return named(canonical(value))
+    return digest.named(sums(hashes))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import rfc8785
 
-from modelyard.plan import jsontext
+from modelyard.content import jsontext
 
 _EXACT: Final = 2**53 - 1
 """Integers beyond are not exact in every reader of JSON (RFC 7493), so RFC 8785 has none."""

@@ -1,0 +1,26 @@
+"""Digests: what names bytes and JSON documents."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from modelyard.content import canonical as canonical_json
+
+DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def named(data: bytes) -> str:
+    """What content-addressed bytes are called: `sha256:<hex>`."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def canonical(value: object) -> bytes:
+    """A value's canonical JSON (RFC 8785), in which what that cannot hold is `plain`."""
+    return canonical_json.dumps(canonical_json.plain(value))
+
+
+def of_json(value: object) -> str:
+    """The digest, `sha256:<hex>`, of a value's canonical JSON."""
+    return named(canonical(value))
