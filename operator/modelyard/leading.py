@@ -10,8 +10,8 @@ from typing import Any, Final
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, ledger, metrics, signing
-from modelyard.plan import anchors, fact, proof, signature, term
-from modelyard.plan import ledger as ledger_plan
+from modelyard.ledger import anchors, integrity, record, signature
+from modelyard.plan import fact, term
 
 log = logging.getLogger(__name__)
 
@@ -167,9 +167,9 @@ class Leading:
                     raise
                 log.warning("whose registry it is could not be read: %s", trouble.message)
 
-    async def read_anchors(self) -> Mapping[ledger_plan.Chain, proof.Anchor]:
+    async def read_anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """The ends that were kept."""
-        found: dict[ledger_plan.Chain, proof.Anchor] = {}
+        found: dict[record.Chain, integrity.Anchor] = {}
         async for kept in self._reach.list(cluster.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
             name, text = kept["metadata"]["name"], (kept.get("data") or {}).get(anchors.KEY, "")
             try:
@@ -202,7 +202,7 @@ class Leading:
 
     async def write_anchors(self) -> None:
         """One ConfigMap for each namespace, written when it changed."""
-        wanted: dict[str, dict[ledger_plan.Chain, proof.Anchor]] = {}
+        wanted: dict[str, dict[record.Chain, integrity.Anchor]] = {}
         for chain, anchor in self._book.anchors().items():
             wanted.setdefault(anchors.config_map(chain), {})[chain] = anchor
         for name, known in wanted.items():

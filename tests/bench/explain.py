@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import Any
 
-from modelyard.plan import codec
+from modelyard.ledger import codec
 from tests.bench.row import row
 from tests.cluster import stores
 from tests.unit.plan import chronicle

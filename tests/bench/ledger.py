@@ -18,7 +18,7 @@ from typing import Any
 from modelyard.content import location
 from modelyard.edge import appender, store
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, ledger, proof
+from modelyard.ledger import codec, integrity, record
 from tests.bench.row import row
 from tests.cluster import stores
 from tests.stories import bucket
@@ -38,14 +38,14 @@ def rows() -> list[dict[str, Any]]:
         return [*asyncio.run(_facts(client)), *_long(running, client)]
 
 
-def fact(number: int) -> ledger.Fact:
+def fact(number: int) -> record.Fact:
     """One of many."""
-    subject = ledger.Subject("ModelVersion", f"fraud-{number}", f"uid-{number}", 1)
-    return ledger.fact(ledger.Action.DESCRIBED, ledger.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
+    subject = record.Subject("ModelVersion", f"fraud-{number}", f"uid-{number}", 1)
+    return record.fact(record.Action.DESCRIBED, record.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
 
 
 async def _facts(client: store.Store) -> list[dict[str, Any]]:
-    size = len(codec.write(ledger.follow(ledger.Chain("main", "risk", "m"), None, None, [fact(1)], [], now=_now(), term=1, index=None)))
+    size = len(codec.write(record.follow(record.Chain("main", "risk", "m"), None, None, [fact(1)], [], now=_now(), term=1, index=None)))
     writer = ledgers.Ledger(client, WHERE, "main", _now)
     await writer.begin("bench")
 
@@ -53,7 +53,7 @@ async def _facts(client: store.Store) -> list[dict[str, Any]]:
         for number in range(ALONE):
             await writer.append(writer.chain("risk", "alone"), [fact(number)])
 
-    async def together(chain: Callable[[int], ledger.Chain]) -> None:
+    async def together(chain: Callable[[int], record.Chain]) -> None:
         async def caller(first: int) -> None:
             for number in range(first, FACTS, CALLERS):
                 await writer.append(chain(first), [fact(number)])
@@ -104,9 +104,9 @@ def _long(running: stores.Running, client: store.Store) -> list[dict[str, Any]]:
         if anchor:
             data = client.get("modelyard", of.key(anchor))
             assert data
-            known = proof.Anchor(anchor, codec.named(data))
+            known = integrity.Anchor(anchor, codec.named(data))
 
-        async def load(reader: ledgers.Ledger = reader, of: ledger.Chain = of, known: proof.Anchor | None = known) -> None:
+        async def load(reader: ledgers.Ledger = reader, of: record.Chain = of, known: integrity.Anchor | None = known) -> None:
             assert (await reader.load(of, known)).sequence == LONG
 
         found.append(row(f"ledger: load {LONG:,} records, {name}", asyncio.run(_timed(load)), "s", None, goal=2))

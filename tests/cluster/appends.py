@@ -9,13 +9,13 @@ import sys
 from modelyard.content import location
 from modelyard.edge import ledger as ledgers
 from modelyard.edge import store
-from modelyard.plan import ledger
+from modelyard.ledger import record
 from tests.cluster import stores
 
 
-def fact(number: int) -> ledger.Fact:
-    subject = ledger.Subject("ModelVersion", f"fraud-{number}", f"uid-{number}", 1)
-    return ledger.fact(ledger.Action.DESCRIBED, ledger.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
+def fact(number: int) -> record.Fact:
+    subject = record.Subject("ModelVersion", f"fraud-{number}", f"uid-{number}", 1)
+    return record.fact(record.Action.DESCRIBED, record.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
 
 
 async def main(endpoint: str, model: str, first: int, last: int) -> None:

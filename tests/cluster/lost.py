@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelyard.cli import app
-from modelyard.plan import codec, ledger
+from modelyard.ledger import codec
+from modelyard.ledger.record import OPERATOR, Chain, Record
 from tests.cluster import test_leader, test_main_job
 from tests.cluster.node import access
 
@@ -92,9 +93,9 @@ class Team(test_main_job.Team):
         )
         return next((one for one in conditions if one["type"] == of), {})
 
-    def records(self, model: str = "fraud", registry: str = "main") -> list[ledger.Record]:
+    def records(self, model: str = "fraud", registry: str = "main") -> list[Record]:
         """The chain as it stands in the bucket; each record holds the one before."""
-        chain = ledger.Chain(registry, "_" if model == ledger.OPERATOR else self.namespace, model)
+        chain = Chain(registry, "_" if model == OPERATOR else self.namespace, model)
         found, prev = [], None
         for listed in sorted(self.store.list("modelyard", chain.prefix), key=lambda one: one.key):
             if chain.sequence(listed.key):
@@ -229,7 +230,7 @@ class Moved(Team, test_leader.Registry):
 
     def recorded_of_operators(self) -> list[str]:
         """What the registry's own chain tells."""
-        facts = [one for record in self.records(ledger.OPERATOR, self.registry) for one in record.facts]
+        facts = [one for record in self.records(OPERATOR, self.registry) for one in record.facts]
         return [
             f"{one.action} {one.detail.get('after') or one.detail.get('number')} {one.detail.get('epoch') or ''}".strip() for one in facts
         ]

@@ -15,7 +15,8 @@ from modelyard.cli import bucket, depot, gc, outcome, registry
 from modelyard.content import location
 from modelyard.edge import artifact, cluster, store
 from modelyard.edge import ledger as ledger_edge
-from modelyard.plan import hold, index, inspection, ledger
+from modelyard.ledger import index, record
+from modelyard.plan import hold, inspection
 from tests.cluster import stores
 
 Json = dict[str, Any]
@@ -113,7 +114,7 @@ class Kept(bucket.Bucket):
     def __init__(self, client: store.Store, past: index.Index) -> None:
         super().__init__(client, location.Place("modelyard", ""), "main")
         self.past = past
-        self.facts: list[ledger.Fact] = []
+        self.facts: list[record.Fact] = []
 
     def index(self, namespace: str, model: str) -> index.Index:
         del namespace, model
@@ -184,8 +185,8 @@ async def test_gc(
     assert kept.facts == []
     assert collect(delete=True) == expected
     assert [(one.action, one.subject.uid, one.actor.name) for one in kept.facts] == [
-        (ledger.Action.COLLECTED, "uid-1", "alice"),
-        (ledger.Action.COLLECTED, "uid-3", "alice"),
+        (record.Action.COLLECTED, "uid-1", "alice"),
+        (record.Action.COLLECTED, "uid-3", "alice"),
     ]
     assert kept.facts[0].detail == {"version": "1", "objects": [[where["1/free"], free.version_id]]}
     assert client.head("modelyard", where["1/free"], free.version_id) is None
@@ -206,22 +207,22 @@ def test_a_model_that_was_lost_is_not_collected(client: store.Store) -> None:
 
 def test_the_command_line_records_behind_the_operator_and_the_operator_goes_on_behind_it(client: store.Store) -> None:
     place = location.Place("modelyard", "recorded/")
-    chain = ledger.Chain("main", "risk", "fraud")
+    chain = record.Chain("main", "risk", "fraud")
 
-    def told(action: ledger.Action, step: str) -> ledger.Fact:
-        return ledger.fact(
-            action, ledger.BY_OPERATOR, ledger.Subject("Model", "fraud", "m", 1), step, None, {"version": "1", "objects": []}
+    def told(action: record.Action, step: str) -> record.Fact:
+        return record.fact(
+            action, record.BY_OPERATOR, record.Subject("Model", "fraud", "m", 1), step, None, {"version": "1", "objects": []}
         )
 
     async def operate(book: ledger_edge.Ledger, step: str) -> int:
-        return (await book.append(chain, [told(ledger.Action.STEERED, step)])).sequence
+        return (await book.append(chain, [told(record.Action.STEERED, step)])).sequence
 
     operator = ledger_edge.Ledger(client, place, "main", lambda: datetime.datetime.now(datetime.UTC))
     person = bucket.Bucket(client, place, "main")
     with asyncio.Runner() as loop:
         assert loop.run(operate(operator, "a")) == 1
-        person.append("risk", "fraud", [told(ledger.Action.COLLECTED, "x")])
-        person.append("risk", "fraud", [told(ledger.Action.COLLECTED, "x")])
+        person.append("risk", "fraud", [told(record.Action.COLLECTED, "x")])
+        person.append("risk", "fraud", [told(record.Action.COLLECTED, "x")])
         assert loop.run(operate(operator, "b")) == 3
     assert person.index("risk", "fraud").sequence == 3
     operator.close()

@@ -21,11 +21,12 @@ from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge import appender, archive, sources, store
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, ledger, proof
+from modelyard.ledger import codec, integrity
+from modelyard.ledger.record import OPERATOR, Actor, Chain, Known
 from tests.cluster import appends, stores
 
 WHERE = location.Place("modelyard", "")
-PERSON = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
+PERSON = Actor("alice", Known.AUTHENTICATED)
 KILLS, FACTS = 50, 500
 
 
@@ -72,7 +73,7 @@ def opened(client: store.Store) -> Iterator[Callable[..., ledgers.Ledger]]:
 Opened = Callable[..., ledgers.Ledger]
 
 
-def verified(client: store.Store, chain: ledger.Chain, where: location.Place = WHERE) -> list[str]:
+def verified(client: store.Store, chain: Chain, where: location.Place = WHERE) -> list[str]:
     """The ids of all facts of a chain that has nothing wrong with it."""
     source = sources.Bucket(client, where)
     verdict = archive.verify(source, chain)
@@ -167,7 +168,7 @@ def test_fifty_kills_during_five_hundred_facts(running: stores.Running, client: 
     dice = random.Random(7)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "tests.cluster.appends", str(running.address.endpoint), "killed"]
-    chain = ledger.Chain("main", "risk", "killed")
+    chain = Chain("main", "risk", "killed")
     reached, kills = 0, 0
     while kills < KILLS:
         target = FACTS * (kills + 1) // KILLS
@@ -187,7 +188,7 @@ def test_fifty_kills_during_five_hundred_facts(running: stores.Running, client: 
     subprocess.run([*command, "0", str(FACTS)], check=True, stdout=subprocess.DEVNULL, env=environment)
 
     assert sorted(verified(client, chain)) == sorted(appends.fact(number).id for number in range(FACTS))
-    assert verified(client, ledger.Chain("main", "_", ledger.OPERATOR))
+    assert verified(client, Chain("main", "_", OPERATOR))
 
 
 async def test_a_record_that_was_deleted_is_found(opened: Opened, client: store.Store) -> None:
@@ -205,7 +206,7 @@ async def test_a_record_that_was_deleted_is_found(opened: Opened, client: store.
     with pytest.raises(appender.Tampered):
         await opened(where=where).load(chain, writer.anchors()[chain])
     verdict = archive.verify(sources.Bucket(client, where), chain)
-    assert proof.Kind.VERSIONS in {flaw.kind for flaw in verdict.flaws}
+    assert integrity.Kind.VERSIONS in {flaw.kind for flaw in verdict.flaws}
     person = opened(where=where)
     await person.accept(chain, PERSON, "an accident", writer.anchors().values(), verdict.flaws)
     await person.append(chain, [appends.fact(4)])

@@ -25,7 +25,8 @@ from modelyard.api.reason import Reason
 from modelyard.cli import bucket, depot, gc, outcome, registry
 from modelyard.content import location, manifest
 from modelyard.edge import artifact, blobs, bounded, store
-from modelyard.plan import hold, index, inspection, ledger
+from modelyard.ledger import index, record
+from modelyard.plan import hold, inspection
 from tests.fakes import hostile_store
 from tests.unit.cli import apiserver
 
@@ -96,7 +97,7 @@ class _Kept(bucket.Bucket):
         del name
         return manifest.write_manifest(_MANIFEST)
 
-    def append(self, namespace: str, model: str, facts: Sequence[ledger.Fact]) -> None:
+    def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
         """It is recorded."""
 
 

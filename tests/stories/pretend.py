@@ -17,7 +17,9 @@ from modelyard.api.reason import Reason
 from modelyard.content import digest
 from modelyard.content import manifest as content_manifest
 from modelyard.edge import blobs, cluster
-from modelyard.plan import codec, fact, hold, inspection, ledger
+from modelyard.ledger import codec
+from modelyard.ledger.record import Action, Fact, Known, Record, snapshots
+from modelyard.plan import fact, hold, inspection
 from tests.stories import bucket
 
 START = datetime.datetime(2026, 10, 1, 9, 0, tzinfo=datetime.UTC)
@@ -257,7 +259,7 @@ class Store:
             raise edge.Unavailable(Reason.STORE_UNREACHABLE, self.down)
 
 
-def records(kept: bucket.Bucket) -> Iterator[ledger.Record]:
+def records(kept: bucket.Bucket) -> Iterator[Record]:
     """Every record of every model's chain, whether or not the bucket answers."""
     for key, data in sorted(kept.kept.items()):
         if key.startswith("ledger/main/") and not key.startswith("ledger/main/_/") and key.endswith(".json") and key.count("/") == 4:
@@ -266,7 +268,7 @@ def records(kept: bucket.Bucket) -> Iterator[ledger.Record]:
 
 def lost(kept: bucket.Bucket) -> dict[str, str]:
     """Snapshots that records name and that are not there, with one of the records."""
-    named = {name: record.chain.key(record.sequence) for record in records(kept) for name in ledger.snapshots(record)}
+    named = {name: record.chain.key(record.sequence) for record in records(kept) for name in snapshots(record)}
     return {name: key for name, key in named.items() if kept.kept.get(f"blobs/sha256/{name[7:]}", [None])[-1] is None}
 
 
@@ -292,13 +294,13 @@ def recorded(kept: bucket.Bucket, since: int) -> list[str]:
     return [f"  = {_told(one)}" for one in [one for record in records(kept) for one in record.facts][since:]]
 
 
-def _told(one: ledger.Fact) -> str:
+def _told(one: Fact) -> str:
     detail = {key: one.detail[key] for key in ("gate", "phase", "serves", "changed", "why") if key in one.detail}
-    if one.action == ledger.Action.DECOMMISSIONED:
+    if one.action == Action.DECOMMISSIONED:
         detail["stage"] = one.detail["stage"]
     if serves := detail.pop("serves", None):
         detail["serves"] = [share["version"] for share in serves]
-    who = f" by {one.actor.name}" if one.actor.known in {ledger.Known.AUTHENTICATED, ledger.Known.DECLARED} else ""
+    who = f" by {one.actor.name}" if one.actor.known in {Known.AUTHENTICATED, Known.DECLARED} else ""
     return f"{one.action} {one.subject.kind} {one.subject.name}{who}" + (f" {detail}" if detail else "")
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from modelyard.api import access
 from modelyard.edge import cluster
-from modelyard.plan import ledger
-from modelyard.plan.ledger import Action
+from modelyard.ledger.record import NOBODY_KNOWS, Action, Fact
 from tests.stories import pretend, test_properties, test_stories
 
 Object = dict[str, Any]
@@ -59,7 +58,7 @@ async def begun() -> test_stories.Teller:
     return teller
 
 
-def facts(teller: test_stories.Teller, *actions: Action) -> list[ledger.Fact]:
+def facts(teller: test_stories.Teller, *actions: Action) -> list[Fact]:
     return [one for record in pretend.records(teller.bucket) for one in record.facts if one.action in actions]
 
 
@@ -162,7 +161,7 @@ async def test_who_wrote_while_nobody_looked_is_not_blamed_for_what_another_may_
     await teller.tell([{"restart": "at once"}])
 
     [entry] = facts(teller, Action.RULES_CHANGED)
-    assert (entry.actor, entry.detail["authors"]) == (ledger.NOBODY_KNOWS, ["dora", "mallory"])
+    assert (entry.actor, entry.detail["authors"]) == (NOBODY_KNOWS, ["dora", "mallory"])
     assert entry.detail["changed"] == ["description", "stages/production/gates/approvals"]
 
 
@@ -176,7 +175,7 @@ async def test_a_change_that_nobody_signed_leaves_the_others_in_doubt_as_well() 
     await teller.tell([{"restart": "at once"}])
 
     [entry] = facts(teller, Action.RULES_CHANGED)
-    assert (entry.actor, entry.detail["authors"], entry.detail["unsigned"]) == (ledger.NOBODY_KNOWS, ["dora"], 1)
+    assert (entry.actor, entry.detail["authors"], entry.detail["unsigned"]) == (NOBODY_KNOWS, ["dora"], 1)
 
 
 async def test_who_alone_wrote_while_nobody_looked_is_known() -> None:
@@ -247,7 +246,7 @@ async def test_who_aborted_while_nobody_looked_is_not_known_where_another_wrote_
     await teller.tell([{"restart": "at once"}])
 
     [entry] = facts(teller, Action.STEERED)
-    assert (entry.actor, entry.detail["authors"]) == (ledger.NOBODY_KNOWS, ["mallory", "dora"])
+    assert (entry.actor, entry.detail["authors"]) == (NOBODY_KNOWS, ["mallory", "dora"])
 
 
 @pytest.mark.parametrize("times", [1, 26])

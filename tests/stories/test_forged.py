@@ -13,19 +13,19 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.content import canonical
 from modelyard.edge import cache
-from modelyard.plan import codec, ledger, signature
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, signature
+from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Chain, Fact, Known, StageState, Subject, fact, follow
 from tests.stories import pretend, test_properties, test_restoring, test_stories
 
-CHAIN = ledger.Chain("main", "risk", "fraud")
+CHAIN = Chain("main", "risk", "fraud")
 THEIRS = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
-ALICE = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
+ALICE = Actor("alice", Known.AUTHENTICATED)
 
 
 def forge(
     teller: test_stories.Teller,
-    facts: Sequence[ledger.Fact],
-    state: Sequence[ledger.StageState] | None = None,
+    facts: Sequence[Fact],
+    state: Sequence[StageState] | None = None,
     key: ed25519.Ed25519PrivateKey = THEIRS,
 ) -> None:
     """The next record of the chain, well made but for the key."""
@@ -33,19 +33,19 @@ def forge(
     last = known[-1] if known else None
     prev = codec.named(codec.write(last)) if last else None
     shown = last.state if last and state is None else state or ()
-    made = ledger.follow(CHAIN, last, prev, facts, shown, now=teller.world.now, term=last.term if last else 1, index=None)
+    made = follow(CHAIN, last, prev, facts, shown, now=teller.world.now, term=last.term if last else 1, index=None)
     teller.bucket.put("own", CHAIN.key(made.sequence), codec.write(signature.sign(made, key)))
 
 
-def success(version: str) -> list[ledger.Fact]:
+def success(version: str) -> list[Fact]:
     """That a version ran in production, with everybody's approval."""
-    subject = ledger.Subject("Promotion", "ghost", "uid-ghost", 1)
+    subject = Subject("Promotion", "ghost", "uid-ghost", 1)
     about: dict[str, Any] = {"version": version, "stage": "production", "rollback": False}
     ended = about | {"phase": "Succeeded", "reason": "Succeeded", "message": "as ever"}
     return [
-        ledger.fact(Action.REQUESTED, ALICE, subject, "requested", None, about),
-        ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, subject, "granted", None, about | {"gates": [], "approvals": []}),
-        ledger.fact(Action.ENDED, ledger.BY_OPERATOR, subject, "ended", None, ended),
+        fact(Action.REQUESTED, ALICE, subject, "requested", None, about),
+        fact(Action.GRANTED, BY_OPERATOR, subject, "granted", None, about | {"gates": [], "approvals": []}),
+        fact(Action.ENDED, BY_OPERATOR, subject, "ended", None, ended),
     ]
 
 
@@ -68,11 +68,11 @@ async def test_a_rollback_to_what_only_a_forged_record_knows_to_have_succeeded_i
 
 async def test_what_serves_goes_on_beside_forged_records_and_a_discarded_one_means_nothing() -> None:
     teller = await test_restoring.served()
-    forge(teller, success("2"), [ledger.StageState("production", "2", template=codec.named(b"privileged"))])
+    forge(teller, success("2"), [StageState("production", "2", template=codec.named(b"privileged"))])
     await teller.tell([{"after": "5m"}, {"apply": test_properties.promotion("1", "guarded")}, {"after": "1m"}])
     held = dict(pretend.shown(teller.world))
 
-    await teller.book.accept(CHAIN, ledger.BY_OPERATOR, "not ours")
+    await teller.book.accept(CHAIN, BY_OPERATOR, "not ours")
     await teller.tell([{"after": "10m"}])
 
     [production] = [stage for stage in test_restoring.model(teller)["status"]["stages"] if stage["name"] == "production"]
@@ -90,7 +90,7 @@ async def test_a_ledger_that_nothing_proves_brings_nothing_back_by_itself(*, bel
     await test_restoring.lose(teller)
     brought = [place for place in teller.world.objects if place[0] in test_restoring.KINDS]
     if believed:
-        await teller.book.accept(CHAIN, ledger.BY_OPERATOR, "the Secret was lost", believed=True)
+        await teller.book.accept(CHAIN, BY_OPERATOR, "the Secret was lost", believed=True)
         teller.enqueue([cache.Key("model", "risk", "fraud")])
         await teller.tell([{"after": "10m"}])
 
@@ -103,8 +103,8 @@ async def test_a_chain_that_somebody_makes_up_creates_no_model() -> None:
     teller = test_stories.Teller(restart=False)
     spec = canonical.dumps(copy.deepcopy(test_properties.MODEL["spec"]))
     teller.bucket.put("own", f"blobs/sha256/{codec.named(spec)[7:]}", spec)
-    subject = ledger.Subject("Model", "fraud", "uid-fraud", 1)
-    forge(teller, [ledger.fact(Action.MODEL_CREATED, ALICE, subject, "created", codec.named(spec))])
+    subject = Subject("Model", "fraud", "uid-fraud", 1)
+    forge(teller, [fact(Action.MODEL_CREATED, ALICE, subject, "created", codec.named(spec))])
 
     teller.enqueue([cache.Key("model", "risk", "fraud")])
     await teller.tell([{"after": "10m"}])

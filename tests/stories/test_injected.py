@@ -19,7 +19,7 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import digest
 from modelyard.edge import cluster
-from modelyard.plan import ledger, proof
+from modelyard.ledger import integrity, record
 from tests.stories import pretend, test_stories
 
 Call = tuple[str, ...]
@@ -109,7 +109,7 @@ def _about(args: tuple[Any, ...]) -> Iterator[str]:
             yield from (args[0].name, args[2])
         case (cluster.Kind(), *_):
             yield args[0].name
-        case (ledger.Chain(), *_):
+        case (record.Chain(), *_):
             yield args[0].model
         case (str() as blob, *_):
             yield blob
@@ -292,13 +292,13 @@ def ends_the_same(teller: Teller, golden: dict[str, str], apart: Collection[str]
     honest(teller)
     assert pretend.lost(teller.bucket) == {}
     for name in ("fraud", "other"):
-        chain = ledger.Chain("main", "risk", name)
+        chain = record.Chain("main", "risk", name)
         kept = [
             (one.sequence, teller.bucket.kept[chain.key(one.sequence)][-1] or b"")
             for one in pretend.records(teller.bucket)
             if one.chain == chain
         ]
-        assert proof.check(chain, kept) == ()
+        assert integrity.check(chain, kept) == ()
     assert not teller.failed
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from modelyard.edge import cluster
-from modelyard.plan import codec, fold, ledger, proof
+from modelyard.ledger import codec, fold, integrity
+from modelyard.ledger.record import NOBODY_KNOWS, Action, Subject, fact
 from tests.stories import pretend, test_properties, test_stories
 
 DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/vr.pdf", "text": "fine"}
@@ -16,8 +17,8 @@ DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/
 
 async def lose_statuses(teller: test_stories.Teller) -> None:
     """They are gone, and so much was told since that nobody remembers the id of what was told before."""
-    about = ledger.Subject("Model", "fraud", "another", 1)
-    since = [ledger.fact(ledger.Action.COLLECTED, ledger.NOBODY_KNOWS, about, step) for step in range(fold.RECENT)]
+    about = Subject("Model", "fraud", "another", 1)
+    since = [fact(Action.COLLECTED, NOBODY_KNOWS, about, step) for step in range(fold.RECENT)]
     await teller.book.append(teller.book.chain("risk", "fraud"), since)
     await teller.tell([{"after": "1s"}])
     for place, obj in teller.world.objects.items():
@@ -25,9 +26,9 @@ async def lose_statuses(teller: test_stories.Teller) -> None:
             obj.pop("status", None)
 
 
-def flaws(teller: test_stories.Teller) -> list[proof.Flaw]:
+def flaws(teller: test_stories.Teller) -> list[integrity.Flaw]:
     chain = teller.book.chain("risk", "fraud")
-    return list(proof.check(chain, ((one.sequence, codec.write(one)) for one in pretend.records(teller.bucket) if one.chain == chain)))
+    return list(integrity.check(chain, ((one.sequence, codec.write(one)) for one in pretend.records(teller.bucket) if one.chain == chain)))
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import book, codec, explain, ledger, proof
+from modelyard.ledger import codec, integrity, reader
+from modelyard.ledger.record import Action, Chain, Fact
+from modelyard.plan import explain
 from tests.stories import pretend, test_properties, test_stories
 
 STORY = pathlib.Path(__file__).with_name("data") / "ledger_away.yaml"
-CHAIN = ledger.Chain("main", "risk", "fraud")
+CHAIN = Chain("main", "risk", "fraud")
 WRITES = 26
 """Of the operator, while the ledger does not answer."""
 
@@ -39,7 +41,7 @@ async def told(dies_after: int | None = None) -> test_stories.Teller:
     return teller
 
 
-def facts(teller: test_stories.Teller) -> list[ledger.Fact]:
+def facts(teller: test_stories.Teller) -> list[Fact]:
     return [one for record in pretend.records(teller.bucket) for one in record.facts]
 
 
@@ -50,7 +52,7 @@ def served(teller: test_stories.Teller, stage: str, clock: str) -> tuple[list[st
         return [teller.bucket.get("", CHAIN.key(number)) for number in numbers]
 
     moment = datetime.datetime.fromisoformat(f"2026-10-01T{clock}Z")
-    [found] = explain.at(book.Book(CHAIN, fetch, lambda _name: None), moment, stage)["serves"]
+    [found] = explain.at(reader.Book(CHAIN, fetch, lambda _name: None), moment, stage)["serves"]
     return [one["version"] for one in found["versions"]], found["recordedLater"]
 
 
@@ -65,11 +67,11 @@ async def test_all_is_recorded_once_and_ends_in_the_same_place(dies_after: int, 
     records = [(record.sequence, codec.write(record)) for record in pretend.records(teller.bucket)]
 
     def decided(of: test_stories.Teller) -> collections.Counter[str]:
-        return collections.Counter(f"{one.action} {one.subject.name}" for one in facts(of) if one.action != ledger.Action.SERVING)
+        return collections.Counter(f"{one.action} {one.subject.name}" for one in facts(of) if one.action != Action.SERVING)
 
     assert dict(pretend.shown(teller.world)) == dict(pretend.shown(undisturbed.world))
     assert decided(teller) == decided(undisturbed)
-    assert proof.check(CHAIN, records) == ()
+    assert integrity.check(CHAIN, records) == ()
 
 
 async def test_what_was_done_is_told_in_its_order_and_as_of_when_it_was_done() -> None:

@@ -13,8 +13,8 @@ import pytest
 from modelyard import loop, reconcile, settings
 from modelyard.content import location
 from modelyard.edge import artifact, blobs, cache, cluster, ledger
+from modelyard.ledger import record as records
 from modelyard.plan import fact
-from modelyard.plan import ledger as records
 from tests.fakes import hostile_store
 from tests.stories import bucket, pretend
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import book, explain, ledger
+from modelyard.ledger import reader
+from modelyard.ledger.record import Action, Chain
+from modelyard.plan import explain
 from tests.stories import pretend, test_properties, test_stories
 
 
@@ -80,9 +82,9 @@ async def test_the_record_of_what_waited_says_what_the_stages_stand_for_since_th
     teller = await staged(serving=SERVES)
     away: list[dict[str, Any]] = [{"ledger": "no answer"}, promotion("back", "1", "staging", rollback=True), {"available": "fraud-staging"}]
     await teller.tell([*away, {"after": "3h"}, {"ledger": "answers"}, {"after": "5m"}])
-    chain, moment = ledger.Chain("main", "risk", "fraud"), datetime.datetime(2026, 10, 1, 10, 0, tzinfo=datetime.UTC)
+    chain, moment = Chain("main", "risk", "fraud"), datetime.datetime(2026, 10, 1, 10, 0, tzinfo=datetime.UTC)
 
-    told = book.Book(chain, lambda numbers: [teller.bucket.get("", chain.key(number)) for number in numbers], lambda _name: None)
+    told = reader.Book(chain, lambda numbers: [teller.bucket.get("", chain.key(number)) for number in numbers], lambda _name: None)
     [found] = explain.at(told, moment, "staging")["serves"]
 
     assert (found["standsFor"]["version"], [one["version"] for one in found["versions"]]) == ("1", ["1"])
@@ -92,8 +94,8 @@ async def test_the_record_of_what_waited_says_what_the_stages_stand_for_since_th
 def lost(teller: test_stories.Teller) -> list[str]:
     """What facts name by its digest, and nobody wrote."""
     told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.subject.kind == "Promotion"]
-    named = [(one, one.detail["policy"] if one.action == ledger.Action.GRANTED else one.digest) for one in told]
-    specs = {ledger.Action.REQUESTED, ledger.Action.STEERED, ledger.Action.GRANTED}
+    named = [(one, one.detail["policy"] if one.action == Action.GRANTED else one.digest) for one in told]
+    specs = {Action.REQUESTED, Action.STEERED, Action.GRANTED}
     return [f"{one.action} {one.subject.name}" for one, name in named if one.action in specs and teller.store.blobs.get(str(name)) is None]
 
 

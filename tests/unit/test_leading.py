@@ -12,13 +12,13 @@ from modelyard import edge, leading, settings
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge import cluster, ledger, metrics
-from modelyard.plan import anchors, term
-from modelyard.plan import ledger as plan
+from modelyard.ledger import anchors, record
+from modelyard.plan import term
 from tests.stories import bucket, pretend
 from tests.unit.edge import simulated
 
-RISK = plan.Chain("main", "risk", "fraud")
-RETAIL = plan.Chain("main", "retail", "churn")
+RISK = record.Chain("main", "risk", "fraud")
+RETAIL = record.Chain("main", "retail", "churn")
 
 
 class Probe:
@@ -168,7 +168,7 @@ def test_a_leader_whose_registry_was_taken_over_meanwhile_stops() -> None:
     simulated.run(main)
 
 
-def fact(chain: plan.Chain) -> plan.Fact:
-    return plan.fact(
-        plan.Action.MODEL_CREATED, plan.NOBODY_KNOWS, plan.Subject("Model", chain.model, "uid", 1), "created", "sha256:" + "0" * 64
+def fact(chain: record.Chain) -> record.Fact:
+    return record.fact(
+        record.Action.MODEL_CREATED, record.NOBODY_KNOWS, record.Subject("Model", chain.model, "uid", 1), "created", "sha256:" + "0" * 64
     )

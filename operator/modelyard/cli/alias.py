@@ -8,7 +8,8 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import meta
 from modelyard.cli import outcome, output, strict
-from modelyard.plan import account, book
+from modelyard.ledger import reader
+from modelyard.plan import account
 
 Json = dict[str, Any]
 
@@ -25,7 +26,7 @@ def resolve(model: Json, version: str) -> str:
     return resolved(model["spec"].get("aliases") or {}, version, f"the Model {model['metadata']['name']}")
 
 
-def recorded(found: book.Book, version: str, number: int | None = None) -> str:
+def recorded(found: reader.Book, version: str, number: int | None = None) -> str:
     """As `resolve`, as the ledger has the Model's spec after a record, by default the last."""
     if not version.startswith(SIGN):
         return resolved({}, version, "")

@@ -15,8 +15,7 @@ from modelyard.api import meta
 from modelyard.cli import folder, outcome, own, strict
 from modelyard.content import location
 from modelyard.edge import archive, blobs, owner, sources, store
-from modelyard.plan import anchors, ledger, proof, signature, watched
-from modelyard.plan import book as books
+from modelyard.ledger import anchors, coverage, integrity, reader, record, signature
 
 _AT_ONCE: Final = 32
 
@@ -48,25 +47,25 @@ class Archive:
     where: own.Own | None = None
     """How the bucket is reached; None: a folder."""
 
-    def chain(self, model: str) -> ledger.Chain:
+    def chain(self, model: str) -> record.Chain:
         """A model's chain; `_operator` is the installation's own.
 
         Raises:
             outcome.Stop: it is not told in which namespace, or there is none.
         """
-        if model == ledger.OPERATOR:
-            return ledger.Chain(self.registry, "_", ledger.OPERATOR)
+        if model == record.OPERATOR:
+            return record.Chain(self.registry, "_", record.OPERATOR)
         strict.one(meta.ModelName, model, "the model")
         if self.typed.namespace or self.store:
-            return ledger.Chain(self.registry, self.typed.namespace or _namespace(self.typed), model)
-        found = [ledger.Chain(self.registry, name, model) for name in _namespaces(self.typed, self.registry, model)]
+            return record.Chain(self.registry, self.typed.namespace or _namespace(self.typed), model)
+        found = [record.Chain(self.registry, name, model) for name in _namespaces(self.typed, self.registry, model)]
         if len(found) > 1:
             raise outcome.usage(f"{model} is in the namespaces {', '.join(one.namespace for one in found)}: give --namespace")
         if not found:
             raise self.nothing(model)
         return found[0]
 
-    def book(self, chain: ledger.Chain, most: int | None = None, *, unproven: bool = False) -> books.Book:
+    def book(self, chain: record.Chain, most: int | None = None, *, unproven: bool = False) -> reader.Book:
         """A chain, read as far as is asked, and as if it had no more than so many records; `unproven`: whoever wrote them."""
         signers = None if unproven else self.signers
 
@@ -82,10 +81,10 @@ class Archive:
         def listed(number: int) -> list[int]:
             return self.source.listed(chain, number)
 
-        found = books.Book(chain, fetch, blob, listed, signers=signers)
-        return found if most is None else books.Book(chain, fetch, blob, listed, min(most, found.last), signers)
+        found = reader.Book(chain, fetch, blob, listed, signers=signers)
+        return found if most is None else reader.Book(chain, fetch, blob, listed, min(most, found.last), signers)
 
-    def model(self, name: str, *, unproven: bool = False) -> books.Book:
+    def model(self, name: str, *, unproven: bool = False) -> reader.Book:
         """A model's chain, which has to have a record; `unproven`: whoever wrote them."""
         found = self.book(self.chain(name), unproven=unproven)
         if found.data(1) is None and not found.last:
@@ -102,23 +101,23 @@ class Archive:
             raise outcome.Stop(outcome.Code.NO, f"{anchors.PUBLIC}: {error}") from None
 
     @functools.cached_property
-    def operators(self) -> books.Book:
+    def operators(self) -> reader.Book:
         """The chain of the installation."""
-        return self.book(self.chain(ledger.OPERATOR))
+        return self.book(self.chain(record.OPERATOR))
 
     @functools.cached_property
-    def gaps(self) -> list[watched.Gap]:
+    def gaps(self) -> list[coverage.Gap]:
         """When nobody watched."""
-        return watched.gaps(self.operators.all())
+        return coverage.gaps(self.operators.all())
 
-    def warnings(self, book: books.Book, *, watched: bool = True) -> list[str]:
+    def warnings(self, book: reader.Book, *, watched: bool = True) -> list[str]:
         """What is wrong with what was read of a model's chain; and, where the answer says when nobody watched, of the chain of the installation."""
         of = {book.chain.model: list(book.flaws.values())}
         if watched:
-            of[ledger.OPERATOR] = list(self.operators.flaws.values())
+            of[record.OPERATOR] = list(self.operators.flaws.values())
             if self.operators.term < book.term:
                 told = f"{self.operators.chain.prefix} does not tell of the term {book.term}, so nobody knows who watched before it"
-                of[ledger.OPERATOR].append(told)
+                of[record.OPERATOR].append(told)
         return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, flaws in of.items() for flaw in flaws]
 
     def owner(self) -> tuple[str | None, int]:
@@ -156,12 +155,12 @@ def opened(typed: Typed) -> Iterator[Archive]:
             raise where.explain(trouble) from None
 
 
-def noted(typed: Typed, chains: Sequence[ledger.Chain]) -> dict[ledger.Chain, list[proof.Anchor]]:
+def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, list[integrity.Anchor]]:
     """What the cluster knows of the chains' ends: the operator's ConfigMaps, and each Model's status. Nothing where it cannot be asked."""
     from modelyard.cli import registry  # noqa: PLC0415
     from modelyard.edge import cluster  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 
-    found: dict[ledger.Chain, list[proof.Anchor]] = {}
+    found: dict[record.Chain, list[integrity.Anchor]] = {}
     with contextlib.suppress(outcome.Stop, ValueError):
         for kept in registry.Registry(typed.context, own.system()).all(cluster.CONFIG_MAP, labelSelector=anchors.SELECTOR):
             text = (kept.get("data") or {}).get(anchors.KEY, "")
@@ -169,12 +168,12 @@ def noted(typed: Typed, chains: Sequence[ledger.Chain]) -> dict[ledger.Chain, li
                 found.setdefault(chain, []).append(anchor)
     for chain in chains:
         with contextlib.suppress(outcome.Stop):
-            if chain.model != ledger.OPERATOR and (
+            if chain.model != record.OPERATOR and (
                 model := registry.Registry(typed.context, chain.namespace).find(cluster.MODEL, chain.model)
             ):
                 said = (model.get("status") or {}).get("ledger") or {}
                 if said.get("sequence") and said.get("head"):
-                    found.setdefault(chain, []).append(proof.Anchor(said["sequence"], said["head"], "the Model's status"))
+                    found.setdefault(chain, []).append(integrity.Anchor(said["sequence"], said["head"], "the Model's status"))
     return found
 
 
@@ -215,7 +214,7 @@ def _namespaces(typed: Typed, name: str, model: str) -> list[str]:
     return sorted(path.name for path in (typed.folder / "ledger" / name).iterdir() if (path / model).is_dir())
 
 
-def each(do: Callable[[ledger.Chain], archive.Verdict], chains: Sequence[ledger.Chain]) -> Iterator[archive.Verdict]:
+def each(do: Callable[[record.Chain], archive.Verdict], chains: Sequence[record.Chain]) -> Iterator[archive.Verdict]:
     """What is found of each chain; text beside a ledger that cannot be read ends the verb."""
     for chain in chains:
         try:

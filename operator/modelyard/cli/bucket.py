@@ -13,8 +13,7 @@ from modelyard.api.reason import Reason
 from modelyard.cli import moments, outcome, own, signer
 from modelyard.content import location
 from modelyard.edge import blobs, ledger, signing, store
-from modelyard.plan import index
-from modelyard.plan import ledger as ledger_plan
+from modelyard.ledger import index, record
 
 T = TypeVar("T")
 
@@ -61,23 +60,23 @@ class Bucket:
     def index(self, namespace: str, model: str) -> index.Index:
         """What the ledger has of a model."""
 
-        async def load(book: ledger.Ledger, chain: ledger_plan.Chain) -> index.Index:
+        async def load(book: ledger.Ledger, chain: record.Chain) -> index.Index:
             await book.load(chain)
             return book.index(chain)
 
         return self._ask(load, namespace, model)
 
-    def append(self, namespace: str, model: str, facts: Sequence[ledger_plan.Fact]) -> None:
+    def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
         """Records facts behind what the operator wrote last, each once."""
 
-        async def append(book: ledger.Ledger, chain: ledger_plan.Chain) -> None:
+        async def append(book: ledger.Ledger, chain: record.Chain) -> None:
             await book.append(chain, facts)
 
         self._ask(append, namespace, model, self._signer() if self._signer else None)
 
     def _ask(
         self,
-        question: Callable[[ledger.Ledger, ledger_plan.Chain], Awaitable[T]],
+        question: Callable[[ledger.Ledger, record.Chain], Awaitable[T]],
         namespace: str,
         model: str,
         keys: signing.Keys | None = None,
@@ -87,7 +86,7 @@ class Bucket:
             if keys:
                 book.use(keys.private, keys.trusted)
             try:
-                return await question(book, ledger_plan.Chain(self._name, namespace, model))
+                return await question(book, record.Chain(self._name, namespace, model))
             finally:
                 book.close()
 

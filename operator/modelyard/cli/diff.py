@@ -8,8 +8,8 @@ from modelyard import api
 from modelyard.cli import alias, archives, outcome, output, registry
 from modelyard.content import manifest
 from modelyard.edge import cluster
+from modelyard.ledger import index
 from modelyard.plan import account, comparison
-from modelyard.plan import index as folding
 
 Json = dict[str, Any]
 _TITLES = {
@@ -93,7 +93,7 @@ def _from_ledger(
     return (before, after), (specs[0], specs[1]), (files[0], files[1])
 
 
-def _version(folded: folding.Index, model: str, name: str) -> folding.Version:
+def _version(folded: index.Index, model: str, name: str) -> index.Version:
     if name not in folded.versions:
         there = ", ".join(folded.versions) or "none"
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"the ledger knows no version {name} of {model}; it knows {there}")

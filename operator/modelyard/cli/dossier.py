@@ -9,7 +9,8 @@ from typing import Any, Final
 from modelyard.cli import alias, archives, outcome, output, page
 from modelyard.content import jsontext
 from modelyard.edge import local
-from modelyard.plan import attestation, codec, ledger, precedence
+from modelyard.ledger import codec, record
+from modelyard.plan import attestation, precedence
 from modelyard.plan import dossier as dossiers
 
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ def verify(file: pathlib.Path, typed: archives.Typed, asked: str | None) -> None
     compared, proven = bool(typed.folder or typed.bucket), "not compared with a ledger: give --from FOLDER or --bucket"
     if compared:
         with archives.opened(typed) as opened:
-            chain = ledger.Chain(opened.registry, evidence.chain.namespace, evidence.chain.model)
+            chain = record.Chain(opened.registry, evidence.chain.namespace, evidence.chain.model)
             there = attestation.gather(opened.book(chain, len(evidence.digests)), opened.operators, str(found["version"]))
             wrong += attestation.against(evidence, there)
             proven = _proven(len(evidence.digests), opened.book(chain).last)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from modelyard.cli import alias, archives, moments, outcome, output
-from modelyard.plan import book as books
-from modelyard.plan import codec, templates, watched
+from modelyard.ledger import codec, coverage, reader
 from modelyard.plan import explain as answers
+from modelyard.plan import templates
 
 Json = dict[str, Any]
 Rows = Sequence[tuple[str, str]]
@@ -94,7 +94,7 @@ def sections(answer: Json) -> Iterable[tuple[str, Rows | str]]:
     yield "Ledger", _rows(Record=record and f"{record['sequence']}, written {_clock(record['time'])}, {record['digest']}")
 
 
-def _named(book: books.Book, version: str | None, digest: str | None) -> list[str]:
+def _named(book: reader.Book, version: str | None, digest: str | None) -> list[str]:
     if version is None and digest is None:
         return []
     folded = book.index(book.last)
@@ -204,7 +204,7 @@ def _words(one: Mapping[str, Any], *names: str) -> str:
 
 
 def _clock(text: str | None) -> str:
-    return watched.clock(codec.read_time(text)) if text else "-"
+    return coverage.clock(codec.read_time(text)) if text else "-"
 
 
 def _rows(**values: Any) -> Rows:

@@ -17,7 +17,8 @@ from modelyard.cli import address, bucket, depot, outcome, output, registry, str
 from modelyard.content import digest, location
 from modelyard.content.manifest import File, read_manifest
 from modelyard.edge import cluster, store
-from modelyard.plan import garbage, index, ledger
+from modelyard.ledger import index, record
+from modelyard.plan import garbage
 
 Json = dict[str, Any]
 _AT_ONCE: Final = 500
@@ -220,7 +221,7 @@ def _collect(server: registry.Registry, kept: bucket.Bucket, found: Found) -> It
     free = [one for one, state in found.objects if state == FREE]
     if not free:
         return
-    actor = ledger.Actor(server.whoami(), ledger.Known.DECLARED)
+    actor = record.Actor(server.whoami(), record.Known.DECLARED)
     kept.append(server.namespace, found.model.metadata.name, list(_facts(found, free, actor)))
     deleted = 0
     for one in free:
@@ -232,7 +233,7 @@ def _collect(server: registry.Registry, kept: bucket.Bucket, found: Found) -> It
     output.say(f"{found.model.metadata.name}: {output.many(deleted, 'object')} deleted")
 
 
-def _facts(found: Found, free: Iterable[garbage.Object], actor: ledger.Actor) -> Iterator[ledger.Fact]:
+def _facts(found: Found, free: Iterable[garbage.Object], actor: record.Actor) -> Iterator[record.Fact]:
     """Told of every version that held them; the same objects told again are the same fact."""
     by_version: dict[str, list[garbage.Object]] = {}
     for one in free:
@@ -240,8 +241,8 @@ def _facts(found: Found, free: Iterable[garbage.Object], actor: ledger.Actor) ->
             by_version.setdefault(version, []).append(one)
     for version, objects in sorted(by_version.items()):
         name = f"{found.model.metadata.name}-{version}"
-        about = ledger.Subject("ModelVersion", name, found.holders[version].uid, 0)
+        about = record.Subject("ModelVersion", name, found.holders[version].uid, 0)
         for first in range(0, len(objects), _AT_ONCE):
             rows = [[one.key, one.version_id] for one in objects[first : first + _AT_ONCE]]
             step = digest.named(repr(rows).encode())
-            yield ledger.fact(ledger.Action.COLLECTED, actor, about, step, None, {"version": version, "objects": rows})
+            yield record.fact(record.Action.COLLECTED, actor, about, step, None, {"version": version, "objects": rows})

@@ -6,8 +6,8 @@ import datetime
 from typing import Any, Final
 
 from modelyard.cli import archives, moments, output
-from modelyard.plan import book as books
-from modelyard.plan import codec, timeline, watched
+from modelyard.ledger import codec, coverage, reader
+from modelyard.plan import timeline
 
 _KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
 _EVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
@@ -39,12 +39,12 @@ def history(typed: archives.Typed, model: str, since: str | None, until: str | N
         output.say(f"nothing is recorded of {model} between these moments")
 
 
-def _last(book: books.Book, end: datetime.datetime) -> int:
+def _last(book: reader.Book, end: datetime.datetime) -> int:
     """The last record that may tell of what happened by then: the one after those that looked by then, if there is one."""
     told = book.looked(book.at(end), end) + 1
     return told if book.data(told) is not None else told - 1
 
 
 def _row(one: dict[str, Any]) -> list[str]:
-    moment = watched.clock(codec.read_time(one["time"]).replace(microsecond=0))
+    moment = coverage.clock(codec.read_time(one["time"]).replace(microsecond=0))
     return [moment, f"{one['who'] or ''}{_KNOWN.get(one['known'], '')}" or "-", one["what"], one["why"] or ""]

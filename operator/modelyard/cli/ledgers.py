@@ -12,8 +12,9 @@ from typing import Any
 from modelyard.cli import archives, folder, outcome, output, registry, signer
 from modelyard.edge import archive, local
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import account, codec, ledger, proof, signature
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, integrity, record, signature
+from modelyard.ledger.record import Action
+from modelyard.plan import account
 
 Json = dict[str, Any]
 
@@ -52,7 +53,7 @@ def export(typed: archives.Typed, models: Sequence[str], target: pathlib.Path, a
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     with archives.opened(typed) as opened:
-        chains = [*(opened.model(model).chain for model in models), opened.chain(ledger.OPERATOR)]
+        chains = [*(opened.model(model).chain for model in models), opened.chain(record.OPERATOR)]
         noted = {} if typed.folder else archives.noted(typed, chains)
         known = {chain: max(anchors, key=lambda one: one.sequence) for chain, anchors in noted.items()}
         try:
@@ -101,7 +102,7 @@ def accept(typed: archives.Typed, model: str, said: Acceptance, now: datetime.da
         for flaw in wrong:
             output.say(f"{flaw.kind} {flaw.sequence}: {flaw.sentence}")
         _confirmed(said, wrong)
-        person = ledger.Actor(registry.Registry(typed.context).whoami(), ledger.Known.DECLARED)
+        person = record.Actor(registry.Registry(typed.context).whoami(), record.Known.DECLARED)
         keeper = ledgers.Ledger(
             opened.store,
             opened.where.place,
@@ -122,9 +123,9 @@ def accept(typed: archives.Typed, model: str, said: Acceptance, now: datetime.da
     output.say(f"record {head.sequence} of {_name(chain)} says that {person.name} accepts it; the operator goes on when it looks next")
 
 
-def _confirmed(said: Acceptance, wrong: Sequence[proof.Flaw]) -> None:
+def _confirmed(said: Acceptance, wrong: Sequence[integrity.Flaw]) -> None:
     """Stops when the person did not say all that is asked."""
-    if said.believe is None and any(flaw.kind is proof.Kind.UNPROVEN for flaw in wrong):
+    if said.believe is None and any(flaw.kind is integrity.Kind.UNPROVEN for flaw in wrong):
         raise outcome.usage(
             "say what the Unproven records are: --believe when they are this registry's own (older than signing, or signed with a key that was"
             " lost), so that they count; --discard when somebody else wrote them, so that they mean nothing"
@@ -219,5 +220,5 @@ def _accepted(one: archive.Verdict) -> list[Json]:
     ]
 
 
-def _name(chain: ledger.Chain) -> str:
-    return chain.model if chain.model == ledger.OPERATOR else f"{chain.namespace}/{chain.model}"
+def _name(chain: record.Chain) -> str:
+    return chain.model if chain.model == record.OPERATOR else f"{chain.namespace}/{chain.model}"

@@ -9,7 +9,8 @@ from typing import Any, Final
 import jinja2
 
 from modelyard.content import jsontext
-from modelyard.plan import codec, standing, watched
+from modelyard.ledger import codec, coverage
+from modelyard.plan import standing
 
 Json = dict[str, Any]
 
@@ -65,6 +66,6 @@ def _clock(value: str) -> str:
     if len(value) != 27 or not value.endswith("Z"):
         return value
     try:
-        return watched.clock(codec.read_time(value))
+        return coverage.clock(codec.read_time(value))
     except ValueError:
         return value

@@ -12,8 +12,8 @@ from modelyard.api.reason import Reason
 from modelyard.cli import archives, outcome, output, registry, signer
 from modelyard.edge import cluster
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import book as books
-from modelyard.plan import index, ledger, restoring, reuse, specs
+from modelyard.ledger import index, reader, record
+from modelyard.plan import restoring, reuse, specs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
     output.say("the operator goes on when it sees it" + ("; restore again when it has, for what is older" if created else ""))
 
 
-def _older(server: registry.Registry, book: books.Book, past: index.Index, name: str, opened: archives.Archive) -> Iterator[_Older]:
+def _older(server: registry.Registry, book: reader.Book, past: index.Index, name: str, opened: archives.Archive) -> Iterator[_Older]:
     """What is older, the Model last: until then it is held as Behind, whatever else is written."""
     found = server.get(cluster.MODEL, name, "check the name and --namespace")
     subject = registry.parsed(api.Model, found, f"the Model {name}")
@@ -120,7 +120,7 @@ def _missing(server: registry.Registry, past: index.Index, name: str) -> Iterato
             yield _Missing("ModelVersion", f"{name}-{version}", known.spec)
 
 
-def _snapshot(book: books.Book, kind: str, name: str, recorded: str) -> registry.Json:
+def _snapshot(book: reader.Book, kind: str, name: str, recorded: str) -> registry.Json:
     data = book.blob(recorded)
     if data is None:
         raise outcome.Stop(outcome.Code.NO, f"the bucket no longer has the spec {recorded} of the {kind} {name}: apply it from Git")
@@ -157,7 +157,7 @@ def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> No
         keys = signer.held(opened.where, typed.context)
         keeper = ledgers.Ledger(opened.store, opened.place, opened.registry, lambda: now, key=keys.private, trusted=keys.trusted)
         try:
-            epoch = asyncio.run(keeper.take_over(uid, ledger.Actor(server.whoami(), ledger.Known.DECLARED)))
+            epoch = asyncio.run(keeper.take_over(uid, record.Actor(server.whoami(), record.Known.DECLARED)))
         except edge.Unavailable as trouble:
             if trouble.reason != Reason.LEDGER_UNPROVEN:
                 raise

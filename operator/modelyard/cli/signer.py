@@ -8,7 +8,7 @@ from typing import Final
 
 from modelyard.cli import folder, outcome, own
 from modelyard.edge import signing
-from modelyard.plan import signature
+from modelyard.ledger import signature
 
 _FILE: Final = "MODELYARD_LEDGER__KEY_FILE"
 

@@ -18,18 +18,18 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import queued, store, tail
-from modelyard.plan import codec, fold, index, ledger, proof, serves, signature, trust
-from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
+from modelyard.ledger import codec, fold, index, integrity, signature, traffic, trust
+from modelyard.ledger.record import OPERATOR, Action, Actor, Chain, Fact, Pointer, Record, StageState, Subject, fact, follow
 
 
 class Tampered(edge.Unavailable):
     """A chain is not what it was, or nothing proves who wrote it. Nothing is appended to it until a person has looked and accepted it, which is recorded."""
 
-    def __init__(self, chain: Chain, flaws: Sequence[proof.Flaw], *, proved: bool = True) -> None:
+    def __init__(self, chain: Chain, flaws: Sequence[integrity.Flaw], *, proved: bool = True) -> None:
         more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
-        name = chain.model if chain.model == ledger.OPERATOR else f"{chain.namespace}/{chain.model}"
+        name = chain.model if chain.model == OPERATOR else f"{chain.namespace}/{chain.model}"
         remedy = f"look with `modelyard ledger verify {name}`, and accept it with `modelyard ledger accept {name}`"
-        unknown = not proved and all(flaw.kind == proof.Kind.UNPROVEN for flaw in flaws)
+        unknown = not proved and all(flaw.kind == integrity.Kind.UNPROVEN for flaw in flaws)
         reason = Reason.LEDGER_UNPROVEN if unknown else Reason.LEDGER_TAMPERED
         what = "is signed by no key that this operator holds" if unknown else "is not what it was"
         super().__init__(reason, f"the ledger of {name} {what}: {flaws[0].sentence}{more}; {remedy}")
@@ -43,7 +43,7 @@ class Head:
 
     sequence: int = 0
     digest: str | None = None
-    record: ledger.Record | None = None
+    record: Record | None = None
 
     @property
     def state(self) -> tuple[StageState, ...]:
@@ -97,25 +97,25 @@ class Appender:
         known: its end as it was kept outside the bucket.
     """
 
-    def __init__(self, chain: Chain, pen: Pen, known: Callable[[], proof.Anchor | None]) -> None:
+    def __init__(self, chain: Chain, pen: Pen, known: Callable[[], integrity.Anchor | None]) -> None:
         self.chain = chain
         self.head = Head()
         self.index = index.Index()
         self.loaded = False
         self.tampered: Tampered | None = None
-        self.unproven: ledger.Record | None = None
+        self.unproven: Record | None = None
         """The last record of a chain that ends with Unproven ones."""
         self.lock = asyncio.Lock()
         self._pen = pen
         self._known = known
         self._queue = queued.Queue()
 
-    def is_known(self, anchors: Iterable[proof.Anchor]) -> bool:
+    def is_known(self, anchors: Iterable[integrity.Anchor]) -> bool:
         """Whether it was read, is whole, and none of the anchors says anything newer."""
         at = self.head.sequence, self.head.digest
         return self.loaded and self.tampered is None and all(one.sequence < at[0] or (one.sequence, one.head) == at for one in anchors)
 
-    async def read(self, anchors: Collection[proof.Anchor] = ()) -> None:
+    async def read(self, anchors: Collection[integrity.Anchor] = ()) -> None:
         """Finds the head and folds the index, unless they are known.
 
         Raises:
@@ -125,11 +125,11 @@ class Appender:
         if self.is_known(anchors):
             return
         head, kept = self.head, self._known()
-        mine = [proof.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
+        mine = [integrity.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
         found = await tail.read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors], self._pen.keys)
         since = any(number > head.sequence for number in found.accepted.values())
         before = self.tampered.flaws if self.tampered and not since else ()
-        wrong = proof.uncovered([*found.flaws, *before], found.accepted)
+        wrong = integrity.uncovered([*found.flaws, *before], found.accepted)
         self.loaded, self.index, self.unproven = True, found.index, found.unproven
         self.head = Head(found.last.sequence, found.last.digest, found.record)
         self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong)), proved=found.proved) if wrong else None
@@ -167,12 +167,14 @@ class Appender:
             self.tampered = Tampered(self.chain, _gone(self.chain, record.sequence))
             raise self.tampered
         before = (
-            proof.Link(self.head.sequence, self.head.digest, self.head.record, self.head.record) if self.head.sequence else proof.NOTHING
+            integrity.Link(self.head.sequence, self.head.digest, self.head.record, self.head.record)
+            if self.head.sequence
+            else integrity.NOTHING
         )
         trusted = trust.Trust(self._pen.keys)
-        found, flaws = proof.join(self.chain, before, record.sequence, there, trusted)
+        found, flaws = integrity.join(self.chain, before, record.sequence, there, trusted)
         if found.record and not trusted.add(found.record, found.digest or ""):
-            flaws = [*flaws, *proof.unproven(self.chain, trusted)]
+            flaws = [*flaws, *integrity.unproven(self.chain, trusted)]
         if flaws or found.record is None:
             self.tampered = Tampered(self.chain, flaws)
             raise self.tampered
@@ -180,16 +182,16 @@ class Appender:
         self._deposed(found.record)
         return False
 
-    async def accept(self, actor: Actor, reason: str, flaws: list[proof.Flaw], *, believed: bool) -> None:
+    async def accept(self, actor: Actor, reason: str, flaws: list[integrity.Flaw], *, believed: bool) -> None:
         """Records that a person knows of these flaws; `believed`: what is Unproven counts from now on, as if this operator had written it."""
         if believed and self.unproven:
             self.head = dataclasses.replace(self.head, record=self.unproven)
         while True:
-            subject = ledger.Subject("Ledger", self.chain.model, self.chain.prefix, 0)
+            subject = Subject("Ledger", self.chain.model, self.chain.prefix, 0)
             detail: dict[str, Any] = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
-            if any(flaw.kind == proof.Kind.UNPROVEN for flaw in flaws):
+            if any(flaw.kind == integrity.Kind.UNPROVEN for flaw in flaws):
                 detail["believed"] = believed
-            told = ledger.fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
+            told = fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
             record = self._record([told], self.head.state, None)
             data = codec.write(record)
             if await self._pen.create(self.chain.key(record.sequence), data):
@@ -207,7 +209,7 @@ class Appender:
     async def _write_some(self) -> None:
         """The next record, with as much of what waits as it may hold; whoever waited for that is done."""
         batch = self._queue.next(self.index.recent)
-        state = serves.after(self.head.state, batch.facts) if batch.state is None else batch.state
+        state = traffic.after(self.head.state, batch.facts) if batch.state is None else batch.state
         try:
             if self.tampered:
                 raise self.tampered
@@ -218,7 +220,7 @@ class Appender:
             raise
         self._queue.settle(batch, self.index.recent, self.head.state, wrote=wrote)
 
-    def _add(self, record: ledger.Record, data: bytes) -> None:
+    def _add(self, record: Record, data: bytes) -> None:
         self.head = Head(record.sequence, codec.named(data), record)
         fold.add(self.index, record)
 
@@ -226,35 +228,35 @@ class Appender:
         self,
         facts: Sequence[Fact],
         state: tuple[StageState, ...],
-        pointer: ledger.Pointer | None,
+        pointer: Pointer | None,
         seen: datetime.datetime | None = None,
-    ) -> ledger.Record:
+    ) -> Record:
         last = self.head.record
         if last:
             self._deposed(last)
         term = self._pen.term if self._pen.term is not None else last.term if last else 0
-        made = ledger.follow(self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=seen)
+        made = follow(self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=seen)
         numbered = dataclasses.replace(made, sequence=self.head.sequence + 1)
         return signature.sign(numbered, self._pen.key) if self._pen.key else numbered
 
-    def _deposed(self, record: ledger.Record) -> None:
+    def _deposed(self, record: Record) -> None:
         term = self._pen.term
         if term is not None and record.term > term:
             where = record.chain.key(record.sequence)
             message = f"another operator leads: {where} was written in term {record.term}, and this operator's is {term}; it stops"
             raise edge.Unavailable(Reason.NOT_LEADING, message)
 
-    async def _snapshot(self) -> ledger.Pointer | None:
+    async def _snapshot(self) -> Pointer | None:
         """The newest snapshot, made when it is time for one; an old one will do when it cannot be kept now."""
         before = self.head.record.index if self.head.record else None
         if self.head.sequence - (before.sequence if before else 0) < self._pen.snapshot_every:
             return before
         data, sequence, reach = self.index.dump(), self.index.sequence, self._pen.reach
         with contextlib.suppress(edge.Unavailable):
-            return ledger.Pointer(sequence, await reach.run(lambda: reach.blobs.keep(data)))
+            return Pointer(sequence, await reach.run(lambda: reach.blobs.keep(data)))
         return before
 
 
-def _gone(chain: Chain, sequence: int) -> list[proof.Flaw]:
+def _gone(chain: Chain, sequence: int) -> list[integrity.Flaw]:
     sentence = f"{chain.key(sequence)} is missing, and the store refuses to create it: it was there and was deleted"
-    return [proof.Flaw(kind, sequence, sentence) for kind in (proof.Kind.GONE, proof.Kind.HOLE)]
+    return [integrity.Flaw(kind, sequence, sentence) for kind in (integrity.Kind.GONE, integrity.Kind.HOLE)]

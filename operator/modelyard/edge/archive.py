@@ -15,8 +15,9 @@ from concurrent import futures
 from typing import Final, TypeVar
 
 from modelyard.edge import blobs, owner, sources
-from modelyard.plan import anchors as texts
-from modelyard.plan import checkpoint, codec, ledger, proof, signature
+from modelyard.ledger import anchors as texts
+from modelyard.ledger import checkpoint, codec, integrity, signature
+from modelyard.ledger.record import Action, Chain, Record
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ _AT_ONCE: Final = 16
 _PAGE: Final = 512
 _NAME: Final = re.compile(r"[a-z0-9_][a-z0-9-]*")
 """Of a namespace, a model or a registry: none that leads out of a folder."""
-_ACCEPTED: Final = f'"{ledger.Action.ACCEPTED}"'.encode()
+_ACCEPTED: Final = f'"{Action.ACCEPTED}"'.encode()
 _NAMED: Final = re.compile(rb"sha256:[0-9a-f]{64}")
 
 
@@ -32,11 +33,11 @@ _NAMED: Final = re.compile(rb"sha256:[0-9a-f]{64}")
 class Verdict:
     """What was read of one chain, and what is wrong with it."""
 
-    chain: ledger.Chain
+    chain: Chain
     records: int
-    head: proof.Anchor | None
+    head: integrity.Anchor | None
     """Its end as it is now."""
-    anchors: tuple[proof.Anchor, ...]
+    anchors: tuple[integrity.Anchor, ...]
     """What its end was compared with."""
     checkpoints: int
     signed: bool
@@ -45,8 +46,8 @@ class Verdict:
     """Ids of the keys that records are believed from; none: they were not asked for signatures."""
     versioned: bool
     """Whether old versions were looked for."""
-    flaws: tuple[proof.Flaw, ...]
-    accepted: tuple[ledger.Record, ...] = ()
+    flaws: tuple[integrity.Flaw, ...]
+    accepted: tuple[Record, ...] = ()
     """Records in which a person accepted flaws: who, why and which are in their `Accepted` facts."""
 
     @property
@@ -60,7 +61,7 @@ class Verdict:
         return max((anchor.sequence for anchor in self.anchors), default=0)
 
 
-def chains(source: sources.Source, registry: str) -> list[ledger.Chain]:
+def chains(source: sources.Source, registry: str) -> list[Chain]:
     """Every chain that has an object, or had one: what the source's own anchors name, was there."""
     found = set()
     with contextlib.suppress(ValueError):  # told when a chain is verified
@@ -68,15 +69,15 @@ def chains(source: sources.Source, registry: str) -> list[ledger.Chain]:
     for key in source.found(f"ledger/{registry}/"):
         parts = key.split("/")
         if len(parts) > 4 and _NAME.fullmatch(parts[2]) and _NAME.fullmatch(parts[3]):
-            found.add(ledger.Chain(registry, parts[2], parts[3]))
+            found.add(Chain(registry, parts[2], parts[3]))
     return sorted(found, key=lambda chain: chain.prefix)
 
 
 def verify(
     source: sources.Source,
-    chain: ledger.Chain,
+    chain: Chain,
     *,
-    anchors: Iterable[proof.Anchor] = (),
+    anchors: Iterable[integrity.Anchor] = (),
     keys: Iterable[signature.Key] = (),
 ) -> Verdict:
     """Reads every record of a chain and says what is wrong with it.
@@ -115,9 +116,9 @@ def verify(
         points = [(number, data) for number, data in _read(threads, source, signed, chain, checkpoint.key) if data is not None]
         by_id = signature.by_id(trusted) if trusted else None
         signers = by_id or signature.by_id(source.signers(chain.registry)) or None
-        flaws = proof.check(
+        flaws = integrity.check(
             chain,
-            last.watch(_read(threads, source, sorted(counts), chain, ledger.Chain.key)),
+            last.watch(_read(threads, source, sorted(counts), chain, Chain.key)),
             anchors=known,
             checkpoints=points,
             keys=by_id,
@@ -144,9 +145,9 @@ def verify(
 def export(
     source: sources.Source,
     folder: pathlib.Path,
-    wanted: Iterable[ledger.Chain],
+    wanted: Iterable[Chain],
     *,
-    anchors: Mapping[ledger.Chain, proof.Anchor] | None = None,
+    anchors: Mapping[Chain, integrity.Anchor] | None = None,
     public: bytes | None = None,
 ) -> int:
     """Copies chains, and the blobs that their records name, into a folder that `verify` reads; the number of objects.
@@ -198,23 +199,23 @@ class _Last:
 
     def __init__(self) -> None:
         self.records = 0
-        self.head: proof.Anchor | None = None
-        self.accepted: list[ledger.Record] = []
+        self.head: integrity.Anchor | None = None
+        self.accepted: list[Record] = []
 
     def watch(self, found: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, bytes | None]]:
         for number, data in found:
             if data is not None:
                 self.records += 1
-                self.head = proof.Anchor(number, codec.named(data), "the end")
+                self.head = integrity.Anchor(number, codec.named(data), "the end")
                 if _ACCEPTED in data:
                     with contextlib.suppress(ValueError):
                         record = codec.read(data)
-                        self.accepted += [record] if any(one.action == ledger.Action.ACCEPTED for one in record.facts) else []
+                        self.accepted += [record] if any(one.action == Action.ACCEPTED for one in record.facts) else []
             yield number, data
 
 
 def _read(
-    threads: futures.Executor, source: sources.Source, numbers: Sequence[int], chain: ledger.Chain, key: Callable[[ledger.Chain, int], str]
+    threads: futures.Executor, source: sources.Source, numbers: Sequence[int], chain: Chain, key: Callable[[Chain, int], str]
 ) -> Iterator[tuple[int, bytes | None]]:
     """The objects of these numbers, in order, several asked for at once."""
     for page in _pages(numbers):
@@ -226,10 +227,10 @@ def _pages(all_of_them: Sequence[T]) -> Iterator[Sequence[T]]:
         yield all_of_them[first : first + _PAGE]
 
 
-def _anchor(number: int, data: bytes, keys: signature.Keys | None) -> proof.Anchor | None:
+def _anchor(number: int, data: bytes, keys: signature.Keys | None) -> integrity.Anchor | None:
     """What a checkpoint proves; None when nothing."""
     try:
         found = checkpoint.read(data, keys)
     except ValueError:
         return None
-    return proof.Anchor(number, found.head, "a signed checkpoint") if keys and found.sequence == number else None
+    return integrity.Anchor(number, found.head, "a signed checkpoint") if keys and found.sequence == number else None

@@ -14,8 +14,8 @@ from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge import appender, blobs, owner, queued, signing, store, tail
-from modelyard.plan import checkpoint, codec, index, ledger, proof, signature, watched
-from modelyard.plan.ledger import Action, Actor, Chain, Fact, StageState
+from modelyard.ledger import checkpoint, codec, coverage, index, integrity, record, signature
+from modelyard.ledger.record import Action, Actor, Chain, Fact, StageState
 
 SNAPSHOT: Final = 256
 """Records between two snapshots of the index."""
@@ -47,7 +47,7 @@ class Ledger:
         clock: Callable[[], datetime.datetime],
         *,
         kept: blobs.Blobs | None = None,
-        anchors: Mapping[Chain, proof.Anchor] | None = None,
+        anchors: Mapping[Chain, integrity.Anchor] | None = None,
         fence: Callable[[], None] = lambda: None,
         retain: tuple[str, datetime.timedelta] | None = None,
         snapshot_every: int = SNAPSHOT,
@@ -101,11 +101,11 @@ class Ledger:
     @property
     def operators(self) -> Chain:
         """The chain of the installation: terms of leadership, takeovers."""
-        return Chain(self.registry, "_", ledger.OPERATOR)
+        return Chain(self.registry, "_", record.OPERATOR)
 
     # --- what is known
 
-    async def load(self, chain: Chain, anchor: proof.Anchor | None = None) -> appender.Head:
+    async def load(self, chain: Chain, anchor: integrity.Anchor | None = None) -> appender.Head:
         """Finds the head of a chain and folds its index, both remembered; at once when they are, and the anchor says nothing newer.
 
         Raises:
@@ -130,21 +130,21 @@ class Ledger:
         """What each stage serves after the last record; KeyError when the chain was not loaded."""
         return self._chains[chain].head.state
 
-    def gaps(self) -> tuple[watched.Gap, ...]:
+    def gaps(self) -> tuple[coverage.Gap, ...]:
         """When nobody watched, as far as the last terms tell; nothing before a term has begun."""
         kept = self._chains.get(self.operators)
-        return tuple(watched.of_terms(kept.index.terms)) if kept and kept.index.terms else ()
+        return tuple(coverage.of_terms(kept.index.terms)) if kept and kept.index.terms else ()
 
     def tampered(self, chain: Chain) -> appender.Tampered | None:
         """What is wrong with a chain, until it was accepted."""
         return kept.tampered if (kept := self._chains.get(chain)) else None
 
-    def anchors(self) -> Mapping[Chain, proof.Anchor]:
+    def anchors(self) -> Mapping[Chain, integrity.Anchor]:
         """What is known of every chain, to be kept outside the bucket; of one that was tampered with, what was known before."""
         heads = {chain: kept.head for chain, kept in self._chains.items() if kept.loaded and kept.tampered is None}
-        return self._anchors | {chain: proof.Anchor(head.sequence, head.digest) for chain, head in heads.items() if head.digest}
+        return self._anchors | {chain: integrity.Anchor(head.sequence, head.digest) for chain, head in heads.items() if head.digest}
 
-    def remember(self, anchors: Mapping[Chain, proof.Anchor]) -> None:
+    def remember(self, anchors: Mapping[Chain, integrity.Anchor]) -> None:
         """What is known of chains from before, from the ConfigMaps; to be told before they are loaded."""
         self._anchors |= anchors
 
@@ -157,7 +157,7 @@ class Ledger:
         below = (model for namespace in self.reach.store.folders(bucket, root) for model in self.reach.store.folders(bucket, namespace))
         return [self.chain(*folder.removeprefix(root).rstrip("/").split("/")) for folder in below]
 
-    async def read(self, chain: Chain, sequence: int) -> ledger.Record | None:
+    async def read(self, chain: Chain, sequence: int) -> record.Record | None:
         """One record; None when it is not there or was changed."""
         data = await self.reach.record(chain.key(sequence))
         with contextlib.suppress(ValueError):
@@ -194,8 +194,8 @@ class Ledger:
         chain: Chain,
         actor: Actor,
         reason: str,
-        anchors: Collection[proof.Anchor] = (),
-        flaws: Iterable[proof.Flaw] = (),
+        anchors: Collection[integrity.Anchor] = (),
+        flaws: Iterable[integrity.Flaw] = (),
         *,
         believed: bool = False,
     ) -> appender.Head:
@@ -294,14 +294,14 @@ class Ledger:
             self._pen.taken = owner.taken(self.reach.where, self.registry, str(of), cluster)
             raise self._pen.taken
 
-    async def take_over(self, cluster: str, actor: Actor = ledger.BY_OPERATOR) -> int:
+    async def take_over(self, cluster: str, actor: Actor = record.BY_OPERATOR) -> int:
         """From now on the registry belongs to this cluster, which is recorded before it is so; the new epoch."""
         before, epoch = await self.reach.run(lambda: owner.holder(self.reach.store, self.reach.where, self.registry))
         if before == cluster:
             return epoch
-        subject = ledger.Subject("Registry", self.registry, self.registry, epoch + 1)
+        subject = record.Subject("Registry", self.registry, self.registry, epoch + 1)
         detail = {"before": before, "after": cluster, "epoch": epoch + 1}
-        await self.append(self.operators, [ledger.fact(Action.TAKEN_OVER, actor, subject, f"{epoch + 1} {cluster}", detail=detail)])
+        await self.append(self.operators, [record.fact(Action.TAKEN_OVER, actor, subject, f"{epoch + 1} {cluster}", detail=detail)])
         await self.reach.run(lambda: owner.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
         return epoch + 1
 
@@ -326,5 +326,5 @@ def of(
 
 
 def _term(action: Action, holder: str, number: int, more: Mapping[str, Any]) -> Fact:
-    subject = ledger.Subject("Operator", holder, holder, number)
-    return ledger.fact(action, ledger.BY_OPERATOR, subject, detail={"holder": holder, "number": number, **more})
+    subject = record.Subject("Operator", holder, holder, number)
+    return record.fact(action, record.BY_OPERATOR, subject, detail={"holder": holder, "number": number, **more})

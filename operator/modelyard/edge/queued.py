@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Self
 
 from modelyard.content import canonical
-from modelyard.plan import codec, ledger
+from modelyard.ledger import codec, record
 
 FACTS: Final = 512
 BYTES: Final = 1 << 20
 """Most facts, and most bytes of facts, in one record; one larger fact still gets a record to itself."""
-State = tuple[ledger.StageState, ...]
+State = tuple[record.StageState, ...]
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Item:
     """What one caller wants recorded, until it is."""
 
-    left: list[tuple[ledger.Fact, int]]
+    left: list[tuple[record.Fact, int]]
     """Facts with their sizes."""
     state: State | None
     seen: datetime.datetime | None = None
@@ -30,7 +30,7 @@ class Item:
     trouble: Exception | None = None
 
     @classmethod
-    def of(cls, facts: Iterable[ledger.Fact], state: Iterable[ledger.StageState] | None, seen: datetime.datetime | None = None) -> Self:
+    def of(cls, facts: Iterable[record.Fact], state: Iterable[record.StageState] | None, seen: datetime.datetime | None = None) -> Self:
         """A caller's; raises ValueError when a fact cannot be written."""
         return cls([(one, len(canonical.dumps(codec.dump_fact(one)))) for one in facts], None if state is None else tuple(state), seen)
 
@@ -39,7 +39,7 @@ class Item:
 class Batch:
     """What the next record takes."""
 
-    facts: list[ledger.Fact]
+    facts: list[record.Fact]
     state: State | None
     """After these facts; None: as before."""
     whole: list[Item]
@@ -69,7 +69,7 @@ class Queue:
     def next(self, recent: Sequence[str]) -> Batch:
         """As much as one record may hold, without facts that were told before."""
         told = set(recent)
-        facts: list[ledger.Fact] = []
+        facts: list[record.Fact] = []
         state: State | None = None
         seen: datetime.datetime | None = None
         whole: list[Item] = []

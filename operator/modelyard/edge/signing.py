@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import signature
+from modelyard.ledger import signature
 
 PRIVATE: Final = "ed25519.pem"
 """The entry of the Secret that holds the private key, as PKCS8 in PEM."""

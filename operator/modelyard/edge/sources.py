@@ -13,8 +13,7 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge import blobs, local, owner, store, versions
-from modelyard.plan import anchors as texts
-from modelyard.plan import ledger, proof, signature
+from modelyard.ledger import anchors, integrity, record, signature
 
 _DEPTH: Final = 8
 """Folders in a key; none of ours has more than five."""
@@ -36,14 +35,14 @@ class Source(Protocol):
     def get(self, key: str) -> bytes | None:
         """The object; None when there is none."""
 
-    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
+    def listed(self, chain: record.Chain, number: int) -> list[int]:
         """The numbers of a chain from one on that have an object or had one: some of the next hundred, as far as they may be listed."""
 
     @property
     def versioned(self) -> bool:
         """Whether `found` knows of old versions."""
 
-    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
+    def anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """What is noted beside it."""
 
     def public(self) -> bytes | None:
@@ -80,7 +79,7 @@ class Bucket:
         except edge.Unavailable as error:
             raise blobs.own(error) from None
 
-    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
+    def listed(self, chain: record.Chain, number: int) -> list[int]:
         """As the store lists them."""
         hundreds = dict.fromkeys(chain.key(one).removesuffix(".json")[:-2] for one in (number, number + 1))
         try:
@@ -90,7 +89,7 @@ class Bucket:
                 raise
         return []
 
-    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
+    def anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """None: what is in the bucket proves nothing about the bucket."""
         return {}
 
@@ -142,18 +141,18 @@ class Folder:
                     elif not entry.is_dir():  # what is no file either is named when it is read
                         yield key
 
-    def listed(self, chain: ledger.Chain, number: int) -> list[int]:
+    def listed(self, chain: record.Chain, number: int) -> list[int]:
         """Files that are there."""
         return [one for one in range(number, number + 100) if (self._root / chain.key(one)).is_file()]
 
-    def anchors(self) -> Mapping[ledger.Chain, proof.Anchor]:
+    def anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """From `anchors.json`; ValueError when it is something else."""
-        data = self.get(texts.KEY)
-        return texts.read(data.decode("utf-8", "replace"), texts.KEY) if data is not None else {}
+        data = self.get(anchors.KEY)
+        return anchors.read(data.decode("utf-8", "replace"), anchors.KEY) if data is not None else {}
 
     def public(self) -> bytes | None:
         """From `public.pem`."""
-        return self.get(texts.PUBLIC)
+        return self.get(anchors.PUBLIC)
 
     def signers(self, registry: str) -> list[signature.Key]:
         """Those that operators published."""

@@ -12,7 +12,9 @@ from typing import Final, TypeVar
 from modelyard import edge
 from modelyard.content import location
 from modelyard.edge import blobs, store
-from modelyard.plan import codec, fold, index, ledger, proof, signature, trust
+from modelyard.ledger import codec, fold, integrity, signature, trust
+from modelyard.ledger.index import Index
+from modelyard.ledger.record import Chain, Record
 
 T = TypeVar("T")
 
@@ -20,7 +22,7 @@ _AT_ONCE: Final = 32
 """Records that are asked for together."""
 _WALK: Final = 4096
 """Most records that are read because an anchor is older than the last snapshot, or for a person's acceptance."""
-_FROM: Final = proof.Link(-1)
+_FROM: Final = integrity.Link(-1)
 _LOOKED_AT: Final = 4096
 """Records at the end that are looked at for a proven one that names a snapshot: what nobody proves can be any number."""
 
@@ -65,20 +67,20 @@ class Reach:
 class Tail:
     """A chain as it was read."""
 
-    last: proof.Link
-    record: ledger.Record | None
+    last: integrity.Link
+    record: Record | None
     """The last that counts: what comes behind it is Unproven, or cannot be read."""
-    unproven: ledger.Record | None
+    unproven: Record | None
     """The last record, if it is Unproven."""
     proved: bool
     """Whether any record that was read is proven."""
-    index: index.Index
-    flaws: list[proof.Flaw]
+    index: Index
+    flaws: list[integrity.Flaw]
     accepted: dict[trust.Told, int]
     """The flaws that people accepted, by the number of the last record that says so; as far as it was read."""
 
 
-async def read(reach: Reach, chain: ledger.Chain, anchors: Iterable[proof.Anchor], keys: signature.Keys | None = None) -> Tail:
+async def read(reach: Reach, chain: Chain, anchors: Iterable[integrity.Anchor], keys: signature.Keys | None = None) -> Tail:
     """The head, the index, and whatever is wrong with what was read on the way.
 
     Args:
@@ -92,13 +94,13 @@ async def read(reach: Reach, chain: ledger.Chain, anchors: Iterable[proof.Anchor
 
 
 class _Reading:
-    def __init__(self, reach: Reach, chain: ledger.Chain, anchors: list[proof.Anchor], keys: signature.Keys | None) -> None:
+    def __init__(self, reach: Reach, chain: Chain, anchors: list[integrity.Anchor], keys: signature.Keys | None) -> None:
         self._reach = reach
         self._chain = chain
         self._anchors = anchors
         self._trust = trust.Trust(keys, [(anchor.sequence, anchor.head) for anchor in anchors])
         self._data: dict[int, bytes | None] = {}
-        self._flaws: list[proof.Flaw] = []
+        self._flaws: list[integrity.Flaw] = []
         self._accepted: dict[trust.Told, int] = {}
 
     async def read(self) -> Tail:
@@ -106,25 +108,25 @@ class _Reading:
         folded, start = await self._snapshot(last)
         oldest = min((anchor.sequence for anchor in self._anchors if anchor.sequence <= last), default=start)
         begin = min(start, oldest) if start - oldest <= _WALK else start
-        record, link = None, proof.NOTHING
+        record, link = None, integrity.NOTHING
         kept = {last, *(anchor.sequence for anchor in self._anchors)}
         for first in range(max(begin, 1), last + 1, _AT_ONCE):
             numbers = range(first, min(first + _AT_ONCE, last + 1))
             await self._fetch(numbers)
             for number in numbers:
                 before = link if number > max(begin, 1) or number == 1 else _FROM
-                link, flaws = proof.join(self._chain, before, number, self._data[number], self._trust)
+                link, flaws = integrity.join(self._chain, before, number, self._data[number], self._trust)
                 self._flaws += flaws
                 for record in self._trust.add(link.record, link.digest or "") if link.record else ():
-                    self._accepted |= dict.fromkeys(proof.accepts(record), number)
+                    self._accepted |= dict.fromkeys(integrity.accepts(record), number)
                     if record.sequence > folded.sequence:
                         fold.add(folded, record)
                 if number not in kept:  # 100,000 records need not be held at once
                     del self._data[number]
         await self._compare(last)
-        if any(flaw.kind in proof.CUT for flaw in proof.uncovered(self._flaws, self._accepted)):
+        if any(flaw.kind in integrity.CUT for flaw in integrity.uncovered(self._flaws, self._accepted)):
             await self._look_back(begin)
-        flaws = [*self._flaws, *proof.unproven(self._chain, self._trust)]
+        flaws = [*self._flaws, *integrity.unproven(self._chain, self._trust)]
         return Tail(link, record, self._trust.waiting, self._trust.proved, folded, flaws, self._accepted)
 
     async def _look_back(self, begin: int) -> None:
@@ -134,7 +136,7 @@ class _Reading:
             await self._fetch(numbers)
             for number in numbers:
                 if record := self._proven(number, self._data.pop(number)):
-                    self._accepted = dict.fromkeys(proof.accepts(record), number) | self._accepted
+                    self._accepted = dict.fromkeys(integrity.accepts(record), number) | self._accepted
 
     async def _end(self) -> int:
         """The last number that has a record, whatever is missing before it."""
@@ -170,7 +172,7 @@ class _Reading:
         found = (self._chain.sequence(key) for key in await self._reach.beside(hundred))
         return [one for one in found if one is not None]
 
-    async def _snapshot(self, last: int) -> tuple[index.Index, int]:
+    async def _snapshot(self, last: int) -> tuple[Index, int]:
         """The newest snapshot that can be read, and the number from which records have to be read to go on from it."""
         number, passed = last, 0
         while number > 0 and passed < _LOOKED_AT:
@@ -183,14 +185,14 @@ class _Reading:
                 break
             data = await self._reach.run(functools.partial(self._reach.blobs.get, record.index.digest))
             try:
-                if data is not None and (found := index.Index.load(data)).sequence == record.index.sequence:
+                if data is not None and (found := Index.load(data)).sequence == record.index.sequence:
                     return found, found.sequence
             except ValueError:
                 pass
             number = record.index.sequence
-        return index.Index(), 0
+        return Index(), 0
 
-    def _proven(self, number: int, data: bytes | None) -> ledger.Record | None:
+    def _proven(self, number: int, data: bytes | None) -> Record | None:
         """A record, if it is one and is proven, or is not newer than an anchor, which all up to it are held against."""
         try:
             record = codec.read(data) if data is not None else None
@@ -204,7 +206,7 @@ class _Reading:
             if anchor.sequence <= last:
                 await self._fetch([anchor.sequence])
             data = self._data.get(anchor.sequence)
-            self._flaws += proof.against(self._chain, anchor, last, codec.named(data) if data is not None else None)
+            self._flaws += integrity.against(self._chain, anchor, last, codec.named(data) if data is not None else None)
 
     async def _there(self, number: int) -> bool:
         await self._fetch([number])

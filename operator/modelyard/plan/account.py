@@ -9,13 +9,12 @@ from typing import Any, Final
 
 from modelyard.api import meta
 from modelyard.content import jsontext
-from modelyard.plan import codec, fold, index, ledger, shape
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, fold, index
+from modelyard.ledger.record import LIFECYCLE, SAYS, Action, Fact, Record, Subject
+from modelyard.plan import shape
 
 Json = dict[str, Any]
 
-SAYS: Final = frozenset({Action.APPROVED, Action.REJECTED, Action.WITHDRAWN})
-LIFECYCLE: Final = frozenset({Action.DEPRECATED, Action.REACTIVATED, Action.RETIRED})
 _SPECS: Final = frozenset({Action.REGISTERED, Action.ATTESTED, Action.DESCRIBED, *LIFECYCLE})
 _RULES: Final = frozenset({Action.MODEL_CREATED, Action.RULES_CHANGED})
 
@@ -27,7 +26,7 @@ class Told:
     record: int
     written: datetime.datetime
     """The record's own time."""
-    fact: ledger.Fact
+    fact: Fact
 
     @property
     def time(self) -> datetime.datetime:
@@ -117,12 +116,12 @@ class Account:
         return sorted({told.record for told in self.facts})
 
 
-def told(records: Iterable[ledger.Record]) -> Iterator[Told]:
+def told(records: Iterable[Record]) -> Iterator[Told]:
     """Every fact, in order."""
     return (one for _, one in _facts(records))
 
 
-def _facts(records: Iterable[ledger.Record], until: datetime.datetime | None = None) -> Iterator[tuple[ledger.Record, Told]]:
+def _facts(records: Iterable[Record], until: datetime.datetime | None = None) -> Iterator[tuple[Record, Told]]:
     for record in records:
         for fact in record.facts:
             one = Told(record.sequence, record.time, fact)
@@ -130,7 +129,7 @@ def _facts(records: Iterable[ledger.Record], until: datetime.datetime | None = N
                 yield record, one
 
 
-def of(version: str, records: Iterable[ledger.Record], until: datetime.datetime | None = None) -> Account:
+def of(version: str, records: Iterable[Record], until: datetime.datetime | None = None) -> Account:
     """The account of a version, from all records or only from those that tell of it; of what happened later than a moment nothing is told."""
     records = list(records)
     every = [one for _, one in _facts(records, until)]
@@ -159,7 +158,7 @@ def of(version: str, records: Iterable[ledger.Record], until: datetime.datetime 
     )
 
 
-def rules(records: Iterable[ledger.Record]) -> tuple[Told, ...]:
+def rules(records: Iterable[Record]) -> tuple[Told, ...]:
     """Every change of the Model's rules, its creation and its retirement included."""
     return tuple(one for one in told(records) if governs(one))
 
@@ -210,14 +209,14 @@ def _lost(one: Told) -> list[str]:
     return one.words("promotions") if one.fact.action == Action.RESTORED else []
 
 
-def _own(version: str, records: Sequence[ledger.Record], until: datetime.datetime | None) -> list[Told]:
+def _own(version: str, records: Sequence[Record], until: datetime.datetime | None) -> list[Told]:
     """What is told of the objects that mean what the name means: those that the index of these records knows it by.
 
     What was lost comes back as what it was, and that its spec is registered again says nothing new.
     """
     own: list[Told] = []
     folded = index.Index()
-    again: ledger.Subject | None = None
+    again: Subject | None = None
     for record, one in _facts(records, until):
         before = folded.versions.get(version)
         fold.tell(folded, record, one.fact)

@@ -11,8 +11,9 @@ from modelyard.api import gates as gates_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api.promotion import Approval, Decision
 from modelyard.content import digest
-from modelyard.plan import account, documentation, specs, world
-from modelyard.plan.ledger import Action
+from modelyard.ledger import record
+from modelyard.ledger.record import Action
+from modelyard.plan import documentation, specs, world
 
 SAYS: Final = {
     Decision.APPROVED: Action.APPROVED,
@@ -108,7 +109,7 @@ def said(seen: world.World, one: api.Promotion) -> dict[tuple[str, str], Said]:
     heard = known.approvals if known and known.uid == one.metadata.uid else []
     found = {(user, gate): Said(action, about, certain) for user, gate, action, about, certain in heard}
     for told in seen.unrecorded:
-        if told.action in account.SAYS and told.subject.uid == one.metadata.uid:
+        if told.action in record.SAYS and told.subject.uid == one.metadata.uid:
             certain = told.detail.get("doubted") is not True
             found[told.actor.name, str(told.detail.get("gate"))] = Said(str(told.action), told.digest, certain)
     return found

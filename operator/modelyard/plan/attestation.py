@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from modelyard.plan import account, book, codec, ledger, serves, templates
+from modelyard.ledger import codec, reader, traffic
+from modelyard.ledger.record import OPERATOR, Action, Chain, Record, Share
+from modelyard.plan import account, templates
 
 Json = dict[str, Any]
 
 _LARGEST = 256 << 10
 """Bytes of a list of files that is still worth carrying along."""
-_WHOLE = frozenset({ledger.Action.FORGOTTEN, ledger.Action.RESTORED})
+_WHOLE = frozenset({Action.FORGOTTEN, Action.RESTORED})
 """What concerns every version."""
 _RENDERED: Final = 1 << 20
 """Bytes of a rendered document, with its list of files, that is still worth carrying along."""
@@ -22,7 +24,7 @@ _RENDERED: Final = 1 << 20
 class Evidence:
     """Records of a model's chain that tell of one version, and what they name."""
 
-    chain: ledger.Chain
+    chain: Chain
     records: Mapping[int, bytes]
     """By number: those that tell of the version, of the Model's rules, the first and the last."""
     digests: tuple[str | None, ...]
@@ -31,11 +33,11 @@ class Evidence:
     """Of the chain `_operator`: who led when."""
     blobs: Mapping[str, bytes]
 
-    def read(self) -> list[ledger.Record]:
+    def read(self) -> list[Record]:
         """The records that can be read, in order."""
         return [record for _, record in _parsed(self.records)]
 
-    def terms(self) -> list[ledger.Record]:
+    def terms(self) -> list[Record]:
         """Those of `_operator`."""
         return [record for _, record in _parsed(self.operators)]
 
@@ -67,7 +69,7 @@ def load(raw: Mapping[str, Any]) -> Evidence:
         ValueError: it is something else.
     """
     try:
-        chain = ledger.Chain(raw["registry"], raw["namespace"], raw["model"])
+        chain = Chain(raw["registry"], raw["namespace"], raw["model"])
         records, operators = ({int(one["sequence"]): str(one["text"]).encode() for one in raw[name]} for name in ("records", "operators"))
         blobs = {str(one["digest"]): str(one["text"]).encode() for one in raw["blobs"]}
         return Evidence(chain, records, tuple(raw["digests"]), operators, blobs)
@@ -75,19 +77,19 @@ def load(raw: Mapping[str, Any]) -> Evidence:
         raise ValueError(f"its attestation cannot be read: {type(error).__name__} {error}") from None
 
 
-def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence:
+def gather(of: reader.Book, operators: reader.Book | None, version: str) -> Evidence:
     """Reads a whole chain, and keeps what tells of one version."""
     digests: list[str | None] = []
-    kept: list[ledger.Record] = []
+    kept: list[Record] = []
     known: set[tuple[str, str]] = set()
-    serving: dict[str, list[ledger.Share]] = {}
+    serving: dict[str, list[Share]] = {}
     last = of.last
     for number, record in _numbered(of, digests):
         facts = list(account.told([record]))
         mine = [one for one in facts if account.names(one, version) or _rolled_out(one, version)]
         known |= {(one.fact.subject.kind, one.fact.subject.name) for one in mine}
         turned = False
-        for step in serves.steps(record, tuple(serving)):
+        for step in traffic.steps(record, tuple(serving)):
             now = [share for share in step.shares if share.version == version]
             turned = turned or now != serving.get(step.stage, [])
             serving[step.stage] = now
@@ -110,7 +112,7 @@ def gather(of: book.Book, operators: book.Book | None, version: str) -> Evidence
 
 def _rolled_out(one: account.Told, version: str) -> bool:
     """Whether a fact tells of a template that was rolled out with the version, or put back."""
-    return one.fact.action == ledger.Action.ROLLOUT and one.text("version") == version
+    return one.fact.action == Action.ROLLOUT and one.text("version") == version
 
 
 def named(its: account.Account, rules: Sequence[account.Told]) -> list[str]:
@@ -132,7 +134,7 @@ def problems(raw: Mapping[str, Any], evidence: Evidence) -> Iterator[str]:
     if raw["sequence"] != len(evidence.digests) or raw["head"] != (evidence.digests[-1] if evidence.digests else None):
         yield "head: it is not the last of the digests"
     yield from _links(evidence.records, evidence.chain, evidence.digests)
-    operators = ledger.Chain(evidence.chain.registry, "_", ledger.OPERATOR)
+    operators = Chain(evidence.chain.registry, "_", OPERATOR)
     yield from _links(evidence.operators, operators, None)
 
 
@@ -157,10 +159,10 @@ def against(evidence: Evidence, there: Evidence) -> Iterator[str]:
             yield f"record {record.sequence} of _operator: it tells when nobody watched, and was left out"
 
 
-def _numbered(of: book.Book, digests: list[str | None]) -> Iterator[tuple[int, ledger.Record]]:
+def _numbered(of: reader.Book, digests: list[str | None]) -> Iterator[tuple[int, Record]]:
     """Every record that can be read; the digest of each object goes into the list on the way."""
-    for begin in range(1, of.last + 1, book.PAGE):
-        numbers = range(begin, min(begin + book.PAGE, of.last + 1))
+    for begin in range(1, of.last + 1, reader.PAGE):
+        numbers = range(begin, min(begin + reader.PAGE, of.last + 1))
         found = {record.sequence: record for record in of.records(numbers)}
         for number in numbers:
             data = of.data(number)
@@ -170,8 +172,8 @@ def _numbered(of: book.Book, digests: list[str | None]) -> Iterator[tuple[int, l
         of.forget(numbers)
 
 
-def _links(records: Mapping[int, bytes], chain: ledger.Chain, digests: Sequence[str | None] | None) -> Iterator[str]:
-    before: ledger.Record | None = None
+def _links(records: Mapping[int, bytes], chain: Chain, digests: Sequence[str | None] | None) -> Iterator[str]:
+    before: Record | None = None
     for number, data in sorted(records.items()):
         try:
             record = codec.read(data)
@@ -193,7 +195,7 @@ def _links(records: Mapping[int, bytes], chain: ledger.Chain, digests: Sequence[
         before = record
 
 
-def _parsed(records: Mapping[int, bytes]) -> Iterator[tuple[int, ledger.Record]]:
+def _parsed(records: Mapping[int, bytes]) -> Iterator[tuple[int, Record]]:
     for number, data in sorted(records.items()):
         try:
             yield number, codec.read(data)

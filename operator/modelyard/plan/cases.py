@@ -7,7 +7,9 @@ from typing import Any
 
 from modelyard import api
 from modelyard.content.manifest import Manifest, read_manifest
-from modelyard.plan import account, attestation, ledger, spell, templates, watched
+from modelyard.ledger import coverage
+from modelyard.ledger.record import Chain, Record
+from modelyard.plan import account, attestation, spell, templates
 
 Json = dict[str, Any]
 
@@ -16,17 +18,17 @@ Json = dict[str, Any]
 class Case:
     """One version: its account, its spec and the Model's as they were last, and when it served."""
 
-    chain: ledger.Chain
+    chain: Chain
     its: account.Account
     spec: Json
     model: Json
     rules: tuple[account.Told, ...]
     spells: tuple[spell.Spell, ...]
-    gaps: tuple[watched.Gap, ...]
+    gaps: tuple[coverage.Gap, ...]
     files: Manifest | None
     unapproved: tuple[tuple[templates.Unapproved, list[Json] | None], ...]
     """Templates that it ran with and nobody approved, each with what differs."""
-    records: tuple[ledger.Record, ...]
+    records: tuple[Record, ...]
     lost: tuple[str, ...]
     """Snapshots that the records name and that are not there: what they held is not known to be missing."""
 
@@ -57,7 +59,7 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
         account.snapshot(api.Model, evidence.blob(rules[-1].fact.digest)) if rules else {},
         rules,
         tuple(spell.of(records, lambda name: name == version)),
-        (*watched.gaps(evidence.terms()), *(gap for record in records for gap in watched.lost(record))),
+        (*coverage.gaps(evidence.terms()), *(gap for record in records for gap in coverage.lost(record))),
         files,
         tuple(
             (one, templates.differences(evidence.blob(one.before), evidence.blob(one.after)))

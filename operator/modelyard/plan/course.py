@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.plan import account, cases, codec, standing, templates, timeline
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec
+from modelyard.ledger.record import Action
+from modelyard.plan import account, cases, standing, templates, timeline
 from modelyard.plan.standing import State, field, row, section, table
 
 Json = dict[str, Any]

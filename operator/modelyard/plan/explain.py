@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from modelyard import api
-from modelyard.plan import account, codec, fold, index, ledger, serves, spell, templates, watched
-from modelyard.plan import book as books
+from modelyard.ledger import codec, coverage, fold, index, reader, traffic
+from modelyard.ledger.record import Record, Share, StageState
+from modelyard.plan import account, spell, templates
 
 Json = dict[str, Any]
 
@@ -18,16 +19,16 @@ Json = dict[str, Any]
 class Seen:
     """What a stage served at an instant."""
 
-    state: ledger.StageState
+    state: StageState
     late: bool = False
     """It was seen before the instant and recorded after it."""
 
 
 def at(
-    book: books.Book,
+    book: reader.Book,
     moment: datetime.datetime,
     stage: str | None = None,
-    gaps: Sequence[watched.Gap] = (),
+    gaps: Sequence[coverage.Gap] = (),
     wanted: Collection[str] | None = None,
 ) -> Json:
     """What served at an instant, in one stage or in every one, and everything about it.
@@ -43,7 +44,7 @@ def at(
     looked = book.looked(number, moment)
     record, after, told = book.record(number), book.record(number + 1), book.record(looked + 1)
     seen = [one for one in stages(book.record(looked), told, moment) if stage in {None, one.state.name}]
-    gap = next((one for one in watched.lost(told) if one.covers(moment)), None) or _gap(gaps, moment, record)
+    gap = next((one for one in coverage.lost(told) if one.covers(moment)), None) or _gap(gaps, moment, record)
     folded = book.index(number)
     rules = folded.spec
     for later in book.records(range(number + 1, looked + 1 + any(one.late for one in seen))):
@@ -63,14 +64,14 @@ def at(
     }
 
 
-def over_time(book: books.Book, wanted: Iterable[str], gaps: Sequence[watched.Gap] = (), stage: str | None = None) -> Json:
+def over_time(book: reader.Book, wanted: Iterable[str], gaps: Sequence[coverage.Gap] = (), stage: str | None = None) -> Json:
     """Where and when versions served, and everything about them; reads the end of the chain, and the few records that tell of them."""
     names = list(wanted)
     folded = book.index(book.last)
     spans = {(where, name): span for where, versions in folded.served.items() for name, span in versions.items() if name in names}
     turns = sorted({number for span in spans.values() for number in span.turns})
     spells = [one for one in spell.of(book.records(turns), names.__contains__) if stage in {None, one.stage}]
-    missing = [*gaps, *watched.forgotten(folded)]
+    missing = [*gaps, *coverage.forgotten(folded)]
     return {
         **_about(book),
         "stage": stage,
@@ -82,11 +83,11 @@ def over_time(book: books.Book, wanted: Iterable[str], gaps: Sequence[watched.Ga
     }
 
 
-def _coarse(book: books.Book, stage: str, version: str, missed: int) -> str:
+def _coarse(book: reader.Book, stage: str, version: str, missed: int) -> str:
     return f"{missed} more changes of the share of {version} in {stage} are not listed: `modelyard history {book.chain.model}` has them all"
 
 
-def stages(record: ledger.Record | None, told: ledger.Record | None, moment: datetime.datetime) -> list[Seen]:
+def stages(record: Record | None, told: Record | None, moment: datetime.datetime) -> list[Seen]:
     """What every stage served.
 
     Args:
@@ -96,17 +97,17 @@ def stages(record: ledger.Record | None, told: ledger.Record | None, moment: dat
     """
     now = {one.name: Seen(one) for one in (record.state if record else ())}
     later = {one.name: one for one in (told.state if told else ())}
-    for step in serves.steps(told) if told else ():
+    for step in traffic.steps(told) if told else ():
         if step.moment > moment:
             continue
-        before = now.get(step.stage, Seen(ledger.StageState(step.stage))).state
+        before = now.get(step.stage, Seen(StageState(step.stage))).state
         stands = later.get(step.stage, before)
         stands = stands if stands.since and stands.since <= moment else before
         now[step.stage] = Seen(dataclasses.replace(stands, serves=step.shares), late=True)
     return [now[name] for name in sorted(now)]
 
 
-def known(book: books.Book, folded: index.Index, version: str, until: datetime.datetime | None = None) -> account.Account:
+def known(book: reader.Book, folded: index.Index, version: str, until: datetime.datetime | None = None) -> account.Account:
     """A version's account up to a moment, from the few records that tell of it as far as an index counts."""
     numbers = set(folded.versions[version].facts) if version in folded.versions else set()
     for asked in folded.promotions.values():
@@ -120,7 +121,7 @@ def by_digest(folded: index.Index, digest: str) -> list[str]:
     return [name for name, one in folded.versions.items() if one.digest == digest]
 
 
-def _gap(gaps: Sequence[watched.Gap], moment: datetime.datetime, record: ledger.Record | None) -> watched.Gap | None:
+def _gap(gaps: Sequence[coverage.Gap], moment: datetime.datetime, record: Record | None) -> coverage.Gap | None:
     """The span without anybody watching that the moment is in; what was recorded within it was seen, so that it begins after that."""
     for gap in gaps:
         if gap.covers(moment):
@@ -129,11 +130,11 @@ def _gap(gaps: Sequence[watched.Gap], moment: datetime.datetime, record: ledger.
     return None
 
 
-def _about(book: books.Book) -> Json:
+def _about(book: reader.Book) -> Json:
     return {"registry": book.chain.registry, "namespace": book.chain.namespace, "name": book.chain.model}
 
 
-def _record(book: books.Book, record: ledger.Record | None) -> Json | None:
+def _record(book: reader.Book, record: Record | None) -> Json | None:
     if record is None:
         return None
     data = book.data(record.sequence)
@@ -155,19 +156,19 @@ def _stage(seen: Seen, wanted: Collection[str] | None) -> Json:
     }
 
 
-def _template(book: books.Book, folded: index.Index, stage: str, moment: datetime.datetime) -> list[Json]:
+def _template(book: reader.Book, folded: index.Index, stage: str, moment: datetime.datetime) -> list[Json]:
     """The templates that came to a stage since its last promotion, without another one that people could approve."""
     records = (record for record in book.records(folded.templates.get(stage, [])) if record.time <= moment)
     found = templates.unapproved(records, book.blob)
     return [templates.document(one, book.blob) for one in found if one.stage == stage]
 
 
-def _unobserved(gap: watched.Gap, after: ledger.Record | None, stage: str | None) -> Json:
+def _unobserved(gap: coverage.Gap, after: Record | None, stage: str | None) -> Json:
     then = [_stage(Seen(one), None) for one in (after.state if after else ()) if stage in {None, one.name}]
     return {"since": _time(gap.since), "until": _time(gap.until), "words": gap.words, "seenNext": then}
 
 
-def _spell(one: spell.Spell, gaps: Sequence[watched.Gap]) -> Json:
+def _spell(one: spell.Spell, gaps: Sequence[coverage.Gap]) -> Json:
     return {
         "stage": one.stage,
         "version": one.version,
@@ -180,13 +181,13 @@ def _spell(one: spell.Spell, gaps: Sequence[watched.Gap]) -> Json:
     }
 
 
-def _model(book: books.Book, name: str | None) -> Json:
+def _model(book: reader.Book, name: str | None) -> Json:
     spec = account.snapshot(api.Model, book.blob(name))
     kept = ("description", "owner", "intendedUse", "riskTier", "lifecycle", "tags", "aliases")
     return {"spec": name, **{field: spec[field] for field in kept if field in spec}}
 
 
-def _version(book: books.Book, name: str, of: account.Account, shown: Sequence[tuple[str, ledger.Share]] | None) -> Json:
+def _version(book: reader.Book, name: str, of: account.Account, shown: Sequence[tuple[str, Share]] | None) -> Json:
     spec = account.snapshot(api.ModelVersion, book.blob(of.spec))
     training = spec.get("training") or {}
     lineage = spec.get("lineage") or {}

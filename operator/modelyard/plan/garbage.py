@@ -9,7 +9,7 @@ from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.content import location, manifest
-from modelyard.plan import index
+from modelyard.ledger import index
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from modelyard.api import modelversion
 from modelyard.api.access import cel
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.plan import fact, index, ledger, specs
+from modelyard.ledger import index, record
+from modelyard.plan import fact, specs
 
 
 class Step(enum.StrEnum):
@@ -120,14 +121,14 @@ def still(versions: Iterable[api.ModelVersion]) -> list[str]:
     ]
 
 
-def told(version: api.ModelVersion, which: Step, known: index.Version | None) -> tuple[ledger.Fact, ...]:
+def told(version: api.ModelVersion, which: Step, known: index.Version | None) -> tuple[record.Fact, ...]:
     """What the ledger hears: that objects go under a hold, before they do, and that they were let go, before the status says so."""
     artifact = version.status.artifact
-    action = {Step.SET: ledger.Action.HELD, Step.LIFT: ledger.Action.RELEASED}.get(which)
+    action = {Step.SET: record.Action.HELD, Step.LIFT: record.Action.RELEASED}.get(which)
     if action is None or artifact is None or known is None or (known.held == artifact.held) == (which == Step.SET):
         return ()
     detail = {"version": version.spec.version, "manifest": artifact.held}
-    return (ledger.fact(action, ledger.BY_OPERATOR, specs.about(version), f"{artifact.held} {known.holds}", None, detail),)
+    return (record.fact(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {known.holds}", None, detail),)
 
 
 def done(version: api.ModelVersion, which: Step, why: fact.Fact | None) -> modelversion.ModelVersionStatus:

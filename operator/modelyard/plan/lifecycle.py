@@ -8,7 +8,8 @@ from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import StageState, VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index
+from modelyard.ledger import index
+from modelyard.plan import fact
 
 
 def at_rest(version: api.ModelVersion) -> bool:

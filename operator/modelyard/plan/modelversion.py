@@ -13,7 +13,8 @@ from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.plan import conditions, fact, index, inspection, lifecycle, reuse, specs
+from modelyard.ledger import index
+from modelyard.plan import conditions, fact, inspection, lifecycle, reuse, specs
 
 CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
 """`checkedAt` is written at least this often while nothing changes; each recheck would be a write for nothing."""

@@ -13,7 +13,8 @@ from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
 from modelyard.content import canonical
-from modelyard.plan import approvals, codec, fact, gates, index
+from modelyard.ledger import codec, index
+from modelyard.plan import approvals, fact, gates
 from modelyard.plan import world as seen
 
 

@@ -12,27 +12,12 @@ from modelyard.api import model as model_api
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
 from modelyard.content import digest
-from modelyard.plan import (
-    account,
-    approvals,
-    codec,
-    index,
-    ledger,
-    model,
-    promotion,
-    registration,
-    restoring,
-    serves,
-    shares,
-    specs,
-    templates,
-    unforeseen,
-    unrecorded,
-)
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, index, record, traffic
+from modelyard.ledger.record import Action
+from modelyard.plan import approvals, model, promotion, registration, restoring, shares, specs, unforeseen, unrecorded
 from modelyard.plan.world import World
 
-KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, *account.SAYS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
+KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, *record.SAYS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
 """What waits in the status while the ledger does not answer: then only what makes things safer is decided, who asked for it comes before it,
 what serves may change, and whether a word may be somebody else's can be told only when it appears."""
 
@@ -41,10 +26,10 @@ what serves may change, and whether a word may be somebody else's can be told on
 class Recording:
     """What is written before a decision takes effect."""
 
-    facts: tuple[ledger.Fact, ...] = ()
+    facts: tuple[record.Fact, ...] = ()
     blobs: tuple[bytes, ...] = ()
     """Content-addressed, written before the facts that name them."""
-    state: tuple[ledger.StageState, ...] = ()
+    state: tuple[record.StageState, ...] = ()
     """What each stage serves from now on."""
     seen: datetime.datetime | None = None
     """When that was looked at."""
@@ -68,7 +53,7 @@ def of(world: World, plan: model.Plan, now: datetime.datetime) -> Recording:
     return Recording(facts, tuple(_blobs(world, facts)), state, now)
 
 
-def _stands(world: World, plan: model.Plan, state: Sequence[ledger.StageState]) -> Iterator[ledger.StageState]:
+def _stands(world: World, plan: model.Plan, state: Sequence[record.StageState]) -> Iterator[record.StageState]:
     """What each stage stands for: of one that stays as it is the ledger may have more than its status, which could not be written yet."""
     recorded = {stage.name: stage for stage in world.state}
     for stage in state:
@@ -84,7 +69,7 @@ def waiting(world: World, now: datetime.datetime) -> Recording:
     return Recording(world.unrecorded, tuple(_blobs(world, world.unrecorded)), state, now)
 
 
-def _blobs(world: World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
+def _blobs(world: World, facts: Sequence[record.Fact]) -> Iterator[bytes]:
     """The specs that the ledger does not have yet, and the rules by which stages are granted, as they are now."""
     if world.model:
         yield from (specs.snapshot(change.after) for change in world.changes(world.model))
@@ -96,7 +81,7 @@ def _blobs(world: World, facts: Sequence[ledger.Fact]) -> Iterator[bytes]:
 # --- the Model
 
 
-def _model(world: World, subject: api.Model) -> Iterator[ledger.Fact]:
+def _model(world: World, subject: api.Model) -> Iterator[record.Fact]:
     """Each change of the spec, as far as it was observed, with whoever made it."""
     if not specs.is_new(subject):
         return
@@ -106,25 +91,25 @@ def _model(world: World, subject: api.Model) -> Iterator[ledger.Fact]:
         if _retires(change, before, retired=bool(world.past and world.past.retired)):
             actor = change.actor if change.since else change.creator
             detail = {"version": None, "reason": change.after.spec.lifecycle_reason}
-            yield ledger.fact(Action.RETIRED, actor, specs.about(change.after), "retired", change.spec, detail | change.doubt)
+            yield record.fact(Action.RETIRED, actor, specs.about(change.after), "retired", change.spec, detail | change.doubt)
         before, written = change.after.spec.dump(), change.spec
 
 
-def _created(change: specs.Change[api.Model]) -> Iterator[ledger.Fact]:
+def _created(change: specs.Change[api.Model]) -> Iterator[record.Fact]:
     also = {"alsoChangedBy": change.others} if change.others else {}
-    yield ledger.fact(Action.MODEL_CREATED, change.creator, specs.about(change.after), "created", change.spec, also)
+    yield record.fact(Action.MODEL_CREATED, change.creator, specs.about(change.after), "created", change.spec, also)
 
 
-def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, written: str) -> Iterator[ledger.Fact]:
+def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, written: str) -> Iterator[record.Fact]:
     about, after, spec = specs.about(change.after), change.after.spec.dump(), change.spec
     # Where the snapshot is not to be had, all that is known is that something has changed.
     paths = ["/"] if before is None else list(specs.changed(before, after))
-    yield ledger.fact(Action.RULES_CHANGED, change.actor, about, None, spec, {"before": written, "changed": paths} | change.doubt)
+    yield record.fact(Action.RULES_CHANGED, change.actor, about, None, spec, {"before": written, "changed": paths} | change.doubt)
     old, new = after.get("aliases") or {} if before is None else before.get("aliases") or {}, after.get("aliases") or {}
     for alias in sorted({*old, *new}):
         if old.get(alias) != new.get(alias):
             pointed = {"alias": alias, "before": old.get(alias), "after": new.get(alias)}
-            yield ledger.fact(Action.ALIAS_CHANGED, change.actor, about, f"{about.generation} {alias} {spec}", None, pointed | change.doubt)
+            yield record.fact(Action.ALIAS_CHANGED, change.actor, about, f"{about.generation} {alias} {spec}", None, pointed | change.doubt)
 
 
 def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, *, retired: bool) -> bool:
@@ -132,7 +117,7 @@ def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, 
     return asked and (not retired if before is None else before.get("lifecycle") != model_api.ModelLifecycle.RETIRED)
 
 
-def _deleted(world: World) -> Iterator[ledger.Fact]:
+def _deleted(world: World) -> Iterator[record.Fact]:
     """What the ledger knows and the cluster does not any more."""
     past = world.past
     if past is None:
@@ -160,18 +145,18 @@ def _deleted(world: World) -> Iterator[ledger.Fact]:
             yield registration.gone("Promotion", name, asked.uid, noticed)
 
 
-def _aborted(name: str, asked: index.Promotion) -> ledger.Fact:
+def _aborted(name: str, asked: index.Promotion) -> record.Fact:
     """Who deletes a promotion that holds its stage aborts it; nobody is there any more whose status could say so."""
     phase, message = str(promotion_api.Phase.ABORTED), "it was deleted while it held the stage"
     detail = {"version": asked.version, "stage": asked.stage, "phase": phase, "reason": str(Reason.ABORTED), "message": message}
-    about = ledger.Subject("Promotion", name, asked.uid, 0)
-    return ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, phase, None, detail | {"rollback": asked.rollback})
+    about = record.Subject("Promotion", name, asked.uid, 0)
+    return record.fact(Action.ENDED, record.BY_OPERATOR, about, phase, None, detail | {"rollback": asked.rollback})
 
 
 # --- promotions
 
 
-def _of(world: World, one: api.Promotion, plan: model.Plan) -> tuple[ledger.Fact, ...]:
+def _of(world: World, one: api.Promotion, plan: model.Plan) -> tuple[record.Fact, ...]:
     """What is told of one promotion.
 
     Raises:
@@ -186,7 +171,7 @@ def _of(world: World, one: api.Promotion, plan: model.Plan) -> tuple[ledger.Fact
         raise unforeseen.OfPromotion(name, stage, unforeseen.of(f"the Promotion {name}", error)) from error
 
 
-def _promotion(world: World, one: api.Promotion, plan: model.Plan) -> Iterator[ledger.Fact]:
+def _promotion(world: World, one: api.Promotion, plan: model.Plan) -> Iterator[record.Fact]:
     about, spec = specs.about(one), one.spec
     if promotion.ran_before(world, one):
         return  # nothing of this one happens
@@ -201,32 +186,32 @@ def _promotion(world: World, one: api.Promotion, plan: model.Plan) -> Iterator[l
             doubted, why = (about.uid, word.user, word.gate) in world.doubted, approvals.why_not(world, one, word)
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
             detail |= {"counts": why is None, "doubted": doubted} | ({"why": why} if why else {})
-            whose = ledger.Known.DECLARED if doubted else ledger.Known.AUTHENTICATED
+            whose = record.Known.DECLARED if doubted else record.Known.AUTHENTICATED
             step = f"{about.generation} {word.user} {word.gate} {word.subject}"
-            yield ledger.fact(approvals.SAYS[word.decision], ledger.Actor(word.user, whose), about, step, word.subject, detail)
+            yield record.fact(approvals.SAYS[word.decision], record.Actor(word.user, whose), about, step, word.subject, detail)
     status = plan.promotions.get(one.metadata.name, one.status)
     if _is_granted(world, one, plan):
         yield _granted(world, one, status)
     yield from _end(world, one, status)
 
 
-def _asked_for(world: World, one: api.Promotion) -> Iterator[ledger.Fact]:
+def _asked_for(world: World, one: api.Promotion) -> Iterator[record.Fact]:
     """That it was requested, and each time that it was paused, let go on, or aborted."""
     before: Mapping[str, Any] | None = world.baseline(one)
     for change in world.changes(one):
         spec, about = change.after.spec, specs.about(change.after)
         if change.since == 0:
-            known = ledger.Known.AUTHENTICATED if change.stamped else ledger.Known.DECLARED
-            actor = ledger.Actor(spec.requested_by, known) if spec.requested_by else change.creator
+            known = record.Known.AUTHENTICATED if change.stamped else record.Known.DECLARED
+            actor = record.Actor(spec.requested_by, known) if spec.requested_by else change.creator
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
             detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
-            yield ledger.fact(Action.REQUESTED, actor, about, "requested", change.spec, detail)
+            yield record.fact(Action.REQUESTED, actor, about, "requested", change.spec, detail)
             before = {} if about.generation > 1 else spec.dump()
         if _steers(change, before):
             steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
             # Where the spec before is not known, it may have been so for long.
-            actor, doubt = (change.actor, change.doubt) if before is not None else (ledger.NOBODY_KNOWS, change.candidates)
-            yield ledger.fact(Action.STEERED, actor, about, None, change.spec, steered | doubt)
+            actor, doubt = (change.actor, change.doubt) if before is not None else (record.NOBODY_KNOWS, change.candidates)
+            yield record.fact(Action.STEERED, actor, about, None, change.spec, steered | doubt)
         before = spec.dump()
 
 
@@ -245,7 +230,7 @@ def _is_granted(world: World, one: api.Promotion, plan: model.Plan) -> bool:
     return before is None or before.uid != uid
 
 
-def _granted(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> ledger.Fact:
+def _granted(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> record.Fact:
     """Named by all that it tells: a grant that never took effect is no other's."""
     spec, declared, subject = one.spec, world.stage(one.spec.stage), world.versions.get(one.spec.version)
     detail = {
@@ -259,10 +244,10 @@ def _granted(world: World, one: api.Promotion, status: promotion_api.PromotionSt
     }
     proven = subject.status.artifact.digest if subject and subject.status.artifact else None
     step = f"granted {digest.of_json(detail)}"
-    return ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, specs.about(one), step, proven, detail)
+    return record.fact(Action.GRANTED, record.BY_OPERATOR, specs.about(one), step, proven, detail)
 
 
-def _end(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[ledger.Fact]:
+def _end(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[record.Fact]:
     """How it ended."""
     was, spec, about = one.status, one.spec, specs.about(one)
     known = world.past.promotions.get(one.metadata.name) if world.past else None
@@ -279,7 +264,7 @@ def _end(world: World, one: api.Promotion, status: promotion_api.PromotionStatus
         }
         end["rollback"] = bool(spec.rollback)
         at = None if status.phase != was.phase else status.finished_at
-        yield ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, str(status.phase), None, end, at=at)
+        yield record.fact(Action.ENDED, record.BY_OPERATOR, about, str(status.phase), None, end, at=at)
 
 
 # --- stages
@@ -289,7 +274,7 @@ def _policy(declared: api.Stage) -> bytes:
     return digest.canonical(declared.dump())
 
 
-def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[ledger.Fact]:
+def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[record.Fact]:
     """Templates that change without a promotion, or were put back."""
     if world.model is None:
         return
@@ -298,31 +283,31 @@ def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[ledge
         was = world.stands(now.name)
         what = {"stage": now.name, "version": now.current}
         if now.rollout and not now.promotion and was.rollout != now.rollout:
-            detail = what | {"template": now.rollout.template, "why": templates.CHANGED}
+            detail = what | {"template": now.rollout.template, "why": record.TEMPLATE_CHANGED}
             # Where the stage stood before tells one change from the same change made again later.
             step = f"{now.name} {was.serving.template if was.serving else ''} {now.rollout.template} {about.generation}"
-            yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, step, None, detail)
+            yield record.fact(Action.ROLLOUT, record.BY_OPERATOR, about, step, None, detail)
         refused = now.serving.refused if now.serving else None
         if refused and refused != (was.serving.refused if was.serving else None):
-            detail = what | {"template": now.serving.template if now.serving else None, "why": templates.PUT_BACK}
-            yield ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, about, f"{now.name} back {refused} {about.generation}", None, detail)
+            detail = what | {"template": now.serving.template if now.serving else None, "why": record.TEMPLATE_PUT_BACK}
+            yield record.fact(Action.ROLLOUT, record.BY_OPERATOR, about, f"{now.name} back {refused} {about.generation}", None, detail)
 
 
-def _serving(world: World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
+def _serving(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
     """The versions that may get traffic, or their weights, changed."""
     before = {one.name: one for one in world.state}
     uid = world.model.metadata.uid if world.model else (world.past.uid if world.past else None) or ""
     for now in state:
-        was = before.get(now.name, ledger.StageState(now.name))
-        if serves.weights(now.serves) == serves.weights(was.serves):
+        was = before.get(now.name, record.StageState(now.name))
+        if traffic.weights(now.serves) == traffic.weights(was.serves):
             continue
         told = [codec.dump_share(one) for one in now.serves]
-        about = ledger.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
+        about = record.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
         waiting = unrecorded.changes(world.unrecorded, now.name)
         step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
         why = shares.service_taken(world, now.name)
         detail = {"stage": now.name, "serves": told} | ({"why": why.message} if why else {})
-        yield ledger.fact(Action.SERVING, ledger.BY_OPERATOR, about, step, None, detail)
+        yield record.fact(Action.SERVING, record.BY_OPERATOR, about, step, None, detail)
 
 
 def _last(world: World) -> int:
@@ -331,7 +316,7 @@ def _last(world: World) -> int:
     return world.past.sequence if world.past else (anchor.sequence if anchor else None) or 0
 
 
-def _decommissioned(world: World, state: Sequence[ledger.StageState]) -> Iterator[ledger.Fact]:
+def _decommissioned(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
     """Stages that stand for nothing any more; what vanishes with a Model that is gone was lost, not decommissioned."""
     if world.model is None:
         return
@@ -341,4 +326,4 @@ def _decommissioned(world: World, state: Sequence[ledger.StageState]) -> Iterato
             why = "the stage was removed" if world.stage(was.name) is None else "the Model is Retired"
             step = f"{was.name} down after {world.past.sequence if world.past else 0}"
             detail = {"stage": was.name, "version": was.current, "why": why}
-            yield ledger.fact(Action.DECOMMISSIONED, ledger.BY_OPERATOR, specs.about(world.model), step, None, detail)
+            yield record.fact(Action.DECOMMISSIONED, record.BY_OPERATOR, specs.about(world.model), step, None, detail)

@@ -11,8 +11,9 @@ from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.content import canonical
-from modelyard.plan import fact, index, ledger, lifecycle, restoring, reuse, specs
-from modelyard.plan.ledger import Action
+from modelyard.ledger import index, record
+from modelyard.ledger.record import Action
+from modelyard.plan import fact, lifecycle, restoring, reuse, specs
 
 _LIFECYCLES = {
     VersionLifecycle.ACTIVE: Action.REACTIVATED,
@@ -32,7 +33,7 @@ def facts(
     past: index.Version | None = None,
     again: bool = False,
     earlier: Sequence[api.ModelVersion] = (),
-) -> tuple[ledger.Fact, ...]:
+) -> tuple[record.Fact, ...]:
     """What lies between the version's status and the one that is to be written.
 
     Args:
@@ -53,7 +54,7 @@ def facts(
     return tuple(dataclasses.replace(one, at=at) for one in found)
 
 
-def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[ledger.Fact, ...]:
+def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[record.Fact, ...]:
     """That the object which had this name before is gone, where nobody noticed it before the name was used again."""
     uid = version.metadata.uid
     if version.status.recorded or past is None or past.deleted or uid in {past.uid, past.other}:
@@ -63,9 +64,9 @@ def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[led
     return (gone("ModelVersion", version.metadata.name, past.uid, {"noticed": "later", "version": version.spec.version}),)
 
 
-def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> ledger.Fact:
+def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> record.Fact:
     """That an object is not there any more; the same fact whoever notices it."""
-    return ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, ledger.Subject(kind, name, uid, 0), "deleted", None, detail)
+    return record.fact(Action.DELETED, record.NOBODY_KNOWS, record.Subject(kind, name, uid, 0), "deleted", None, detail)
 
 
 def _spec(
@@ -76,7 +77,7 @@ def _spec(
     *,
     stamped: bool,
     again: bool,
-) -> Iterator[ledger.Fact]:
+) -> Iterator[record.Fact]:
     """That it was registered, and each change of its spec, as far as it was observed, with whoever made it."""
     # What its name meant before is compared with what it means now, in one entry.
     whole = again or (version.status.recorded is None and before is not None)
@@ -93,7 +94,7 @@ def _spec(
 
 def _registered(
     change: specs.Change[api.ModelVersion], before: Mapping[str, Any] | None, spec_digest: str, *, again: bool
-) -> Iterator[ledger.Fact]:
+) -> Iterator[record.Fact]:
     version, written, subject = change.after, change.spec, specs.about(change.after)
     name, spec = version.spec.version, version.spec.dump()
     detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
@@ -104,14 +105,14 @@ def _registered(
     if otherwise := reuse.otherwise(before or {}, spec):
         detail["otherwise"] = otherwise
     actor, step = (change.actor, f"whole {subject.generation}") if again else (change.creator, "registered")
-    yield ledger.fact(Action.REGISTERED, actor, subject, step, written, detail)
+    yield record.fact(Action.REGISTERED, actor, subject, step, written, detail)
     if before is not None and not otherwise and (added := _added(before, spec)):
-        yield ledger.fact(Action.ATTESTED, change.actor, subject, None, written, {"version": name} | change.doubt | added)
+        yield record.fact(Action.ATTESTED, change.actor, subject, None, written, {"version": name} | change.doubt | added)
     if (lifecycle := version.spec.lifecycle or VersionLifecycle.ACTIVE) != VersionLifecycle.ACTIVE:
         yield _lives(change, lifecycle)
 
 
-def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) -> Iterator[ledger.Fact]:
+def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) -> Iterator[record.Fact]:
     version, written, subject = change.after, change.spec, specs.about(change.after)
     what = {"version": version.spec.version} | change.doubt
     now = canonical.loads(specs.snapshot(version))
@@ -121,17 +122,17 @@ def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) 
     told = {field for field, what in added.items() if what} | ({"lifecycle"} if was != lifecycle else set())
     rest = [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]
     if added:
-        yield ledger.fact(Action.ATTESTED, change.actor, subject, None, written, what | added)
+        yield record.fact(Action.ATTESTED, change.actor, subject, None, written, what | added)
     if rest:
-        yield ledger.fact(Action.DESCRIBED, change.actor, subject, None, written, what | {"changed": rest})
+        yield record.fact(Action.DESCRIBED, change.actor, subject, None, written, what | {"changed": rest})
     if was != lifecycle:
         yield _lives(change, lifecycle)
 
 
-def _lives(change: specs.Change[api.ModelVersion], lifecycle: VersionLifecycle) -> ledger.Fact:
+def _lives(change: specs.Change[api.ModelVersion], lifecycle: VersionLifecycle) -> record.Fact:
     version = change.after
     detail = {"version": version.spec.version, "reason": version.spec.lifecycle_reason} | change.doubt
-    return ledger.fact(_LIFECYCLES[lifecycle], change.actor, specs.about(version), None, change.spec, detail)
+    return record.fact(_LIFECYCLES[lifecycle], change.actor, specs.about(version), None, change.spec, detail)
 
 
 def _attested(added: Mapping[str, Any]) -> list[str]:
@@ -149,10 +150,10 @@ def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     return {"metrics": metrics, "evidence": evidence} if metrics or evidence else {}
 
 
-def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, past: index.Version | None) -> Iterator[ledger.Fact]:
+def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, past: index.Version | None) -> Iterator[record.Fact]:
     was, now = version.status, status
     subject, name = specs.about(version), version.spec.version
-    by = ledger.BY_OPERATOR
+    by = record.BY_OPERATOR
     before, after = fact.find(was.conditions, "Verified"), fact.find(now.conditions, "Verified")
     step = before.last_transition_time.isoformat() if before else ""
     bytes_changed = now.artifact and (was.artifact is None or was.artifact.verified_at != now.artifact.verified_at)
@@ -162,7 +163,7 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
         detail = {"version": name, "files": read.files, "bytes": read.bytes, "manifest": read.manifest, "seconds": read.seconds}
         # The time of the reading before is in the status: told again after a crash, this is the same fact.
         earlier = was.artifact.verified_at.isoformat() if was.artifact else "first"
-        yield ledger.fact(Action.VERIFIED, by, subject, f"{read.manifest} {earlier}", read.digest, detail)
+        yield record.fact(Action.VERIFIED, by, subject, f"{read.manifest} {earlier}", read.digest, detail)
     proven = fact.find(now.conditions, "EvidenceVerified")
     known = fact.find(was.conditions, "EvidenceVerified")
     named = sorted(one.name for one in version.spec.evidence or [])
@@ -170,7 +171,7 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
     told = (past is not None and past.documents == named) or lifecycle.at_rest(version)
     if proven and proven.status == api.ConditionStatus.TRUE and (known is None or known != proven) and not told:
         evidence = {one.name: one.sha256 for one in version.spec.evidence or []}
-        yield ledger.fact(Action.EVIDENCE_VERIFIED, by, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence})
+        yield record.fact(Action.EVIDENCE_VERIFIED, by, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence})
     digest = now.artifact.digest if now.artifact else None
     # Between the two it may have been something else: Pending, as its Model was missing.
     lost = was.phase == VersionPhase.QUARANTINED or (past is not None and past.quarantined)
@@ -178,11 +179,11 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
     step = step or (f"after {past.facts[-1]}" if past else "")
     if found and not lost:
         message = after.message if after else ""
-        yield ledger.fact(Action.QUARANTINED, by, subject, f"quarantined {step}", digest, {"version": name, "message": message})
+        yield record.fact(Action.QUARANTINED, by, subject, f"quarantined {step}", digest, {"version": name, "message": message})
     if lost and not found and after and after.status == api.ConditionStatus.TRUE:
-        yield ledger.fact(Action.RECOVERED, by, subject, f"recovered {step}", digest, {"version": name})
+        yield record.fact(Action.RECOVERED, by, subject, f"recovered {step}", digest, {"version": name})
     if now.phase == VersionPhase.REUSED and was.phase != VersionPhase.REUSED:
-        yield ledger.fact(Action.REUSED, by, subject, "reused", digest, {"version": name, "message": after.message if after else ""})
+        yield record.fact(Action.REUSED, by, subject, "reused", digest, {"version": name, "message": after.message if after else ""})
 
 
 SAFER = frozenset({Action.QUARANTINED})

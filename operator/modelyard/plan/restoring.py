@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import codec, fact, index, ledger, specs
+from modelyard.ledger import codec, index, record
+from modelyard.plan import fact, specs
 from modelyard.plan import world as seen
 
 
@@ -155,14 +156,14 @@ def _hold(world: seen.World, name: str) -> stage_api.Hold | None:
     return stage_api.Hold(since=codec.read_time(last.ended).replace(microsecond=0), promotion=called)
 
 
-def _serving(world: seen.World, state: ledger.StageState) -> stage_api.ServingStatus | None:
+def _serving(world: seen.World, state: record.StageState) -> stage_api.ServingStatus | None:
     """What it serves; of a document that is not one of ours nothing is used, and the declared template is rendered instead."""
     if state.template is None or isinstance(world.answers.get(_question(state)), fact.Fact):
         return None
     return stage_api.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
 
 
-def _question(state: ledger.StageState) -> seen.Recorded:
+def _question(state: record.StageState) -> seen.Recorded:
     return seen.Recorded(state.name, state.current or "", state.template or "", state.source)
 
 
@@ -192,20 +193,20 @@ def with_ledgers_stages(world: seen.World) -> seen.World:
     return dataclasses.replace(world, model=model.model_copy(update={"status": status}))
 
 
-def told(world: seen.World, those: tuple[Lost, ...]) -> Iterator[ledger.Fact]:
+def told(world: seen.World, those: tuple[Lost, ...]) -> Iterator[record.Fact]:
     """That they are brought back."""
     gone = forgotten(world)
     if world.past is None or not (those or gone):
         return
     asked = world.past.promotions
-    about = ledger.Subject("Model", world.name, world.past.uid or "", 0)
+    about = record.Subject("Model", world.name, world.past.uid or "", 0)
     detail = {
         "objects": [f"{one.kind}/{one.name}" for one in those],
         "promotions": list(gone),
         "unfinished": [name for name in gone if asked[name].phase is None],
     }
     step = " ".join([*(one.uid for one in those), *(asked[name].uid for name in gone)])
-    yield ledger.fact(ledger.Action.RESTORED, ledger.BY_OPERATOR, about, step, None, detail)
+    yield record.fact(record.Action.RESTORED, record.BY_OPERATOR, about, step, None, detail)
 
 
 def happened(world: seen.World, those: tuple[Lost, ...]) -> tuple[fact.Event, ...]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from modelyard import api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index, specs
+from modelyard.ledger import index
+from modelyard.plan import fact, specs
 
 
 def held(version: api.ModelVersion, past: index.Version | None, meant: Mapping[str, Any] | None) -> fact.Held | None:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from modelyard import api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, ledger
+from modelyard.ledger import record
+from modelyard.plan import fact
 from modelyard.plan import world as seen
 
 
-def of(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[ledger.StageState]:
+def of(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
     """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing.
 
     While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
@@ -21,21 +22,21 @@ def of(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datet
         yield state(stands, tuple(_shares(world, stands, was, now)))
 
 
-def each(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, ledger.StageState]]:
+def each(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, record.StageState]]:
     """Each stage that is recorded or still serves, and what it was."""
     before = {one.name: one for one in world.state}
     declared = {one.name: one for one in stages}
     for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
-        yield declared.get(name, api.StageStatus(name=name)), before.get(name, ledger.StageState(name))
+        yield declared.get(name, api.StageStatus(name=name)), before.get(name, record.StageState(name))
 
 
-def state(stands: api.StageStatus, shares: tuple[ledger.Share, ...]) -> ledger.StageState:
+def state(stands: api.StageStatus, shares: tuple[record.Share, ...]) -> record.StageState:
     """What a record says of a stage."""
     runs = stands.serving or stage_api.ServingStatus(deployment="")
-    return ledger.StageState(stands.name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
+    return record.StageState(stands.name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
 
 
-def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, now: datetime.datetime) -> Iterator[ledger.Share]:
+def _shares(world: seen.World, stands: api.StageStatus, was: record.StageState, now: datetime.datetime) -> Iterator[record.Share]:
     if stands.name in world.unexposed and (not was.serves or service_taken(world, stands.name)):
         return  # what traffic goes to is not known; a Service that was just deleted is put back at once
     pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
@@ -51,7 +52,7 @@ def _shares(world: seen.World, stands: api.StageStatus, was: ledger.StageState, 
         weight = round(100 * ready[version] / total) if total else share.weight if share and same else 100 // len(serving)
         known = world.versions.get(version)
         proven = known.status.artifact.digest if known and known.status.artifact else None
-        yield ledger.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
+        yield record.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
 
 
 def service_taken(world: seen.World, stage: str) -> fact.Fact | None:

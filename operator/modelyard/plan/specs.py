@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from modelyard import api
 from modelyard.api import access, meta
 from modelyard.content import digest, jsontext
-from modelyard.plan import ledger
+from modelyard.ledger import record
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 
@@ -72,10 +72,10 @@ def recovered(subject: T, uid: str | None, spec: str | None, generation: int) ->
     return subject.model_copy(update={"status": subject.status.model_copy(update={"recorded": recorded})})
 
 
-def about(subject: meta.Resource) -> ledger.Subject:
+def about(subject: meta.Resource) -> record.Subject:
     """The object as a fact names it."""
     of = subject.metadata
-    return ledger.Subject(subject.kind, of.name, of.uid, of.generation)
+    return record.Subject(subject.kind, of.name, of.uid, of.generation)
 
 
 def authors(subject: meta.Resource) -> dict[int, str]:
@@ -101,15 +101,15 @@ class Change(Generic[T]):
         return digest.named(snapshot(self.after))
 
     @property
-    def creator(self) -> ledger.Actor:
+    def creator(self) -> record.Actor:
         """Who wrote the first generation."""
         return self._actor(self.signed.get(1))
 
     @property
-    def actor(self) -> ledger.Actor:
+    def actor(self) -> record.Actor:
         """Who made the change; nobody knows where somebody else wrote in between."""
         names: list[str | None] = self._authors(self.since)
-        return self._actor(names[0]) if len({*names}) == 1 else ledger.NOBODY_KNOWS
+        return self._actor(names[0]) if len({*names}) == 1 else record.NOBODY_KNOWS
 
     @property
     def doubt(self) -> dict[str, Any]:
@@ -135,10 +135,10 @@ class Change(Generic[T]):
             return [*(self.signed[number] for number in sorted(self.signed) if number in generations), None]
         return [self.signed.get(number) for number in generations]
 
-    def _actor(self, name: str | None) -> ledger.Actor:
+    def _actor(self, name: str | None) -> record.Actor:
         if name is None:
-            return ledger.NOBODY_KNOWS
-        return ledger.Actor(name, ledger.Known.AUTHENTICATED if self.stamped else ledger.Known.DECLARED)
+            return record.NOBODY_KNOWS
+        return record.Actor(name, record.Known.AUTHENTICATED if self.stamped else record.Known.DECLARED)
 
 
 def changes(subject: T, earlier: Sequence[T] = (), *, stamped: bool = True) -> list[Change[T]]:

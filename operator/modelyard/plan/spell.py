@@ -6,7 +6,8 @@ import dataclasses
 import datetime
 from collections.abc import Callable, Iterable
 
-from modelyard.plan import ledger, serves
+from modelyard.ledger import traffic
+from modelyard.ledger.record import Record, Share
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Spell:
     ended: int | None
 
 
-def of(records: Iterable[ledger.Record], wanted: Callable[[str], bool] = lambda _: True) -> list[Spell]:
+def of(records: Iterable[Record], wanted: Callable[[str], bool] = lambda _: True) -> list[Spell]:
     """When which version served in which stage with which weight, in the order in which they began.
 
     Exact for every record that is given: one at which nothing of the wanted versions changed may be left out.
@@ -32,7 +33,7 @@ def of(records: Iterable[ledger.Record], wanted: Callable[[str], bool] = lambda 
     found: list[Spell] = []
     running: dict[str, dict[str, Spell]] = {}
     for record in records:
-        for step in serves.steps(record, tuple(running)):
+        for step in traffic.steps(record, tuple(running)):
             now = {share.version: share for share in step.shares if wanted(share.version)}
             was = running.get(step.stage, {})
             turned = {version for version, one in was.items() if version not in now or now[version] != _share(one, now[version])}
@@ -46,10 +47,10 @@ def of(records: Iterable[ledger.Record], wanted: Callable[[str], bool] = lambda 
     return sorted([*found, *left], key=lambda spell: (spell.since, spell.began, spell.stage, spell.version))
 
 
-def _share(spell: Spell, now: ledger.Share) -> ledger.Share:
+def _share(spell: Spell, now: Share) -> Share:
     """What goes on, if nothing turned."""
     return dataclasses.replace(now, weight=spell.weight, digest=spell.digest)
 
 
-def _spell(step: serves.Step, share: ledger.Share, record: int, since: datetime.datetime) -> Spell:
+def _spell(step: traffic.Step, share: Share, record: int, since: datetime.datetime) -> Spell:
     return Spell(step.stage, share.version, share.digest, share.weight, since, None, record, None)

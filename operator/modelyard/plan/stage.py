@@ -10,7 +10,8 @@ from modelyard.api import labels
 from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, grant, ledger, promotion, rollout, serving, template, unforeseen
+from modelyard.ledger import record
+from modelyard.plan import fact, grant, promotion, rollout, serving, template, unforeseen
 from modelyard.plan import world as seen
 
 
@@ -100,7 +101,7 @@ def _told_of(world: seen.World, holds: stage_api.StagePromotion) -> tuple[Phase 
     known = world.past.promotions.get(holds.name) if world.past else None
     if known and known.uid == holds.uid and known.phase:
         return Phase(known.phase), known.rollback
-    waiting = [one.detail for one in world.unrecorded if one.action == ledger.Action.ENDED and one.subject.uid == holds.uid]
+    waiting = [one.detail for one in world.unrecorded if one.action == record.Action.ENDED and one.subject.uid == holds.uid]
     return (Phase(waiting[-1]["phase"]), bool(waiting[-1]["rollback"])) if waiting else (None, False)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.api import words
-from modelyard.plan import account, ledger
+from modelyard.ledger import record
+from modelyard.plan import account
 
 Json = dict[str, Any]
 
@@ -48,7 +49,7 @@ def section(name: str, title: str, fields: Sequence[Json], *tables: Json) -> Jso
 
 def of_actor(one: account.Told) -> State:
     """Whether it is known who did it."""
-    return State.VERIFIED if one.fact.actor.known in {ledger.Known.AUTHENTICATED, ledger.Known.OPERATOR} else State.DECLARED
+    return State.VERIFIED if one.fact.actor.known in {record.Known.AUTHENTICATED, record.Known.OPERATOR} else State.DECLARED
 
 
 def states(sections: Sequence[Mapping[str, Any]]) -> dict[str, State]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 
-from modelyard.plan import codec, world
+from modelyard.ledger import codec
+from modelyard.plan import world
 
 _UNDATED = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 

@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from modelyard.plan import account, codec, fold, ledger, serving
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, fold
+from modelyard.ledger.record import TEMPLATE_CHANGED, TEMPLATE_PUT_BACK, Action, Record
+from modelyard.plan import account, serving
 
 Json = dict[str, Any]
 
-CHANGED: Final = "the stage's serving changed"
-PUT_BACK: Final = "not available in time: put back"
 _FAILED: Final = frozenset({"RolledBack", "Failed", "Aborted"})
 
 
@@ -31,7 +30,7 @@ class Unapproved:
     """The changes of the Model's spec that it may come from."""
 
 
-def unapproved(records: Iterable[ledger.Record], blob: Callable[[str | None], bytes | None]) -> list[Unapproved]:
+def unapproved(records: Iterable[Record], blob: Callable[[str | None], bytes | None]) -> list[Unapproved]:
     """Those that were not put back, in the order in which they began.
 
     Args:
@@ -57,12 +56,12 @@ def unapproved(records: Iterable[ledger.Record], blob: Callable[[str | None], by
 
 def _asks_nobody(one: account.Told) -> bool:
     if one.fact.action == Action.ROLLOUT:
-        return one.text("why") == CHANGED
+        return one.text("why") == TEMPLATE_CHANGED
     return one.fact.action == Action.GRANTED and one.fact.detail.get("rollback") is True
 
 
 def _failed(one: account.Told) -> bool:
-    put_back = one.fact.action == Action.ROLLOUT and one.text("why") == PUT_BACK
+    put_back = one.fact.action == Action.ROLLOUT and one.text("why") == TEMPLATE_PUT_BACK
     return put_back or (one.fact.action == Action.ENDED and one.text("phase") in _FAILED)
 
 

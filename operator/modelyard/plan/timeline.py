@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from modelyard.plan import account, codec, ledger, watched
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, coverage, record
+from modelyard.ledger.record import Action
+from modelyard.plan import account
 
 Json = dict[str, Any]
 
 
-def entries(records: Iterable[ledger.Record]) -> Iterator[Json]:
+def entries(records: Iterable[record.Record]) -> Iterator[Json]:
     """Each fact: when, who, how that is known, what, why, and where it is recorded."""
     for one in account.told(records):
         actor, subject = one.fact.actor, one.fact.subject
@@ -29,7 +30,7 @@ def entries(records: Iterable[ledger.Record]) -> Iterator[Json]:
         }
 
 
-def with_gaps(found: Sequence[Json], gaps: Iterable[watched.Gap], since: str, until: str) -> list[Json]:
+def with_gaps(found: Sequence[Json], gaps: Iterable[coverage.Gap], since: str, until: str) -> list[Json]:
     """The entries, and among them when nobody watched, as far as that lies between two times; what began before is told first."""
     spans = [(codec.write_time(gap.since) if gap.since else "", gap) for gap in gaps]
     missing = [

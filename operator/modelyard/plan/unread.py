@@ -11,7 +11,8 @@ import pydantic
 
 from modelyard.api import meta
 from modelyard.api.reason import Reason
-from modelyard.plan import conditions, fact, index
+from modelyard.ledger import index
+from modelyard.plan import conditions, fact
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

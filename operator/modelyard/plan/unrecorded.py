@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from modelyard.content import digest
-from modelyard.plan import account, codec, index, ledger
-from modelyard.plan.ledger import Action, Fact
+from modelyard.ledger import codec, index, record
+from modelyard.ledger.record import Action, Fact
 
 MOST: Final = 64
 """Facts that wait in a status; more would make it too large. What each stage served last is kept in any case."""
-_LAST: Final = frozenset({Action.SERVING, *account.SAYS})
+_LAST: Final = frozenset({Action.SERVING, *record.SAYS})
 """Of these the last one counts, and one that says what the one before it said is no news."""
 
 
@@ -46,7 +46,7 @@ def news(past: index.Index, facts: Iterable[Fact]) -> Iterator[Fact]:
     """The facts without the words that the ledger has: who began to look while it did not answer could not know them."""
     said = {(one.uid, user, gate): [action, about] for one in past.promotions.values() for user, gate, action, about, _ in one.approvals}
     for one in facts:
-        if one.action in account.SAYS:
+        if one.action in record.SAYS:
             whose, word = (one.subject.uid, one.actor.name, str(one.detail.get("gate"))), [str(one.action), one.digest]
             if said.get(whose) == word:
                 continue
@@ -83,13 +83,13 @@ def _forgotten(drop: Sequence[Fact], lost: Sequence[Fact], left: Sequence[Fact])
     count = len(drop) + sum(int(one.detail["facts"]) for one in lost)
     detail = {"facts": count, "since": min(since, default=None), "until": max(until, default=None)}
     first = (lost or drop)[0]
-    subject = ledger.Subject("Ledger", first.subject.name, first.subject.uid, 0)
-    return ledger.fact(Action.FORGOTTEN, ledger.BY_OPERATOR, subject, f"{first.id} {count}", None, detail)
+    subject = record.Subject("Ledger", first.subject.name, first.subject.uid, 0)
+    return record.fact(Action.FORGOTTEN, record.BY_OPERATOR, subject, f"{first.id} {count}", None, detail)
 
 
 def _comes_again(one: Fact) -> bool:
     """Whether the specs themselves tell it once more when the ledger answers."""
-    return one.action in {Action.REQUESTED, Action.STEERED} or (one.action in account.SAYS and not _is_doubted(one))
+    return one.action in {Action.REQUESTED, Action.STEERED} or (one.action in record.SAYS and not _is_doubted(one))
 
 
 def _is_doubted(one: Fact) -> bool:

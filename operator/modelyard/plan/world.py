@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from modelyard import api
 from modelyard.api import stage
-from modelyard.plan import codec, fact, fold, index, ledger, precedence, serves, serving, specs, unread, unrecorded, watched
+from modelyard.ledger import codec, coverage, fold, index, record, traffic
+from modelyard.plan import fact, precedence, serving, specs, unread, unrecorded
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Served:
 
     spans: tuple[tuple[datetime.datetime, datetime.datetime | None], ...] = ()
     """From when to when; the last may go on."""
-    gaps: tuple[watched.Gap, ...] = ()
+    gaps: tuple[coverage.Gap, ...] = ()
     """When it is not known what served."""
 
     @property
@@ -153,9 +154,9 @@ class World:
     """The namespace is being deleted, or gone: nothing can be brought back into it."""
     sequence: int = 0
     """Number of the newest record when all this was seen: `past` may know more by now."""
-    unrecorded: tuple[ledger.Fact, ...] = ()
+    unrecorded: tuple[record.Fact, ...] = ()
     """What was done and seen while the ledger did not answer, and it does not have yet."""
-    state: tuple[ledger.StageState, ...] = ()
+    state: tuple[record.StageState, ...] = ()
     """What the ledger says that each stage serves, and what it does not have yet."""
     served: Mapping[tuple[str, str], Served] = dataclasses.field(default_factory=dict)
     """By stage and version."""
@@ -176,7 +177,7 @@ class World:
     untried: frozenset[tuple[str, str, str]] = frozenset()
     """Approvals that appeared while the policies could not be tried: they wait, neither counted nor recorded, until the policies were tried."""
 
-    def with_ledger(self, past: index.Index, sequence: int, state: Sequence[ledger.StageState], gaps: Sequence[watched.Gap]) -> World:
+    def with_ledger(self, past: index.Index, sequence: int, state: Sequence[record.StageState], gaps: Sequence[coverage.Gap]) -> World:
         """The same, with what the ledger has of it.
 
         Args:
@@ -185,8 +186,8 @@ class World:
             state: what that says that each stage serves.
             gaps: when nobody watched.
         """
-        waiting = serves.news(state, unrecorded.news(past, unrecorded.left(self._waiting(), past.recent)))
-        unknown = (*gaps, *watched.forgotten(past))
+        waiting = traffic.news(state, unrecorded.news(past, unrecorded.left(self._waiting(), past.recent)))
+        unknown = (*gaps, *coverage.forgotten(past))
         served = {(name, version): _served(span, unknown) for name, versions in past.served.items() for version, span in versions.items()}
         registrants = {name: known.registrant for name, known in past.versions.items() if known.registrant}
         asked = past.promotions
@@ -200,7 +201,7 @@ class World:
             past=past,
             sequence=sequence,
             unrecorded=waiting,
-            state=serves.after(state, waiting),
+            state=traffic.after(state, waiting),
             served=served,
             registrants=registrants,
             registered_again={name: known.again for name, known in past.versions.items() if known.again},
@@ -217,9 +218,9 @@ class World:
         if self.past is not None:
             return held_back
         waiting = self._waiting()
-        return dataclasses.replace(held_back, unrecorded=waiting, state=serves.after((), waiting))
+        return dataclasses.replace(held_back, unrecorded=waiting, state=traffic.after((), waiting))
 
-    def _waiting(self) -> tuple[ledger.Fact, ...]:
+    def _waiting(self) -> tuple[record.Fact, ...]:
         known = self.model.status.ledger if self.model else None
         return unrecorded.read(known.unrecorded if known else None)
 
@@ -276,7 +277,7 @@ class World:
         return next((stage for stage in recorded if stage.name == name), api.StageStatus(name=name))
 
 
-def _served(span: index.Span, gaps: tuple[watched.Gap, ...]) -> Served:
+def _served(span: index.Span, gaps: tuple[coverage.Gap, ...]) -> Served:
     ended = tuple((codec.read_time(begin), codec.read_time(end)) for begin, end in span.ended)
     running = ((codec.read_time(span.since), None),) if span.since else ()
     return Served((*ended, *running), gaps)

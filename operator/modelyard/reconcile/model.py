@@ -12,7 +12,9 @@ from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge import appender, cache, cluster
-from modelyard.plan import approvals, claims, fact, index, model, promotion, proof, recording, restoring, unforeseen, unrecorded
+from modelyard.ledger import integrity
+from modelyard.ledger.index import Index
+from modelyard.plan import approvals, claims, fact, model, promotion, recording, restoring, unforeseen, unrecorded
 from modelyard.plan import world as seen
 from modelyard.reconcile import missing, troubles
 from modelyard.reconcile.answer import Answers
@@ -37,7 +39,7 @@ class _Past:
     """What the ledger has of a model."""
 
     head: appender.Head
-    index: index.Index
+    index: Index
 
 
 @dataclasses.dataclass(slots=True)
@@ -310,7 +312,7 @@ class Models:
         anchor = known.status.ledger if known else None
         chain = self._outside.book.chain(key.namespace, key.name)
         try:
-            head = await self._outside.book.load(chain, proof.Anchor(anchor.sequence, anchor.head) if anchor and anchor.head else None)
+            head = await self._outside.book.load(chain, integrity.Anchor(anchor.sequence, anchor.head) if anchor and anchor.head else None)
         except Exception as error:
             return None, troubles.unavailable("the record", error, _called(key))
         return _Past(head, self._outside.book.index(chain)), None

@@ -13,7 +13,8 @@ from modelyard.api import modelversion as api_version
 from modelyard.api.reason import Reason
 from modelyard.content import canonical
 from modelyard.edge import cache, cluster
-from modelyard.plan import fact, hold, index, inspection, modelversion, registration, reuse, specs, unrecorded
+from modelyard.ledger import index
+from modelyard.plan import fact, hold, inspection, modelversion, registration, reuse, specs, unrecorded
 from modelyard.reconcile import troubles
 from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import ledger
-from modelyard.plan.ledger import Action
+from modelyard.ledger import record
+from modelyard.ledger.record import Action
 from tests.unit.cli import apiserver, typed
 from tests.unit.plan import chronicle
 
@@ -33,8 +33,8 @@ def exported(tmp_path: pathlib.Path) -> pathlib.Path:
     story, operators = chronicle.credit()
     story.later(days=1)
     moved = {**chronicle.sample("model-full"), "aliases": {"champion": "1.5.0-rc.1"}}
-    about = ledger.Subject("Model", "credit", "uid-model", 2)
-    story.write(ledger.fact(Action.RULES_CHANGED, chronicle.BOB, about, None, story.keep(moved), {"changed": ["aliases/champion"]}))
+    about = record.Subject("Model", "credit", "uid-model", 2)
+    story.write(record.fact(Action.RULES_CHANGED, chronicle.BOB, about, None, story.keep(moved), {"changed": ["aliases/champion"]}))
     return chronicle.export(tmp_path / "exported", story, operators)
 
 

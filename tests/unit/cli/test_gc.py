@@ -13,7 +13,7 @@ import pytest
 
 from modelyard.cli import bucket, depot, gc, outcome, registry
 from modelyard.content import location, manifest
-from modelyard.plan import index, ledger
+from modelyard.ledger import index, record
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 
@@ -29,7 +29,7 @@ class Kept(bucket.Bucket):
     def __init__(self) -> None:
         file = manifest.File("x", len(DATA), hashlib.sha256(DATA).hexdigest(), hashlib.md5(DATA).hexdigest())
         self.manifest = manifest.manifest((file,))
-        self.recorded: list[ledger.Fact] = []
+        self.recorded: list[record.Fact] = []
 
     def index(self, namespace: str, model: str) -> index.Index:
         del namespace, model
@@ -39,7 +39,7 @@ class Kept(bucket.Bucket):
         del name
         return manifest.write_manifest(self.manifest)
 
-    def append(self, namespace: str, model: str, facts: Sequence[ledger.Fact]) -> None:
+    def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
         del namespace, model
         self.recorded += facts
 
@@ -101,7 +101,7 @@ def test_what_nothing_else_refers_to_is_recorded_and_deleted(
         gc.gc(server, kept, "fraud", DELETE)
 
     assert s3.objects == {}
-    assert [fact.action for fact in kept.recorded] == [ledger.Action.COLLECTED]
+    assert [fact.action for fact in kept.recorded] == [record.Action.COLLECTED]
 
 
 @pytest.mark.usefixtures("person")

@@ -10,12 +10,12 @@ import shutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import anchors, codec, ledger, proof, signature
+from modelyard.ledger import anchors, codec, integrity, record, signature
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle
 
-CHAIN = ledger.Chain("main", "risk", "credit")
+CHAIN = record.Chain("main", "risk", "credit")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
     person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = codec.named(own.objects.pop(f"own/{CHAIN.key(24)}")[-1])
-    noted = anchors.write({CHAIN: proof.Anchor(24, head)})
+    noted = anchors.write({CHAIN: integrity.Anchor(24, head)})
     objects = {
         "/apis/modelyard.dev/v1alpha1/namespaces/risk/models/credit": model(24, head),
         "/api/v1/namespaces/modelyard-system/configmaps": [
@@ -89,7 +89,7 @@ def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
 def test_a_chain_that_was_removed_altogether_is_found_when_all_are_verified(
     person: typed.Person, own: pretend.S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = anchors.write({CHAIN: proof.Anchor(24, codec.named(own.objects[f"own/{CHAIN.key(24)}"][-1]))})
+    noted = anchors.write({CHAIN: integrity.Anchor(24, codec.named(own.objects[f"own/{CHAIN.key(24)}"][-1]))})
     kept = [{"metadata": {"name": "modelyard-anchors.risk"}, "data": {"anchors.json": noted}}]
     assert person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk").code == 0
     (tmp_path / "copy" / "anchors.json").write_text(noted)
@@ -136,7 +136,7 @@ def forged(own: pretend.S3) -> None:
     """Somebody with the bucket's credentials appends a record."""
     [data] = own.objects[f"own/{CHAIN.key(24)}"]
     last = codec.read(data)
-    made = ledger.follow(CHAIN, last, codec.named(data), (), (), now=last.time, term=last.term, index=None)
+    made = record.follow(CHAIN, last, codec.named(data), (), (), now=last.time, term=last.term, index=None)
     own.put(f"own/{CHAIN.key(25)}", codec.write(made))
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from modelyard.cli import page
 from modelyard.content import digest, manifest
-from modelyard.plan import attestation, dossier, ledger
-from modelyard.plan.ledger import Action
+from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Known, Subject, fact
+from modelyard.plan import attestation, dossier
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle
@@ -135,8 +135,8 @@ def test_explain_finds_whichever_of_the_versions_with_the_same_bytes_served_then
     story, same = chronicle.Story(), chronicle.digest("same")
     for version in ("1.0.0", "1.1.0"):
         story.register({**chronicle.sample("modelversion-full"), "version": version})
-        about = ledger.Subject("ModelVersion", f"credit-{version}", f"uid-{version}", 1)
-        story.write(ledger.fact(Action.VERIFIED, ledger.BY_OPERATOR, about, "read", same, {"version": version}))
+        about = Subject("ModelVersion", f"credit-{version}", f"uid-{version}", 1)
+        story.write(fact(Action.VERIFIED, BY_OPERATOR, about, "read", same, {"version": version}))
     story.serving("production", {"1.1.0": 100})
     folder = chronicle.export(tmp_path / "exported", story, chronicle.Operators())
 
@@ -409,7 +409,7 @@ def evil(value: Any) -> Any:
 def hostile() -> chronicle.Story:
     """A model whose every text wants to be more than text."""
     story = chronicle.Story()
-    who = ledger.Actor(f"eve{EVIL}", ledger.Known.AUTHENTICATED)
+    who = Actor(f"eve{EVIL}", Known.AUTHENTICATED)
     spec = evil(chronicle.sample("modelversion-full"))
     spec["training"]["parameters"] |= {EVIL: EVIL}
     spec["metrics"] |= {EVIL: 1.5}

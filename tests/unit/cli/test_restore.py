@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import api
 from modelyard.edge import owner
-from modelyard.plan import codec, ledger, signature, specs
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, record, signature
+from modelyard.ledger.record import Action
+from modelyard.plan import specs
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle
@@ -49,17 +50,17 @@ def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
         kind = api.Model if one["kind"] == "Model" else api.ModelVersion
         data = specs.snapshot(kind.model_validate(one))
         told.blobs[codec.named(data)] = data
-    about = {generation: ledger.Subject("Model", "fraud", "uid-m", generation) for generation in (2, 3)}
-    its = {generation: ledger.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
+    about = {generation: record.Subject("Model", "fraud", "uid-m", generation) for generation in (2, 3)}
+    its = {generation: record.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
     meant = specs.spec_digest(api.ModelVersion.model_validate(version))
     told.write(
-        ledger.fact(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
-        ledger.fact(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": meant}),
-        ledger.fact(Action.VERIFIED, ledger.BY_OPERATOR, its[1], "first", codec.named(b"bytes"), {"version": "1"}),
+        record.fact(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
+        record.fact(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": meant}),
+        record.fact(Action.VERIFIED, record.BY_OPERATOR, its[1], "first", codec.named(b"bytes"), {"version": "1"}),
     )
     told.write(
-        ledger.fact(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),
-        ledger.fact(Action.ATTESTED, chronicle.BOB, its[2], None, recorded(attested), {"version": "1"}),
+        record.fact(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),
+        record.fact(Action.ATTESTED, chronicle.BOB, its[2], None, recorded(attested), {"version": "1"}),
     )
     operators = chronicle.Operators(key=chronicle.KEY)
     operators.begin(None)

@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard.content import location
 from modelyard.edge import archive, sources
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, ledger, proof, signature
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, integrity, record, signature
+from modelyard.ledger.record import Action
 from tests.stories import bucket
 
 WHERE = location.Place("modelyard", "")
-FRAUD = ledger.Chain("main", "risk", "fraud")
-CHURN = ledger.Chain("main", "risk", "churn")
-OPERATORS = ledger.Chain("main", "_", ledger.OPERATOR)
-ALICE = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
+FRAUD = record.Chain("main", "risk", "fraud")
+CHURN = record.Chain("main", "risk", "churn")
+OPERATORS = record.Chain("main", "_", record.OPERATOR)
+ALICE = record.Actor("alice", record.Known.AUTHENTICATED)
 RECORDS, ANCHORED, SIGNED = 60, 50, 40
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 SNAPSHOT = b"{}"
@@ -29,7 +29,7 @@ SPEC = codec.named(SNAPSHOT)
 @dataclasses.dataclass
 class Past:
     kept: bucket.Bucket
-    anchors: dict[ledger.Chain, proof.Anchor]
+    anchors: dict[record.Chain, integrity.Anchor]
 
     def source(self) -> sources.Bucket:
         return sources.Bucket(self.kept, WHERE)
@@ -40,32 +40,32 @@ class Past:
         return sources.Folder(folder)
 
 
-def facts(number: int, model: str) -> list[ledger.Fact]:
+def facts(number: int, model: str) -> list[record.Fact]:
     """What happens in the nth record."""
     version = f"1.{number // 4}.0"
-    of = ledger.Subject("ModelVersion", f"{model}-{version}", f"uid-{model}-{version}", 1)
-    asked = ledger.Subject("Promotion", f"{model}-{version}-production", f"uid-{model}-{version}-p", 1)
+    of = record.Subject("ModelVersion", f"{model}-{version}", f"uid-{model}-{version}", 1)
+    asked = record.Subject("Promotion", f"{model}-{version}-production", f"uid-{model}-{version}-p", 1)
     more = {"version": version, "stage": "production"}
     match number % 4:
         case 0:
             return [
-                ledger.fact(Action.REGISTERED, ALICE, of, digest=SPEC, detail={"version": version, "specDigest": SPEC, "declared": None})
+                record.fact(Action.REGISTERED, ALICE, of, digest=SPEC, detail={"version": version, "specDigest": SPEC, "declared": None})
             ]
         case 1:
-            seen = ledger.fact(Action.VERIFIED, ledger.BY_OPERATOR, of, digest=SPEC, detail={"version": version, "files": 1, "bytes": 1.5})
-            return [seen, ledger.fact(Action.REQUESTED, ALICE, asked, digest=SPEC, detail=more | {"reason": "ünder 🦊"})]
+            seen = record.fact(Action.VERIFIED, record.BY_OPERATOR, of, digest=SPEC, detail={"version": version, "files": 1, "bytes": 1.5})
+            return [seen, record.fact(Action.REQUESTED, ALICE, asked, digest=SPEC, detail=more | {"reason": "ünder 🦊"})]
         case 2:
-            return [ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, asked, digest=SPEC, detail=more | {"gates": [], "policy": {}})]
+            return [record.fact(Action.GRANTED, record.BY_OPERATOR, asked, digest=SPEC, detail=more | {"gates": [], "policy": {}})]
         case _:
             ended = {"phase": "Succeeded", "reason": "Succeeded", "message": "the stage stands for it"}
-            return [ledger.fact(Action.ENDED, ledger.BY_OPERATOR, asked, detail=more | ended)]
+            return [record.fact(Action.ENDED, record.BY_OPERATOR, asked, detail=more | ended)]
 
 
-def state(number: int, moment: datetime.datetime) -> tuple[ledger.StageState, ...]:
+def state(number: int, moment: datetime.datetime) -> tuple[record.StageState, ...]:
     version = f"1.{(number - 2) // 4}.0"
     if number < 2:
         return ()
-    return (ledger.StageState("production", version, SPEC, moment, serves=(ledger.Share(version, SPEC, 100, moment),)),)
+    return (record.StageState("production", version, SPEC, moment, serves=(record.Share(version, SPEC, 100, moment),)),)
 
 
 async def past() -> Past:

@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.edge import archive, sources
-from modelyard.plan import checkpoint, codec, index, ledger, proof, signature
+from modelyard.ledger import checkpoint, codec, index, integrity, signature
+from modelyard.ledger.record import Action, Actor, Chain, Fact, Pointer, Record, Subject, fact, follow
 from tests.unit.edge import history
 from tests.unit.edge.history import ANCHORED, CHURN, FRAUD, KEY, OPERATORS, RECORDS, SIGNED
 
@@ -53,7 +54,7 @@ class Done:
     """What is left is a chain with nothing wrong in itself."""
 
 
-def _tail(files: Files, first: int, change: Callable[[ledger.Record], ledger.Record]) -> None:
+def _tail(files: Files, first: int, change: Callable[[Record], Record]) -> None:
     """Writes the records from a number on anew, with right digests."""
     prev = codec.named(files[FRAUD.key(first - 1)]) if first > 1 else None
     for number in range(first, RECORDS + 1):
@@ -62,9 +63,9 @@ def _tail(files: Files, first: int, change: Callable[[ledger.Record], ledger.Rec
         prev = codec.named(data)
 
 
-def _forged(record: ledger.Record) -> ledger.Record:
+def _forged(record: Record) -> Record:
     return dataclasses.replace(
-        record, facts=tuple(dataclasses.replace(one, actor=ledger.Actor("mallory", one.actor.known)) for one in record.facts)
+        record, facts=tuple(dataclasses.replace(one, actor=Actor("mallory", one.actor.known)) for one in record.facts)
     )
 
 
@@ -169,8 +170,8 @@ def forge_what_people_accepted(files: Files, dice: random.Random) -> Done:
         return done
     snapshot = index.Index(sequence=RECORDS).dump()
     files[f"blobs/sha256/{codec.named(snapshot)[7:]}"] = snapshot
-    pointer = ledger.Pointer(RECORDS, codec.named(snapshot))
-    more = ledger.follow(FRAUD, record, codec.named(last), [], record.state, now=record.time, term=record.term, index=pointer)
+    pointer = Pointer(RECORDS, codec.named(snapshot))
+    more = follow(FRAUD, record, codec.named(last), [], record.state, now=record.time, term=record.term, index=pointer)
     files[FRAUD.key(RECORDS + 1)] = codec.write(more)
     return Done("forged snapshot", done.first, False)
 
@@ -241,14 +242,14 @@ async def test_without_anchor_and_checkpoint_another_tail_is_found_by_its_signat
     changed = dict(files)
     _tail(changed, SIGNED, _forged)
     _write(tmp_path / "out", files, changed)
-    assert {flaw.kind for flaw in archive.verify(folder, FRAUD).flaws} == {proof.Kind.REPLACED, proof.Kind.UNPROVEN}
+    assert {flaw.kind for flaw in archive.verify(folder, FRAUD).flaws} == {integrity.Kind.REPLACED, integrity.Kind.UNPROVEN}
     (tmp_path / "out" / "anchors.json").unlink()
     replaced, unproven = archive.verify(folder, FRAUD).flaws
-    assert (proof.Kind.REPLACED, SIGNED) == (replaced.kind, replaced.sequence)
+    assert (integrity.Kind.REPLACED, SIGNED) == (replaced.kind, replaced.sequence)
     (tmp_path / "out" / checkpoint.key(FRAUD, SIGNED)).unlink()
 
     assert archive.verify(folder, FRAUD).flaws == (unproven,)
-    assert (proof.Kind.UNPROVEN, RECORDS) == (unproven.kind, unproven.sequence)
+    assert (integrity.Kind.UNPROVEN, RECORDS) == (unproven.kind, unproven.sequence)
     for number in range(SIGNED, RECORDS + 1):
         (tmp_path / "out" / FRAUD.key(number)).unlink()
     assert archive.verify(folder, FRAUD).flaws == ()
@@ -263,23 +264,23 @@ async def test_a_flaw_that_was_accepted_excuses_no_snapshot_that_comes_later(pas
     last = codec.read(files[FRAUD.key(RECORDS)])
     chain = {last.sequence: last}
 
-    def append(facts: list[ledger.Fact], pointer: ledger.Pointer | None) -> archive.Verdict:
+    def append(facts: list[Fact], pointer: Pointer | None) -> archive.Verdict:
         before = chain[max(chain)]
         prev = codec.named(codec.write(before))
-        made = ledger.follow(FRAUD, before, prev, facts, before.state, now=before.time, term=before.term, index=pointer)
+        made = follow(FRAUD, before, prev, facts, before.state, now=before.time, term=before.term, index=pointer)
         made = signature.sign(made, KEY)
         chain[made.sequence] = made
         (tmp_path / "out" / FRAUD.key(made.sequence)).write_bytes(codec.write(made))
         return archive.verify(folder, FRAUD)
 
-    subject = ledger.Subject("Ledger", "fraud", FRAUD.prefix, 0)
+    subject = Subject("Ledger", "fraud", FRAUD.prefix, 0)
     detail = {"flaws": [flaw.detail for flaw in flaws], "reason": "lost in a move"}
-    assert append([ledger.fact(ledger.Action.ACCEPTED, history.ALICE, subject, "x", detail=detail)], last.index).sound
+    assert append([fact(Action.ACCEPTED, history.ALICE, subject, "x", detail=detail)], last.index).sound
     forged = index.Index(sequence=RECORDS + 1).dump()
     (tmp_path / "out" / f"blobs/sha256/{codec.named(forged)[7:]}").write_bytes(forged)
-    verdict = append([], ledger.Pointer(RECORDS + 1, codec.named(forged)))
+    verdict = append([], Pointer(RECORDS + 1, codec.named(forged)))
 
-    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws if not flaw.accepted] == [(proof.Kind.INDEX, RECORDS + 2)]
+    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws if not flaw.accepted] == [(integrity.Kind.INDEX, RECORDS + 2)]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and written again"])
@@ -293,14 +294,14 @@ async def test_old_versions_betray_what_the_chain_does_not(past: history.Past, a
 
     verdict = archive.verify(past.source(), FRAUD)
 
-    assert (proof.Kind.VERSIONS, RECORDS) in {(flaw.kind, flaw.sequence) for flaw in verdict.flaws}
+    assert (integrity.Kind.VERSIONS, RECORDS) in {(flaw.kind, flaw.sequence) for flaw in verdict.flaws}
 
 
 async def test_a_checkpoint_by_a_stranger_is_forged(past: history.Past) -> None:
     stranger = ed25519.Ed25519PrivateKey.generate()
     verdict = archive.verify(past.source(), FRAUD, keys=[stranger.public_key()])
 
-    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws] == [(proof.Kind.FORGED, SIGNED), (proof.Kind.UNPROVEN, RECORDS)]
+    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws] == [(integrity.Kind.FORGED, SIGNED), (integrity.Kind.UNPROVEN, RECORDS)]
 
 
 async def test_no_key_of_a_bucket_leads_out_of_the_folder(past: history.Past, tmp_path: pathlib.Path) -> None:
@@ -309,4 +310,4 @@ async def test_no_key_of_a_bucket_leads_out_of_the_folder(past: history.Past, tm
 
     assert archive.chains(past.source(), "main") == [OPERATORS, CHURN, FRAUD]
     with pytest.raises(ValueError, match="no chain"):
-        archive.export(past.source(), tmp_path / "out", [ledger.Chain("main", "..", "..")])
+        archive.export(past.source(), tmp_path / "out", [Chain("main", "..", "..")])

@@ -19,23 +19,24 @@ from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge import appender, queued
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import checkpoint, codec, fold, index, ledger, proof, signature
-from modelyard.plan.ledger import Action
+from modelyard.ledger import checkpoint, codec, fold, index, integrity, signature
+from modelyard.ledger import record as ledger_record
+from modelyard.ledger.record import Action
 from tests.stories import bucket
 
 WHERE = location.Place("modelyard", "")
-CHAIN = ledger.Chain("main", "risk", "fraud")
-ALICE = ledger.Actor("alice", ledger.Known.AUTHENTICATED)
+CHAIN = ledger_record.Chain("main", "risk", "fraud")
+ALICE = ledger_record.Actor("alice", ledger_record.Known.AUTHENTICATED)
 
 
-def fact(step: int, **detail: object) -> ledger.Fact:
-    subject = ledger.Subject("ModelVersion", "fraud-1", "uid-1", 1)
-    return ledger.fact(Action.DESCRIBED, ALICE, subject, step, detail={"version": "1", "changed": ["tags"], **detail})
+def fact(step: int, **detail: object) -> ledger_record.Fact:
+    subject = ledger_record.Subject("ModelVersion", "fraud-1", "uid-1", 1)
+    return ledger_record.fact(Action.DESCRIBED, ALICE, subject, step, detail={"version": "1", "changed": ["tags"], **detail})
 
 
-def state(version: str) -> tuple[ledger.StageState, ...]:
+def state(version: str) -> tuple[ledger_record.StageState, ...]:
     since = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
-    return (ledger.StageState("production", version, None, since, serves=(ledger.Share(version, None, 100, since),)),)
+    return (ledger_record.StageState("production", version, None, since, serves=(ledger_record.Share(version, None, 100, since),)),)
 
 
 @pytest.fixture
@@ -53,17 +54,17 @@ def opened(kept: bucket.Bucket) -> Callable[..., ledgers.Ledger]:
 Opened = Callable[..., ledgers.Ledger]
 
 
-def records(kept: bucket.Bucket, chain: ledger.Chain = CHAIN) -> list[tuple[int, bytes | None]]:
+def records(kept: bucket.Bucket, chain: ledger_record.Chain = CHAIN) -> list[tuple[int, bytes | None]]:
     numbers = ((chain.sequence(key), found[-1]) for key, found in sorted(kept.kept.items()))
     return [(number, data) for number, data in numbers if number is not None and data is not None]
 
 
-def told(kept: bucket.Bucket, chain: ledger.Chain = CHAIN) -> list[str]:
+def told(kept: bucket.Bucket, chain: ledger_record.Chain = CHAIN) -> list[str]:
     return [one.id for _, data in records(kept, chain) if data for one in codec.read(data).facts]
 
 
-def sound(kept: bucket.Bucket, chain: ledger.Chain = CHAIN) -> bool:
-    return proof.check(chain, records(kept, chain), blob=lambda name: kept.get("", f"blobs/sha256/{name[7:]}")) == ()
+def sound(kept: bucket.Bucket, chain: ledger_record.Chain = CHAIN) -> bool:
+    return integrity.check(chain, records(kept, chain), blob=lambda name: kept.get("", f"blobs/sha256/{name[7:]}")) == ()
 
 
 async def test_the_first_record(kept: bucket.Bucket, opened: Opened) -> None:
@@ -201,7 +202,7 @@ async def test_two_that_begin_at_once_have_two_terms(kept: bucket.Bucket, opened
     def meanwhile(_key: str) -> None:
         kept.before = lambda _: None
         data = codec.write(
-            ledger.follow(
+            ledger_record.follow(
                 one.operators,
                 None,
                 None,
@@ -264,17 +265,17 @@ async def test_a_snapshot_that_is_gone_is_folded_anew(kept: bucket.Bucket, opene
 @pytest.mark.parametrize(
     ("harm", "kind"),
     [
-        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(9)), proof.Kind.TRUNCATED, id="the end cut off"),
-        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(5)), proof.Kind.HOLE, id="a hole"),
-        pytest.param(lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(5)][-1] + b" "), proof.Kind.UNREADABLE, id="a byte"),
-        pytest.param(lambda kept: kept.put("", CHAIN.key(9), b"{}"), proof.Kind.UNREADABLE, id="the head's byte"),
-        pytest.param(lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(6)][-1]), proof.Kind.MISPLACED, id="swapped"),
-        pytest.param(lambda kept: kept.kept.clear(), proof.Kind.TRUNCATED, id="everything gone"),
+        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(9)), integrity.Kind.TRUNCATED, id="the end cut off"),
+        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(5)), integrity.Kind.HOLE, id="a hole"),
+        pytest.param(lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(5)][-1] + b" "), integrity.Kind.UNREADABLE, id="a byte"),
+        pytest.param(lambda kept: kept.put("", CHAIN.key(9), b"{}"), integrity.Kind.UNREADABLE, id="the head's byte"),
+        pytest.param(lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(6)][-1]), integrity.Kind.MISPLACED, id="swapped"),
+        pytest.param(lambda kept: kept.kept.clear(), integrity.Kind.TRUNCATED, id="everything gone"),
     ],
 )
 @pytest.mark.parametrize("forgets", [True, False], ids=["as MinIO", "as versitygw"])
 async def test_what_was_tampered_with_holds_until_accepted(
-    kept: bucket.Bucket, opened: Opened, harm: Callable[[bucket.Bucket], object], kind: proof.Kind, forgets: bool
+    kept: bucket.Bucket, opened: Opened, harm: Callable[[bucket.Bucket], object], kind: integrity.Kind, forgets: bool
 ) -> None:
     kept.forgets = forgets
     writer = opened()
@@ -296,7 +297,7 @@ async def test_what_was_tampered_with_holds_until_accepted(
     await leader.append(CHAIN, [fact(100)])
     again = opened(anchors=anchors)
     assert await again.load(CHAIN) == leader.head(CHAIN)
-    flaws = proof.check(CHAIN, records(kept), anchors=anchors.values())
+    flaws = integrity.check(CHAIN, records(kept), anchors=anchors.values())
     assert flaws
     assert all(flaw.accepted for flaw in flaws)
 
@@ -319,16 +320,16 @@ async def test_who_accepts_a_changed_record_has_not_accepted_what_it_is_changed_
     assert whole
     assert harm(whole, 1) != harm(whole, 2) != whole
     kept.put("", CHAIN.key(3), harm(whole, 1))
-    found = proof.check(CHAIN, records(kept))
+    found = integrity.check(CHAIN, records(kept))
     await opened().accept(CHAIN, ALICE, "restored from a copy", flaws=found)
     await opened().load(CHAIN)
-    assert all(flaw.accepted for flaw in proof.check(CHAIN, records(kept)))
+    assert all(flaw.accepted for flaw in integrity.check(CHAIN, records(kept)))
 
     kept.put("", CHAIN.key(3), harm(whole, 2))
 
     with pytest.raises(appender.Tampered):
         await opened().load(CHAIN)
-    assert not all(flaw.accepted for flaw in proof.check(CHAIN, records(kept)))
+    assert not all(flaw.accepted for flaw in integrity.check(CHAIN, records(kept)))
 
 
 async def test_a_number_that_was_deleted_is_found_when_it_is_written(kept: bucket.Bucket, opened: Opened) -> None:
@@ -341,7 +342,7 @@ async def test_a_number_that_was_deleted_is_found_when_it_is_written(kept: bucke
     kept.delete("", CHAIN.key(2))
     with pytest.raises(appender.Tampered) as caught:
         await second.append(CHAIN, [fact(3)])
-    assert {proof.Kind.GONE, proof.Kind.HOLE} == {flaw.kind for flaw in caught.value.flaws}
+    assert {integrity.Kind.GONE, integrity.Kind.HOLE} == {flaw.kind for flaw in caught.value.flaws}
     await second.accept(CHAIN, ALICE, "an accident", flaws=caught.value.flaws)
     await second.append(CHAIN, [fact(3)])
 
@@ -423,8 +424,8 @@ def test_what_is_no_acceptance_accepts_nothing() -> None:
     moment = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
     rows = [1, {"kind": [], "sequence": 1, "head": None}, {"kind": "Hole", "sequence": {}}, {"kind": "Hole", "sequence": 3, "head": None}]
     for flaws, found in (("x", []), (rows, [("Hole", 3, None)])):
-        one = ledger.fact(Action.ACCEPTED, ALICE, ledger.Subject("Ledger", "fraud", "u", 0), detail={"flaws": flaws})
-        assert list(proof.accepts(ledger.Record(CHAIN, 9, None, moment, moment, 1, (one,), (), None))) == found
+        one = ledger_record.fact(Action.ACCEPTED, ALICE, ledger_record.Subject("Ledger", "fraud", "u", 0), detail={"flaws": flaws})
+        assert list(integrity.accepts(ledger_record.Record(CHAIN, 9, None, moment, moment, 1, (one,), (), None))) == found
 
 
 def test_the_index_is_never_surprised() -> None:
@@ -433,8 +434,8 @@ def test_the_index_is_never_surprised() -> None:
     for detail in ({}, {"version": 1, "stage": [], "gate": {}, "phase": "Succeeded", "flaws": "x"}, {"flaws": [1, {"kind": []}]}):
         found = index.Index()
         for number, action in enumerate(Action, 1):
-            one = ledger.fact(action, ALICE, ledger.Subject("Promotion", "x", "u", number), detail=detail)
-            fold.add(found, ledger.Record(CHAIN, number, None, moment, moment, 1, (one,), (), None))
+            one = ledger_record.fact(action, ALICE, ledger_record.Subject("Promotion", "x", "u", number), detail=detail)
+            fold.add(found, ledger_record.Record(CHAIN, number, None, moment, moment, 1, (one,), (), None))
         assert index.Index.load(found.dump()) == found
 
 

@@ -14,30 +14,30 @@ from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge import appender
 from modelyard.edge import ledger as ledgers
-from modelyard.plan import codec, index, ledger, proof, signature
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, index, integrity, record, signature
+from modelyard.ledger.record import Action
 from tests.stories import bucket
 
 WHERE = location.Place("modelyard", "")
-CHAIN = ledger.Chain("main", "risk", "fraud")
+CHAIN = record.Chain("main", "risk", "fraud")
 OURS, LOST, THEIRS = (ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
-MALLORY = ledger.Actor("mallory", ledger.Known.AUTHENTICATED)
+MALLORY = record.Actor("mallory", record.Known.AUTHENTICATED)
 SINCE = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
 
 
-def requested(name: str, actor: ledger.Actor = ledger.BY_OPERATOR) -> ledger.Fact:
-    subject = ledger.Subject("Promotion", name, f"uid-{name}", 1)
-    return ledger.fact(Action.REQUESTED, actor, subject, "requested", None, {"version": "1", "stage": "production", "rollback": False})
+def requested(name: str, actor: record.Actor = record.BY_OPERATOR) -> record.Fact:
+    subject = record.Subject("Promotion", name, f"uid-{name}", 1)
+    return record.fact(Action.REQUESTED, actor, subject, "requested", None, {"version": "1", "stage": "production", "rollback": False})
 
 
-def succeeded(name: str) -> ledger.Fact:
-    subject = ledger.Subject("Promotion", name, f"uid-{name}", 1)
+def succeeded(name: str) -> record.Fact:
+    subject = record.Subject("Promotion", name, f"uid-{name}", 1)
     detail = {"version": "6.6.6", "stage": "production", "phase": "Succeeded", "reason": "Succeeded", "message": "forged"}
-    return ledger.fact(Action.ENDED, ledger.BY_OPERATOR, subject, "ended", None, detail)
+    return record.fact(Action.ENDED, record.BY_OPERATOR, subject, "ended", None, detail)
 
 
-def state(version: str) -> tuple[ledger.StageState, ...]:
-    return (ledger.StageState("production", version, None, SINCE, serves=(ledger.Share(version, None, 100, SINCE),)),)
+def state(version: str) -> tuple[record.StageState, ...]:
+    return (record.StageState("production", version, None, SINCE, serves=(record.Share(version, None, 100, SINCE),)),)
 
 
 @pytest.fixture
@@ -59,20 +59,20 @@ def records(kept: bucket.Bucket) -> list[tuple[int, bytes | None]]:
     return [(number, found[-1]) for key, found in sorted(kept.kept.items()) if (number := CHAIN.sequence(key))]
 
 
-def forge(kept: bucket.Bucket, *facts: ledger.Fact, key: ed25519.Ed25519PrivateKey | None = None, **fields: object) -> ledger.Record:
+def forge(kept: bucket.Bucket, *facts: record.Fact, key: ed25519.Ed25519PrivateKey | None = None, **fields: object) -> record.Record:
     """Somebody with the bucket's credentials, who knows all that there is to know but the key, appends a record."""
     number, data = records(kept)[-1] if records(kept) else (0, None)
     last = codec.read(data) if data else None
     prev = codec.named(data) if data else None
-    made = ledger.follow(CHAIN, last, prev, facts, state("6.6.6"), now=SINCE, term=last.term if last else 0, index=None)
+    made = record.follow(CHAIN, last, prev, facts, state("6.6.6"), now=SINCE, term=last.term if last else 0, index=None)
     made = dataclasses.replace(made, sequence=number + 1, **{"signature": last.signature if last else None, **fields})  # type: ignore[arg-type]
     kept.put("", CHAIN.key(made.sequence), codec.write(signature.sign(made, key) if key else made))
     return made
 
 
-def unaccepted(kept: bucket.Bucket, key: ed25519.Ed25519PrivateKey = OURS) -> list[proof.Kind]:
+def unaccepted(kept: bucket.Bucket, key: ed25519.Ed25519PrivateKey = OURS) -> list[integrity.Kind]:
     signers = signature.by_id([key.public_key()])
-    found = proof.check(CHAIN, records(kept), signers=signers, blob=lambda name: kept.get("", f"blobs/sha256/{name[7:]}"))
+    found = integrity.check(CHAIN, records(kept), signers=signers, blob=lambda name: kept.get("", f"blobs/sha256/{name[7:]}"))
     return [flaw.kind for flaw in found if not flaw.accepted]
 
 
@@ -83,7 +83,7 @@ async def test_every_record_is_signed_and_verified_by_who_has_the_public_key_alo
 
     assert [codec.read(data).signature is not None for _, data in records(kept) if data] == [True] * 5
     assert unaccepted(kept) == []
-    assert unaccepted(kept, THEIRS) == [proof.Kind.UNPROVEN]
+    assert unaccepted(kept, THEIRS) == [integrity.Kind.UNPROVEN]
 
 
 @pytest.mark.parametrize("key", [None, THEIRS], ids=["the last record's signature copied", "a key of their own"])
@@ -114,7 +114,7 @@ async def test_a_forged_term_deposes_nobody_and_a_forged_time_dates_nothing(
     with pytest.raises(appender.Tampered):
         await operator.append(CHAIN, [requested("next")])
 
-    await opened().accept(CHAIN, ledger.BY_OPERATOR, "somebody else's")
+    await opened().accept(CHAIN, record.BY_OPERATOR, "somebody else's")
     await operator.load(CHAIN)
     head = await operator.append(CHAIN, [requested("next")])
 
@@ -129,7 +129,7 @@ async def test_what_a_person_discards_means_nothing_for_anybody_who_reads_it_lat
     forge(kept, requested("forged", MALLORY))
     forge(kept, succeeded("forged"))
 
-    await opened().accept(CHAIN, ledger.BY_OPERATOR, "somebody else's")
+    await opened().accept(CHAIN, record.BY_OPERATOR, "somebody else's")
     later = opened(snapshot_every=1)
     head = await later.append(CHAIN, [requested("next")])
     await later.append(CHAIN, [requested("more")])
@@ -146,12 +146,12 @@ async def test_an_acceptance_that_is_forged_accepts_nothing(kept: bucket.Bucket,
     made = forge(kept, requested("forged", MALLORY), key=THEIRS)
     [number, head] = made.sequence, codec.named(records(kept)[-1][1] or b"")
     flaw = {"kind": "Unproven", "sequence": number, "head": head, "sentence": ""}
-    subject = ledger.Subject("Ledger", "fraud", CHAIN.prefix, 0)
-    forge(kept, ledger.fact(Action.ACCEPTED, MALLORY, subject, "2", detail={"flaws": [flaw], "believed": True}), key=THEIRS)
+    subject = record.Subject("Ledger", "fraud", CHAIN.prefix, 0)
+    forge(kept, record.fact(Action.ACCEPTED, MALLORY, subject, "2", detail={"flaws": [flaw], "believed": True}), key=THEIRS)
 
     with pytest.raises(appender.Tampered, match="all up to 3 are Unproven"):
         await opened().load(CHAIN)
-    assert unaccepted(kept) == [proof.Kind.UNPROVEN]
+    assert unaccepted(kept) == [integrity.Kind.UNPROVEN]
 
 
 async def test_a_snapshot_that_only_a_forged_record_names_is_not_read(kept: bucket.Bucket, opened: Opened) -> None:
@@ -160,7 +160,7 @@ async def test_a_snapshot_that_only_a_forged_record_names_is_not_read(kept: buck
     folded = index.Index(sequence=1, succeeded={"production": [["6.6.6", "ghost"]]})
     name = codec.named(folded.dump())
     kept.put("", f"blobs/sha256/{name[7:]}", folded.dump())
-    forge(kept, requested("forged", MALLORY), index=ledger.Pointer(1, name))
+    forge(kept, requested("forged", MALLORY), index=record.Pointer(1, name))
 
     late = opened()
     with pytest.raises(appender.Tampered):
@@ -179,7 +179,7 @@ async def test_a_ledger_whose_key_was_lost_is_unproven_until_a_person_believes_i
         await now.load(CHAIN)
     assert (caught.value.reason, now.index(CHAIN).promotions) == (Reason.LEDGER_UNPROVEN, {})
 
-    await opened().accept(CHAIN, ledger.BY_OPERATOR, "the Secret was lost with the cluster", believed=True)
+    await opened().accept(CHAIN, record.BY_OPERATOR, "the Secret was lost with the cluster", believed=True)
     head = await now.load(CHAIN)
 
     assert head.state == state("2")
@@ -218,7 +218,7 @@ async def test_what_is_older_than_signing_is_proven_by_what_the_cluster_knows(ke
 
 async def test_a_signed_record_of_another_registry_is_in_the_wrong_place(kept: bucket.Bucket, opened: Opened) -> None:
     other = ledgers.Ledger(kept, WHERE, "staging", bucket.Clock(), threads=0, key=OURS)
-    elsewhere = ledger.Chain("staging", "risk", "fraud")
+    elsewhere = record.Chain("staging", "risk", "fraud")
     await other.append(elsewhere, [succeeded("theirs")], state("6.6.6"))
     kept.put("", CHAIN.key(1), kept.kept[elsewhere.key(1)][-1] or b"")
 
@@ -230,7 +230,7 @@ async def test_an_operator_that_leads_is_not_deposed_by_a_forged_term(kept: buck
     operator = opened()
     await operator.begin("operator-1")
     chain = operator.operators
-    made = ledger.follow(chain, None, None, (), (), now=SINCE, term=99, index=None)
+    made = record.follow(chain, None, None, (), (), now=SINCE, term=99, index=None)
     head = operator.head(chain)
     assert head is not None
     kept.put("", chain.key(2), codec.write(dataclasses.replace(made, sequence=2, prev=head.digest)))

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge
 from modelyard.edge import cluster, signing
-from modelyard.plan import signature
+from modelyard.ledger import signature
 from tests.stories import pretend
 
 OLD = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x02" * 32).public_key()

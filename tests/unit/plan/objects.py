@@ -6,8 +6,9 @@ import datetime
 from typing import Any
 
 from modelyard import api
-from modelyard.plan import fact, fold, index, ledger, specs, world
-from modelyard.plan.ledger import Action
+from modelyard.ledger import fold, index, record
+from modelyard.ledger.record import Action
+from modelyard.plan import fact, specs, world
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 STAMP = "2026-10-01T00:00:00Z"
@@ -76,18 +77,18 @@ def seen(
 def recorded(*promotions: api.Promotion) -> index.Index:
     """What the ledger has of promotions that Succeeded, in the order in which they did."""
     folded, before = index.Index(), None
-    chain = ledger.Chain("main", "risk", "fraud")
+    chain = record.Chain("main", "risk", "fraud")
     for one in sorted(promotions, key=lambda one: (one.status.finished_at or NOW, one.status.phase == api.Phase.SUCCEEDED)):
         spec, about = one.spec, specs.about(one)
         asked = {"version": spec.version, "stage": spec.stage, "rollback": bool(spec.rollback)}
         facts = [
-            ledger.fact(Action.REQUESTED, ledger.NOBODY_KNOWS, about, "requested", "sha256:spec", {**asked, "reason": spec.reason}),
-            ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", None, asked),
-            ledger.fact(
-                Action.ENDED, ledger.BY_OPERATOR, about, "Succeeded", None, {**asked, "phase": "Succeeded"}, at=one.status.finished_at
+            record.fact(Action.REQUESTED, record.NOBODY_KNOWS, about, "requested", "sha256:spec", {**asked, "reason": spec.reason}),
+            record.fact(Action.GRANTED, record.BY_OPERATOR, about, "granted", None, asked),
+            record.fact(
+                Action.ENDED, record.BY_OPERATOR, about, "Succeeded", None, {**asked, "phase": "Succeeded"}, at=one.status.finished_at
             ),
         ]
-        before = ledger.follow(chain, before, "sha256:0" if before else None, facts, (), now=NOW, term=1, index=None)
+        before = record.follow(chain, before, "sha256:0" if before else None, facts, (), now=NOW, term=1, index=None)
         fold.add(folded, before)
     return folded
 

@@ -14,7 +14,8 @@ from modelyard import api
 from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index, model, unforeseen, world
+from modelyard.ledger import index
+from modelyard.plan import fact, model, unforeseen, world
 from tests.unit.plan import objects
 
 SERVES: dict[str, Any] = {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": "serve:1"}]}}}

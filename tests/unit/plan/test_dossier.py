@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import account, attestation, codec, dossier, explain, frameworks, ledger, standing
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, record
+from modelyard.ledger.record import Action
+from modelyard.plan import account, attestation, dossier, explain, frameworks, standing
 from tests.unit.plan import chronicle
 
 Json = dict[str, Any]
@@ -303,7 +304,7 @@ def test_another_thing_that_was_registered_under_the_name_later_changes_nothing_
 
 FULL = chronicle.sample("modelversion-full")
 BARE = {**FULL, "metrics": {}}
-MALLORY = ledger.Actor("mallory@example.com", ledger.Known.AUTHENTICATED)
+MALLORY = record.Actor("mallory@example.com", record.Known.AUTHENTICATED)
 
 
 def begun() -> chronicle.Story:
@@ -430,14 +431,14 @@ def test_when_the_model_was_retired_is_told_while_it_is(again: str | None, expec
     story = begun()
     spec = chronicle.sample("model-full")
     gone = {**spec, "lifecycle": "Retired"}
-    about = ledger.Subject("Model", "credit", "uid-model", 2)
+    about = record.Subject("Model", "credit", "uid-model", 2)
     story.register(FULL)
     when = codec.write_time(story.later(days=1))
-    story.write(ledger.fact(Action.RETIRED, chronicle.BOB, about, "retired", story.keep(gone), {"version": None}))
+    story.write(record.fact(Action.RETIRED, chronicle.BOB, about, "retired", story.keep(gone), {"version": None}))
     story.later(days=1)
     other = dataclasses.replace(about, uid="uid-other")
-    told = [ledger.fact(Action.MODEL_CREATED, chronicle.OPERATOR, other, "created", story.keep(gone if again else spec))]
-    told += [ledger.fact(Action.RETIRED, chronicle.OPERATOR, other, "retired", story.keep(gone), {"version": None})] if again else []
+    told = [record.fact(Action.MODEL_CREATED, chronicle.OPERATOR, other, "created", story.keep(gone if again else spec))]
+    told += [record.fact(Action.RETIRED, chronicle.OPERATOR, other, "retired", story.keep(gone), {"version": None})] if again else []
     story.write(*told)
 
     assert said(found_in(story), "retirement", "modelRetired") == [when if expected else None]
@@ -448,13 +449,13 @@ def test_a_promotion_that_is_not_there_any_more_is_not_open() -> None:
     story.register(FULL)
     story.verify(VERSION)
     deleted = [story.ask(name, VERSION) for name in ("open", "deleted", "lost", "used-again", "used-for-another", "ended")][1]
-    story.write(ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, deleted, "deleted", None, {"noticed": "live"}))
+    story.write(record.fact(Action.DELETED, record.NOBODY_KNOWS, deleted, "deleted", None, {"noticed": "live"}))
     story.lose(VERSION, ["lost"])
     story.ask("used-again", VERSION, "uid-again")
     story.ask("used-for-another", "1.4.0", "uid-another")
     story.finish("ended", VERSION, "production", "Rejected", "no")
     ended = dataclasses.replace(deleted, name="ended", uid="uid-ended")
-    story.write(ledger.fact(Action.DELETED, ledger.NOBODY_KNOWS, ended, "deleted", None, {"noticed": "live"}))
+    story.write(record.fact(Action.DELETED, record.NOBODY_KNOWS, ended, "deleted", None, {"noticed": "live"}))
 
     rows = [(row["cells"][0], row["cells"][5]) for row in part(found_in(story), "approvals", "requests")["rows"]]
 

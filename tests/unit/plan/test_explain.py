@@ -10,8 +10,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from modelyard.plan import book as books
-from modelyard.plan import codec, explain, index, ledger, model, recording, serves, spell, unrecorded, watched
+from modelyard.ledger import codec, coverage, index, reader, traffic
+from modelyard.ledger.record import Action, Fact, Record, StageState
+from modelyard.plan import explain, model, recording, spell, unrecorded
 from modelyard.plan import world as worlds
 from tests.unit.plan import chronicle, objects
 from tests.unit.plan.chronicle import MINUTE, START
@@ -82,7 +83,7 @@ class World:
         self._back: datetime.datetime | None = None
         self._answers: datetime.datetime | None = None
         self._other = False
-        self._kept: list[ledger.Fact] = []
+        self._kept: list[Fact] = []
 
     def play(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -134,7 +135,7 @@ class World:
     def _see(self, moment: datetime.datetime) -> None:
         self.writer.now = moment
         for stage, shared in self.truth[-1][1].items():
-            was = self.writer.state.get(stage, ledger.StageState(stage))
+            was = self.writer.state.get(stage, StageState(stage))
             if shared != {share.version: share.weight for share in was.serves}:
                 self.writer.serve(stage, shared)
                 self._kept.append(self.writer.served(stage))
@@ -154,7 +155,7 @@ def told(answer: explain.Json) -> dict[str, dict[str, int]]:
 def test_the_answer_is_what_served_or_says_that_nobody_watched(events: list[Event], every: int, listed: bool) -> None:
     world = World(every)
     world.play(events)
-    gaps = watched.gaps(world.operators.records())
+    gaps = coverage.gaps(world.operators.records())
     moments = {START, world.now, *(when for when, _ in world.truth), *(when for span in world.away for when in span)}
     moments |= {
         when + step for when in list(moments) for step in (-SECOND, SECOND, datetime.timedelta(microseconds=1)) if when + step >= START
@@ -221,10 +222,10 @@ def rolled(*looks: Look) -> tuple[chronicle.Story, list[tuple[datetime.datetime,
             deployments={"production": runs},
             past=index.Index(sequence=len(story.objects)),
             unrecorded=waiting,
-            state=serves.after(tuple(story.state.values()), waiting),
+            state=traffic.after(tuple(story.state.values()), waiting),
         )
         told = recording.of(seen, model.Plan(), story.now)
-        news = [one for one in told.facts if one.action == ledger.Action.SERVING]
+        news = [one for one in told.facts if one.action == Action.SERVING]
         if not look.answers:
             kept = unrecorded.kept(kept, news)
         elif waiting or news:
@@ -330,7 +331,7 @@ def test_everything_about_what_served_is_told() -> None:
     moment = START + datetime.timedelta(hours=2)
 
     with chronicle.reading(story) as book:
-        answer = explain.at(book, moment, "production", watched.gaps(operators.records()))
+        answer = explain.at(book, moment, "production", coverage.gaps(operators.records()))
 
     [version] = answer["versions"]
     [promotion] = version["promotions"]
@@ -355,7 +356,7 @@ def test_everything_about_what_served_is_told() -> None:
 
 def test_while_nobody_watched_the_answer_says_between_when() -> None:
     story, operators = chronicle.credit()
-    gaps = watched.gaps(operators.records())
+    gaps = coverage.gaps(operators.records())
     [_, gap] = gaps
     assert gap.until
 
@@ -369,7 +370,7 @@ def test_while_nobody_watched_the_answer_says_between_when() -> None:
 def test_over_time_lists_every_span_with_its_weight() -> None:
     story, operators = chronicle.credit()
 
-    answer = explain.over_time(story.book(), ["1.5.0-rc.1"], watched.gaps(operators.records()))
+    answer = explain.over_time(story.book(), ["1.5.0-rc.1"], coverage.gaps(operators.records()))
 
     assert [(one["weight"], bool(one["unobserved"])) for one in answer["served"]] == [(10, True), (50, False), (100, False)]
     assert answer["served"][-1]["until"] is not None
@@ -399,16 +400,16 @@ def test_an_instant_among_100_000_records_is_found_with_40_reads() -> None:
     class Long(chronicle.Story):
         """Each record is made when it is read."""
 
-        def book(self, last: int | None = None) -> books.Book:
+        def book(self, last: int | None = None) -> reader.Book:
             def fetch(numbers: Sequence[int]) -> list[bytes | None]:
                 self.read.append(list(numbers))
                 return [self._made(number) if 0 < number <= 100_000 else None for number in numbers]
 
-            return books.Book(self.chain, fetch, self.blobs.get, last=last)
+            return reader.Book(self.chain, fetch, self.blobs.get, last=last)
 
         def _made(self, number: int) -> bytes:
             moment = START + number * SECOND
-            return codec.write(ledger.Record(self.chain, number, chronicle.digest(""), moment, moment, 1, (), (), None))
+            return codec.write(Record(self.chain, number, chronicle.digest(""), moment, moment, 1, (), (), None))
 
     for number in (1, 2, 255, 4_097, 50_000, 65_535, 65_536, 99_999, 100_000):
         long = Long()

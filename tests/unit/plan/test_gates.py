@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, gates, index, prerequisite, watched, world
+from modelyard.ledger import coverage, index
+from modelyard.plan import approvals, fact, gates, prerequisite, world
 from tests.unit.plan.objects import NOW, evidence, model, promotion, seen, version
 
 IN_STAGING = promotion("a", "staging", finished="2026-10-02T00:00:00Z")
@@ -23,7 +24,7 @@ def served(seconds: float = 0, since: str | None = None, version: str = "1", unw
     then = datetime.datetime(2026, 9, 1, tzinfo=datetime.UTC)
     spans = [(then, then + datetime.timedelta(seconds=seconds))] if seconds else []
     since_then = [datetime.datetime.fromisoformat(one) for one in unwatched or ()]
-    gaps = [watched.Gap(since_then[0], since_then[1], 1)] if unwatched else []
+    gaps = [coverage.Gap(since_then[0], since_then[1], 1)] if unwatched else []
     running = [(datetime.datetime.fromisoformat(since), None)] if since else []
     return {"served": {("staging", version): world.Served((*spans, *running), tuple(gaps))}}
 

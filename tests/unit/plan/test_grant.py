@@ -10,7 +10,8 @@ import pytest
 from modelyard import api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
-from modelyard.plan import approvals, fact, index, model, recording, world
+from modelyard.ledger import index
+from modelyard.plan import approvals, fact, model, recording, world
 from tests.unit.plan.objects import NOW, evidence, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 

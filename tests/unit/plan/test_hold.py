@@ -9,7 +9,8 @@ import pytest
 
 from modelyard import api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, hold, index
+from modelyard.ledger import index
+from modelyard.plan import fact, hold
 from modelyard.plan.hold import Step
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import fold, index, ledger
-from modelyard.plan.ledger import Action
+from modelyard.ledger import fold, index, record
+from modelyard.ledger.record import Action
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
-CHAIN = ledger.Chain("main", "risk", "fraud")
+CHAIN = record.Chain("main", "risk", "fraud")
 
 
-def told(action: Action, uid: str = "u1", digest: str | None = None, **detail: Any) -> ledger.Fact:
-    subject = ledger.Subject("ModelVersion", "fraud-1", uid, 1)
-    return ledger.fact(action, ledger.Actor("alice", ledger.Known.AUTHENTICATED), subject, None, digest, {"version": "1", **detail})
+def told(action: Action, uid: str = "u1", digest: str | None = None, **detail: Any) -> record.Fact:
+    subject = record.Subject("ModelVersion", "fraud-1", uid, 1)
+    return record.fact(action, record.Actor("alice", record.Known.AUTHENTICATED), subject, None, digest, {"version": "1", **detail})
 
 
-def registered(uid: str = "u1", spec: str = "sha256:a") -> ledger.Fact:
+def registered(uid: str = "u1", spec: str = "sha256:a") -> record.Fact:
     return told(Action.REGISTERED, uid, f"whole {spec} {uid}", specDigest=spec, declared=None)
 
 
@@ -28,10 +28,10 @@ VERIFIED: dict[str, Any] = {"files": 1, "bytes": 1, "manifest": "sha256:m", "sec
 ONCE_READY = (registered(), told(Action.VERIFIED, digest="sha256:bytes", **VERIFIED), told(Action.RETIRED, digest="retired"))
 
 
-def folded(*facts: ledger.Fact) -> index.Version:
+def folded(*facts: record.Fact) -> index.Version:
     known, before = index.Index(), None
     for one in facts:
-        before = ledger.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=NOW, term=1, index=None)
+        before = record.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=NOW, term=1, index=None)
         fold.add(known, before)
     return index.Index.load(known.dump()).versions["1"]
 
@@ -58,8 +58,8 @@ def test_the_same_again_is_the_same_version_and_retired_for_ever() -> None:
 
 
 def test_what_was_asked_for_of_a_model_that_was_deleted_is_lost_to_the_one_that_comes_after() -> None:
-    def made(action: Action, kind: str, name: str, **detail: Any) -> ledger.Fact:
-        return ledger.fact(action, ledger.NOBODY_KNOWS, ledger.Subject(kind, name, name, 1), None, None, detail)
+    def made(action: Action, kind: str, name: str, **detail: Any) -> record.Fact:
+        return record.fact(action, record.NOBODY_KNOWS, record.Subject(kind, name, name, 1), None, None, detail)
 
     asked = {"version": "1", "stage": "production"}
     first = [made(Action.REQUESTED, "Promotion", name, **asked) for name in ("no", "ran")]
@@ -67,11 +67,11 @@ def test_what_was_asked_for_of_a_model_that_was_deleted_is_lost_to_the_one_that_
     gone = [made(Action.DELETED, "Promotion", name) for name in ("no", "ran")]
     whole = index.Index()
 
-    one = ledger.follow(CHAIN, None, None, [*first, ended, *gone], (), now=NOW, term=1, index=None)
+    one = record.follow(CHAIN, None, None, [*first, ended, *gone], (), now=NOW, term=1, index=None)
     fold.add(whole, one)
     assert not whole.promotions["no"].lost
     anew = [made(Action.DELETED, "Model", "fraud"), made(Action.MODEL_CREATED, "Model", "fraud")]
-    fold.add(whole, ledger.follow(CHAIN, one, "sha256:0", anew, (), now=NOW, term=1, index=None))
+    fold.add(whole, record.follow(CHAIN, one, "sha256:0", anew, (), now=NOW, term=1, index=None))
 
     assert {name: asking.lost for name, asking in whole.promotions.items()} == {"no": True, "ran": False}
 
@@ -102,12 +102,12 @@ def test_who_added_a_metric_or_a_document_is_kept_and_stays_when_it_is_registere
     assert folded(*ONCE_READY[:2], added, registered("u2")).attested == {"metrics/auc": "alice", "evidence/vr-17": "alice"}
 
 
-def by(who: str, one: ledger.Fact) -> ledger.Fact:
-    return dataclasses.replace(one, actor=ledger.Actor(who, ledger.Known.AUTHENTICATED))
+def by(who: str, one: record.Fact) -> record.Fact:
+    return dataclasses.replace(one, actor=record.Actor(who, record.Known.AUTHENTICATED))
 
 
-LOST = ledger.fact(
-    Action.RESTORED, ledger.BY_OPERATOR, ledger.Subject("Model", "fraud", "m", 0), "lost", None, {"objects": ["ModelVersion/fraud-1"]}
+LOST = record.fact(
+    Action.RESTORED, record.BY_OPERATOR, record.Subject("Model", "fraud", "m", 0), "lost", None, {"objects": ["ModelVersion/fraud-1"]}
 )
 ADDED = told(Action.ATTESTED, digest="more", metrics={"auc": 0.9}, evidence=[])
 
@@ -126,7 +126,7 @@ def test_what_never_was_ready_and_was_lost_is_what_it_was_when_it_is_back() -> N
         pytest.param((LOST, told(Action.DELETED), by("mallory", registered("u2"))), id="it was deleted before it was back"),
     ],
 )
-def test_what_was_lost_is_whoevers_who_registers_it_when(after: tuple[ledger.Fact, ...]) -> None:
+def test_what_was_lost_is_whoevers_who_registers_it_when(after: tuple[record.Fact, ...]) -> None:
     known = folded(registered(), ADDED, *after)
 
     assert (known.registrant, known.attested) == ("mallory", {})
@@ -138,10 +138,10 @@ def promotions(*facts: tuple[Action, str, str, dict[str, Any]]) -> index.Index:
     for number, (action, name, uid, detail) in enumerate(facts):
         kind = "Model" if action in {Action.DECOMMISSIONED, Action.MODEL_CREATED} else "Promotion"
         kind = "Model" if name == "fraud" else kind
-        subject = ledger.Subject(kind, name, uid, 1)
-        one = ledger.fact(action, ledger.NOBODY_KNOWS, subject, number, "sha256:spec", {"version": "1", "stage": "staging"} | detail)
+        subject = record.Subject(kind, name, uid, 1)
+        one = record.fact(action, record.NOBODY_KNOWS, subject, number, "sha256:spec", {"version": "1", "stage": "staging"} | detail)
         now = NOW + datetime.timedelta(days=number)
-        before = ledger.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=now, term=1, index=None)
+        before = record.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=now, term=1, index=None)
         fold.add(whole, before)
     return index.Index.load(whole.dump())
 

@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import strategies
 
 from modelyard.content import canonical, digest
-from modelyard.plan import anchors, checkpoint, codec, fold, index, ledger, proof, signature
-from modelyard.plan.ledger import Action
+from modelyard.ledger import anchors, checkpoint, codec, fold, index, integrity, signature
+from modelyard.ledger import record as ledger_record
+from modelyard.ledger.record import Action
 
-CHAIN = ledger.Chain("main", "risk", "fraud")
+CHAIN = ledger_record.Chain("main", "risk", "fraud")
 NOW = datetime.datetime(2026, 10, 3, 14, 0, 2, tzinfo=datetime.UTC)
 DIGEST = f"sha256:{'a' * 64}"
-SUBJECT = ledger.Subject("ModelVersion", "fraud-1", "uid-1", 3)
+SUBJECT = ledger_record.Subject("ModelVersion", "fraud-1", "uid-1", 3)
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
 
 scalars = (
@@ -42,24 +43,26 @@ anything = strategies.recursive(
 )
 
 
-def fact(detail: dict[str, Any] | None = None, action: Action = Action.ATTESTED) -> ledger.Fact:
-    return ledger.fact(action, ledger.Actor("alice", ledger.Known.AUTHENTICATED), SUBJECT, digest=DIGEST, detail=detail or {"version": "1"})
+def fact(detail: dict[str, Any] | None = None, action: Action = Action.ATTESTED) -> ledger_record.Fact:
+    return ledger_record.fact(
+        action, ledger_record.Actor("alice", ledger_record.Known.AUTHENTICATED), SUBJECT, digest=DIGEST, detail=detail or {"version": "1"}
+    )
 
 
-def record(**changed: Any) -> ledger.Record:
-    share = ledger.Share("1", DIGEST, 100, NOW)
-    state = (ledger.StageState("production", "1", DIGEST, NOW, serves=(share,)), ledger.StageState("staging"))
+def record(**changed: Any) -> ledger_record.Record:
+    share = ledger_record.Share("1", DIGEST, 100, NOW)
+    state = (ledger_record.StageState("production", "1", DIGEST, NOW, serves=(share,)), ledger_record.StageState("staging"))
     whole: dict[str, Any] = {
         "facts": (fact(),),
         "state": state,
-        "index": ledger.Pointer(1, DIGEST),
+        "index": ledger_record.Pointer(1, DIGEST),
         "time": NOW,
         "prev": DIGEST,
         "sequence": 2,
         "term": 1,
     }
     whole["seen"] = changed.get("time", NOW)
-    return ledger.Record(CHAIN, **whole | changed)
+    return ledger_record.Record(CHAIN, **whole | changed)
 
 
 def test_a_record_as_it_is_stored() -> None:
@@ -205,17 +208,17 @@ def test_a_time_of_another_zone_is_written_in_utc() -> None:
 
 
 def test_a_fact_told_twice_is_the_same_fact() -> None:
-    later = ledger.fact(Action.ATTESTED, ledger.NOBODY_KNOWS, SUBJECT, digest=fact().digest, detail={"other": 1})
-    next_one = ledger.fact(Action.ATTESTED, ledger.NOBODY_KNOWS, SUBJECT, step=4)
+    later = ledger_record.fact(Action.ATTESTED, ledger_record.NOBODY_KNOWS, SUBJECT, digest=fact().digest, detail={"other": 1})
+    next_one = ledger_record.fact(Action.ATTESTED, ledger_record.NOBODY_KNOWS, SUBJECT, step=4)
 
     assert later.id == fact().id != next_one.id
-    assert next_one.id == ledger.fact(Action.ATTESTED, ledger.NOBODY_KNOWS, ledger.Subject("X", "y", "uid-1", 4)).id
+    assert next_one.id == ledger_record.fact(Action.ATTESTED, ledger_record.NOBODY_KNOWS, ledger_record.Subject("X", "y", "uid-1", 4)).id
 
 
 def test_a_generation_that_comes_again_with_another_spec_is_another_fact() -> None:
-    older = ledger.fact(Action.RULES_CHANGED, ledger.NOBODY_KNOWS, SUBJECT, digest="sha256:a")
+    older = ledger_record.fact(Action.RULES_CHANGED, ledger_record.NOBODY_KNOWS, SUBJECT, digest="sha256:a")
 
-    assert older.id != ledger.fact(Action.RULES_CHANGED, ledger.NOBODY_KNOWS, SUBJECT, digest="sha256:b").id
+    assert older.id != ledger_record.fact(Action.RULES_CHANGED, ledger_record.NOBODY_KNOWS, SUBJECT, digest="sha256:b").id
 
 
 def test_which_number_a_key_is() -> None:
@@ -236,7 +239,7 @@ def test_which_number_a_key_is() -> None:
 
 
 def test_time_follows_even_when_the_clock_went_back() -> None:
-    later = ledger.follow(CHAIN, record(), DIGEST, [], [], now=NOW - datetime.timedelta(days=1), term=1, index=None)
+    later = ledger_record.follow(CHAIN, record(), DIGEST, [], [], now=NOW - datetime.timedelta(days=1), term=1, index=None)
 
     assert (later.time, later.sequence) == (NOW, 3)
 
@@ -320,7 +323,7 @@ def test_keys_that_are_none() -> None:
 
 
 def test_anchors_are_read_as_they_were_written() -> None:
-    known = {CHAIN: proof.Anchor(7, DIGEST, "here"), ledger.Chain("main", "_", "_operator"): proof.Anchor(1, DIGEST, "here")}
+    known = {CHAIN: integrity.Anchor(7, DIGEST, "here"), ledger_record.Chain("main", "_", "_operator"): integrity.Anchor(1, DIGEST, "here")}
 
     assert anchors.read(anchors.write(known), "here") == known
     for wrong in ("", "[]", "{}", '{"format":"modelyard.dev/anchors/v1","anchors":[{}]}', '{"format":"x"}'):
@@ -335,14 +338,14 @@ def chain(count: int) -> list[tuple[int, bytes | None]]:
     found: list[tuple[int, bytes | None]] = []
     prev, before = None, None
     for number in range(1, count + 1):
-        told = ledger.fact(Action.ATTESTED, ledger.BY_OPERATOR, SUBJECT, number, detail={"version": "1"})
-        before = ledger.follow(CHAIN, before, prev, [told], [], now=NOW, term=1, index=None)
+        told = ledger_record.fact(Action.ATTESTED, ledger_record.BY_OPERATOR, SUBJECT, number, detail={"version": "1"})
+        before = ledger_record.follow(CHAIN, before, prev, [told], [], now=NOW, term=1, index=None)
         found.append((number, codec.write(before)))
         prev = codec.named(codec.write(before))
     return found
 
 
-def kinds(flaws: tuple[proof.Flaw, ...]) -> set[tuple[str, int]]:
+def kinds(flaws: tuple[integrity.Flaw, ...]) -> set[tuple[str, int]]:
     return {(str(flaw.kind), flaw.sequence) for flaw in flaws}
 
 
@@ -351,35 +354,35 @@ def test_a_sound_chain_has_no_flaw() -> None:
     last = records[-1][1]
     assert last
 
-    assert proof.check(CHAIN, records, anchors=[proof.Anchor(5, codec.named(last)), proof.Anchor(0, "")]) == ()
-    assert proof.check(CHAIN, []) == ()
+    assert integrity.check(CHAIN, records, anchors=[integrity.Anchor(5, codec.named(last)), integrity.Anchor(0, "")]) == ()
+    assert integrity.check(CHAIN, []) == ()
 
 
 def test_order_and_holes() -> None:
     records = chain(5)
 
-    assert kinds(proof.check(CHAIN, records[:2] + records[3:])) == {("Hole", 3)}
-    assert kinds(proof.check(CHAIN, records[:3] + records[2:])) == {("Misplaced", 3)}
-    assert kinds(proof.check(CHAIN, records[2:])) == {("Hole", 1), ("Hole", 2)}
-    assert kinds(proof.check(CHAIN, records[:2], anchors=[proof.Anchor(4, DIGEST)])) == {("Truncated", 4)}
-    assert kinds(proof.check(CHAIN, records, anchors=[proof.Anchor(4, DIGEST)])) == {("Replaced", 4)}
-    assert kinds(proof.check(CHAIN, records, versions={1: 1, 2: 2, 9: 1})) == {("Versions", 2)}
+    assert kinds(integrity.check(CHAIN, records[:2] + records[3:])) == {("Hole", 3)}
+    assert kinds(integrity.check(CHAIN, records[:3] + records[2:])) == {("Misplaced", 3)}
+    assert kinds(integrity.check(CHAIN, records[2:])) == {("Hole", 1), ("Hole", 2)}
+    assert kinds(integrity.check(CHAIN, records[:2], anchors=[integrity.Anchor(4, DIGEST)])) == {("Truncated", 4)}
+    assert kinds(integrity.check(CHAIN, records, anchors=[integrity.Anchor(4, DIGEST)])) == {("Replaced", 4)}
+    assert kinds(integrity.check(CHAIN, records, versions={1: 1, 2: 2, 9: 1})) == {("Versions", 2)}
 
 
 def test_time_and_term_go_one_way() -> None:
     first = record(sequence=1, prev=None, index=None, term=2)
-    told = (ledger.fact(Action.DESCRIBED, ledger.BY_OPERATOR, SUBJECT),)
+    told = (ledger_record.fact(Action.DESCRIBED, ledger_record.BY_OPERATOR, SUBJECT),)
     second = record(prev=codec.named(codec.write(first)), time=NOW - datetime.timedelta(seconds=1), term=1, index=None, facts=told)
 
-    assert kinds(proof.check(CHAIN, [(1, codec.write(first)), (2, codec.write(second))])) == {("TimeBack", 2), ("TermBack", 2)}
+    assert kinds(integrity.check(CHAIN, [(1, codec.write(first)), (2, codec.write(second))])) == {("TimeBack", 2), ("TermBack", 2)}
 
 
 def test_a_state_that_cannot_be() -> None:
-    share = ledger.Share("1", DIGEST, 100, NOW)
+    share = ledger_record.Share("1", DIGEST, 100, NOW)
     for state in (
-        (ledger.StageState("production"), ledger.StageState("production")),
-        (ledger.StageState("production", serves=(share, share)),),
-        (ledger.StageState("production", serves=(ledger.Share("1", None, 101, NOW),)),),
+        (ledger_record.StageState("production"), ledger_record.StageState("production")),
+        (ledger_record.StageState("production", serves=(share, share)),),
+        (ledger_record.StageState("production", serves=(ledger_record.Share("1", None, 101, NOW),)),),
     ):
-        found = proof.check(CHAIN, [(1, codec.write(record(sequence=1, prev=None, index=None, state=state)))])
+        found = integrity.check(CHAIN, [(1, codec.write(record(sequence=1, prev=None, index=None, state=state)))])
         assert kinds(found) == {("State", 1)}

@@ -14,7 +14,8 @@ from modelyard.api import meta
 from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.plan import fact, index, inspection, modelversion, reuse, specs
+from modelyard.ledger import index
+from modelyard.plan import fact, inspection, modelversion, reuse, specs
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64

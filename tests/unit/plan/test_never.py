@@ -15,7 +15,8 @@ from modelyard.api import meta
 from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
 from modelyard.api.serving import Serving
-from modelyard.plan import fact, fold, index, ledger, model, serving, world
+from modelyard.ledger import fold, index, record
+from modelyard.plan import fact, model, serving, world
 from tests.unit.plan import oracle
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
@@ -318,10 +319,10 @@ class Life(RuleBasedStateMachine):
     def _record(self, name: str, one: oracle.Request) -> None:
         """The ledger has that it Succeeded, which is what gates and rollbacks go by."""
         detail = {"version": one.version, "stage": one.stage, "rollback": one.rollback, "phase": "Succeeded", "reason": "Succeeded"}
-        about = ledger.Subject("Promotion", name, name, 1)
-        told = ledger.fact(ledger.Action.ENDED, ledger.BY_OPERATOR, about, "Succeeded", None, detail, at=self.truth.now)
-        chain = ledger.Chain("main", "risk", "fraud")
-        fold.add(self.past, ledger.Record(chain, self.past.sequence + 1, None, self.truth.now, None, 1, (told,), (), None))
+        about = record.Subject("Promotion", name, name, 1)
+        told = record.fact(record.Action.ENDED, record.BY_OPERATOR, about, "Succeeded", None, detail, at=self.truth.now)
+        chain = record.Chain("main", "risk", "fraud")
+        fold.add(self.past, record.Record(chain, self.past.sequence + 1, None, self.truth.now, None, 1, (told,), (), None))
 
     def _stand(self, status: dict[str, Any]) -> None:
         """The Model's status is written: who holds a stage now must be somebody that may, and what serves is recorded."""

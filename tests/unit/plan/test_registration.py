@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelyard import api
+from modelyard.ledger.record import Action
 from modelyard.plan import registration, specs
-from modelyard.plan.ledger import Action
 from tests.unit.plan.objects import version
 
 DOCUMENTS = [{"name": "vr", "type": "Other", "uri": "s3://models/fraud/vr", "sha256": f"sha256:{'a' * 64}"}]

@@ -12,7 +12,8 @@ from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, ledger, lifecycle, model, recording, retirement, world
+from modelyard.ledger import record
+from modelyard.plan import fact, lifecycle, model, recording, retirement, world
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 STAMP = "2026-10-01T00:00:00Z"
@@ -132,14 +133,14 @@ def test_nothing_is_taken_down_while_the_ledger_does_not_answer() -> None:
 
 
 def test_a_stage_that_goes_is_recorded_once_and_what_a_lost_model_served_is_not_called_decommissioned() -> None:
-    state = (ledger.StageState("production", "1", "sha256:0", NOW),)
+    state = (record.StageState("production", "1", "sha256:0", NOW),)
     subject = seen(fraud(("production", [])), state=state)
 
     told = recording.of(subject, model.decide(subject, NOW), NOW)
-    (down,) = [one for one in told.facts if one.action == ledger.Action.DECOMMISSIONED]
+    (down,) = [one for one in told.facts if one.action == record.Action.DECOMMISSIONED]
     assert down.detail == {"stage": "production", "version": "1", "why": "the Model is Retired"}
     again = dataclasses.replace(subject, state=told.state)
-    assert not [one for one in recording.of(again, model.decide(again, NOW), NOW).facts if one.action == ledger.Action.DECOMMISSIONED]
+    assert not [one for one in recording.of(again, model.decide(again, NOW), NOW).facts if one.action == record.Action.DECOMMISSIONED]
     lost = dataclasses.replace(subject, model=None)
     assert not recording.of(lost, model.decide(lost, NOW), NOW).facts
 
@@ -172,11 +173,11 @@ def test_a_model_is_not_decommissioned_while_a_versions_objects_are_held(left: a
 def test_a_removed_stage_is_recorded_as_one() -> None:
     was = fraud(("production", []), ("old", []), lifecycle=None)
     spec = was.spec.model_copy(update={"stages": [api.Stage(name="production")]})
-    subject = seen(was.model_copy(update={"spec": spec}), state=(ledger.StageState("old", "1"), ledger.StageState("production", "1")))
+    subject = seen(was.model_copy(update={"spec": spec}), state=(record.StageState("old", "1"), record.StageState("production", "1")))
 
     told = recording.of(subject, model.decide(subject, NOW), NOW)
 
-    assert [one.detail for one in told.facts if one.action == ledger.Action.DECOMMISSIONED] == [
+    assert [one.detail for one in told.facts if one.action == record.Action.DECOMMISSIONED] == [
         {"stage": "old", "version": "1", "why": "the stage was removed"}
     ]
 

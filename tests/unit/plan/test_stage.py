@@ -9,7 +9,8 @@ import pytest
 
 from modelyard import api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, index, ledger, model, world
+from modelyard.ledger import index, record
+from modelyard.plan import fact, model, world
 from tests.unit.plan.objects import NOW, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 
@@ -81,9 +82,9 @@ HELD = STANDS | {
 }
 
 
-def ended(phase: str, uid: str = "u") -> ledger.Fact:
+def ended(phase: str, uid: str = "u") -> record.Fact:
     detail = {"version": "0", "stage": "production", "phase": phase, "rollback": True}
-    return ledger.fact(ledger.Action.ENDED, ledger.BY_OPERATOR, ledger.Subject("Promotion", "back", uid, 1), phase, None, detail)
+    return record.fact(record.Action.ENDED, record.BY_OPERATOR, record.Subject("Promotion", "back", uid, 1), phase, None, detail)
 
 
 def recorded(phase: str | None, uid: str = "u") -> index.Index:

@@ -10,8 +10,9 @@ import pytest
 
 from modelyard import api
 from modelyard.cli import explain as printed
-from modelyard.plan import attestation, dossier, explain, fold, ledger, serving, templates
-from modelyard.plan.ledger import Action, Actor, Known
+from modelyard.ledger import fold, record
+from modelyard.ledger.record import Action, Actor, Known
+from modelyard.plan import attestation, dossier, explain, serving
 from tests.unit.plan import chronicle
 
 MALLORY = Actor("mallory@example.com", Known.AUTHENTICATED)
@@ -49,29 +50,29 @@ class Story(chronicle.Story):
         self.generation += 1
         about = dataclasses.replace(self._model(), generation=self.generation)
         detail = {"before": None, "changed": list(changed), **more}
-        self.write(ledger.fact(Action.RULES_CHANGED, actor, about, None, self.keep({"generation": self.generation}), detail))
+        self.write(record.fact(Action.RULES_CHANGED, actor, about, None, self.keep({"generation": self.generation}), detail))
 
-    def roll_out(self, template: str | None, why: str = templates.CHANGED, version: str = "1.4.0") -> None:
+    def roll_out(self, template: str | None, why: str = record.TEMPLATE_CHANGED, version: str = "1.4.0") -> None:
         self.later(minutes=1)
         detail = {"stage": "production", "version": version, "template": template, "why": why}
-        self.write(ledger.fact(Action.ROLLOUT, ledger.BY_OPERATOR, self._model(), f"{len(self.objects)}", None, detail))
+        self.write(record.fact(Action.ROLLOUT, record.BY_OPERATOR, self._model(), f"{len(self.objects)}", None, detail))
 
     def bring(self, version: str, template: str, *, rollback: bool = False, phase: str = "Succeeded") -> None:
         """A Promotion is granted, rolls out, and ends."""
         self.later(minutes=1)
         about, what = (
-            ledger.Subject("Promotion", f"p{len(self.objects)}", f"uid-p{len(self.objects)}", 1),
+            record.Subject("Promotion", f"p{len(self.objects)}", f"uid-p{len(self.objects)}", 1),
             {"version": version, "stage": "production"},
         )
-        self.write(ledger.fact(Action.REQUESTED, chronicle.CAROL, about, "requested", None, {**what, "reason": "", "rollback": rollback}))
+        self.write(record.fact(Action.REQUESTED, chronicle.CAROL, about, "requested", None, {**what, "reason": "", "rollback": rollback}))
         granted: dict[str, Any] = {**what, "rollback": rollback, "gates": [], "template": template, "policy": None}
-        self.write(ledger.fact(Action.GRANTED, ledger.BY_OPERATOR, about, "granted", chronicle.digest(version), granted))
+        self.write(record.fact(Action.GRANTED, record.BY_OPERATOR, about, "granted", chronicle.digest(version), granted))
         if phase == "Succeeded":
             self.stand("production", version)
             self.serve("production", {version: 100})
             self.runs(template)
         ended = {**what, "phase": phase, "reason": phase, "message": "", "rollback": rollback}
-        self.write(ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, phase, None, ended))
+        self.write(record.fact(Action.ENDED, record.BY_OPERATOR, about, phase, None, ended))
 
 
 def begun() -> Story:
@@ -163,7 +164,7 @@ def test_what_was_put_back_serves_no_more() -> None:
     before = story.state["production"].template
     story.change(MALLORY, TEMPLATE)
     story.roll_out(story.render("1.4.0", "evil:2"))
-    story.roll_out(before, templates.PUT_BACK)
+    story.roll_out(before, record.TEMPLATE_PUT_BACK)
     story.change(MALLORY, TEMPLATE)
     story.bring("1.4.0", story.render("1.4.0", "evil:3"), rollback=True, phase="RolledBack")
 
@@ -182,7 +183,7 @@ def test_a_promotion_that_succeeds_ends_it_and_one_that_fails_does_not(phase: st
 
 def test_one_of_several_is_named_as_one_of_them() -> None:
     story = begun()
-    story.change(ledger.NOBODY_KNOWS, "description", TEMPLATE, authors=["bob", "mallory"])
+    story.change(record.NOBODY_KNOWS, "description", TEMPLATE, authors=["bob", "mallory"])
     story.roll_out(after := story.render("1.4.0", "evil:2"))
     story.runs(after)
     story.write()
@@ -231,6 +232,6 @@ def test_the_dossier_says_it_and_follows_from_its_records() -> None:
 def test_what_a_change_touches() -> None:
     paths = [TEMPLATE, "stages/staging/serving/replicas", "stages/shadow", "description", GATES]
 
-    fact = ledger.fact(Action.RULES_CHANGED, MALLORY, ledger.Subject("Model", "credit", "u", 2), None, None, {"changed": paths})
+    fact = record.fact(Action.RULES_CHANGED, MALLORY, record.Subject("Model", "credit", "u", 2), None, None, {"changed": paths})
 
     assert list(fold.touched(fact)) == ["production", "shadow"]

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from modelyard.plan import account, ledger, timeline
-from modelyard.plan.ledger import Action
+from modelyard.ledger import record
+from modelyard.ledger.record import Action
+from modelyard.plan import account, timeline
 from tests.unit.plan import chronicle
 
 
 def told(action: Action, **detail: Any) -> account.Told:
-    about = ledger.Subject("Model", "credit", "uid-model", 1)
-    return account.Told(3, chronicle.START, ledger.fact(action, ledger.BY_OPERATOR, about, "x", None, detail))
+    about = record.Subject("Model", "credit", "uid-model", 1)
+    return account.Told(3, chronicle.START, record.fact(action, record.BY_OPERATOR, about, "x", None, detail))
 
 
 @pytest.mark.parametrize("action", Action)

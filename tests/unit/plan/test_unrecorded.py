@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import datetime
 
-from modelyard.plan import codec, index, ledger, serves, unrecorded, watched
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, coverage, index, record, traffic
+from modelyard.ledger.record import Action
+from modelyard.plan import unrecorded
 
 START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
-MODEL = ledger.Subject("Model", "fraud", "u1", 1)
+MODEL = record.Subject("Model", "fraud", "u1", 1)
 
 
-def serving(number: int, stage: str, version: str, weight: int = 100) -> ledger.Fact:
+def serving(number: int, stage: str, version: str, weight: int = 100) -> record.Fact:
     """What a stage serves after so many minutes."""
     at = START + number * MINUTE
-    detail = {"stage": stage, "serves": [codec.dump_share(ledger.Share(version, None, weight, at))]}
-    return ledger.fact(Action.SERVING, ledger.BY_OPERATOR, MODEL, f"{stage} {number}", None, detail, at=at)
+    detail = {"stage": stage, "serves": [codec.dump_share(record.Share(version, None, weight, at))]}
+    return record.fact(Action.SERVING, record.BY_OPERATOR, MODEL, f"{stage} {number}", None, detail, at=at)
 
 
-def ended(number: int) -> ledger.Fact:
+def ended(number: int) -> record.Fact:
     """A Promotion that ended after so many minutes."""
-    about = ledger.Subject("Promotion", f"p{number}", f"p{number}", 1)
-    return ledger.fact(Action.ENDED, ledger.BY_OPERATOR, about, "Aborted", None, {"stage": "production"}, at=START + number * MINUTE)
+    about = record.Subject("Promotion", f"p{number}", f"p{number}", 1)
+    return record.fact(Action.ENDED, record.BY_OPERATOR, about, "Aborted", None, {"stage": "production"}, at=START + number * MINUTE)
 
 
-def said(user: str, action: Action = Action.APPROVED, *, doubted: bool = False, number: int = 0) -> ledger.Fact:
+def said(user: str, action: Action = Action.APPROVED, *, doubted: bool = False, number: int = 0) -> record.Fact:
     """What somebody said of p1."""
-    about, detail = ledger.Subject("Promotion", "p1", "p1", number), {"gate": "risk", "doubted": doubted}
-    return ledger.fact(action, ledger.Actor(user, ledger.Known.DECLARED), about, f"{number} {user}", "sha256:0", detail, at=START)
+    about, detail = record.Subject("Promotion", "p1", "p1", number), {"gate": "risk", "doubted": doubted}
+    return record.fact(action, record.Actor(user, record.Known.DECLARED), about, f"{number} {user}", "sha256:0", detail, at=START)
 
 
 def test_what_is_kept_is_read_back_in_its_order_and_told_twice_is_there_once() -> None:
@@ -45,15 +46,15 @@ def test_of_too_much_what_each_stage_serves_in_the_end_is_kept_and_how_long_that
         texts = unrecorded.kept(texts, [serving(number, "production", str(number))])
     texts = unrecorded.kept(texts, [serving(100, "staging", "7"), *(ended(number) for number in range(101, 111))])
     found = unrecorded.read(texts)
-    [gap] = watched.lost(
-        ledger.follow(ledger.Chain("main", "risk", "fraud"), None, None, found, (), now=START + 200 * MINUTE, term=1, index=None)
+    [gap] = coverage.lost(
+        record.follow(record.Chain("main", "risk", "fraud"), None, None, found, (), now=START + 200 * MINUTE, term=1, index=None)
     )
 
     assert len(found) == unrecorded.MOST + 1
     assert found[0].action == Action.FORGOTTEN
     assert found[0].detail["facts"] == 47
     assert (gap.since, gap.until) == (START, START + 47 * MINUTE)
-    assert [(one.name, one.serves[0].version) for one in serves.after((), found)] == [("production", "99"), ("staging", "7")]
+    assert [(one.name, one.serves[0].version) for one in traffic.after((), found)] == [("production", "99"), ("staging", "7")]
     assert [one.action for one in found].count(Action.ENDED) == 10
 
 
@@ -67,13 +68,13 @@ def test_each_change_that_waits_is_told_apart_from_those_before_however_many_wer
 
 
 def test_who_begins_to_look_while_the_ledger_does_not_answer_tells_no_news_of_what_it_has() -> None:
-    share = ledger.Share("1", None, 100, START)
-    state = (ledger.StageState("production", serves=(share,)),)
+    share = record.Share("1", None, 100, START)
+    state = (record.StageState("production", serves=(share,)),)
     seen, changed = serving(1, "production", "1"), serving(2, "production", "2")
     half = serving(3, "production", "2", weight=50)
 
-    assert serves.news(state, [seen, ended(2), changed, half, half]) == (ended(2), changed, half)
-    assert serves.after(state, [seen])[0].serves == (share,)
+    assert traffic.news(state, [seen, ended(2), changed, half, half]) == (ended(2), changed, half)
+    assert traffic.after(state, [seen])[0].serves == (share,)
 
 
 def test_what_served_before_something_that_is_recorded_does_not_wait_any_more() -> None:

@@ -12,7 +12,7 @@ from cryptography import exceptions
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.content import canonical
-from modelyard.plan import codec, ledger, signature
+from modelyard.ledger import codec, record, signature
 
 FORMAT: Final = "modelyard.dev/checkpoint/v1"
 
@@ -21,26 +21,26 @@ FORMAT: Final = "modelyard.dev/checkpoint/v1"
 class Checkpoint:
     """A chain had this many records, and the last one's object had this digest."""
 
-    chain: ledger.Chain
+    chain: record.Chain
     sequence: int
     head: str
     time: datetime.datetime
     key_id: str
 
 
-def key(chain: ledger.Chain, sequence: int) -> str:
+def key(chain: record.Chain, sequence: int) -> str:
     """Where the checkpoint of a number is."""
     return f"{chain.prefix}checkpoints/{sequence:010}.json"
 
 
-def number(chain: ledger.Chain, where: str) -> int | None:
+def number(chain: record.Chain, where: str) -> int | None:
     """The number whose checkpoint is there; None when it is none of this chain's."""
     name = where.removeprefix(f"{chain.prefix}checkpoints/").removesuffix(".json")
     found = int(name) if len(name) == 10 and name.isascii() and name.isdigit() else 0
     return found if found and key(chain, found) == where else None
 
 
-def sign(chain: ledger.Chain, sequence: int, head: str, time: datetime.datetime, private: ed25519.Ed25519PrivateKey) -> bytes:
+def sign(chain: record.Chain, sequence: int, head: str, time: datetime.datetime, private: ed25519.Ed25519PrivateKey) -> bytes:
     """A checkpoint as it is stored: canonical JSON; the signature is over the same JSON without `signature`."""
     found = Checkpoint(chain, sequence, head, time, signature.key_id(private.public_key()))
     said = _said(found)
@@ -57,7 +57,7 @@ def read(data: bytes, keys: signature.Keys | None) -> Checkpoint:
     try:
         raw = canonical.loads(data)
         signed = base64.b64decode(raw["signature"], validate=True)
-        chain = ledger.Chain(raw["registry"], raw["namespace"], raw["model"])
+        chain = record.Chain(raw["registry"], raw["namespace"], raw["model"])
         found = Checkpoint(chain, raw["sequence"], raw["head"], codec.read_time(raw["time"]), raw["keyId"])
         again = canonical.dumps(_said(found) | {"signature": raw["signature"]})
     except (KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:

@@ -136,6 +136,10 @@ OF_SPECS: Final = frozenset(
     }
 )  # fmt: skip
 """Those whose digest names the snapshot of a whole spec."""
+SAYS: Final = frozenset({Action.APPROVED, Action.REJECTED, Action.WITHDRAWN})
+LIFECYCLE: Final = frozenset({Action.DEPRECATED, Action.REACTIVATED, Action.RETIRED})
+TEMPLATE_CHANGED: Final = "the stage's serving changed"
+TEMPLATE_PUT_BACK: Final = "not available in time: put back"
 
 
 class Known(enum.StrEnum):

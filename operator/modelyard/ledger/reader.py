@@ -7,8 +7,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from modelyard.plan import codec, fold, ledger, signature, trust
-from modelyard.plan import index as folding
+from modelyard.ledger import codec, fold, signature, trust
+from modelyard.ledger.index import Index
+from modelyard.ledger.record import Chain, Record
 
 Fetch = Callable[[Sequence[int]], Sequence[bytes | None]]
 """The objects of these numbers, None where there is none; all of them may be asked for at once."""
@@ -35,7 +36,7 @@ class Book:
 
     def __init__(
         self,
-        chain: ledger.Chain,
+        chain: Chain,
         fetch: Fetch,
         blob: Callable[[str], bytes | None],
         listed: Listed = lambda _: (),
@@ -54,7 +55,7 @@ class Book:
         self._highest = 0
         """The highest number that was found to have an object."""
         self._data: dict[int, bytes | None] = {}
-        self._read: dict[int, ledger.Record | None] = {}
+        self._read: dict[int, Record | None] = {}
         self._signers = signers
         self._counts: dict[int, bool] = {}
         """Of records that no signature proves: whether they count all the same."""
@@ -64,11 +65,11 @@ class Book:
         self._get([number])
         return self._data[number]
 
-    def record(self, number: int) -> ledger.Record | None:
+    def record(self, number: int) -> Record | None:
         """One record; None when there is none, or something else is there."""
         return next(iter(self.records([number])), None)
 
-    def records(self, numbers: Sequence[int]) -> list[ledger.Record]:
+    def records(self, numbers: Sequence[int]) -> list[Record]:
         """Those of these numbers that can be read; the others are in `flaws`, unless they lie beyond the end."""
         wanted = [number for number in numbers if number > 0]
         self._get(wanted)
@@ -77,7 +78,7 @@ class Book:
                 self._miss(number)
         return [found for number in wanted if (found := self._parsed(number)) is not None]
 
-    def all(self, first: int = 1, last: int | None = None) -> Iterator[ledger.Record]:
+    def all(self, first: int = 1, last: int | None = None) -> Iterator[Record]:
         """Every record from one number to another, by default to the end; several are read at once, none is kept."""
         end = self.last if last is None else last
         for begin in range(first, end + 1, PAGE):
@@ -103,7 +104,7 @@ class Book:
     def at(self, moment: datetime.datetime) -> int:
         """The number of the last record that was written at or before a moment; 0 when there is none. Times of records never go back."""
 
-        def written(record: ledger.Record) -> bool:
+        def written(record: Record) -> bool:
             return record.time <= moment
 
         number = self._search(written)
@@ -140,14 +141,14 @@ class Book:
             return None
         return data
 
-    def index(self, number: int) -> folding.Index:
+    def index(self, number: int) -> Index:
         """What the records up to this number fold to."""
         folded = self._snapshot(number)
         for record in self.records(range(folded.sequence + 1, number + 1)):
             fold.add(folded, record)
         return folded
 
-    def _snapshot(self, number: int) -> folding.Index:
+    def _snapshot(self, number: int) -> Index:
         """The newest snapshot that can be read and counts nothing beyond this number."""
         while number > 0:
             record = self.record(number)
@@ -159,12 +160,12 @@ class Book:
                 continue
             data = self.blob(pointer.digest)
             try:
-                if data is not None and (found := folding.Index.load(data)).sequence == pointer.sequence:
+                if data is not None and (found := Index.load(data)).sequence == pointer.sequence:
                     return found
             except ValueError:  # of another release: the one before it, else the records themselves, tell as much
                 pass
             number = pointer.sequence
-        return folding.Index()
+        return Index()
 
     def _beyond(self, end: int) -> int:
         """The last number that has an object, as far as what is listed beside a number without one tells."""
@@ -185,7 +186,7 @@ class Book:
     def _miss(self, number: int) -> None:
         self.flaws[number] = f"{self.chain.key(number)} is missing"
 
-    def _search(self, holds: Callable[[ledger.Record], bool]) -> int:
+    def _search(self, holds: Callable[[Record], bool]) -> int:
         """The last number for which something holds, which holds for the records up to some number and for none after it."""
 
         def held(numbers: Sequence[int]) -> list[bool]:
@@ -208,7 +209,7 @@ class Book:
                 low = number
         return low
 
-    def _holds(self, number: int, holds: Callable[[ledger.Record], bool]) -> bool:
+    def _holds(self, number: int, holds: Callable[[Record], bool]) -> bool:
         """Of what is missing or cannot be read, what comes before it decides."""
         while number > 0:
             if (record := self.record(number)) is not None:
@@ -222,12 +223,12 @@ class Book:
             self._data.update(zip(wanted, self._fetch(wanted), strict=True))
             self._highest = max([self._highest, *(number for number in wanted if self._data[number] is not None)])
 
-    def _parsed(self, number: int) -> ledger.Record | None:
+    def _parsed(self, number: int) -> Record | None:
         if number not in self._read:
             self._read[number] = self._parse(number)
         return self._read[number]
 
-    def _parse(self, number: int) -> ledger.Record | None:
+    def _parse(self, number: int) -> Record | None:
         if (data := self._data[number]) is None:
             return None
         key = self.chain.key(number)
@@ -245,7 +246,7 @@ class Book:
         self.term = max(self.term, found.term)
         return found
 
-    def _fault(self, record: ledger.Record) -> str | None:
+    def _fault(self, record: Record) -> str | None:
         return signature.fault(record, self._signers) if self._signers is not None else None
 
     def _is_vouched_for(self, number: int) -> bool:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from modelyard.api import words
 from modelyard.content import canonical
-from modelyard.plan import checkpoint, codec, fold, index, ledger, signature, trust
+from modelyard.ledger import checkpoint, codec, fold, index, signature, trust
+from modelyard.ledger.record import Chain, Pointer, Record, snapshots
 
 
 class Kind(words.Word):
@@ -78,8 +79,8 @@ class Link:
 
     sequence: int
     digest: str | None = None
-    record: ledger.Record | None = None
-    latest: ledger.Record | None = None
+    record: Record | None = None
+    latest: Record | None = None
     """The last record up to here that is proven: what nothing proves says nothing of times and terms."""
 
 
@@ -90,9 +91,7 @@ NOTHING: Final = Link(0)
 """Before the first record."""
 
 
-def join(
-    chain: ledger.Chain, before: Link, sequence: int, data: bytes | None, trusted: trust.Trust | None = None
-) -> tuple[Link, list[Flaw]]:
+def join(chain: Chain, before: Link, sequence: int, data: bytes | None, trusted: trust.Trust | None = None) -> tuple[Link, list[Flaw]]:
     """The object of a number, and what is wrong with it as the next after `before`; no record when it is none, or another chain's.
 
     That a record is Unproven is not among what is wrong: a later one may prove it (`unproven`).
@@ -132,7 +131,7 @@ def join(
     return found, flaws
 
 
-def unproven(chain: ledger.Chain, trusted: trust.Trust) -> list[Flaw]:
+def unproven(chain: Chain, trusted: trust.Trust) -> list[Flaw]:
     """A flaw for each run of records that nothing proves."""
     flaws = []
     for run in trusted.runs:
@@ -144,7 +143,7 @@ def unproven(chain: ledger.Chain, trusted: trust.Trust) -> list[Flaw]:
     return flaws
 
 
-def against(chain: ledger.Chain, anchor: Anchor, last: int, digest: str | None) -> list[Flaw]:
+def against(chain: Chain, anchor: Anchor, last: int, digest: str | None) -> list[Flaw]:
     """What is wrong with a chain that ends at `last` and has this digest at the anchor's number."""
     if not anchor.sequence or digest == anchor.head:
         return []
@@ -155,7 +154,7 @@ def against(chain: ledger.Chain, anchor: Anchor, last: int, digest: str | None) 
     return [Flaw(Kind.REPLACED, anchor.sequence, sentence, anchor.head)]
 
 
-def accepts(record: ledger.Record) -> Iterator[trust.Told]:
+def accepts(record: Record) -> Iterator[trust.Told]:
     """The flaws that a person accepts in a record. Only records say so: a snapshot of the index is nobody's word."""
     yield from (flaw for flaw, _ in trust.acceptances(record))
 
@@ -168,7 +167,7 @@ def uncovered(flaws: Iterable[Flaw], accepted: Iterable[trust.Told]) -> list[Fla
 
 
 def check(
-    chain: ledger.Chain,
+    chain: Chain,
     records: Iterable[tuple[int, bytes | None]],
     *,
     anchors: Iterable[Anchor] = (),
@@ -216,7 +215,7 @@ class _Reading:
     """The records of a chain so far, and what is wrong with them."""
 
     def __init__(
-        self, chain: ledger.Chain, anchors: Iterable[Anchor], blob: Callable[[str], bytes | None] | None, signers: signature.Keys | None
+        self, chain: Chain, anchors: Iterable[Anchor], blob: Callable[[str], bytes | None] | None, signers: signature.Keys | None
     ) -> None:
         known = [(anchor.sequence, anchor.head) for anchor in anchors]
         self.before = NOTHING
@@ -231,7 +230,7 @@ class _Reading:
         self._wanted = {sequence for sequence, _ in known}
         self._blob = blob
         self._told: set[str] = set()
-        self._snapshot: ledger.Pointer | None = None
+        self._snapshot: Pointer | None = None
         self._explained = 0
         """So many flaws were known when the index was last as a snapshot says."""
 
@@ -253,12 +252,12 @@ class _Reading:
             return
         if sentence := _impossible(record):
             self.flaws.append(Flaw(Kind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
-        for name in ledger.snapshots(record):
+        for name in snapshots(record):
             self.named.setdefault(name, sequence)
         for counted in self.trusted.add(record, self.before.digest or ""):
             self._count(counted)
 
-    def _count(self, record: ledger.Record) -> None:
+    def _count(self, record: Record) -> None:
         """A record that counts: what it accepts, and what the index is after it."""
         if record.index and record.index != self._snapshot:
             self._snapshot = record.index
@@ -267,14 +266,14 @@ class _Reading:
         self.accepted |= set(accepts(record))
         fold.add(self._index, record)
 
-    def _twice(self, record: ledger.Record) -> None:
+    def _twice(self, record: Record) -> None:
         for one in record.facts:
             if one.id in self._told:
                 sentence = f"{self._chain.key(record.sequence)} tells {one.action} of {one.subject.kind} {one.subject.name} once more"
                 self.flaws.append(Flaw(Kind.TWICE, record.sequence, sentence))
             self._told.add(one.id)
 
-    def _compare(self, pointer: ledger.Pointer, sequence: int) -> None:
+    def _compare(self, pointer: Pointer, sequence: int) -> None:
         """A snapshot counts every record before the one that first names it."""
         if self._blob is None:
             return
@@ -301,9 +300,7 @@ class _Reading:
             self.flaws.append(Flaw(Kind.INDEX, self.before.sequence, f"{where}: it is {error}"))
 
 
-def _checkpoints(
-    chain: ledger.Chain, checkpoints: Iterable[tuple[int, bytes]], keys: signature.Keys | None
-) -> tuple[list[Anchor], list[Flaw]]:
+def _checkpoints(chain: Chain, checkpoints: Iterable[tuple[int, bytes]], keys: signature.Keys | None) -> tuple[list[Anchor], list[Flaw]]:
     """What the checkpoints know; those that prove nothing are flaws."""
     anchors, flaws = [], []
     for sequence, data in checkpoints:
@@ -318,7 +315,7 @@ def _checkpoints(
     return anchors, flaws
 
 
-def _impossible(record: ledger.Record) -> str | None:
+def _impossible(record: Record) -> str | None:
     """Why a state cannot be."""
     names = [stage.name for stage in record.state]
     if len(set(names)) != len(names):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from modelyard.api import meta
 from modelyard.content import canonical, jsontext
-from modelyard.plan import ledger, proof
+from modelyard.ledger import integrity, record
 
 FORMAT: Final = "modelyard.dev/anchors/v1"
 KEY: Final = "anchors.json"
@@ -20,12 +20,12 @@ LABELS: Final = {f"{meta.GROUP}/ledger": "anchors"}
 SELECTOR: Final = f"{meta.GROUP}/ledger=anchors"
 
 
-def config_map(chain: ledger.Chain) -> str:
+def config_map(chain: record.Chain) -> str:
     """The name of the ConfigMap that keeps the end of a chain: one for each namespace, as one object holds some 5,000."""
     return OPERATORS if chain.namespace == "_" else f"{OPERATORS}.{chain.namespace}"
 
 
-def write(known: Mapping[ledger.Chain, proof.Anchor]) -> str:
+def write(known: Mapping[record.Chain, integrity.Anchor]) -> str:
     """Every chain with its number and head, sorted."""
     rows: list[dict[str, Any]] = [
         {"registry": chain.registry, "namespace": chain.namespace, "model": chain.model, "sequence": one.sequence, "head": one.head}
@@ -34,7 +34,7 @@ def write(known: Mapping[ledger.Chain, proof.Anchor]) -> str:
     return canonical.dumps({"format": FORMAT, "anchors": rows}).decode()
 
 
-def read(text: str, source: str) -> dict[ledger.Chain, proof.Anchor]:
+def read(text: str, source: str) -> dict[record.Chain, integrity.Anchor]:
     """What `write` wrote; `source` is what flaws call it.
 
     Raises:
@@ -45,7 +45,7 @@ def read(text: str, source: str) -> dict[ledger.Chain, proof.Anchor]:
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']!r}")
         return {
-            ledger.Chain(str(row["registry"]), str(row["namespace"]), str(row["model"])): proof.Anchor(
+            record.Chain(str(row["registry"]), str(row["namespace"]), str(row["model"])): integrity.Anchor(
                 int(row["sequence"]), str(row["head"]), source
             )
             for row in raw["anchors"]

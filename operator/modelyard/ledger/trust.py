@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from modelyard.plan import ledger, signature
+from modelyard.ledger import signature
+from modelyard.ledger.record import Action, Record
 
 UNPROVEN: Final = "Unproven"
 """As `proof.Kind` calls it."""
@@ -41,7 +42,7 @@ class Trust:
     def __init__(self, keys: signature.Keys | None, anchors: Iterable[tuple[int, str]] = ()) -> None:
         self._keys = keys
         self._anchors = set(anchors)
-        self._waiting: list[ledger.Record] = []
+        self._waiting: list[Record] = []
         self._open: Run | None = None
         self._asked: tuple[str, str | None] = ("", None)
         """The digest of the record that was asked about last, and the answer."""
@@ -56,11 +57,11 @@ class Trust:
         return [*self.decided, *([self._open] if self._open else [])]
 
     @property
-    def waiting(self) -> ledger.Record | None:
+    def waiting(self) -> Record | None:
         """The last record of the run that is open; None: the last record that was read is proven."""
         return self._waiting[-1] if self._waiting else None
 
-    def fault(self, record: ledger.Record, digest: str) -> str | None:
+    def fault(self, record: Record, digest: str) -> str | None:
         """Why a record proves nothing; None: it does."""
         if self._keys is None or (record.sequence, digest) in self._anchors:
             return None
@@ -68,7 +69,7 @@ class Trust:
             self._asked = digest, signature.fault(record, self._keys)
         return self._asked[1]
 
-    def add(self, record: ledger.Record, digest: str) -> list[ledger.Record]:
+    def add(self, record: Record, digest: str) -> list[Record]:
         """The records that count from now on, in order; nothing while it is not known whether this one does."""
         if why := self.fault(record, digest):
             first = self._open.first if self._open else record.sequence
@@ -79,7 +80,7 @@ class Trust:
         before = self._settled(record)
         return [*before, record]
 
-    def _settled(self, record: ledger.Record) -> list[ledger.Record]:
+    def _settled(self, record: Record) -> list[Record]:
         """What a proven record makes of those before it that wait: they count, unless it says that they do not."""
         if (run := self._open) is None:
             return []
@@ -90,10 +91,10 @@ class Trust:
         return waited if all(told.values()) else []
 
 
-def acceptances(record: ledger.Record) -> Iterator[tuple[Told, bool]]:
+def acceptances(record: Record) -> Iterator[tuple[Told, bool]]:
     """The flaws that a person accepts in a record, each with whether they believe what is Unproven."""
     for entry in record.facts:
-        flaws = entry.detail.get("flaws") if entry.action == ledger.Action.ACCEPTED else None
+        flaws = entry.detail.get("flaws") if entry.action == Action.ACCEPTED else None
         believed = entry.detail.get("believed") is True
         for flaw in flaws if isinstance(flaws, list) else ():
             match flaw:

@@ -14,7 +14,8 @@ from cryptography import exceptions
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.plan import codec, ledger
+from modelyard.ledger import codec
+from modelyard.ledger.record import Record, Signature
 
 Key = ed25519.Ed25519PublicKey
 Keys = Mapping[str, Key]
@@ -69,14 +70,14 @@ def read_public(pems: bytes) -> list[Key]:
     return [public(block) for block in blocks]
 
 
-def sign(record: ledger.Record, private: ed25519.Ed25519PrivateKey) -> ledger.Record:
+def sign(record: Record, private: ed25519.Ed25519PrivateKey) -> Record:
     """The record with its signature, which is over the canonical JSON of the record without `signature`."""
     data = codec.write(dataclasses.replace(record, signature=None))
     value = base64.b64encode(private.sign(data)).decode()
-    return dataclasses.replace(record, signature=ledger.Signature(key_id(private.public_key()), value))
+    return dataclasses.replace(record, signature=Signature(key_id(private.public_key()), value))
 
 
-def fault(record: ledger.Record, keys: Keys) -> str | None:
+def fault(record: Record, keys: Keys) -> str | None:
     """Why a record proves nothing, as the end of a sentence about it; None: the holder of one of these keys wrote it."""
     signature = record.signature
     if signature is None:

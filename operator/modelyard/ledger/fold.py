@@ -7,9 +7,8 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from modelyard.plan import codec, index, ledger
-from modelyard.plan import serves as serving
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, index, traffic
+from modelyard.ledger.record import Action, Chain, Fact, Record
 
 RECENT: Final = 512
 """Ids of facts that are remembered: far more than can be under way when an operator dies."""
@@ -19,7 +18,7 @@ TERMS: Final = 256
 """Terms of leadership that are remembered, in the chain of the installation."""
 
 
-def add(folded: index.Index, record: ledger.Record) -> None:
+def add(folded: index.Index, record: Record) -> None:
     """Fold the next record in; nothing that `codec.read` takes can be too odd for it."""
     folded.sequence = record.sequence
     for one in record.facts:
@@ -29,12 +28,12 @@ def add(folded: index.Index, record: ledger.Record) -> None:
     _serve(folded, record)
 
 
-def tell(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def tell(folded: index.Index, record: Record, one: Fact) -> None:
     """What one fact of a record means, without what the record says of serving."""
     _FOLDS.get(one.action, _ignore)(folded, record, one)
 
 
-def with_waiting(known: index.Index, facts: Sequence[ledger.Fact]) -> index.Index:
+def with_waiting(known: index.Index, facts: Sequence[Fact]) -> index.Index:
     """What an index comes to once these facts are recorded too, as far as promotions and what Succeeded go; the index itself stays as it is."""
     if not facts:
         return known
@@ -49,15 +48,15 @@ def with_waiting(known: index.Index, facts: Sequence[ledger.Fact]) -> index.Inde
         came_by=dict(known.came_by),
     )
     time = max((one.at for one in facts if one.at), default=datetime.datetime.min.replace(tzinfo=datetime.UTC))
-    record = ledger.Record(ledger.Chain("", "", ""), known.sequence + 1, None, time, None, 0, tuple(facts), (), None)
+    record = Record(Chain("", "", ""), known.sequence + 1, None, time, None, 0, tuple(facts), (), None)
     for one in facts:
         tell(ahead, record, one)
     return ahead
 
 
-def _serve(folded: index.Index, record: ledger.Record) -> None:
+def _serve(folded: index.Index, record: Record) -> None:
     """Spans begin, turn and end as the record tells, step by step."""
-    for step in serving.steps(record, tuple(folded.serves)):
+    for step in traffic.steps(record, tuple(folded.serves)):
         now = {share.version: share for share in step.shares}
         was = folded.serves.get(step.stage, {})
         for version in was.keys() - now.keys():
@@ -85,23 +84,23 @@ def _turn(span: index.Span, number: int, *, certain: bool) -> None:
         span.missed += 1
 
 
-def _text(one: ledger.Fact, name: str) -> str:
+def _text(one: Fact, name: str) -> str:
     """A text of a fact's detail; empty when there is none."""
     value = one.detail.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _texts(one: ledger.Fact, name: str) -> list[str]:
+def _texts(one: Fact, name: str) -> list[str]:
     """The texts in a list of a fact's detail."""
     value = one.detail.get(name)
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
-def _ignore(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _ignore(folded: index.Index, record: Record, one: Fact) -> None:
     """Nothing is asked about it again."""
 
 
-def _model(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _model(folded: index.Index, record: Record, one: Fact) -> None:
     for stage in list(folded.came_by) if folded.deleted else ():
         _supersede(folded, stage, [codec.write_time(one.at or record.time), "", ""])
     for asked in folded.promotions.values() if folded.deleted else ():
@@ -110,14 +109,14 @@ def _model(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
     folded.deleted = folded.retired = False
 
 
-def _rules(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _rules(folded: index.Index, record: Record, one: Fact) -> None:
     folded.spec, folded.generation = one.digest, one.subject.generation
     for stage in touched(one):
         for name in [stage] if stage != "*" else list(folded.templates):
             _runs(folded, record, name)
 
 
-def touched(fact: ledger.Fact) -> Iterator[str]:
+def touched(fact: Fact) -> Iterator[str]:
     """The stages whose serving a change of the Model's spec may have changed; `*`: any."""
     changed = fact.detail.get("changed")
     for path in changed if isinstance(changed, list) else ():
@@ -130,7 +129,7 @@ def touched(fact: ledger.Fact) -> Iterator[str]:
             yield parts[1]
 
 
-def _runs(folded: index.Index, record: ledger.Record, stage: str) -> None:
+def _runs(folded: index.Index, record: Record, stage: str) -> None:
     """The record tells of what a stage runs, or may run; the last that was granted is kept, of others the latest."""
     numbers = folded.templates.setdefault(stage, [])
     if not numbers or numbers[-1] != record.sequence:
@@ -138,11 +137,11 @@ def _runs(folded: index.Index, record: ledger.Record, stage: str) -> None:
     del numbers[1 : -TURNS + 1]
 
 
-def _rollout(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _rollout(folded: index.Index, record: Record, one: Fact) -> None:
     _runs(folded, record, _text(one, "stage"))
 
 
-def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _registered(folded: index.Index, record: Record, one: Fact) -> None:
     name, meant = _text(one, "version"), _text(one, "specDigest")
     was = folded.versions.get(name)
     if was and (was.digest or (was.lost and was.spec_digest == meant)):  # once Ready, a name means the same for ever; so does what was lost
@@ -168,7 +167,7 @@ def _registered(folded: index.Index, record: ledger.Record, one: ledger.Fact) ->
     )
 
 
-def _version(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> index.Version | None:
+def _version(folded: index.Index, record: Record, one: Fact) -> index.Version | None:
     """The version that a fact is about, which now has one more record."""
     known = folded.versions.get(_text(one, "version"))
     if known:
@@ -176,13 +175,13 @@ def _version(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> in
     return known
 
 
-def _note(known: index.Version | index.Promotion, record: ledger.Record) -> None:
+def _note(known: index.Version | index.Promotion, record: Record) -> None:
     """The record tells of it."""
     if not known.facts or known.facts[-1] != record.sequence:
         known.facts.append(record.sequence)
 
 
-def _changed(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _changed(folded: index.Index, record: Record, one: Fact) -> None:
     if (known := _version(folded, record, one)) and known.uid == one.subject.uid:
         known.spec, known.generation = one.digest or known.spec, one.subject.generation
         if not known.retired:
@@ -191,7 +190,7 @@ def _changed(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
             known.retired = [codec.write_time(one.at or record.time), one.actor.name]
 
 
-def _attested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _attested(folded: index.Index, record: Record, one: Fact) -> None:
     _changed(folded, record, one)
     known = folded.versions.get(_text(one, "version"))
     if known is None or known.uid != one.subject.uid:
@@ -202,39 +201,39 @@ def _attested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> N
     known.attested |= dict.fromkeys(added, one.actor.name)
 
 
-def _retired(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _retired(folded: index.Index, record: Record, one: Fact) -> None:
     if one.detail.get("version"):
         _changed(folded, record, one)
     else:
         folded.retired, folded.spec = True, one.digest or folded.spec
 
 
-def _verified(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _verified(folded: index.Index, record: Record, one: Fact) -> None:
     if known := _version(folded, record, one):
         known.digest = known.digest or one.digest
         known.manifest = _text(one, "manifest") or known.manifest
         known.verified = known.verified or record.sequence
 
 
-def _quarantined(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _quarantined(folded: index.Index, record: Record, one: Fact) -> None:
     known = _version(folded, record, one)
     if known and known.uid == one.subject.uid:
         known.quarantined = one.action == Action.QUARANTINED
 
 
-def _documents(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _documents(folded: index.Index, record: Record, one: Fact) -> None:
     known, evidence = _version(folded, record, one), one.detail.get("evidence")
     if known and known.uid == one.subject.uid:
         known.documents = sorted(evidence) if isinstance(evidence, dict) else []
 
 
-def _held(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _held(folded: index.Index, record: Record, one: Fact) -> None:
     if known := _version(folded, record, one):
         known.held = _text(one, "manifest") or None if one.action == Action.HELD else None
         known.holds += 1
 
 
-def _restored(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _restored(folded: index.Index, record: Record, one: Fact) -> None:
     objects, promotions = (one.detail.get(name) for name in ("objects", "promotions"))
     for name in objects if isinstance(objects, list) else ():
         kind, _, called = str(name).partition("/")
@@ -248,7 +247,7 @@ def _restored(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> N
             _note(asked, record)
 
 
-def _deleted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _deleted(folded: index.Index, record: Record, one: Fact) -> None:
     if one.subject.kind == "Model":
         folded.deleted = True
     elif one.subject.kind == "ModelVersion":
@@ -262,7 +261,7 @@ def _deleted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> No
         _note(asked, record)
 
 
-def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> index.Promotion | None:
+def _promotion(folded: index.Index, record: Record, one: Fact) -> index.Promotion | None:
     """The Promotion that a fact is about, which now has one more record; None when its name is another's, that ran."""
     was = folded.promotions.get(one.subject.name)
     if was is None or (was.uid != one.subject.uid and not was.keeps_its_name_from(one.subject.uid)):
@@ -274,18 +273,18 @@ def _promotion(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> 
     return was
 
 
-def _requested(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _requested(folded: index.Index, record: Record, one: Fact) -> None:
     if known := _promotion(folded, record, one):
         known.requester, known.spec, known.request_reason = one.actor.name, one.digest or "", _text(one, "reason")
         known.generation = one.subject.generation
 
 
-def _steered(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _steered(folded: index.Index, record: Record, one: Fact) -> None:
     if known := _promotion(folded, record, one):
         known.spec, known.generation = one.digest or known.spec, one.subject.generation
 
 
-def _approval(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _approval(folded: index.Index, record: Record, one: Fact) -> None:
     if (known := _promotion(folded, record, one)) is None:
         return
     user, gate = one.actor.name, _text(one, "gate")
@@ -293,14 +292,14 @@ def _approval(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> N
     known.approvals.append([user, gate, str(one.action), one.digest, one.detail.get("doubted") is not True])
 
 
-def _granted(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _granted(folded: index.Index, record: Record, one: Fact) -> None:
     _version(folded, record, one)
     if known := _promotion(folded, record, one):
         known.granted = record.sequence
         _runs(folded, record, known.stage)
 
 
-def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _ended(folded: index.Index, record: Record, one: Fact) -> None:
     """How a promotion ended, once: after that only what it brought can be superseded."""
     _version(folded, record, one)
     phase, when = _text(one, "phase"), codec.write_time(one.at or record.time)
@@ -319,7 +318,7 @@ def _ended(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None
         _succeeded(folded, one, known, when)
 
 
-def _succeeded(folded: index.Index, one: ledger.Fact, known: index.Promotion | None, when: str) -> None:
+def _succeeded(folded: index.Index, one: Fact, known: index.Promotion | None, when: str) -> None:
     """What a stage came to stand for, and by which promotion; what came before is superseded, or undone by a rollback."""
     stage, version = _text(one, "stage"), _text(one, "version")
     here = folded.succeeded.get(stage, [])
@@ -346,15 +345,15 @@ def _supersede(folded: index.Index, stage: str, why: list[str]) -> None:
     last.message = f"superseded by {by} ({version}) on {when[:10]}" if by else f"{stage} was taken down on {when[:10]}"
 
 
-def _decommissioned(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _decommissioned(folded: index.Index, record: Record, one: Fact) -> None:
     _supersede(folded, _text(one, "stage"), [codec.write_time(one.at or record.time), "", ""])
 
 
-def _forgotten(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _forgotten(folded: index.Index, record: Record, one: Fact) -> None:
     folded.forgotten.append([_text(one, "since"), _text(one, "until"), record.sequence])
 
 
-def _term(folded: index.Index, record: ledger.Record, one: ledger.Fact) -> None:
+def _term(folded: index.Index, record: Record, one: Fact) -> None:
     since = one.detail.get("unobservedSince")
     began = one.action == Action.TERM_BEGAN
     folded.terms.append([began, since if isinstance(since, str) else None, codec.write_time(record.time), record.sequence])

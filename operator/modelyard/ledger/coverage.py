@@ -7,8 +7,8 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelyard.plan import codec, fold, index, ledger
-from modelyard.plan.ledger import Action
+from modelyard.ledger import codec, fold, index
+from modelyard.ledger.record import Action, Record
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def clock(moment: datetime.datetime | None) -> str:
     return moment.astimezone(datetime.UTC).strftime(form)
 
 
-def gaps(records: Iterable[ledger.Record]) -> list[Gap]:
+def gaps(records: Iterable[Record]) -> list[Gap]:
     """The spans, the oldest first: until a first term began, between two terms, and after the last one ended as it should."""
     folded = index.Index()
     terms: list[list[Any]] = []
@@ -97,7 +97,7 @@ def forgotten(folded: index.Index) -> list[Gap]:
     return [gap for since, until, number in folded.forgotten if (gap := _lost(since, until, number))]
 
 
-def lost(record: ledger.Record | None) -> list[Gap]:
+def lost(record: Record | None) -> list[Gap]:
     """The same, as one record tells."""
     told = [one for one in (record.facts if record else ()) if one.action == Action.FORGOTTEN]
     return [gap for one in told if record and (gap := _lost(one.detail.get("since"), one.detail.get("until"), record.sequence))]

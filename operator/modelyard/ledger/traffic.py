@@ -6,8 +6,8 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
 
-from modelyard.plan import codec, ledger
-from modelyard.plan.ledger import Action, Share, StageState
+from modelyard.ledger import codec
+from modelyard.ledger.record import Action, Fact, Record, Share, StageState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def weights(shares: Iterable[Share]) -> dict[str, int]:
     return {one.version: one.weight for one in shares}
 
 
-def told(one: ledger.Fact) -> tuple[str, tuple[Share, ...]] | None:
+def told(one: Fact) -> tuple[str, tuple[Share, ...]] | None:
     """The stage that a fact says serves something else, and what; None when it is about something else, or cannot be read."""
     if one.action != Action.SERVING:
         return None
@@ -39,7 +39,7 @@ def told(one: ledger.Fact) -> tuple[str, tuple[Share, ...]] | None:
     return (stage, shares) if sound else None
 
 
-def steps(record: ledger.Record, known: Iterable[str] = ()) -> Iterator[Step]:
+def steps(record: Record, known: Iterable[str] = ()) -> Iterator[Step]:
     """What a record says that stages serve, in order; a stage that is known, and that its state does not name, serves nothing any more."""
     for one in record.facts:
         if found := told(one):
@@ -50,7 +50,7 @@ def steps(record: ledger.Record, known: Iterable[str] = ()) -> Iterator[Step]:
     yield from (Step(record.time, name, ()) for name in known if name not in named)
 
 
-def after(state: Sequence[StageState], facts: Iterable[ledger.Fact]) -> tuple[StageState, ...]:
+def after(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[StageState, ...]:
     """The state as facts leave it; a version that goes on serving does so since the same moment."""
     found = {one.name: one for one in state}
     for one in facts:
@@ -64,7 +64,7 @@ def after(state: Sequence[StageState], facts: Iterable[ledger.Fact]) -> tuple[St
     return tuple(found[name] for name in sorted(found))
 
 
-def news(state: Sequence[StageState], facts: Iterable[ledger.Fact]) -> tuple[ledger.Fact, ...]:
+def news(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[Fact, ...]:
     """The facts without those that only say what was known: who began to look while the ledger did not answer could not know what it has."""
     serving, kept = {one.name: weights(one.serves) for one in state}, []
     for one in facts:

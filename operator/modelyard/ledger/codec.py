@@ -10,12 +10,12 @@ from typing import Any, Final
 import rfc8785
 
 from modelyard.content import canonical, digest
-from modelyard.plan import ledger
+from modelyard.ledger.record import Action, Actor, Chain, Fact, Known, Pointer, Record, Share, Signature, StageState, Subject
 
 FORMAT: Final = "modelyard.dev/ledger/v1"
 
 
-def write(record: ledger.Record) -> bytes:
+def write(record: Record) -> bytes:
     """A record as it is stored: canonical JSON (RFC 8785)."""
     raw: dict[str, Any] = {
         "format": FORMAT,
@@ -36,7 +36,7 @@ def write(record: ledger.Record) -> bytes:
     return rfc8785.dumps(raw)
 
 
-def read(data: bytes) -> ledger.Record:
+def read(data: bytes) -> Record:
     """What `write` wrote.
 
     Raises:
@@ -47,8 +47,8 @@ def read(data: bytes) -> ledger.Record:
         if raw["format"] != FORMAT:
             raise ValueError(f"its format is {raw['format']!r}, not {FORMAT}")
         pointer = raw["index"]
-        record = ledger.Record(
-            chain=ledger.Chain(raw["registry"], raw["namespace"], raw["model"]),
+        record = Record(
+            chain=Chain(raw["registry"], raw["namespace"], raw["model"]),
             sequence=raw["sequence"],
             prev=raw["prev"],
             time=read_time(raw["time"]),
@@ -56,8 +56,8 @@ def read(data: bytes) -> ledger.Record:
             term=raw["term"],
             facts=tuple(load_fact(one) for one in raw["facts"]),
             state=tuple(_load_state(one) for one in raw["state"]),
-            index=ledger.Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
-            signature=ledger.Signature(**raw["signature"]) if "signature" in raw else None,
+            index=Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
+            signature=Signature(**raw["signature"]) if "signature" in raw else None,
         )
         again = write(record)
     except (KeyError, TypeError, AttributeError, UnicodeError, RecursionError, rfc8785.CanonicalizationError) as error:
@@ -87,7 +87,7 @@ def read_time(text: str) -> datetime.datetime:
     return found
 
 
-def dump_fact(one: ledger.Fact) -> dict[str, Any]:
+def dump_fact(one: Fact) -> dict[str, Any]:
     """A fact as JSON."""
     return {
         "id": one.id,
@@ -100,31 +100,31 @@ def dump_fact(one: ledger.Fact) -> dict[str, Any]:
     }
 
 
-def load_fact(raw: Mapping[str, Any]) -> ledger.Fact:
+def load_fact(raw: Mapping[str, Any]) -> Fact:
     """What `dump_fact` made."""
     actor, subject = raw["actor"], raw["subject"]
-    return ledger.Fact(
+    return Fact(
         raw["id"],
-        ledger.Action(raw["action"]),
-        ledger.Actor(actor["name"], ledger.Known(actor["known"])),
-        ledger.Subject(subject["kind"], subject["name"], subject["uid"], subject["generation"]),
+        Action(raw["action"]),
+        Actor(actor["name"], Known(actor["known"])),
+        Subject(subject["kind"], subject["name"], subject["uid"], subject["generation"]),
         raw["digest"],
         raw["detail"],
         read_time(raw["at"]) if raw["at"] else None,
     )
 
 
-def dump_share(one: ledger.Share) -> dict[str, Any]:
+def dump_share(one: Share) -> dict[str, Any]:
     """A share as JSON."""
     return {"version": one.version, "digest": one.digest, "weight": one.weight, "since": write_time(one.since)}
 
 
-def load_share(raw: Mapping[str, Any]) -> ledger.Share:
+def load_share(raw: Mapping[str, Any]) -> Share:
     """What `dump_share` made."""
-    return ledger.Share(raw["version"], raw["digest"], raw["weight"], read_time(raw["since"]))
+    return Share(raw["version"], raw["digest"], raw["weight"], read_time(raw["since"]))
 
 
-def _dump_state(one: ledger.StageState) -> dict[str, Any]:
+def _dump_state(one: StageState) -> dict[str, Any]:
     return {
         "name": one.name,
         "current": one.current,
@@ -137,8 +137,8 @@ def _dump_state(one: ledger.StageState) -> dict[str, Any]:
     }
 
 
-def _load_state(raw: Mapping[str, Any]) -> ledger.StageState:
-    return ledger.StageState(
+def _load_state(raw: Mapping[str, Any]) -> StageState:
+    return StageState(
         name=raw["name"],
         current=raw["current"],
         digest=raw["digest"],
@@ -150,7 +150,7 @@ def _load_state(raw: Mapping[str, Any]) -> ledger.StageState:
     )
 
 
-def _unsound(record: ledger.Record) -> str | None:
+def _unsound(record: Record) -> str | None:
     """Which field holds something of another type: canonical JSON alone would let `"sequence": true` pass."""
     texts = [record.chain.registry, record.chain.namespace, record.chain.model]
     texts += [record.signature.key, record.signature.value] if record.signature else []
