@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from modelyard.audit import explain
 from modelyard.ledger import codec, integrity, reader
 from modelyard.ledger.record import Action, Chain, Fact
-from modelyard.plan import explain
 from tests.stories import pretend, test_properties, test_stories
 
 STORY = pathlib.Path(__file__).with_name("data") / "ledger_away.yaml"

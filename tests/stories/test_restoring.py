@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from modelyard.audit import provenance
 from modelyard.edge import cache
-from modelyard.plan import account
 from tests.stories import pretend, test_properties, test_stories
 
 
@@ -335,7 +335,7 @@ async def test_a_dossier_tells_of_what_came_back_who_registered_it_and_added_to_
     await lose(teller)
     await teller.tell([{"upload": {"s3://models/fraud/1/": "1"}}, {"after": "1h"}])
 
-    found = account.of("1", pretend.records(teller.bucket))
+    found = provenance.of("1", pretend.records(teller.bucket))
     assert [line.split(" by ")[0] for line in facts(teller)].count("Registered ModelVersion fraud-1") == 2
     assert found.registered
     assert found.registered.fact.actor.name == "dan"
@@ -428,7 +428,7 @@ async def test_what_went_with_its_namespace_and_is_applied_again_keeps_its_metri
     assert {line.split()[0] for line in facts(teller)[before:] if "ModelVersion" in line} >= set(told)
     assert bool(known.other) == (shown[0] == "Reused")
     assert known.attested == ({"metrics/f1": "dan"} if "f1" in metrics else {})
-    assert account.of("1", pretend.records(teller.bucket)).spec == known.spec
+    assert provenance.of("1", pretend.records(teller.bucket)).spec == known.spec
 
 
 async def test_a_hold_of_before_the_loss_is_known_as_ours_and_lifted_when_it_is_due() -> None:
@@ -596,4 +596,4 @@ async def test_what_was_applied_again_means_what_it_meant_once_what_it_lacked_wa
     assert bool(known.other) == (phase == "Reused")
     assert [line.split()[0] for line in facts(teller)[before:]].count("Registered") == (phase == "Ready")
     assert known.attested == attested
-    assert account.of("1", pretend.records(teller.bucket)).spec == known.spec
+    assert provenance.of("1", pretend.records(teller.bucket)).spec == known.spec

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from modelyard.audit import explain
 from modelyard.ledger import reader
 from modelyard.ledger.record import Action, Chain
-from modelyard.plan import explain
 from tests.stories import pretend, test_properties, test_stories
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from modelyard import api
 from modelyard.api import meta
+from modelyard.audit import provenance
 from modelyard.cli import outcome, output, strict
 from modelyard.ledger import reader
-from modelyard.plan import account
 
 Json = dict[str, Any]
 
@@ -30,7 +30,7 @@ def recorded(found: reader.Book, version: str, number: int | None = None) -> str
     """As `resolve`, as the ledger has the Model's spec after a record, by default the last."""
     if not version.startswith(SIGN):
         return resolved({}, version, "")
-    spec = account.snapshot(api.Model, found.blob(found.index(found.last if number is None else number).spec))
+    spec = provenance.snapshot(api.Model, found.blob(found.index(found.last if number is None else number).spec))
     return resolved(spec.get("aliases") or {}, version, f"the Model {found.chain.model}, as the ledger has it,")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard import api
+from modelyard.audit import provenance
+from modelyard.audit.diff import of
 from modelyard.cli import alias, archives, outcome, output, registry
 from modelyard.content import manifest
 from modelyard.edge import cluster
 from modelyard.ledger import index
-from modelyard.plan import account, comparison
 
 Json = dict[str, Any]
 _TITLES = {
@@ -38,7 +39,7 @@ def diff(typed: archives.Typed, model: str, before: str, after: str, asked: str 
         (before, after), specs = _from_cluster(typed, model, before, after)
         files = (None, None)
         output.say(f"files are not compared, as the ledger cannot be read: {stop.message.splitlines()[0]}")
-    found = comparison.of(*specs, files)
+    found = of(*specs, files)
     if form is not output.Form.TABLE:
         output.write(output.document({"model": model, "before": before, "after": after, **found}, form))
         return
@@ -86,7 +87,7 @@ def _from_ledger(
         before, after = (alias.recorded(book, name) for name in (before, after))
         folded = book.index(book.last)
         known = [_version(folded, model, name) for name in (before, after)]
-        specs = [account.snapshot(api.ModelVersion, book.blob(one.spec)) for one in known]
+        specs = [provenance.snapshot(api.ModelVersion, book.blob(one.spec)) for one in known]
         files = [_manifest(book.blob(one.manifest)) for one in known]
         for warning in opened.warnings(book, watched=False):
             output.say(warning)

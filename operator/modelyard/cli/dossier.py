@@ -6,12 +6,13 @@ import datetime
 import pathlib
 from typing import Any, Final
 
+from modelyard.audit.dossier import bundle
+from modelyard.audit.dossier import dossier as dossiers
 from modelyard.cli import alias, archives, outcome, output, page
 from modelyard.content import jsontext
 from modelyard.edge import local
 from modelyard.ledger import codec, record
-from modelyard.plan import attestation, precedence
-from modelyard.plan import dossier as dossiers
+from modelyard.plan import precedence
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ def dossier(typed: archives.Typed, model: str, version: str, folder: pathlib.Pat
     with archives.opened(typed) as opened:
         book = opened.model(model)
         version = alias.recorded(book, version)
-        found = dossiers.make(attestation.gather(book, opened.operators, version), version, codec.write_time(now))
+        found = dossiers.make(bundle.gather(book, opened.operators, version), version, codec.write_time(now))
         warnings = opened.warnings(book)
     for warning in warnings:
         output.say(warning)
@@ -55,7 +56,7 @@ def verify(file: pathlib.Path, typed: archives.Typed, asked: str | None) -> None
     found, shown = _read(file)
     try:
         wrong = dossiers.check(found)
-        evidence = attestation.load(found["attestation"])
+        evidence = bundle.load(found["attestation"])
     except ValueError as error:
         raise outcome.Stop(outcome.Code.NO, f"{file}: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
@@ -68,8 +69,8 @@ def verify(file: pathlib.Path, typed: archives.Typed, asked: str | None) -> None
     if compared:
         with archives.opened(typed) as opened:
             chain = record.Chain(opened.registry, evidence.chain.namespace, evidence.chain.model)
-            there = attestation.gather(opened.book(chain, len(evidence.digests)), opened.operators, str(found["version"]))
-            wrong += attestation.against(evidence, there)
+            there = bundle.gather(opened.book(chain, len(evidence.digests)), opened.operators, str(found["version"]))
+            wrong += bundle.against(evidence, there)
             proven = _proven(len(evidence.digests), opened.book(chain).last)
     if form is not output.Form.TABLE:
         output.write(output.document({"file": str(file), "sound": not wrong, "comparedWithLedger": compared, "problems": wrong}, form))

@@ -6,10 +6,10 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from modelyard.audit import explain as answers
+from modelyard.audit import templates
 from modelyard.cli import alias, archives, moments, outcome, output
 from modelyard.ledger import codec, coverage, reader
-from modelyard.plan import explain as answers
-from modelyard.plan import templates
 
 Json = dict[str, Any]
 Rows = Sequence[tuple[str, str]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from typing import Any, Final
 
+from modelyard.audit import timeline
 from modelyard.cli import archives, moments, output
 from modelyard.ledger import codec, coverage, reader
-from modelyard.plan import timeline
 
 _KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
 _EVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)

@@ -9,12 +9,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from modelyard.audit import provenance
 from modelyard.cli import archives, folder, outcome, output, registry, signer
 from modelyard.edge import archive, local
 from modelyard.edge import ledger as ledgers
 from modelyard.ledger import codec, integrity, record, signature
 from modelyard.ledger.record import Action
-from modelyard.plan import account
 
 Json = dict[str, Any]
 
@@ -215,7 +215,7 @@ def _accepted(one: archive.Verdict) -> list[Json]:
             "by": told.fact.actor.name,
             "reason": told.text("reason"),
         }
-        for told in account.told(one.accepted)
+        for told in provenance.told(one.accepted)
         if told.fact.action == Action.ACCEPTED
     ]
 

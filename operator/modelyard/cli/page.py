@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import jinja2
 
+from modelyard.audit.dossier import fields
 from modelyard.content import jsontext
 from modelyard.ledger import codec, coverage
-from modelyard.plan import standing
 
 Json = dict[str, Any]
 
@@ -27,7 +27,7 @@ def write(dossier: Json) -> str:
         inside = inside.replace(sign, code)
     shown = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     shown.filters |= {"shown": text, "longest": lambda words: max(map(len, words.split()), default=0)}
-    return shown.from_string(template).render(d=dossier, states=list(standing.State), inside=f"{_BEGIN}{inside}{_END}")
+    return shown.from_string(template).render(d=dossier, states=list(fields.State), inside=f"{_BEGIN}{inside}{_END}")
 
 
 def read(page: str) -> Json | None:

@@ -16,9 +16,9 @@ import pydantic
 import yaml
 
 from modelyard.api import crd, meta, schema
+from modelyard.audit import shape
 from modelyard.cli import folder, outcome
 from modelyard.edge import local
-from modelyard.plan import shape
 
 Json = dict[str, Any]
 T = TypeVar("T")

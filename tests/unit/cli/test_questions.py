@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from modelyard.audit.dossier import bundle, dossier
 from modelyard.cli import page
 from modelyard.content import digest, manifest
 from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Known, Subject, fact
-from modelyard.plan import attestation, dossier
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle
@@ -426,7 +426,7 @@ def test_no_text_becomes_markup_on_the_page() -> None:
     tame, _ = chronicle.credit()
     pages = []
     for story in (tame, hostile()):
-        found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, "2026-10-05T08:00:00.000000Z")
+        found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, "2026-10-05T08:00:00.000000Z")
         assert found
         pages.append(page.write(found))
         assert page.read(pages[-1]) == found
@@ -446,7 +446,7 @@ def test_no_text_becomes_markup_on_the_page() -> None:
 def test_no_text_takes_the_place_of_the_dossier_inside_its_page(words: str) -> None:
     story = chronicle.Story()
     story.register({**chronicle.sample("modelversion-full"), "description": f"Not to be used {words} at all"})
-    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, "2026-10-05T08:00:00.000000Z")
+    found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, "2026-10-05T08:00:00.000000Z")
     assert found
 
     shown, _, inside = page.write(found).partition("<script")

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from modelyard.audit import explain, provenance
+from modelyard.audit.dossier import bundle, dossier, fields, frameworks
 from modelyard.ledger import codec, record
 from modelyard.ledger.record import Action
-from modelyard.plan import account, attestation, dossier, explain, frameworks, standing
 from tests.unit.plan import chronicle
 
 Json = dict[str, Any]
@@ -23,7 +24,7 @@ VERSION = "1.5.0-rc.1"
 def made(version: str = VERSION) -> Json:
     """The dossier of one of credit's versions, as it is read from its file."""
     story, operators = chronicle.credit()
-    found = dossier.make(attestation.gather(story.book(), operators.book(), version), version, MADE)
+    found = dossier.make(bundle.gather(story.book(), operators.book(), version), version, MADE)
     assert found
     return dict(json.loads(json.dumps(found)))
 
@@ -76,7 +77,7 @@ def test_documents_that_were_not_read_are_declared() -> None:
     story.register(spec)
     story.verify(VERSION, evidence={"vr-17": spec["evidence"][0]["sha256"], "ra-9": chronicle.digest("another")})
 
-    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+    found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, MADE)
 
     assert found
     assert [row["state"] for row in part(found, "evidence", "documents")["rows"]] == ["verified", "declared"]
@@ -86,7 +87,7 @@ def test_documents_that_were_not_read_are_declared() -> None:
 def test_a_version_that_nobody_registered_has_none() -> None:
     story, _ = chronicle.credit()
 
-    assert dossier.make(attestation.gather(story.book(), None, "9.9.9"), "9.9.9", MADE) is None
+    assert dossier.make(bundle.gather(story.book(), None, "9.9.9"), "9.9.9", MADE) is None
 
 
 def test_only_the_records_that_tell_of_the_version_are_carried() -> None:
@@ -94,14 +95,14 @@ def test_only_the_records_that_tell_of_the_version_are_carried() -> None:
     for number in range(50):
         story.register({**chronicle.sample("modelversion-full"), "version": f"2.{number}.0"})
 
-    found = attestation.gather(story.book(), None, "1.4.0")
+    found = bundle.gather(story.book(), None, "1.4.0")
 
     assert len(found.digests) == len(story.objects)
     assert not any(b"2.1.0" in data for data in found.records.values())
 
 
 def test_every_field_that_frameworks_name_exists() -> None:
-    there = standing.states(made()["sections"])
+    there = fields.states(made()["sections"])
     named = {name for one in frameworks.FRAMEWORKS for item in one.items for name in item.fields}
 
     assert named <= set(there)
@@ -201,7 +202,7 @@ def test_forgeries_are_found(forgery: Callable[[Json], object]) -> None:
 def test_a_record_that_was_written_anew_is_found_by_its_neighbours_and_by_the_ledger() -> None:
     """Somebody makes up an approval, and every hash that the dossier itself has."""
     story, operators = chronicle.credit()
-    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    evidence = bundle.gather(story.book(), operators.book(), VERSION)
     number, data = next((number, data) for number, data in evidence.records.items() if b'"Approved"' in data)
     forged = data.replace(b"bob@example.com", b"eve@example.com")
     digests = [codec.named(forged) if at == number else digest for at, digest in enumerate(evidence.digests, 1)]
@@ -211,14 +212,14 @@ def test_a_record_that_was_written_anew_is_found_by_its_neighbours_and_by_the_le
 
     assert found
     assert any("follows" in one for one in dossier.check(found))
-    assert [one for one in attestation.against(lie, evidence) if one.startswith(f"record {number}:")]
-    assert list(attestation.against(evidence, evidence)) == []
+    assert [one for one in bundle.against(lie, evidence) if one.startswith(f"record {number}:")]
+    assert list(bundle.against(evidence, evidence)) == []
 
 
 def test_a_record_that_was_left_out_is_found_by_the_ledger() -> None:
     """Without its record a rejection never was: the file alone cannot show that."""
     story, operators = chronicle.credit()
-    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    evidence = bundle.gather(story.book(), operators.book(), VERSION)
     number = next(number for number, data in evidence.records.items() if b'"Approved"' in data)
     kept = {at: data for at, data in evidence.records.items() if at != number}
     shorter = dataclasses.replace(evidence, records=kept, operators={})
@@ -226,7 +227,7 @@ def test_a_record_that_was_left_out_is_found_by_the_ledger() -> None:
 
     assert found
     assert dossier.check(found) == []
-    assert list(attestation.against(shorter, evidence)) == [
+    assert list(bundle.against(shorter, evidence)) == [
         f"record {number}: it tells of the version, and was left out",
         *(f"record {term} of _operator: it tells when nobody watched, and was left out" for term in evidence.operators),
     ]
@@ -234,27 +235,27 @@ def test_a_record_that_was_left_out_is_found_by_the_ledger() -> None:
 
 def test_a_term_that_was_left_out_is_found_by_the_ledger_and_one_that_began_since_is_not_missed() -> None:
     story, operators = chronicle.credit()
-    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    evidence = bundle.gather(story.book(), operators.book(), VERSION)
     last = max(evidence.operators)
     shorter = dataclasses.replace(evidence, operators={at: data for at, data in evidence.operators.items() if at != last})
     operators.now = story.later(hours=1)
     operators.begin(None)
-    since = attestation.gather(story.book(), operators.book(), VERSION)
+    since = bundle.gather(story.book(), operators.book(), VERSION)
 
-    assert list(attestation.against(shorter, evidence)) == [f"record {last} of _operator: it tells when nobody watched, and was left out"]
-    assert list(attestation.against(evidence, since)) == []
+    assert list(bundle.against(shorter, evidence)) == [f"record {last} of _operator: it tells when nobody watched, and was left out"]
+    assert list(bundle.against(evidence, since)) == []
 
 
 def test_a_snapshot_that_was_left_out_is_found_by_the_ledger_and_one_that_is_gone_is_said() -> None:
     story, operators = chronicle.credit()
-    evidence = attestation.gather(story.book(), operators.book(), VERSION)
+    evidence = bundle.gather(story.book(), operators.book(), VERSION)
     found = dossier.make(dataclasses.replace(evidence, blobs={}), VERSION, MADE)
 
     assert found
     assert dossier.check(found) == []
     assert set(found["summary"]["lost"]) <= evidence.blobs.keys()
     assert len(found["summary"]["lost"]) >= 2
-    assert set(attestation.against(attestation.load(found["attestation"]), evidence)) == {
+    assert set(bundle.against(bundle.load(found["attestation"]), evidence)) == {
         f"blob {name}: the records name it, and it was left out" for name in evidence.blobs
     }
     assert made()["summary"]["lost"] == []
@@ -262,10 +263,10 @@ def test_a_snapshot_that_was_left_out_is_found_by_the_ledger_and_one_that_is_gon
 
 def test_a_ledger_that_was_cut_off_is_shorter_than_the_dossier_knows() -> None:
     story, _ = chronicle.credit()
-    evidence = attestation.gather(story.book(), None, VERSION)
-    cut = attestation.gather(story.book(4), None, VERSION)
+    evidence = bundle.gather(story.book(), None, VERSION)
+    cut = bundle.gather(story.book(4), None, VERSION)
 
-    assert next(iter(attestation.against(evidence, cut))).startswith("the ledger ends at 4")
+    assert next(iter(bundle.against(evidence, cut))).startswith("the ledger ends at 4")
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ def test_a_retired_version_says_who_why_and_when() -> None:
     story, _ = chronicle.credit()
     story.lifecycle(Action.RETIRED, chronicle.sample("modelversion-full"), "replaced by 1.6.0")
 
-    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+    found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, MADE)
 
     assert found
     assert [part(found, "retirement", name)["value"] for name in ("lifecycle", "by", "reason")] == [
@@ -295,7 +296,7 @@ def test_another_thing_that_was_registered_under_the_name_later_changes_nothing_
     spec = {**chronicle.sample("modelversion-full"), "training": {"seed": 666}, "metrics": {"auc": 1.0}}
     story.register(spec, chronicle.DAVE, "uid-other", "another spec")
 
-    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+    found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, MADE)
 
     assert found
     for name in ("identity", "purpose", "data", "development", "evaluation", "evidence"):
@@ -318,10 +319,10 @@ def found_in(story: chronicle.Story) -> Json:
     """The version's dossier, whose account is also the one that `explain` has from a few records."""
     with chronicle.reading(story) as book:
         few = explain.known(book, book.index(book.last), VERSION)
-    whole = account.of(VERSION, story.records())
+    whole = provenance.of(VERSION, story.records())
     assert (few.own, few.registered, few.spec, few.lifecycle) == (whole.own, whole.registered, whole.spec, whole.lifecycle)
 
-    found = dossier.make(attestation.gather(story.book(), None, VERSION), VERSION, MADE)
+    found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, MADE)
     assert found
     assert dossier.check(found) == []
     return found

@@ -10,9 +10,10 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
+from modelyard.audit import explain, periods
 from modelyard.ledger import codec, coverage, index, reader, traffic
 from modelyard.ledger.record import Action, Fact, Record, StageState
-from modelyard.plan import explain, model, recording, spell, unrecorded
+from modelyard.plan import model, recording, unrecorded
 from modelyard.plan import world as worlds
 from tests.unit.plan import chronicle, objects
 from tests.unit.plan.chronicle import MINUTE, START
@@ -177,7 +178,7 @@ def test_the_answer_is_what_served_or_says_that_nobody_watched(events: list[Even
 def test_spells_say_when_each_version_served(events: list[Event]) -> None:
     world = World(256)
     world.play([event for event in events if not isinstance(event, Absence)])
-    spells = spell.of(world.writer.records())
+    spells = periods.of(world.writer.records())
     for version in VERSIONS:  # with the few records that the index names
         answer = explain.over_time(world.writer.book(), [version])
         assert answer["served"] == [explain._spell(one, ()) for one in spells if one.version == version]
@@ -431,7 +432,7 @@ def test_a_version_among_20_000_records_is_told_of_with_few_reads() -> None:
             story.later(seconds=1)
             story.write()
     assert len(story.objects) == 20_000
-    whole = spell.of(story.records(), lambda version: version == "1.1.0")
+    whole = periods.of(story.records(), lambda version: version == "1.1.0")
 
     for last in (None, 20_000):  # as it is found in a bucket, and listed in a folder
         book = story.book(last)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from modelyard import api
+from modelyard.audit import explain
+from modelyard.audit.dossier import bundle, dossier
 from modelyard.cli import explain as printed
 from modelyard.ledger import fold, record
 from modelyard.ledger.record import Action, Actor, Known
-from modelyard.plan import attestation, dossier, explain, serving
+from modelyard.plan import serving
 from tests.unit.plan import chronicle
 
 MALLORY = Actor("mallory@example.com", Known.AUTHENTICATED)
@@ -218,7 +220,7 @@ def test_what_was_changed_often_is_told_of_the_latest() -> None:
 def test_the_dossier_says_it_and_follows_from_its_records() -> None:
     story = begun()
     changed(story)
-    made = dossier.make(attestation.gather(story.book(), None, "1.4.0"), "1.4.0", "2026-10-04T00:00:00Z")
+    made = dossier.make(bundle.gather(story.book(), None, "1.4.0"), "1.4.0", "2026-10-04T00:00:00Z")
     assert made is not None
 
     deployment = next(part for part in made["sections"] if part["id"] == "deployment")

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from modelyard.audit import provenance, timeline
 from modelyard.ledger import record
 from modelyard.ledger.record import Action
-from modelyard.plan import account, timeline
 from tests.unit.plan import chronicle
 
 
-def told(action: Action, **detail: Any) -> account.Told:
+def told(action: Action, **detail: Any) -> provenance.Told:
     about = record.Subject("Model", "credit", "uid-model", 1)
-    return account.Told(3, chronicle.START, record.fact(action, record.BY_OPERATOR, about, "x", None, detail))
+    return provenance.Told(3, chronicle.START, record.fact(action, record.BY_OPERATOR, about, "x", None, detail))
 
 
 @pytest.mark.parametrize("action", Action)

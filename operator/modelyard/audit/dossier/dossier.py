@@ -7,19 +7,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.plan import attestation, cases, course, documentation, frameworks, origin, standing
+from modelyard.audit.dossier import bundle, fields, frameworks, life, material, origin
+from modelyard.plan import documentation
 
 Json = dict[str, Any]
 
 FORMAT: Final = "modelyard.dev/dossier/v1"
 _ABSENT: Final = object()
 _SECTIONS: Final = (
-    origin.identity, origin.artifact, origin.purpose, origin.data, origin.development, course.evaluation, course.evidence, course.approvals,
-    course.deployment, course.changes, course.retirement,
+    origin.identity, origin.artifact, origin.purpose, origin.data, origin.development, life.evaluation, life.evidence, life.approvals,
+    life.deployment, life.changes, life.retirement,
 )  # fmt: skip
 
 
-def make(evidence: attestation.Evidence, version: str, made: str) -> Json | None:
+def make(evidence: bundle.Evidence, version: str, made: str) -> Json | None:
     """The dossier of a version; None when the evidence knows no such version.
 
     Args:
@@ -27,7 +28,7 @@ def make(evidence: attestation.Evidence, version: str, made: str) -> Json | None
         version: its name.
         made: when, as `codec.write_time` writes it.
     """
-    case = cases.of(evidence, version)
+    case = material.of(evidence, version)
     if case.its.registered is None:
         return None
     sections = [make_section(case) for make_section in _SECTIONS]
@@ -38,9 +39,9 @@ def make(evidence: attestation.Evidence, version: str, made: str) -> Json | None
         "namespace": evidence.chain.namespace,
         "model": evidence.chain.model,
         "version": version,
-        "summary": {"counts": standing.count(sections), "completeness": _completeness(case), "lost": list(case.lost)},
+        "summary": {"counts": fields.count(sections), "completeness": _completeness(case), "lost": list(case.lost)},
         "sections": sections,
-        "frameworks": frameworks.coverage(standing.states(sections)),
+        "frameworks": frameworks.coverage(fields.states(sections)),
         "attestation": evidence.dump(),
     }
 
@@ -56,8 +57,8 @@ def check(dossier: Mapping[str, Any]) -> list[str]:
     raw = dossier.get("attestation")
     if not isinstance(raw, Mapping):
         raise ValueError("it has no attestation")  # noqa: TRY004  callers know one exception
-    evidence = attestation.load(raw)
-    found = list(attestation.problems(raw, evidence))
+    evidence = bundle.load(raw)
+    found = list(bundle.problems(raw, evidence))
     again = make(evidence, str(dossier.get("version")), str(dossier.get("made")))
     if again is None:
         return [*found, f"version: no included record registers {dossier.get('version')!a}"]
@@ -82,7 +83,7 @@ def _brief(value: object) -> str:
     return text if len(text) < 200 else f"{text[:200]}…"
 
 
-def _completeness(case: cases.Case) -> Json:
+def _completeness(case: material.Case) -> Json:
     """What the Model's risk tier demands, and how much of it there is."""
     try:
         model = api.Model.model_validate({"metadata": {"name": case.chain.model}, "spec": case.model})
@@ -96,7 +97,7 @@ def _completeness(case: cases.Case) -> Json:
     return {"tier": str(tier), "have": sum(1 for one in items if one["there"]), "of": len(items), "items": items}
 
 
-def _status(case: cases.Case) -> Json:
+def _status(case: material.Case) -> Json:
     if not case.its.verified:
         return {}
     last = case.its.verified[-1]

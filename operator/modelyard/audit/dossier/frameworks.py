@@ -12,7 +12,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modelyard.plan.standing import State
+from modelyard.audit.dossier.fields import State
 
 Json = dict[str, Any]
 

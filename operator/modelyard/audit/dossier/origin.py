@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelyard.audit import timeline
+from modelyard.audit.dossier import fields, material
+from modelyard.audit.dossier.fields import State, field, row, section, table
 from modelyard.ledger import codec
 from modelyard.ledger.record import Action
-from modelyard.plan import cases, standing, timeline
-from modelyard.plan.standing import State, field, row, section, table
 
 Json = dict[str, Any]
 
 
-def identity(case: cases.Case) -> Json:
+def identity(case: material.Case) -> Json:
     """What it is called, and who registered it."""
     its, spec, model = case.its, case.spec, case.model
     first = its.registered
@@ -26,7 +27,7 @@ def identity(case: cases.Case) -> Json:
             field("name", "Model", f"{case.chain.namespace}/{case.chain.model}", State.VERIFIED, first.record),
             field("version", "Version", its.version, State.VERIFIED, first.record),
             field("registry", "Registry", case.chain.registry, State.VERIFIED, first.record),
-            field("registeredBy", "Registered by", first.fact.actor.name, standing.of_actor(first), first.record),
+            field("registeredBy", "Registered by", first.fact.actor.name, fields.of_actor(first), first.record),
             field("registeredAt", "Registered at", codec.write_time(first.time), State.VERIFIED, first.record),
             field("specDigest", "Digest of the immutable metadata", first.text("specDigest"), State.VERIFIED, first.record),
             field("owner", "Owner", owner.get("team"), State.DECLARED, case.ruled),
@@ -40,7 +41,7 @@ def identity(case: cases.Case) -> Json:
     )
 
 
-def artifact(case: cases.Case) -> Json:
+def artifact(case: material.Case) -> Json:
     """The bytes."""
     declared, read = case.spec.get("artifact") or {}, case.its.verified
     last = read[-1] if read else None
@@ -83,7 +84,7 @@ def artifact(case: cases.Case) -> Json:
     )
 
 
-def purpose(case: cases.Case) -> Json:
+def purpose(case: material.Case) -> Json:
     """What it is for, and what it is not for."""
     card, signature = case.spec.get("card") or {}, case.spec.get("signature") or {}
 
@@ -105,7 +106,7 @@ def purpose(case: cases.Case) -> Json:
     )
 
 
-def data(case: cases.Case) -> Json:
+def data(case: material.Case) -> Json:
     """What it was made from."""
     lineage, card = case.spec.get("lineage") or {}, case.spec.get("card") or {}
     return section(
@@ -130,7 +131,7 @@ def data(case: cases.Case) -> Json:
     )
 
 
-def development(case: cases.Case) -> Json:
+def development(case: material.Case) -> Json:
     """How it was made."""
     training = case.spec.get("training") or {}
     source, framework = training.get("source") or {}, training.get("framework") or {}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.api import words
+from modelyard.audit import provenance
 from modelyard.ledger import record
-from modelyard.plan import account
 
 Json = dict[str, Any]
 
@@ -47,7 +47,7 @@ def section(name: str, title: str, fields: Sequence[Json], *tables: Json) -> Jso
     return {"id": name, "title": title, "fields": list(fields), "tables": list(tables)}
 
 
-def of_actor(one: account.Told) -> State:
+def of_actor(one: provenance.Told) -> State:
     """Whether it is known who did it."""
     return State.VERIFIED if one.fact.actor.known in {record.Known.AUTHENTICATED, record.Known.OPERATOR} else State.DECLARED
 

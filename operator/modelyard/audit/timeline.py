@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from modelyard.audit import provenance
 from modelyard.ledger import codec, coverage, record
 from modelyard.ledger.record import Action
-from modelyard.plan import account
 
 Json = dict[str, Any]
 
 
 def entries(records: Iterable[record.Record]) -> Iterator[Json]:
     """Each fact: when, who, how that is known, what, why, and where it is recorded."""
-    for one in account.told(records):
+    for one in provenance.told(records):
         actor, subject = one.fact.actor, one.fact.subject
         yield {
             "time": codec.write_time(one.time),
@@ -49,12 +49,12 @@ def with_gaps(found: Sequence[Json], gaps: Iterable[coverage.Gap], since: str, u
     return sorted([*missing, *found], key=lambda entry: str(entry["time"]))
 
 
-def sentence(one: account.Told) -> str:
+def sentence(one: provenance.Told) -> str:
     """What happened, in words."""
     return str(_SENTENCES[one.fact.action](one)) + _doubt(one) + _also(one)
 
 
-def _doubt(one: account.Told) -> str:
+def _doubt(one: provenance.Told) -> str:
     """Who may have done it, where several people wrote before anybody looked."""
     if not (authors := one.words("authors")):
         return ""
@@ -62,19 +62,19 @@ def _doubt(one: account.Told) -> str:
     return f"; one of these did: {', '.join([*authors, *unknown])}"
 
 
-def _also(one: account.Told) -> str:
+def _also(one: provenance.Told) -> str:
     """Who else wrote before the object was first recorded; once also said of changes."""
     also = one.fact.detail.get("alsoChangedBy")
     names = [str(name or "somebody who is not known") for name in also] if isinstance(also, list) else []
     return f" (before that also changed by {', '.join(names)})" if names else ""
 
 
-def why(one: account.Told) -> str:
+def why(one: provenance.Told) -> str:
     """Why, in the words of whoever did it; empty when nobody said."""
     return next((text for key in ("why", "reason", "comment", "message") if (text := one.text(key))), "")
 
 
-def _version(one: account.Told) -> str:
+def _version(one: provenance.Told) -> str:
     return f"version {one.text('version') or one.fact.subject.name}"
 
 
@@ -82,34 +82,34 @@ def _words(before: str, after: str = "") -> Any:
     return lambda one: " ".join(filter(None, (before, _version(one), after)))
 
 
-def _rules(one: account.Told) -> str:
+def _rules(one: provenance.Told) -> str:
     return f"changed the Model's rules: {', '.join(one.words('changed')) or 'nothing that is named'}"
 
 
-def _alias(one: account.Told) -> str:
+def _alias(one: provenance.Told) -> str:
     before, after = one.text("before") or "nothing", one.text("after") or "nothing"
     return f"pointed the alias {one.text('alias')} at {after}; before: {before}"
 
 
-def _attested(one: account.Told) -> str:
+def _attested(one: provenance.Told) -> str:
     metrics = [f"{name} {value}" for name, value in one.mapping("metrics").items()] + one.words("metrics")
     evidence = [str(row.get("name")) for row in one.rows("evidence")] + one.words("evidence")
     return f"added to {_version(one)}: {', '.join([*metrics, *evidence]) or 'nothing that is named'}"
 
 
-def _verified(one: account.Told) -> str:
+def _verified(one: provenance.Told) -> str:
     detail = one.fact.detail
     return f"read every byte of {_version(one)}: {detail.get('files')} files, {detail.get('bytes')} bytes, {one.fact.digest}"
 
 
-def _requested(one: account.Told) -> str:
+def _requested(one: provenance.Told) -> str:
     rollback = " back" if one.fact.detail.get("rollback") else ""
     machine = " (a machine asks)" if one.fact.detail.get("requestedByMachine") else ""
     return f"asked for {_version(one)} to be brought{rollback} to {one.text('stage')}, as {one.fact.subject.name}{machine}"
 
 
 def _said(what: str) -> Any:
-    def words(one: account.Told) -> str:
+    def words(one: provenance.Told) -> str:
         counts = (
             "" if one.fact.detail.get("counts", True) is not False else f"; it does not count: {one.text('why') or 'no reason is given'}"
         )
@@ -118,49 +118,49 @@ def _said(what: str) -> Any:
     return words
 
 
-def _granted(one: account.Told) -> str:
+def _granted(one: provenance.Told) -> str:
     gates = one.rows("gates")
     held = f"{len(gates)} gates held" if gates else "there was no gate"
     how = "past every gate, as a rollback" if one.fact.detail.get("rollback") else held
     return f"granted {one.text('stage')} to {_version(one)}: {how}"
 
 
-def _ended(one: account.Told) -> str:
+def _ended(one: provenance.Told) -> str:
     return f"{one.fact.subject.name} ended: {one.text('phase')} ({_version(one)} in {one.text('stage')})"
 
 
-def _serving(one: account.Told) -> str:
+def _serving(one: provenance.Told) -> str:
     shares = ", ".join(f"{share.get('version')} at {share.get('weight')} %" for share in one.rows("serves"))
     why = f": {one.text('why')}" if one.text("why") else ""
     return f"{one.text('stage')} serves {shares or ('nothing that is known' if why else 'nothing')}{why}"
 
 
-def _steered(one: account.Told) -> str:
+def _steered(one: provenance.Told) -> str:
     detail = one.fact.detail
     what = "aborted" if detail.get("abort") else "paused" if detail.get("paused") else "let go on"
     return f"{what} {one.fact.subject.name}"
 
 
-def _deleted(one: account.Told) -> str:
+def _deleted(one: provenance.Told) -> str:
     noticed = "; noticed later" if one.text("noticed") == "later" else ""
     return f"{one.fact.subject.kind} {one.fact.subject.name} was deleted{noticed}"
 
 
-def _forgotten(one: account.Told) -> str:
+def _forgotten(one: provenance.Told) -> str:
     return f"could not keep {one.fact.detail.get('facts')} facts while the ledger did not answer, between {one.text('since')} and {one.text('until')}"
 
 
-def _accepted(one: account.Told) -> str:
+def _accepted(one: provenance.Told) -> str:
     return f"accepted that the ledger is not what it was, with {len(one.rows('flaws'))} flaws"
 
 
-def _restored(one: account.Told) -> str:
+def _restored(one: provenance.Told) -> str:
     back, again = one.words("objects"), one.words("unfinished")
     what = f"brought back from the ledger: {', '.join(back)}" if back else "the cluster was behind the ledger, which holds"
     return what + (f"; to be requested again: {', '.join(again)}" if again else "")
 
 
-def _retired(one: account.Told) -> str:
+def _retired(one: provenance.Told) -> str:
     return f"retired {_version(one)}" if one.text("version") else "retired the Model"
 
 

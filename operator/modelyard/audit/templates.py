@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from modelyard.audit import provenance
 from modelyard.ledger import codec, fold
 from modelyard.ledger.record import TEMPLATE_CHANGED, TEMPLATE_PUT_BACK, Action, Record
-from modelyard.plan import account, serving
+from modelyard.plan import serving
 
 Json = dict[str, Any]
 
@@ -21,12 +22,12 @@ class Unapproved:
 
     stage: str
     version: str
-    began: account.Told
+    began: provenance.Told
     """The rollout, or the grant of a rollback."""
     before: str | None
     after: str
     """Names of the rendered documents."""
-    changes: tuple[account.Told, ...]
+    changes: tuple[provenance.Told, ...]
     """The changes of the Model's spec that it may come from."""
 
 
@@ -38,10 +39,10 @@ def unapproved(records: Iterable[Record], blob: Callable[[str | None], bytes | N
         blob: reads rendered documents; what is not to be had may differ.
     """
     found: list[Unapproved] = []
-    pending: list[account.Told] = []
+    pending: list[provenance.Told] = []
     for record in records:
         runs = {state.name: state.template for state in record.state}
-        for one in account.told([record]):
+        for one in provenance.told([record]):
             if one.fact.action == Action.RULES_CHANGED and any(fold.touched(one.fact)):
                 pending.append(one)
             elif _failed(one):
@@ -54,18 +55,18 @@ def unapproved(records: Iterable[Record], blob: Callable[[str | None], bytes | N
     return found
 
 
-def _asks_nobody(one: account.Told) -> bool:
+def _asks_nobody(one: provenance.Told) -> bool:
     if one.fact.action == Action.ROLLOUT:
         return one.text("why") == TEMPLATE_CHANGED
     return one.fact.action == Action.GRANTED and one.fact.detail.get("rollback") is True
 
 
-def _failed(one: account.Told) -> bool:
+def _failed(one: provenance.Told) -> bool:
     put_back = one.fact.action == Action.ROLLOUT and one.text("why") == TEMPLATE_PUT_BACK
     return put_back or (one.fact.action == Action.ENDED and one.text("phase") in _FAILED)
 
 
-def _is_of(entry: Unapproved, end: account.Told) -> bool:
+def _is_of(entry: Unapproved, end: provenance.Told) -> bool:
     """Whether an end is that of what began with the entry."""
     if end.fact.action == Action.ROLLOUT:
         return (entry.began.fact.action, entry.stage) == (Action.ROLLOUT, end.text("stage")) and entry.after != end.text("template")

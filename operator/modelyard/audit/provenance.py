@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.api import meta
+from modelyard.audit import shape
 from modelyard.content import jsontext
 from modelyard.ledger import codec, fold, index
 from modelyard.ledger.record import LIFECYCLE, SAYS, Action, Fact, Record, Subject
-from modelyard.plan import shape
 
 Json = dict[str, Any]
 

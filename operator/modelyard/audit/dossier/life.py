@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelyard.audit import provenance, templates, timeline
+from modelyard.audit.dossier import fields, material
+from modelyard.audit.dossier.fields import State, field, row, section, table
 from modelyard.ledger import codec
 from modelyard.ledger.record import Action
-from modelyard.plan import account, cases, standing, templates, timeline
-from modelyard.plan.standing import State, field, row, section, table
 
 Json = dict[str, Any]
 
 
-def evaluation(case: cases.Case) -> Json:
+def evaluation(case: material.Case) -> Json:
     """How it was judged, by whoever made it and by the gates."""
     rows = [
         row((one.stage, one.name, gate.get("name"), gate.get("passed"), gate.get("message")), State.VERIFIED, one.granted.record)
@@ -37,7 +38,7 @@ def evaluation(case: cases.Case) -> Json:
     )
 
 
-def _declarer(case: cases.Case, metric: str) -> str | None:
+def _declarer(case: material.Case, metric: str) -> str | None:
     """Who wrote a metric down: whoever added it since the version was registered, else whoever registered it."""
     for one in reversed(case.its.own):
         added = one.fact.action == Action.ATTESTED and (metric in one.mapping("metrics") or metric in one.words("metrics"))
@@ -48,7 +49,7 @@ def _declarer(case: cases.Case, metric: str) -> str | None:
     return None
 
 
-def evidence(case: cases.Case) -> Json:
+def evidence(case: material.Case) -> Json:
     """Documents about it."""
     keys = ("name", "type", "title", "author", "issuedAt", "uri", "sha256")
     read = max((one.record for one in case.its.own if one.fact.action == Action.EVIDENCE_VERIFIED), default=0)
@@ -60,7 +61,7 @@ def evidence(case: cases.Case) -> Json:
     return section("evidence", "Evidence", [], table("documents", "Documents; verified: their bytes were read", keys, rows))
 
 
-def approvals(case: cases.Case) -> Json:
+def approvals(case: material.Case) -> Json:
     """Who asked for it, and what people said."""
     asked = [
         row(
@@ -73,7 +74,7 @@ def approvals(case: cases.Case) -> Json:
                 one.outcome,
                 one.ended.text("message") if one.ended else None,
             ),
-            standing.of_actor(one.requested),
+            fields.of_actor(one.requested),
             *(told.record for told in (one.requested, one.granted, one.ended, one.gone) if told),
         )
         for one in case.its.requests
@@ -92,7 +93,7 @@ def approvals(case: cases.Case) -> Json:
                 word.fact.detail.get("counts", True) is not False,
                 codec.write_time(word.time),
             ),
-            standing.of_actor(word),
+            fields.of_actor(word),
             word.record,
         )
         for one in case.its.requests
@@ -107,7 +108,7 @@ def approvals(case: cases.Case) -> Json:
     )
 
 
-def deployment(case: cases.Case) -> Json:
+def deployment(case: material.Case) -> Json:
     """When it may have got traffic, and when nobody watched."""
     last = case.records[-1] if case.records else None
     number = last.sequence if last else 0
@@ -152,7 +153,7 @@ def _template(one: templates.Unapproved, differs: list[Json] | None) -> Json:
     who = [f"{_name(told)}, {codec.write_time(told.time)}" for told in one.changes]
     how = "a rollback brought it" if one.began.fact.action == Action.GRANTED else "serving was changed"
     what = ["not known: a rendered document is not here"] if differs is None else [templates.sentence(each) for each in differs]
-    known = all(standing.of_actor(told) == State.VERIFIED for told in one.changes) and one.changes and differs is not None
+    known = all(fields.of_actor(told) == State.VERIFIED for told in one.changes) and one.changes and differs is not None
     return row(
         (one.stage, codec.write_time(one.began.time), how, "\n".join(who) or None, "\n".join(what)),
         State.VERIFIED if known else State.DECLARED,
@@ -161,11 +162,11 @@ def _template(one: templates.Unapproved, differs: list[Json] | None) -> Json:
     )
 
 
-def _name(told: account.Told) -> str:
+def _name(told: provenance.Told) -> str:
     return told.fact.actor.name or f"one of {', '.join(told.words('authors')) or 'those who may promote'}"
 
 
-def changes(case: cases.Case) -> Json:
+def changes(case: material.Case) -> Json:
     """What happened to it and to the rules of its Model."""
     facts = sorted({id(one): one for one in (*case.its.facts, *case.rules)}.values(), key=lambda one: one.record)
     rows = [
@@ -177,7 +178,7 @@ def changes(case: cases.Case) -> Json:
                 timeline.sentence(one),
                 timeline.why(one) or None,
             ),
-            standing.of_actor(one),
+            fields.of_actor(one),
             one.record,
         )
         for one in facts
@@ -190,13 +191,13 @@ def changes(case: cases.Case) -> Json:
     )
 
 
-def retirement(case: cases.Case) -> Json:
+def retirement(case: material.Case) -> Json:
     """Whether it is still to be used."""
     lifecycle = case.its.lifecycle
     last = lifecycle[-1] if lifecycle else None
     words = {Action.DEPRECATED: "Deprecated", Action.RETIRED: "Retired"}
     state = words.get(last.fact.action, "Active") if last else "Active"
-    model = account.retired(case.rules)
+    model = provenance.retired(case.rules)
     gone = [one for one in case.its.own if one.fact.action in {Action.DELETED, Action.COLLECTED}]
     registered = max((one.record for one in case.its.own if one.fact.action == Action.REGISTERED), default=0)
     return section(
@@ -209,7 +210,7 @@ def retirement(case: cases.Case) -> Json:
                 "by",
                 "By",
                 last.fact.actor.name if last else None,
-                standing.of_actor(last) if last else State.DECLARED,
+                fields.of_actor(last) if last else State.DECLARED,
                 last.record if last else 0,
             ),
             field("reason", "Reason", last.text("reason") if last else None, State.DECLARED, last.record if last else 0),

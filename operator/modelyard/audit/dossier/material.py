@@ -6,10 +6,11 @@ import dataclasses
 from typing import Any
 
 from modelyard import api
+from modelyard.audit import periods, provenance, templates
+from modelyard.audit.dossier import bundle
 from modelyard.content.manifest import Manifest, read_manifest
 from modelyard.ledger import coverage
 from modelyard.ledger.record import Chain, Record
-from modelyard.plan import account, attestation, spell, templates
 
 Json = dict[str, Any]
 
@@ -19,11 +20,11 @@ class Case:
     """One version: its account, its spec and the Model's as they were last, and when it served."""
 
     chain: Chain
-    its: account.Account
+    its: provenance.Account
     spec: Json
     model: Json
-    rules: tuple[account.Told, ...]
-    spells: tuple[spell.Spell, ...]
+    rules: tuple[provenance.Told, ...]
+    spells: tuple[periods.Spell, ...]
     gaps: tuple[coverage.Gap, ...]
     files: Manifest | None
     unapproved: tuple[tuple[templates.Unapproved, list[Json] | None], ...]
@@ -43,10 +44,10 @@ class Case:
         return self.rules[-1].record if self.rules else 0
 
 
-def of(evidence: attestation.Evidence, version: str) -> Case:
+def of(evidence: bundle.Evidence, version: str) -> Case:
     """The case of a version."""
     records = evidence.read()
-    its, rules = account.of(version, records), account.rules(records)
+    its, rules = provenance.of(version, records), provenance.rules(records)
     manifest = evidence.blob(its.verified[-1].text("manifest")) if its.verified else None
     try:
         files = read_manifest(manifest) if manifest is not None else None
@@ -55,10 +56,10 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
     return Case(
         evidence.chain,
         its,
-        account.snapshot(api.ModelVersion, evidence.blob(its.spec)),
-        account.snapshot(api.Model, evidence.blob(rules[-1].fact.digest)) if rules else {},
+        provenance.snapshot(api.ModelVersion, evidence.blob(its.spec)),
+        provenance.snapshot(api.Model, evidence.blob(rules[-1].fact.digest)) if rules else {},
         rules,
-        tuple(spell.of(records, lambda name: name == version)),
+        tuple(periods.of(records, lambda name: name == version)),
         (*coverage.gaps(evidence.terms()), *(gap for record in records for gap in coverage.lost(record))),
         files,
         tuple(
@@ -67,5 +68,5 @@ def of(evidence: attestation.Evidence, version: str) -> Case:
             if one.version == version
         ),
         tuple(records),
-        tuple(name for name in attestation.named(its, rules) if evidence.blob(name) is None),
+        tuple(name for name in bundle.named(its, rules) if evidence.blob(name) is None),
     )

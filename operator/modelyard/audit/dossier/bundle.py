@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from modelyard.audit import provenance, templates
 from modelyard.ledger import codec, reader, traffic
 from modelyard.ledger.record import OPERATOR, Action, Chain, Record, Share
-from modelyard.plan import account, templates
 
 Json = dict[str, Any]
 
@@ -85,8 +85,8 @@ def gather(of: reader.Book, operators: reader.Book | None, version: str) -> Evid
     serving: dict[str, list[Share]] = {}
     last = of.last
     for number, record in _numbered(of, digests):
-        facts = list(account.told([record]))
-        mine = [one for one in facts if account.names(one, version) or _rolled_out(one, version)]
+        facts = list(provenance.told([record]))
+        mine = [one for one in facts if provenance.names(one, version) or _rolled_out(one, version)]
         known |= {(one.fact.subject.kind, one.fact.subject.name) for one in mine}
         turned = False
         for step in traffic.steps(record, tuple(serving)):
@@ -94,12 +94,12 @@ def gather(of: reader.Book, operators: reader.Book | None, version: str) -> Evid
             turned = turned or now != serving.get(step.stage, [])
             serving[step.stage] = now
         told = any(
-            account.governs(one) or (one.fact.subject.kind, one.fact.subject.name) in known or one.fact.action in _WHOLE for one in facts
+            provenance.governs(one) or (one.fact.subject.kind, one.fact.subject.name) in known or one.fact.action in _WHOLE for one in facts
         )
         if number in {1, last} or turned or mine or told:
             kept.append(record)
-    its = account.of(version, kept)
-    blobs = {name: data for name in named(its, account.rules(kept)) if (data := of.blob(name)) is not None}
+    its = provenance.of(version, kept)
+    blobs = {name: data for name in named(its, provenance.rules(kept)) if (data := of.blob(name)) is not None}
     manifest = its.verified[-1].text("manifest") if its.verified else ""
     if (listed := of.blob(manifest)) is not None and len(listed) <= _LARGEST:
         blobs[manifest] = listed
@@ -110,12 +110,12 @@ def gather(of: reader.Book, operators: reader.Book | None, version: str) -> Evid
     return Evidence(of.chain, {record.sequence: codec.write(record) for record in kept}, tuple(digests), terms, blobs)
 
 
-def _rolled_out(one: account.Told, version: str) -> bool:
+def _rolled_out(one: provenance.Told, version: str) -> bool:
     """Whether a fact tells of a template that was rolled out with the version, or put back."""
     return one.fact.action == Action.ROLLOUT and one.text("version") == version
 
 
-def named(its: account.Account, rules: Sequence[account.Told]) -> list[str]:
+def named(its: provenance.Account, rules: Sequence[provenance.Told]) -> list[str]:
     """The snapshots that a version's dossier needs: its spec, the Model's, and the policy of each grant."""
     found = [its.spec, *(one.fact.digest for one in rules[-1:])]
     found += [one.granted.text("policy") for one in its.requests if one.granted]

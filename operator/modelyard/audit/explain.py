@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from modelyard import api
+from modelyard.audit import periods, provenance, templates
 from modelyard.ledger import codec, coverage, fold, index, reader, traffic
 from modelyard.ledger.record import Record, Share, StageState
-from modelyard.plan import account, spell, templates
 
 Json = dict[str, Any]
 
@@ -70,7 +70,7 @@ def over_time(book: reader.Book, wanted: Iterable[str], gaps: Sequence[coverage.
     folded = book.index(book.last)
     spans = {(where, name): span for where, versions in folded.served.items() for name, span in versions.items() if name in names}
     turns = sorted({number for span in spans.values() for number in span.turns})
-    spells = [one for one in spell.of(book.records(turns), names.__contains__) if stage in {None, one.stage}]
+    spells = [one for one in periods.of(book.records(turns), names.__contains__) if stage in {None, one.stage}]
     missing = [*gaps, *coverage.forgotten(folded)]
     return {
         **_about(book),
@@ -107,13 +107,13 @@ def stages(record: Record | None, told: Record | None, moment: datetime.datetime
     return [now[name] for name in sorted(now)]
 
 
-def known(book: reader.Book, folded: index.Index, version: str, until: datetime.datetime | None = None) -> account.Account:
+def known(book: reader.Book, folded: index.Index, version: str, until: datetime.datetime | None = None) -> provenance.Account:
     """A version's account up to a moment, from the few records that tell of it as far as an index counts."""
     numbers = set(folded.versions[version].facts) if version in folded.versions else set()
     for asked in folded.promotions.values():
         if asked.version == version:
             numbers |= set(asked.facts)
-    return account.of(version, book.records(sorted(numbers)), until)
+    return provenance.of(version, book.records(sorted(numbers)), until)
 
 
 def by_digest(folded: index.Index, digest: str) -> list[str]:
@@ -168,7 +168,7 @@ def _unobserved(gap: coverage.Gap, after: Record | None, stage: str | None) -> J
     return {"since": _time(gap.since), "until": _time(gap.until), "words": gap.words, "seenNext": then}
 
 
-def _spell(one: spell.Spell, gaps: Sequence[coverage.Gap]) -> Json:
+def _spell(one: periods.Spell, gaps: Sequence[coverage.Gap]) -> Json:
     return {
         "stage": one.stage,
         "version": one.version,
@@ -182,13 +182,13 @@ def _spell(one: spell.Spell, gaps: Sequence[coverage.Gap]) -> Json:
 
 
 def _model(book: reader.Book, name: str | None) -> Json:
-    spec = account.snapshot(api.Model, book.blob(name))
+    spec = provenance.snapshot(api.Model, book.blob(name))
     kept = ("description", "owner", "intendedUse", "riskTier", "lifecycle", "tags", "aliases")
     return {"spec": name, **{field: spec[field] for field in kept if field in spec}}
 
 
-def _version(book: reader.Book, name: str, of: account.Account, shown: Sequence[tuple[str, Share]] | None) -> Json:
-    spec = account.snapshot(api.ModelVersion, book.blob(of.spec))
+def _version(book: reader.Book, name: str, of: provenance.Account, shown: Sequence[tuple[str, Share]] | None) -> Json:
+    spec = provenance.snapshot(api.ModelVersion, book.blob(of.spec))
     training = spec.get("training") or {}
     lineage = spec.get("lineage") or {}
     here = None if shown is None else {stage for stage, share in shown if share.version == name}
@@ -213,7 +213,7 @@ def _version(book: reader.Book, name: str, of: account.Account, shown: Sequence[
     }
 
 
-def _brought(requests: Sequence[account.Request], here: set[str] | None) -> list[account.Request]:
+def _brought(requests: Sequence[provenance.Request], here: set[str] | None) -> list[provenance.Request]:
     """What brought a version to these stages: the last one granted in each; every request when no stage is asked about."""
     if here is None:
         return list(requests)
@@ -224,7 +224,7 @@ def _brought(requests: Sequence[account.Request], here: set[str] | None) -> list
     ]
 
 
-def _request(one: account.Request) -> Json:
+def _request(one: provenance.Request) -> Json:
     gates = one.granted.fact.detail.get("gates") if one.granted else None
     return {
         "name": one.name,
@@ -245,16 +245,16 @@ def _request(one: account.Request) -> Json:
     }
 
 
-def counts(word: account.Told) -> bool:
+def counts(word: provenance.Told) -> bool:
     """Whether an approval counted when it was recorded; a rejection always does."""
     return word.fact.detail.get("counts", True) is not False
 
 
-def _who(one: account.Told | None) -> Json:
+def _who(one: provenance.Told | None) -> Json:
     return one.who() if one else {}
 
 
-def _when(one: account.Told) -> Json:
+def _when(one: provenance.Told) -> Json:
     """When it happened, as far as that was noted, and where it is recorded."""
     return {"at": codec.write_time(one.time), "record": one.record}
 
