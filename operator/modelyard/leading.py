@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
-from modelyard.edge import cache, cluster, ledger, metrics, signing
+from modelyard.edge import cache, cluster, ledger, metrics, signing, term
 from modelyard.ledger import anchors, integrity, record, signature
-from modelyard.plan import fact, term
+from modelyard.plan import finding
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +27,13 @@ class Guard:
     """Whether the policies are effective: asked every minute, and whenever an approval appears."""
 
     def __init__(self, probe: Callable[[], Awaitable[list[str]]], changed: Callable[[], None]) -> None:
-        self.held: fact.Held | None = fact.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
+        self.held: finding.Held | None = finding.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
         self._probe = probe
         self._changed = changed
         self._lock = asyncio.Lock()
         self._asked = self._answered = 0
 
-    async def prove(self) -> fact.Held | None:
+    async def prove(self) -> finding.Held | None:
         """Ask now; those who wait meanwhile share the next answer, which begins after all of them asked."""
         self._asked += 1
         mine = self._asked
@@ -50,11 +50,11 @@ class Guard:
             await self.prove()
             await asyncio.sleep(PROBE_EVERY)
 
-    async def _ask(self) -> fact.Held | None:
+    async def _ask(self) -> finding.Held | None:
         try:
             passed = await self._probe()
         except edge.Unavailable as trouble:
-            held: fact.Held | None = fact.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
+            held: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
         else:
             held = _missing(passed) if passed else None
         metrics.POLICIES_MISSING.set(len(passed) if held and held.reason == Reason.POLICIES_MISSING else 0)
@@ -65,12 +65,12 @@ class Guard:
         return held
 
 
-def _missing(passed: list[str]) -> fact.Held:
+def _missing(passed: list[str]) -> finding.Held:
     message = (
         f"these policies are not effective: {', '.join(sorted(passed))}; nothing that needs an approval is granted until the platform team"
         " installs them again (the chart's policies.install, or crds/policies)"
     )
-    return fact.Held(Reason.POLICIES_MISSING, message)
+    return finding.Held(Reason.POLICIES_MISSING, message)
 
 
 class Leading:

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from modelyard import edge, informer, leading, loop, reconcile, settings
 from modelyard.content import location
-from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, pages, probe, store
-from modelyard.plan import term
+from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, pages, probe, store, term
 
 log = logging.getLogger(__name__)
 

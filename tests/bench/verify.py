@@ -17,7 +17,7 @@ from typing import Any
 
 from modelyard.content import location
 from modelyard.edge import artifact, blobs, store
-from modelyard.plan import inspection
+from modelyard.plan.modelversion import inspection
 from tests.cluster import stores
 
 GIB = 1 << 30

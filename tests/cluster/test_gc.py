@@ -16,7 +16,7 @@ from modelyard.content import location
 from modelyard.edge import artifact, cluster, store
 from modelyard.edge import ledger as ledger_edge
 from modelyard.ledger import index, record
-from modelyard.plan import hold, inspection
+from modelyard.plan.modelversion import inspection, legal_hold
 from tests.cluster import stores
 
 Json = dict[str, Any]
@@ -52,23 +52,23 @@ async def test_what_runs_is_held_and_what_another_still_needs_is_not_let_go(
     shared, own = "models/fraud/held/x/shared", "models/fraud/held/own"
     for key in (shared, own):
         client.put("modelyard", key, key.encode())
-    all_of_it = hold.Objects(f"{BELOW}held/", (await verified(prover, running, f"{BELOW}held/")).manifest)
-    part = hold.Objects(f"{BELOW}held/x/", (await verified(prover, running, f"{BELOW}held/x/")).manifest)
+    all_of_it = legal_hold.Objects(f"{BELOW}held/", (await verified(prover, running, f"{BELOW}held/")).manifest)
+    part = legal_hold.Objects(f"{BELOW}held/x/", (await verified(prover, running, f"{BELOW}held/x/")).manifest)
 
-    async def step(which: hold.Step, objects: hold.Objects, *others: hold.Objects) -> Any:
-        return await prover.hold(hold.Request(running.address, which, objects, others))
+    async def step(which: legal_hold.Step, objects: legal_hold.Objects, *others: legal_hold.Objects) -> Any:
+        return await prover.hold(legal_hold.Request(running.address, which, objects, others))
 
-    assert await step(hold.Step.CLAIM, all_of_it) is None
+    assert await step(legal_hold.Step.CLAIM, all_of_it) is None
     assert not held(client, own)
-    assert await step(hold.Step.SET, all_of_it) is None
-    assert await step(hold.Step.SET, all_of_it) is None
+    assert await step(legal_hold.Step.SET, all_of_it) is None
+    assert await step(legal_hold.Step.SET, all_of_it) is None
     assert (held(client, shared), held(client, own)) == (True, True)
-    assert await step(hold.Step.CLAIM, part, all_of_it) is None
-    foreign = await step(hold.Step.CLAIM, part)
+    assert await step(legal_hold.Step.CLAIM, part, all_of_it) is None
+    foreign = await step(legal_hold.Step.CLAIM, part)
     assert "somebody else" in foreign.message
-    assert await step(hold.Step.LIFT, all_of_it, part) is None
+    assert await step(legal_hold.Step.LIFT, all_of_it, part) is None
     assert (held(client, shared), held(client, own)) == (True, False)
-    assert await step(hold.Step.LIFT, part) is None
+    assert await step(legal_hold.Step.LIFT, part) is None
     assert not held(client, shared)
 
 
@@ -83,9 +83,11 @@ async def test_holds_of_what_is_gone_and_of_a_bucket_without_object_lock(
     assert now is not None
     client.delete("modelyard", "models/fraud/gone/a", now.version_id)
 
-    request = hold.Request(running.address, hold.Step.SET, hold.Objects(f"{BELOW}gone/", gone.manifest))
+    request = legal_hold.Request(running.address, legal_hold.Step.SET, legal_hold.Objects(f"{BELOW}gone/", gone.manifest))
     assert await prover.hold(request) is None
-    why = await prover.hold(hold.Request(running.address, hold.Step.CLAIM, hold.Objects("s3://models/fraud/1/", without.manifest)))
+    why = await prover.hold(
+        legal_hold.Request(running.address, legal_hold.Step.CLAIM, legal_hold.Objects("s3://models/fraud/1/", without.manifest))
+    )
     assert why is not None
     assert why.message == "not held: the bucket models has no Object Lock"
 

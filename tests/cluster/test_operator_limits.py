@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from modelyard.edge import cluster
-from modelyard.plan import confinement
+from modelyard.plan.serving import confinement
 from modelyard.reconcile import serve
 from tests.cluster.access import older, people, place
 from tests.unit.plan.test_confinement import CONFINED, REACHING

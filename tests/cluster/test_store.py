@@ -17,7 +17,7 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location, manifest
 from modelyard.edge import artifact, blobs, store
-from modelyard.plan import inspection
+from modelyard.plan.modelversion import inspection
 from tests.cluster import stores
 from tests.unit.edge import pretend
 

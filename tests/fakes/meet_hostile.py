@@ -26,7 +26,7 @@ from modelyard.cli import bucket, depot, gc, outcome, registry
 from modelyard.content import location, manifest
 from modelyard.edge import artifact, blobs, bounded, store
 from modelyard.ledger import index, record
-from modelyard.plan import hold, inspection
+from modelyard.plan.modelversion import inspection, legal_hold
 from tests.fakes import hostile_store
 from tests.unit.cli import apiserver
 
@@ -156,7 +156,7 @@ class Meeting:
         client = store.Store(self.address, limits=LIMITS)
         uri, below = "s3://models/fraud/1/", "s3://models/fraud/"
         sha256 = hashlib.sha256(hostile_store.DATA).hexdigest()
-        held = hold.Request(self.address, hold.Step.CLAIM, hold.Objects(uri, self.manifest))
+        held = legal_hold.Request(self.address, legal_hold.Step.CLAIM, legal_hold.Objects(uri, self.manifest))
         return {
             "list": lambda: asyncio.to_thread(lambda: self._listed(client)),
             "verify": lambda: self.prover.inspect(inspection.Request(self.address, uri, below, _MANIFEST.digest)),

@@ -19,7 +19,8 @@ from modelyard.content import manifest as content_manifest
 from modelyard.edge import blobs, cluster
 from modelyard.ledger import codec
 from modelyard.ledger.record import Action, Fact, Known, Record, snapshots
-from modelyard.plan import fact, hold, inspection
+from modelyard.plan import finding
+from modelyard.plan.modelversion import inspection, legal_hold
 from tests.stories import bucket
 
 START = datetime.datetime(2026, 10, 1, 9, 0, tzinfo=datetime.UTC)
@@ -204,16 +205,16 @@ class Store:
         self.blobs: blobs.Blobs
         """Of the operator that lives now: what it remembers dies with it."""
 
-    async def hold(self, request: hold.Request) -> fact.Fact | None:
+    async def hold(self, request: legal_hold.Request) -> finding.Fact | None:
         self._answer()
         uri = request.objects.uri
         if self.locks is None:
-            return fact.Fact(Reason.HOLD_UNSUPPORTED, "not held: the bucket models has no Object Lock")
+            return finding.Fact(Reason.HOLD_UNSUPPORTED, "not held: the bucket models has no Object Lock")
         if self.locks != "yes":
-            return fact.Fact(Reason.HOLD_REFUSED, self.locks)
-        if request.step == hold.Step.SET:
+            return finding.Fact(Reason.HOLD_REFUSED, self.locks)
+        if request.step == legal_hold.Step.SET:
             self.holds.add(uri)
-        if request.step == hold.Step.LIFT:
+        if request.step == legal_hold.Step.LIFT:
             self.holds -= {uri} - {one.uri for one in request.others}
         return None
 
@@ -276,10 +277,10 @@ class Guard:
     """Policies that are effective, until a story says otherwise; what the probe finds is known once it was asked."""
 
     def __init__(self) -> None:
-        self.held: fact.Held | None = None
-        self.found: fact.Held | None = None
+        self.held: finding.Held | None = None
+        self.found: finding.Held | None = None
 
-    async def prove(self) -> fact.Held | None:
+    async def prove(self) -> finding.Held | None:
         self.held = self.found
         return self.held
 

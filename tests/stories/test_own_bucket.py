@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from modelyard.plan import inspection
+from modelyard.plan.modelversion import inspection
 from tests.stories import pretend, test_properties, test_stories
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import fact
+from modelyard.plan import finding
 from tests.fakes import admission
 from tests.stories import pretend, test_stories, truth
 
@@ -37,7 +37,7 @@ GATES: tuple[Json, ...] = (
     {"after": ["dev"], "approvals": [{"name": "risk"}]},
     {"approvals": [{"name": "risk"}, {"name": "business"}]},
 )
-MISSING = fact.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
+MISSING = finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
 
 person, model, stage, version = (st.sampled_from(those) for those in (("root", *PEOPLE), ("fraud", *MODELS), STAGES, VERSIONS))
 looks = st.sampled_from([True, True, True, False])

@@ -19,8 +19,8 @@ from modelyard import edge, reconcile, settings
 from modelyard.api import meta
 from modelyard.api.reason import Reason
 from modelyard.content import digest, location
-from modelyard.edge import blobs, cache, cluster, ledger
-from modelyard.plan import fact, term
+from modelyard.edge import blobs, cache, cluster, ledger, term
+from modelyard.plan import finding
 from tests.stories import bucket, conform, pretend
 
 STORIES = sorted(pathlib.Path(__file__).with_name("data").glob("*.yaml"))
@@ -110,7 +110,7 @@ class Teller:
         if self.fenced:
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "another replica leads")
 
-    def post(self, event: fact.Event) -> None:
+    def post(self, event: finding.Event) -> None:
         self._events.append(f"  {'!' if event.warning else '*'} {event.kind} {event.name} {event.fact.reason}: {event.fact.message}")
 
     async def tell(self, steps: list[dict[str, Any]]) -> str:
@@ -276,7 +276,7 @@ class Teller:
 
     def do_policies(self, what: str) -> None:
         """What the minute's probe finds; when that changes, everything is looked at."""
-        missing = fact.Held(Reason.POLICIES_MISSING, f"these policies are not effective: {what}")
+        missing = finding.Held(Reason.POLICIES_MISSING, f"these policies are not effective: {what}")
         self.guard.held = self.guard.found = None if what == "are effective" else missing
         self.enqueue(self.cache.keys())
 

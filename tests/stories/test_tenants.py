@@ -14,7 +14,7 @@ from modelyard import loop, reconcile, settings
 from modelyard.content import location
 from modelyard.edge import artifact, blobs, cache, cluster, ledger
 from modelyard.ledger import record as records
-from modelyard.plan import fact
+from modelyard.plan import finding
 from tests.fakes import hostile_store
 from tests.stories import bucket, pretend
 
@@ -53,7 +53,7 @@ class Operator:
         self._reconcile = reconcile.Reconciler(reconcile.Outside(**outside))
         self._reconcile.begin(None)
 
-    def post(self, event: fact.Event) -> None:
+    def post(self, event: finding.Event) -> None:
         """Events are nobody's concern here."""
 
     @contextlib.asynccontextmanager

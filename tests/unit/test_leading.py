@@ -11,9 +11,8 @@ import pytest
 from modelyard import edge, leading, settings
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import cluster, ledger, metrics
+from modelyard.edge import cluster, ledger, metrics, term
 from modelyard.ledger import anchors, record
-from modelyard.plan import term
 from tests.stories import bucket, pretend
 from tests.unit.edge import simulated
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from modelyard.audit import provenance
 from modelyard.ledger import codec, fold
 from modelyard.ledger.record import TEMPLATE_CHANGED, TEMPLATE_PUT_BACK, Action, Record
-from modelyard.plan import serving
+from modelyard.plan.serving import template
 
 Json = dict[str, Any]
 
@@ -81,7 +81,7 @@ def differences(before: bytes | None, after: bytes | None) -> list[Json] | None:
 
 def _written(rendered: bytes | None) -> Json | None:
     try:
-        found = serving.written(rendered) if rendered is not None else None
+        found = template.written(rendered) if rendered is not None else None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
     return {"port": found.port, "template": found.template} if found else None

@@ -12,7 +12,7 @@ from modelyard.cli import alias, archives, outcome, output, page
 from modelyard.content import jsontext
 from modelyard.edge import local
 from modelyard.ledger import codec, record
-from modelyard.plan import precedence
+from modelyard.plan import semver
 
 Json = dict[str, Any]
 
@@ -136,4 +136,4 @@ def _once(pairs: list[tuple[str, Any]]) -> Json:
 
 
 def _is_version(text: str) -> bool:
-    return text.startswith(alias.SIGN) or precedence.rank(text)[0] >= 0
+    return text.startswith(alias.SIGN) or semver.rank(text)[0] >= 0

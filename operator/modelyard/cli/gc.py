@@ -18,7 +18,7 @@ from modelyard.content import digest, location
 from modelyard.content.manifest import File, read_manifest
 from modelyard.edge import cluster, store
 from modelyard.ledger import index, record
-from modelyard.plan import garbage
+from modelyard.plan.modelversion import garbage
 
 Json = dict[str, Any]
 _AT_ONCE: Final = 500

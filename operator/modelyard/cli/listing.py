@@ -10,7 +10,7 @@ from typing import Any
 from modelyard.api import meta
 from modelyard.cli import alias, outcome, output, registry, strict, where
 from modelyard.edge import cluster
-from modelyard.plan import precedence
+from modelyard.plan import semver
 
 Json = dict[str, Any]
 Pointing = Mapping[tuple[str, str, str], Sequence[str]]
@@ -56,7 +56,7 @@ def show(
 
 def ordered(versions: Any) -> list[Json]:
     """By namespace and model; of each model the highest version first."""
-    highest = sorted(versions, key=lambda one: precedence.rank(one["spec"]["version"]), reverse=True)
+    highest = sorted(versions, key=lambda one: semver.rank(one["spec"]["version"]), reverse=True)
     return sorted(highest, key=lambda one: (one["metadata"]["namespace"], one["spec"]["model"]))
 
 

@@ -13,7 +13,8 @@ from modelyard.cli import archives, outcome, output, registry, signer
 from modelyard.edge import cluster
 from modelyard.edge import ledger as ledgers
 from modelyard.ledger import index, reader, record
-from modelyard.plan import restoring, reuse, specs
+from modelyard.plan.modelversion import identity
+from modelyard.plan.observed import recovery, specs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
         )
         output.say(f"the {lost} is back ({lost.recorded})")
     for one, spec in recorded:
-        server.replace({**one.found, "spec": reuse.completed(spec, one.found["spec"]) if one.lacks else spec})
+        server.replace({**one.found, "spec": identity.completed(spec, one.found["spec"]) if one.lacks else spec})
         output.say(f"the {one} has {', '.join(one.lacks) or 'the spec that the ledger has'} ({one.recorded})")
     output.say("the operator goes on when it sees it" + ("; restore again when it has, for what is older" if created else ""))
 
@@ -94,13 +95,13 @@ def _older(server: registry.Registry, book: reader.Book, past: index.Index, name
         if (known := past.versions.get(version.spec.version)) is None:
             continue
         whole = _Older({"apiVersion": cluster.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
-        if restoring.version_is_behind(version, known):
+        if recovery.version_is_behind(version, known):
             yield whole
-        elif reuse.was_anothers(version, known):
+        elif identity.was_anothers(version, known):
             had, has = _snapshot(book, "ModelVersion", one["metadata"]["name"], known.spec), version.spec.dump()
-            if (lacks := reuse.lacking(had, has)) and not reuse.differing(had, has):
+            if (lacks := identity.lacking(had, has)) and not identity.differing(had, has):
                 yield dataclasses.replace(whole, lacks=tuple(lacks))
-    if past.spec and restoring.model_is_behind(subject, past):
+    if past.spec and recovery.model_is_behind(subject, past):
         yield _Older(found, past.spec)
 
 
@@ -114,7 +115,7 @@ def _missing(server: registry.Registry, past: index.Index, name: str) -> Iterato
         yield _Missing("Model", name, past.spec)
     here = {found["metadata"]["name"] for found in server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}")}
     for version, known in past.versions.items():
-        if f"{name}-{version}" not in here and restoring.comes_back(
+        if f"{name}-{version}" not in here and recovery.comes_back(
             known, whole=whole, runs=any(version in now for now in past.serves.values())
         ):
             yield _Missing("ModelVersion", f"{name}-{version}", known.spec)

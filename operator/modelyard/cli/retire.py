@@ -9,7 +9,9 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.cli import outcome, output, promote, registry, sign, strict
 from modelyard.edge import cluster
-from modelyard.plan import lifecycle, retirement, world
+from modelyard.plan.model import retirement
+from modelyard.plan.modelversion import lifecycle
+from modelyard.plan.observed import world
 
 Json = dict[str, Any]
 

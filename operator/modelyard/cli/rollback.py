@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.cli import alias, archives, outcome, output, promote, registry
 from modelyard.edge import cluster
-from modelyard.plan import precedence
+from modelyard.plan import semver
 
 Json = dict[str, Any]
 
@@ -87,7 +87,7 @@ def _succeeded(server: registry.Registry, model: Json, there: list[Json], stage:
 
 
 def _listed(versions: set[str]) -> str:
-    return ", ".join(sorted(versions, key=precedence.rank, reverse=True)) or "no other version"
+    return ", ".join(sorted(versions, key=semver.rank, reverse=True)) or "no other version"
 
 
 def _promotes_itself(model: Json, stage: str) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.cli import outcome
-from modelyard.plan import precedence
+from modelyard.plan import semver
 
 _TOKEN: Final = re.compile(
     r"""\s*(?:
@@ -157,7 +157,7 @@ def _orderly(field: str, sign: str, literal: str, text: str) -> None:
 def _compare(value: object, sign: str, literal: str, *, version: bool) -> bool:
     compare = _OPERATORS[sign]
     if version:
-        return compare(precedence.rank(str(value)), precedence.rank(literal))
+        return compare(semver.rank(str(value)), semver.rank(literal))
     left, right = _number(value), _number(literal)
     if left is not None and right is not None:
         return compare(left, right)

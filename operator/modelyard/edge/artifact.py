@@ -24,8 +24,8 @@ from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.content import manifest as content_manifest
 from modelyard.edge import blobs, bounded, hold, listing, metrics, store, trouble
-from modelyard.plan import fact, inspection
-from modelyard.plan import hold as hold_plan
+from modelyard.plan import finding
+from modelyard.plan.modelversion import inspection, legal_hold
 
 T = TypeVar("T")
 X = TypeVar("X")
@@ -160,11 +160,11 @@ class Prover:
         """Writes what `keep_blob_late` could not."""
         await self._of_ours(self._blobs.catch_up)
 
-    async def hold(self, request: hold_plan.Request) -> fact.Fact | None:
+    async def hold(self, request: legal_hold.Request) -> finding.Fact | None:
         """Does one step of a legal hold; why it could not be done, if it could not."""
         source = self._client(request.address)
 
-        def carry_out(stop: threading.Event) -> fact.Fact | None:
+        def carry_out(stop: threading.Event) -> finding.Fact | None:
             return hold.carry_out(source, self._blobs, request, lambda do, those: self._together(request.tenant, do, list(those), stop))
 
         return await self._stoppable(carry_out)

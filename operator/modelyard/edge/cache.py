@@ -14,7 +14,7 @@ import pydantic
 from modelyard import api
 from modelyard.api import labels
 from modelyard.edge import cluster, reader
-from modelyard.plan import specs, unread, world
+from modelyard.plan.observed import specs, unreadable, world
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -48,7 +48,7 @@ class _Family:
     promotions: dict[str, api.Promotion] = dataclasses.field(default_factory=dict)
     objects: dict[tuple[str, str], reader.Seen] = dataclasses.field(default_factory=dict)
     """Deployments, Services, lists of files and Pods, by kind and name."""
-    unread: dict[tuple[str, str], unread.Unread] = dataclasses.field(default_factory=dict)
+    unread: dict[tuple[str, str], unreadable.Unread] = dataclasses.field(default_factory=dict)
     """Objects of ours that cannot be read, by kind and name: what they were before is in use no more."""
     earlier: dict[tuple[str, str], tuple[reader.Ours, ...]] = dataclasses.field(default_factory=dict)
     """By kind and name: an object as it was before, from the recorded generation on, so that each change is recorded with its own author."""
@@ -149,7 +149,7 @@ class Cache:
             why = error.errors(include_url=False, include_input=False) if isinstance(error, pydantic.ValidationError) else repr(error)[:300]
             log.warning("cannot read this object: %s", why, extra={"object": "/".join(place)})
             return set()
-        if isinstance(found, unread.Unread):
+        if isinstance(found, unreadable.Unread):
             log.warning(found.fact.message, extra={"object": "/".join(place)})
             of = name if kind is cluster.MODEL else known[0][1] if known else reader.model_of(raw)
             if of is None:
@@ -163,7 +163,7 @@ class Cache:
         self._where[place] = (family, version)
         return keys
 
-    def _set_aside(self, found: unread.Unread, place: Name) -> set[Key]:
+    def _set_aside(self, found: unreadable.Unread, place: Name) -> set[Key]:
         """It is there, and what it was before does not hold any more."""
         family = self._families.setdefault(place, _Family())
         family.forget(found.kind, found.name, place[1])
@@ -228,7 +228,7 @@ class Cache:
         known = family.earlier.get((version.kind, version.metadata.name), ()) if family else ()
         return tuple(one for one in known if isinstance(one, api.ModelVersion))
 
-    def unread(self, namespace: str, model: str) -> tuple[unread.Unread, ...]:
+    def unread(self, namespace: str, model: str) -> tuple[unreadable.Unread, ...]:
         """The objects of a model that cannot be read, itself among them."""
         family = self._families.get((namespace, model))
         return tuple(family.unread.values()) if family else ()

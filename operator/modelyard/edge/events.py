@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from modelyard import edge
 from modelyard.edge import cluster, metrics
-from modelyard.plan import fact
+from modelyard.plan import finding
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,10 @@ class Recorder:
     def __init__(self, reach: Creator) -> None:
         self._reach = reach
         self._count = itertools.count()
-        self._waiting: asyncio.PriorityQueue[tuple[bool, int, datetime.datetime, fact.Event]] = asyncio.PriorityQueue(KEPT)
+        self._waiting: asyncio.PriorityQueue[tuple[bool, int, datetime.datetime, finding.Event]] = asyncio.PriorityQueue(KEPT)
         """Warnings before the others, each sort in the order in which it happened."""
 
-    def post(self, event: fact.Event) -> None:
+    def post(self, event: finding.Event) -> None:
         """Post an Event when there is time for it."""
         try:
             self._waiting.put_nowait((not event.warning, next(self._count), datetime.datetime.now(datetime.UTC), event))
@@ -69,7 +69,7 @@ class Recorder:
                 log.exception("an Event could not be posted", extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
 
-def _event(event: fact.Event, happened: datetime.datetime) -> dict[str, Any]:
+def _event(event: finding.Event, happened: datetime.datetime) -> dict[str, Any]:
     moment = happened.strftime("%Y-%m-%dT%H:%M:%SZ")
     unique = hashlib.sha256(f"{event}{happened.timestamp()}".encode()).hexdigest()[:16]
     about = {

@@ -9,7 +9,8 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location, manifest
 from modelyard.edge import blobs, store
-from modelyard.plan import fact, hold
+from modelyard.plan import finding
+from modelyard.plan.modelversion import legal_hold
 
 Pinned = tuple[str, str]
 """Key and version id."""
@@ -18,9 +19,9 @@ Pinned = tuple[str, str]
 def carry_out(
     source: store.Store,
     kept: blobs.Blobs,
-    request: hold.Request,
+    request: legal_hold.Request,
     each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
-) -> fact.Fact | None:
+) -> finding.Fact | None:
     """Do a step; why it could not be done, if it could not.
 
     Args:
@@ -31,29 +32,31 @@ def carry_out(
     """
     place = location.place(request.objects.uri)
     if place is None:
-        return fact.Fact(Reason.HOLD_REFUSED, f"{request.objects.uri} is no URI of a folder or an object")
+        return finding.Fact(Reason.HOLD_REFUSED, f"{request.objects.uri} is no URI of a folder or an object")
     bucket = place.bucket
     try:
-        if request.step == hold.Step.CLAIM and not source.locks(bucket):
-            return fact.Fact(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
+        if request.step == legal_hold.Step.CLAIM and not source.locks(bucket):
+            return finding.Fact(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
         others = {one for objects in request.others for one in pinned(kept, objects)}
         mine = pinned(kept, request.objects)
-        if request.step == hold.Step.CLAIM:
+        if request.step == legal_hold.Step.CLAIM:
             return _claimed(source, bucket, [one for one in mine if one not in others], each)
-        on = request.step == hold.Step.SET
+        on = request.step == legal_hold.Step.SET
         for _ in each(lambda one: _hold(source, bucket, one, on=on), [one for one in mine if on or one not in others]):
             pass
     except edge.Unavailable as trouble:
         if trouble.reason == Reason.STORE_FORBIDDEN:
             right = "s3:GetBucketObjectLockConfiguration, s3:GetObjectLegalHold and s3:PutObjectLegalHold"
-            return fact.Fact(Reason.HOLD_REFUSED, f"the Model's credentials may not hold its objects: allow {right} in the bucket {bucket}")
-        return fact.Fact(
-            Reason.HOLD_REFUSED, f"no legal hold could be {'lifted' if request.step == hold.Step.LIFT else 'set'}: {trouble.message}"
+            return finding.Fact(
+                Reason.HOLD_REFUSED, f"the Model's credentials may not hold its objects: allow {right} in the bucket {bucket}"
+            )
+        return finding.Fact(
+            Reason.HOLD_REFUSED, f"no legal hold could be {'lifted' if request.step == legal_hold.Step.LIFT else 'set'}: {trouble.message}"
         )
     return None
 
 
-def pinned(kept: blobs.Blobs, objects: hold.Objects) -> list[Pinned]:
+def pinned(kept: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
     """The object versions of an artifact; without those that were read before the bucket kept versions.
 
     Raises:
@@ -68,12 +71,12 @@ def pinned(kept: blobs.Blobs, objects: hold.Objects) -> list[Pinned]:
 
 def _claimed(
     source: store.Store, bucket: str, mine: list[Pinned], each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
-) -> fact.Fact | None:
+) -> finding.Fact | None:
     foreign = sum(each(lambda one: source.held(bucket, *one), mine))
     if not foreign:
         return None
     message = f"{foreign} of {len(mine)} objects are under a legal hold that somebody else set: holds are left to them"
-    return fact.Fact(Reason.HOLD_REFUSED, message)
+    return finding.Fact(Reason.HOLD_REFUSED, message)
 
 
 def _hold(source: store.Store, bucket: str, one: Pinned, *, on: bool) -> None:

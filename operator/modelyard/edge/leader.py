@@ -20,8 +20,7 @@ from typing import Any, Final, Protocol
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
-from modelyard.plan import term
+from modelyard.edge import cluster, term
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from modelyard.api import labels
 from modelyard.edge import cluster
-from modelyard.plan import serving
+from modelyard.plan.serving import objects
 
 
 async def collect(reach: cluster.Cluster, fence: Callable[[], None], namespace: str, model: str, needed: Collection[str]) -> bool:
@@ -16,14 +16,14 @@ async def collect(reach: cluster.Cluster, fence: Callable[[], None], namespace: 
     """
     ours = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.MODEL}={model}"
     listed = [one["metadata"] async for one in reach.list(cluster.CONFIG_MAP, namespace, labelSelector=ours)]
-    spare = [about for about in listed if about["name"] not in needed and not serving.is_foreign(about)]
+    spare = [about for about in listed if about["name"] not in needed and not objects.is_foreign(about)]
     if not spare:
         return True
     mentioned: set[str] = set()
     async for deployment in reach.list(cluster.DEPLOYMENT, namespace, labelSelector=ours):
-        mentioned |= serving.config_maps(deployment["spec"]["template"]["spec"])
+        mentioned |= objects.config_maps(deployment["spec"]["template"]["spec"])
     async for pod in reach.list(cluster.POD, namespace, labelSelector=ours):
-        mentioned |= serving.config_maps(pod["spec"])
+        mentioned |= objects.config_maps(pod["spec"])
     for about in spare:
         if about["name"] not in mentioned:
             fence()

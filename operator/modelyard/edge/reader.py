@@ -12,7 +12,8 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api.labels import MODEL, STAGE, TEMPLATE, VERSION
 from modelyard.content import jsontext
-from modelyard.plan import serving, unread, world
+from modelyard.plan.observed import unreadable, world
+from modelyard.plan.serving import objects
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ _OURS: Final[Mapping[str, type[Ours]]] = {
 }
 
 
-def read(kind: str, raw: Mapping[str, Any]) -> Ours | Seen | unread.Unread:
+def read(kind: str, raw: Mapping[str, Any]) -> Ours | Seen | unreadable.Unread:
     """An object of a kind that is watched.
 
     Of a status of ours that another release wrote and this one cannot read, only what is recorded is kept: the rest is made anew.
@@ -79,10 +80,10 @@ def _named(error: pydantic.ValidationError) -> str:
     return "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if wrong[3:] else "")
 
 
-def _unread(kind: str, raw: Mapping[str, Any], wrong: str) -> unread.Unread:
+def _unread(kind: str, raw: Mapping[str, Any], wrong: str) -> unreadable.Unread:
     status = _status(raw)
     subject = meta.Resource.model_validate({"kind": kind, "metadata": raw["metadata"]})
-    return unread.Unread(subject, wrong, {} if jsontext.excess(status) else status)
+    return unreadable.Unread(subject, wrong, {} if jsontext.excess(status) else status)
 
 
 def _status(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -96,7 +97,7 @@ def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _deployment(raw: Mapping[str, Any]) -> Seen:
     about, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
-    foreign = serving.is_foreign(about)
+    foreign = objects.is_foreign(about)
     found = world.Deployment(
         name=about["name"],
         template=(about.get("annotations") or {}).get(TEMPLATE),
@@ -127,7 +128,7 @@ def _deployment(raw: Mapping[str, Any]) -> Seen:
 def _noted(raw: Mapping[str, Any]) -> Seen:
     """Of a Service or a list of files only that it is there, and whose it is."""
     about = raw["metadata"]
-    version, foreign = int(about["resourceVersion"]), serving.is_foreign(about)
+    version, foreign = int(about["resourceVersion"]), objects.is_foreign(about)
     return Seen(about["name"], _labels(raw).get(MODEL, ""), version, uid=about.get("uid"), foreign=foreign)
 
 

@@ -7,13 +7,13 @@ import hashlib
 import traceback
 
 from modelyard.api.reason import Reason
-from modelyard.plan import fact
+from modelyard.plan import finding
 
 PACKAGE = "modelyard"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unforeseen(fact.Held):
+class Unforeseen(finding.Held):
     """A part that could not be handled. What it is about stays as it is, and is tried again."""
 
     error: Exception | None = dataclasses.field(default=None, compare=False, repr=False)

@@ -10,8 +10,9 @@ from modelyard import api
 from modelyard.api import labels
 from modelyard.api.access import changes
 from modelyard.edge import cluster
-from modelyard.plan import grant, restoring, specs
-from modelyard.plan import world as seen
+from modelyard.plan.observed import recovery, specs
+from modelyard.plan.observed import world as seen
+from modelyard.plan.promotion import grant
 from modelyard.reconcile.outside import Outside
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Creations:
         self._name = self._name or await self._outside.cluster.whoami()
         return changes.signed(obj, self._name)
 
-    async def restore(self, world: seen.World, lost: restoring.Lost) -> None:
+    async def restore(self, world: seen.World, lost: recovery.Lost) -> None:
         """Create anew what was lost; its owner's next apply changes it as any other object."""
         spec = specs.read(lost.kind, lost.name, await self._outside.prover.blob(lost.spec))
         about = {"name": lost.name, "namespace": world.namespace}

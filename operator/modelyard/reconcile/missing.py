@@ -10,8 +10,8 @@ from typing import Final
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import restoring
-from modelyard.plan import world as seen
+from modelyard.plan.observed import recovery
+from modelyard.plan.observed import world as seen
 from modelyard.reconcile.outside import Outside
 
 AGAIN: Final = datetime.timedelta(seconds=15)
@@ -36,7 +36,7 @@ async def explained(outside: Outside, world: seen.World, known: Known) -> seen.W
         edge.Unavailable: a CRD is being deleted or gone.
     """
     known.here = known.here or bool(world.model or world.versions or world.promotions)
-    if not restoring.missing(world):
+    if not recovery.missing(world):
         return world
     await _kinds_stand(outside.cluster)
     found = await outside.cluster.get(cluster.NAMESPACE, "", world.namespace)

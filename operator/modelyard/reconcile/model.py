@@ -14,8 +14,13 @@ from modelyard.content import location
 from modelyard.edge import appender, cache, cluster
 from modelyard.ledger import integrity
 from modelyard.ledger.index import Index
-from modelyard.plan import approvals, claims, fact, model, promotion, recording, restoring, unforeseen, unrecorded
-from modelyard.plan import world as seen
+from modelyard.plan import finding, unforeseen
+from modelyard.plan.model import claims, decide
+from modelyard.plan.observed import outbox, recovery
+from modelyard.plan.observed import world as seen
+from modelyard.plan.promotion import approvals
+from modelyard.plan.promotion import status as promotion_status
+from modelyard.plan.record import model
 from modelyard.reconcile import missing, troubles
 from modelyard.reconcile.answer import Answers
 from modelyard.reconcile.create import Creations
@@ -58,7 +63,7 @@ class _Remembered:
     behind: bool = False
     """It was held as Behind, and what it lacked has not been dealt with."""
     place: missing.Known = dataclasses.field(default_factory=missing.Known)
-    flaws: dict[str, fact.Held] = dataclasses.field(default_factory=dict)
+    flaws: dict[str, finding.Held] = dataclasses.field(default_factory=dict)
     """What could not be done beside the stages the last time, and is tried again."""
     conflicts: int = 0
     """Looks in a row that met something that was changed meanwhile."""
@@ -123,15 +128,15 @@ class Models:
     async def _given_up(self, key: cache.Key, error: Exception) -> edge.Unavailable:
         """Nothing was decided: the Model says why, and promotions that nobody has looked at yet."""
         trouble = troubles.unavailable(f"the Model {key.name}", error, _called(key))
-        why, now = fact.Held(trouble.reason, trouble.message), self._outside.clock()
+        why, now = finding.Held(trouble.reason, trouble.message), self._outside.clock()
         with troubles.suppressed(_called(key)):
             subject = self._outside.cache.model(key.namespace, key.name)
-            if subject and (status := model.unknown(subject, why, now)) != subject.status:
+            if subject and (status := decide.unknown(subject, why, now)) != subject.status:
                 await self._outside.write_status(cluster.MODEL, subject, status.dump())
-                self._outside.post(model.events(subject, status))
-            for one in model.unseen(self._outside.cache.world(key.namespace, key.name).promotions):
-                told = promotion.unknown(one, why)
-                await self._outside.write_status(cluster.PROMOTION, one, promotion.status(told, now).dump())
+                self._outside.post(decide.events(subject, status))
+            for one in decide.unseen(self._outside.cache.world(key.namespace, key.name).promotions):
+                told = promotion_status.unknown(one, why)
+                await self._outside.write_status(cluster.PROMOTION, one, promotion_status.status(told, now).dump())
         return trouble
 
     async def _look_at(
@@ -167,7 +172,7 @@ class Models:
         for why in plan.unforeseen:
             troubles.trace(why, _called(key))
         # A good answer holds until the question changes; a bad one may be mended elsewhere, so it is asked again.
-        asked = model.dry_runs(world)
+        asked = decide.dry_runs(world)
         answers = {question: world.answers.get(question) for question in asked}
         remembered.answers = {question: None for question, answer in answers.items() if answer is None}
         await self._act(key, world, plan, found, undone)
@@ -176,18 +181,18 @@ class Models:
             remembered.flaws = found.flaws
             self._outside.enqueue([key])
         tried = [*plan.unforeseen, *self._servings.unserved(key).values(), *(answer for answer in answers.values())]
-        later = [*(one.why for one in undone.values()), *found.flaws.values(), *(one for one in tried if isinstance(one, fact.Held))]
+        later = [*(one.why for one in undone.values()), *found.flaws.values(), *(one for one in tried if isinstance(one, finding.Held))]
         if found.conflict and not (later or trouble):
             raise found.conflict
         if not (trouble or found.flaws or undone):
-            remembered.looked, remembered.behind = True, restoring.is_behind(world)
+            remembered.looked, remembered.behind = True, recovery.is_behind(world)
         broken = self._servings.refused(key) or len(remembered.answers) < len(asked)
         again = REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
         return again, trouble or _first(later)
 
     async def _written_ahead(
         self, key: cache.Key, world: seen.World
-    ) -> tuple[seen.World, model.Plan, model_api.LedgerStatus | None, edge.Unavailable | None]:
+    ) -> tuple[seen.World, decide.Plan, model_api.LedgerStatus | None, edge.Unavailable | None]:
         """The plan once the ledger has what it must have first; where it has not, what makes things safer, and what has to be kept of it."""
         trouble: edge.Unavailable | None = None
         while True:
@@ -221,7 +226,7 @@ class Models:
             unserved=self._servings.unserved(key),
             broken={stage: one.why for one in undone.values() for stage in one.stages},
             flaws=(*remembered.flaws.values(), *(one.why for one in undone.values() if not one.stages)),
-            storage=fact.Fact(wrong.reason, wrong.message) if wrong else None,
+            storage=finding.Fact(wrong.reason, wrong.message) if wrong else None,
         )
         if past is None:
             world = _withheld(world, trouble)
@@ -232,9 +237,9 @@ class Models:
             first = not remembered.looked
             world = world.with_ledger(past.index, past.head.sequence, past.head.state, self._outside.book.gaps())
             world = dataclasses.replace(world, first=first, older=first and remembered.older)
-            if held := restoring.behind(world):
+            if held := recovery.behind(world):
                 world, remembered.behind = dataclasses.replace(world, withheld=held), True
-            elif remembered.behind or restoring.was_behind(world.model):
+            elif remembered.behind or recovery.was_behind(world.model):
                 world = dataclasses.replace(world, older=True)
             world = world if held or trouble is None else _withheld(world, trouble)
         return world, trouble
@@ -244,7 +249,7 @@ class Models:
     ) -> tuple[seen.World, edge.Unavailable | None]:
         """The world once the ledger has what waited for it: what happened meanwhile counts in whatever is decided next."""
         try:
-            await self._append(key, world, recording.waiting(world, self._outside.clock()))
+            await self._append(key, world, model.waiting(world, self._outside.clock()))
         except Exception as error:
             trouble = troubles.unavailable("the record", error, _called(key))
             return _withheld(world, trouble), trouble
@@ -256,7 +261,7 @@ class Models:
         if (
             world.model is not None
             or world.withheld
-            or restoring.lost(world)
+            or recovery.lost(world)
             or not (stages := frozenset({*world.deployments, *world.services}))
         ):
             return
@@ -267,8 +272,8 @@ class Models:
             for kind in (cluster.DEPLOYMENT, cluster.SERVICE):
                 if known := self._outside.cache.seen(kind, world.namespace, world.name, called):
                     told = f"{called} serves and belongs to no Model {world.name}: apply that Model again, or delete the Deployment and the Service"
-                    said = fact.Fact(Reason.ORPHANED, told)
-                    events.append(fact.Event(kind.name, world.namespace, called, known.uid or "", said, warning=True))
+                    said = finding.Fact(Reason.ORPHANED, told)
+                    events.append(finding.Event(kind.name, world.namespace, called, known.uid or "", said, warning=True))
                     break
         self._outside.log(events)
         self._outside.post(events)
@@ -286,12 +291,12 @@ class Models:
         """Forget what was applied: everything is compared with the cluster once more."""
         self._servings.resync()
 
-    async def _decided(self, world: seen.World) -> tuple[seen.World, model.Plan]:
+    async def _decided(self, world: seen.World) -> tuple[seen.World, decide.Plan]:
         """The plan, once all that it asks is answered."""
-        while (plan := model.decide(world, self._outside.clock())).ask:
+        while (plan := decide.decide(world, self._outside.clock())).ask:
             answers = {question: await self._answers.to(world, question) for question in plan.ask}
             for question, answer in answers.items():
-                if isinstance(question, seen.Recorded) and isinstance(answer, fact.Held):
+                if isinstance(question, seen.Recorded) and isinstance(answer, finding.Held):
                     raise edge.Unavailable(answer.reason, answer.message)  # what a stage is brought back with must be known first
             world = dataclasses.replace(world, answers={**world.answers, **answers})
         return world, plan
@@ -344,9 +349,9 @@ class Models:
             untried=frozenset(fresh if held and not missing else ()),
         )
 
-    async def _recorded(self, key: cache.Key, world: seen.World, plan: model.Plan) -> model.Plan:
+    async def _recorded(self, key: cache.Key, world: seen.World, plan: decide.Plan) -> decide.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
-        told = recording.of(world, plan, self._outside.clock())
+        told = model.of(world, plan, self._outside.clock())
         head = await self._append(key, world, told)
         if world.model:
             self._outside.cache.recorded(world.model)
@@ -354,7 +359,7 @@ class Models:
             self._outside.cache.recorded(asked)
         return self._anchored(key, world, plan, head)
 
-    async def _append(self, key: cache.Key, world: seen.World, told: recording.Recording) -> appender.Head:
+    async def _append(self, key: cache.Key, world: seen.World, told: model.Recording) -> appender.Head:
         await self._outside.prover.catch_up()
         for blob in told.blobs:
             await self._outside.prover.keep_blob(blob)
@@ -362,18 +367,18 @@ class Models:
         news = told.facts or told.state != world.state
         return await book.append(chain, told.facts, told.state, told.seen) if news else await book.load(chain)
 
-    async def _kept(self, world: seen.World, plan: model.Plan) -> model_api.LedgerStatus | None:
+    async def _kept(self, world: seen.World, plan: decide.Plan) -> model_api.LedgerStatus | None:
         """What the Model's status has to keep until the ledger answers: what makes things safer and is done, and what is seen; None: it does."""
-        told = recording.of(world, plan, self._outside.clock())
+        told = model.of(world, plan, self._outside.clock())
         was = (world.model.status.ledger if world.model else None) or model_api.LedgerStatus()
-        kept = unrecorded.kept(was.unrecorded, [one for one in told.facts if one.action in recording.KEPT])
+        kept = outbox.kept(was.unrecorded, [one for one in told.facts if one.action in model.KEPT])
         if kept == (was.unrecorded or []):
             return None
         for blob in told.blobs:  # what they are then may be something else when the ledger answers
             await self._outside.prover.keep_blob_late(blob)
         return was.model_copy(update={"unrecorded": kept})
 
-    def _anchored(self, key: cache.Key, world: seen.World, plan: model.Plan, head: appender.Head) -> model.Plan:
+    def _anchored(self, key: cache.Key, world: seen.World, plan: decide.Plan, head: appender.Head) -> decide.Plan:
         """The chain's end is kept in the Model's status, at most every ten seconds for its own sake."""
         if world.model is None:
             return plan
@@ -393,7 +398,7 @@ class Models:
         self,
         key: cache.Key,
         world: seen.World,
-        plan: model.Plan,
+        plan: decide.Plan,
         found: troubles.Found,
         undone: Mapping[tuple[str, str], troubles.Undone],
     ) -> None:
@@ -409,7 +414,7 @@ class Models:
         failed = self._models[key].failed
         ends = sorted(plan.promotions.items(), key=lambda of: (("Promotion", of[0]) not in failed, of[1].phase == api.Phase.SUCCEEDED))
         for name, status in ends:
-            stages = model.depends_on(world, plan, by_name[name])
+            stages = decide.depends_on(world, plan, by_name[name])
             await self._write(key, cluster.PROMOTION, by_name[name], status.dump(), stages, undone)
         if plan.status and world.model:
             await self._outside.write_status(cluster.MODEL, world.model, plan.status.dump())
@@ -458,11 +463,11 @@ class Models:
 def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World:
     """The world with the reason why nothing may be decided."""
     assert trouble is not None
-    waits = fact.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else fact.Waits.BY_ITSELF
-    return world.without_ledger(fact.Held(trouble.reason, trouble.message, waits))
+    waits = finding.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else finding.Waits.BY_ITSELF
+    return world.without_ledger(finding.Held(trouble.reason, trouble.message, waits))
 
 
-def _claims(world: seen.World, plan: model.Plan, version: str) -> tuple[cluster.Kind, api.ModelVersion, dict[str, Any]]:
+def _claims(world: seen.World, plan: decide.Plan, version: str) -> tuple[cluster.Kind, api.ModelVersion, dict[str, Any]]:
     """The status of a version that says which stages run it."""
     subject = world.versions[version]
     return cluster.MODEL_VERSION, subject, subject.status.model_copy(update={"stages": list(plan.claims[version]) or None}).dump()
@@ -473,7 +478,7 @@ def _called(key: cache.Key) -> str:
     return f"Model/{key.namespace}/{key.name}"
 
 
-def _first(those: Iterable[fact.Held]) -> edge.Unavailable | None:
+def _first(those: Iterable[finding.Held]) -> edge.Unavailable | None:
     """The first of what is tried again with backoff."""
     first = next(iter(those), None)
     return edge.Unavailable(first.reason, first.message) if first else None

@@ -13,7 +13,8 @@ from modelyard.api import meta
 from modelyard.edge import artifact, ledger, metrics, reader
 from modelyard.edge import cache as known
 from modelyard.edge import cluster as api_server
-from modelyard.plan import fact, specs
+from modelyard.plan import finding
+from modelyard.plan.observed import specs
 
 MOST_WRITES: Final = 10
 """Times that one status is written while somebody writes free text into the object's spec."""
@@ -23,15 +24,15 @@ log = logging.getLogger(__name__)
 class Recorder(Protocol):
     """Posts Events; never waits, never fails."""
 
-    def post(self, event: fact.Event) -> None: ...
+    def post(self, event: finding.Event) -> None: ...
 
 
 class Guard(Protocol):
     """Whether the policies are effective, or why nothing that needs an approval may be granted."""
 
-    held: fact.Held | None
+    held: finding.Held | None
 
-    async def prove(self) -> fact.Held | None: ...
+    async def prove(self) -> finding.Held | None: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +53,13 @@ class Outside:
     clock: Callable[[], datetime.datetime]
     """The time now, with a time zone."""
 
-    def log(self, events: Iterable[fact.Event]) -> None:
+    def log(self, events: Iterable[finding.Event]) -> None:
         """What is decided is in the log before it is done."""
         for event in events:
             place = f"{event.kind}/{event.namespace}/{event.name}"
             log.info(event.fact.message, extra={"object": place, "reason": str(event.fact.reason)})
 
-    def post(self, events: Iterable[fact.Event]) -> None:
+    def post(self, events: Iterable[finding.Event]) -> None:
         """What was done is an Event and a metric."""
         for event in events:
             metrics.EVENTS.labels(event.kind, str(event.fact.reason)).inc()

@@ -11,8 +11,10 @@ from typing import Any, Final
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import cache, cluster, leftovers
-from modelyard.plan import fact, model, serving
-from modelyard.plan import world as seen
+from modelyard.plan import finding
+from modelyard.plan.model import decide
+from modelyard.plan.observed import world as seen
+from modelyard.plan.serving import objects, template
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
 
@@ -29,7 +31,7 @@ class Occupant:
 
     uid: str | None = None
     """Of the object, where it is ours; None: there is none."""
-    taken: fact.Fact | None = None
+    taken: finding.Fact | None = None
     """Why it cannot be ours: an object of that name is somebody else's, which is never taken over."""
 
 
@@ -37,7 +39,7 @@ class Occupant:
 class _Applied:
     """A wish that was applied, and what the cluster answered."""
 
-    wish: serving.Serve
+    wish: objects.Serve
     generation: int
     """The Deployment's."""
     service: int
@@ -50,8 +52,8 @@ class _Applied:
 class _Remembered:
     """What this process knows of a model's serving objects beyond the cache; losing it costs API calls, nothing else."""
 
-    refused: dict[serving.Serve, fact.Fact] = dataclasses.field(default_factory=dict)
-    unserved: dict[serving.Serve, fact.Held] = dataclasses.field(default_factory=dict)
+    refused: dict[objects.Serve, finding.Fact] = dataclasses.field(default_factory=dict)
+    unserved: dict[objects.Serve, finding.Held] = dataclasses.field(default_factory=dict)
     """What could not be applied the last time, and is tried again."""
     applied: dict[str, _Applied] = dataclasses.field(default_factory=dict)
     """By stage."""
@@ -68,11 +70,11 @@ class Servings:
         self._outside = outside
         self._models: dict[cache.Key, _Remembered] = {}
 
-    def refused(self, key: cache.Key) -> dict[serving.Serve, fact.Fact]:
+    def refused(self, key: cache.Key) -> dict[objects.Serve, finding.Fact]:
         """What the API server did not take of this model, and why."""
         return dict(self._models[key].refused) if key in self._models else {}
 
-    def unserved(self, key: cache.Key) -> dict[serving.Serve, fact.Held]:
+    def unserved(self, key: cache.Key) -> dict[objects.Serve, finding.Held]:
         """What of this model could not be applied, although nobody refused it."""
         return dict(self._models[key].unserved) if key in self._models else {}
 
@@ -90,21 +92,21 @@ class Servings:
         """The world with the lists of files that are somebody else's, before anything is said of what serves: who begins anew has applied nothing yet."""
         remembered = self._models.setdefault(key, _Remembered())
         tried = troubles.Found(f"Model/{world.namespace}/{world.name}", patient=True)  # what stays so, applying it says
-        for wish in model.wishes(world):
+        for wish in decide.wishes(world):
             if wish in remembered.refused or wish.stage in remembered.applied:
                 continue
             with tried.of(f"the list of files of the stage {wish.stage}"):
                 rendered = await self._outside.prover.blob(wish.template)
-                files, *_ = serving.objects(wish, rendered, world.namespace)
+                files, *_ = objects.objects(wish, rendered, world.namespace)
                 if why := (await occupied(self._outside, world, files)).taken:
-                    remembered.refused[wish] = fact.Fact(why.reason, f"stage {wish.stage}: {why.message}")
+                    remembered.refused[wish] = finding.Fact(why.reason, f"stage {wish.stage}: {why.message}")
         return dataclasses.replace(world, refused=dict(remembered.refused))
 
-    async def bring(self, key: cache.Key, world: seen.World, plan: model.Plan, found: troubles.Found) -> None:
+    async def bring(self, key: cache.Key, world: seen.World, plan: decide.Plan, found: troubles.Found) -> None:
         """Make every stage run what the plan says, and remove what it does not want any more; each for itself."""
         remembered = self._models.setdefault(key, _Remembered())
         tried = troubles.Found(f"Model/{world.namespace}/{world.name}", patient=found.patient)
-        unserved: dict[serving.Serve, fact.Held] = {}
+        unserved: dict[objects.Serve, finding.Held] = {}
         for wish in plan.serve:
             with tried.of(f"the stage {wish.stage}"):
                 await self._serve(key, world, wish, remembered)
@@ -133,14 +135,14 @@ class Servings:
                 await self._outside.prover.blob(name)
                 remembered.ahead.add(name)
 
-    async def tidy(self, key: cache.Key, world: seen.World, plan: model.Plan) -> None:
+    async def tidy(self, key: cache.Key, world: seen.World, plan: decide.Plan) -> None:
         """After a rollout has ended and everything rests, delete the lists of files that nothing needs any more."""
         remembered = self._models.setdefault(key, _Remembered())
-        remembered.leftovers = remembered.leftovers or model.ended(world, plan)
-        if remembered.leftovers and model.at_rest(world, plan):
+        remembered.leftovers = remembered.leftovers or decide.ended(world, plan)
+        if remembered.leftovers and decide.at_rest(world, plan):
             await self._collect(world, plan, remembered)
 
-    async def _serve(self, key: cache.Key, world: seen.World, wish: serving.Serve, remembered: _Remembered) -> None:
+    async def _serve(self, key: cache.Key, world: seen.World, wish: objects.Serve, remembered: _Remembered) -> None:
         """Make a stage run what it should; nothing is called when it already does and nobody touched it."""
         if self._is_applied(world, wish, remembered):
             return
@@ -148,7 +150,7 @@ class Servings:
         rendered = await self._outside.prover.blob(wish.template)
         try:
             generation, version = -1, -1
-            for obj in serving.objects(wish, rendered, world.namespace):
+            for obj in objects.objects(wish, rendered, world.namespace):
                 occupant = await occupied(self._outside, world, obj)
                 if occupant.taken:
                     raise cluster.Refused(409, occupant.taken.message)
@@ -165,14 +167,14 @@ class Servings:
                 self._outside.note(cluster.KINDS[obj["kind"]], answer)
         except cluster.Refused as refused:
             reason = Reason.NAME_TAKEN if refused.status == 409 else Reason.TEMPLATE_INVALID
-            if remembered.refused.get(wish) != (why := fact.Fact(reason, f"stage {wish.stage}: {refused.message}")):
+            if remembered.refused.get(wish) != (why := finding.Fact(reason, f"stage {wish.stage}: {refused.message}")):
                 remembered.refused[wish] = why
                 self._outside.enqueue([key])
             return
         remembered.refused.pop(wish, None)
-        remembered.applied[wish.stage] = _Applied(wish, generation, version, serving.config(rendered))
+        remembered.applied[wish.stage] = _Applied(wish, generation, version, template.config(rendered))
 
-    def _is_applied(self, world: seen.World, wish: serving.Serve, remembered: _Remembered) -> bool:
+    def _is_applied(self, world: seen.World, wish: objects.Serve, remembered: _Remembered) -> bool:
         """Whether the stage runs what it should, and nobody touched it since."""
         applied = remembered.applied.get(wish.stage)
         if applied is None or applied.wish != wish:
@@ -205,9 +207,9 @@ class Servings:
                 self._outside.fence()
                 await self._outside.cluster.delete(kind, world.namespace, called, known.uid)
 
-    async def _collect(self, world: seen.World, plan: model.Plan, remembered: _Remembered) -> None:
+    async def _collect(self, world: seen.World, plan: decide.Plan, remembered: _Remembered) -> None:
         """Delete the lists of files that no rollout needs any more; an old pod that goes on its own time is waited for."""
-        needed = {serving.config(await self._outside.prover.blob(name)) for name in {wish.template for wish in plan.serve}}
+        needed = {template.config(await self._outside.prover.blob(name)) for name in {wish.template for wish in plan.serve}}
         try:
             remembered.leftovers = not await leftovers.collect(
                 self._outside.cluster, self._outside.fence, world.namespace, world.name, needed
@@ -226,7 +228,7 @@ async def occupied(outside: Outside, world: seen.World, obj: Mapping[str, Any]) 
     found = await outside.cluster.get(kind, world.namespace, name)
     if found is None:
         return Occupant()
-    if serving.is_ours(obj, found):
+    if objects.is_ours(obj, found):
         return Occupant(found["metadata"].get("uid"))
     rename = "" if kind is cluster.CONFIG_MAP else " or rename it, or rename the stage"
-    return Occupant(taken=fact.Fact(Reason.NAME_TAKEN, f"the {kind.name} {name} exists and is not Modelyard's: delete{rename or ' it'}"))
+    return Occupant(taken=finding.Fact(Reason.NAME_TAKEN, f"the {kind.name} {name} exists and is not Modelyard's: delete{rename or ' it'}"))

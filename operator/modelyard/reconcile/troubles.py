@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster
-from modelyard.plan import fact, unforeseen
+from modelyard.plan import finding, unforeseen
 
 log = logging.getLogger(__name__)
 
 
-def explained(what: str, error: Exception, where: str) -> fact.Held:
+def explained(what: str, error: Exception, where: str) -> finding.Held:
     """Why something could not be done, for a status: it is tried again in any case.
 
     Args:
@@ -25,11 +25,11 @@ def explained(what: str, error: Exception, where: str) -> fact.Held:
     """
     match error:
         case edge.Unavailable():
-            return fact.Held(error.reason, f"{what}: {error.message}")
+            return finding.Held(error.reason, f"{what}: {error.message}")
         case cluster.Refused():
-            return fact.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server refused ({error.status}): {error.message}")
+            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server refused ({error.status}): {error.message}")
         case cluster.Conflict():
-            return fact.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server says each time that it was changed meanwhile")
+            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server says each time that it was changed meanwhile")
     why = unforeseen.of(what, error)
     trace(why, where)
     return dataclasses.replace(why, error=None)
@@ -74,7 +74,7 @@ class Undone(Exception):
         lost: the API server did not answer.
     """
 
-    def __init__(self, place: tuple[str, str], stages: Collection[str], why: fact.Held, *, lost: bool) -> None:
+    def __init__(self, place: tuple[str, str], stages: Collection[str], why: finding.Held, *, lost: bool) -> None:
         super().__init__(why.message)
         self.place = place
         self.stages = frozenset(stages)
@@ -91,7 +91,7 @@ class Found:
     """
 
     def __init__(self, where: str, *, patient: bool) -> None:
-        self.flaws: dict[str, fact.Held] = {}
+        self.flaws: dict[str, finding.Held] = {}
         """By what could not be handled."""
         self.conflict: cluster.Conflict | None = None
         """Something was changed meanwhile: to be decided again."""

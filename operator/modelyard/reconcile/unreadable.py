@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 
 from modelyard.edge import cluster
-from modelyard.plan import fact, unread
-from modelyard.plan import world as seen
+from modelyard.plan import finding
+from modelyard.plan.observed import unreadable
+from modelyard.plan.observed import world as seen
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
 
@@ -21,23 +22,23 @@ class Unreadable:
 
     async def block(self, world: seen.World, found: troubles.Found) -> bool:
         """Whether decisions wait for objects that cannot be read; these and the Model say so."""
-        those = unread.blocking(world.unread, world.past)
+        those = unreadable.blocking(world.unread, world.past)
         for one in world.unread:
             with found.of(f"the {one.kind} {one.name}"):
                 await self._tell(one, blocks=one in those)
         if those and world.model:
             was, generation = world.model.status, world.model.metadata.generation
-            said = unread.settle(was.conditions, unread.told_to_model(those), generation, self._outside.clock())
+            said = unreadable.settle(was.conditions, unreadable.told_to_model(those), generation, self._outside.clock())
             status = was.model_copy(update={"observed_generation": generation, "conditions": said})
             if status != was:
                 await self._outside.write_status(cluster.MODEL, world.model, status.dump())
         return bool(those)
 
-    async def _tell(self, one: unread.Unread, *, blocks: bool) -> None:
-        status, about = unread.status(one, self._outside.clock(), blocks=blocks), one.subject.metadata
+    async def _tell(self, one: unreadable.Unread, *, blocks: bool) -> None:
+        status, about = unreadable.status(one, self._outside.clock(), blocks=blocks), one.subject.metadata
         if status == one.status or (about.uid, about.resource_version) in self._told:
             return
-        event = fact.happened(one.subject, one.fact.reason, one.fact.message, warning=True)
+        event = finding.happened(one.subject, one.fact.reason, one.fact.message, warning=True)
         with contextlib.suppress(cluster.Refused):  # the API server cannot read it either: then the Event and the Model tell
             await self._outside.write_status(cluster.KINDS[one.kind], one.subject, status)
         self._told.add((about.uid, about.resource_version))

@@ -14,7 +14,10 @@ from modelyard.api.reason import Reason
 from modelyard.content import canonical
 from modelyard.edge import cache, cluster
 from modelyard.ledger import index
-from modelyard.plan import fact, hold, inspection, modelversion, registration, reuse, specs, unrecorded
+from modelyard.plan import finding
+from modelyard.plan.modelversion import decide, identity, inspection, legal_hold
+from modelyard.plan.observed import outbox, specs
+from modelyard.plan.record import modelversion
 from modelyard.reconcile import troubles
 from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside
@@ -30,12 +33,12 @@ class Versions:
         self._outside = outside
         self._addresses = Addresses(outside.cluster)
         asked = outside.config.verification
-        self._limits = modelversion.Limits(
+        self._limits = decide.Limits(
             asked.patience, asked.recheck, asked.rehash, tuple(outside.config.endpoints), outside.config.bucket.uri
         )
-        self._memory: dict[cache.Key, tuple[str, modelversion.Memory]] = {}
+        self._memory: dict[cache.Key, tuple[str, decide.Memory]] = {}
         """With the uid that it is about: an object created anew is looked at anew."""
-        self._holds: dict[cache.Key, hold.Memory] = {}
+        self._holds: dict[cache.Key, legal_hold.Memory] = {}
 
     async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
         """Handle one key; when to look at it again.
@@ -50,25 +53,25 @@ class Versions:
         except Exception as error:
             called = f"the ModelVersion {key.name}"
             trouble = troubles.unavailable(called, error, f"ModelVersion/{key.namespace}/{key.name}")
-            await self._tell_trouble(key, fact.Held(trouble.reason, trouble.message))
+            await self._tell_trouble(key, finding.Held(trouble.reason, trouble.message))
             raise trouble from error
         if trouble:
             raise trouble
         return again
 
-    async def _tell_trouble(self, key: cache.Key, why: fact.Held) -> None:
+    async def _tell_trouble(self, key: cache.Key, why: finding.Held) -> None:
         """What could not be handled is in the status as well, if that can be written."""
         version = self._outside.cache.version(key.namespace, key.name)
         if version is None or version.metadata.deletion_timestamp:
             return
-        status = modelversion.unknown(version, why, self._outside.clock())
+        status = decide.unknown(version, why, self._outside.clock())
         if status == version.status:
             return
         with troubles.suppressed(f"ModelVersion/{key.namespace}/{key.name}"):
             await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump(), by=key)
-            before = fact.find(version.status.conditions, "Ready")
+            before = finding.find(version.status.conditions, "Ready")
             if why.reason == Reason.INTERNAL_ERROR and (before is None or before.reason != why.reason):
-                self._outside.post([fact.happened(version, why.reason, why.message, warning=True)])
+                self._outside.post([finding.happened(version, why.reason, why.message, warning=True)])
 
     async def _look_at(self, key: cache.Key) -> tuple[datetime.timedelta | None, edge.Unavailable | None]:
         """When to look again; with what could not be done and was told."""
@@ -81,21 +84,21 @@ class Versions:
             return None, None
         past = await self._past(version)
         version = specs.recovered(version, past.uid, past.spec, past.generation) if past and not past.deleted else version
-        uid, memory = self._memory.get(key, ("", modelversion.Memory()))
-        world = modelversion.World(
+        uid, memory = self._memory.get(key, ("", decide.Memory()))
+        world = decide.World(
             version=version,
             model=self._outside.cache.model(key.namespace, version.spec.model),
             limits=self._limits,
-            memory=memory if uid == version.metadata.uid else modelversion.Memory(),
+            memory=memory if uid == version.metadata.uid else decide.Memory(),
             past=past,
             meant=await self._meant(version, past),
         )
-        plan = modelversion.decide(world, self._outside.clock())
-        trouble: fact.Fact | None = None
+        plan = decide.decide(world, self._outside.clock())
+        trouble: finding.Fact | None = None
         if plan.ask:
             world = await self._inspected(world, full=plan.full)
-            trouble = world.proof if isinstance(world.proof, fact.Fact) else None
-            plan = modelversion.decide(world, self._outside.clock())
+            trouble = world.proof if isinstance(world.proof, finding.Fact) else None
+            plan = decide.decide(world, self._outside.clock())
         await self._tell_version(world, plan)
         # What could not be told was not looked at: else it would be told at the next recheck only.
         self._memory[key] = version.metadata.uid, plan.memory
@@ -107,14 +110,14 @@ class Versions:
             return None, edge.Unavailable(Reason.LEDGER_UNAVAILABLE, waits)
         return await self._hold(key, world, plan.again), None
 
-    async def _hold(self, key: cache.Key, world: modelversion.World, again: datetime.timedelta | None) -> datetime.timedelta | None:
+    async def _hold(self, key: cache.Key, world: decide.World, again: datetime.timedelta | None) -> datetime.timedelta | None:
         """The next step of a legal hold, if there is one; when to look again."""
         version, now = self._outside.cache.version(key.namespace, key.name), self._outside.clock()
         if version is None or world.model is None:
             return again
-        memory = self._holds.get(key, hold.Memory())
-        memory = memory if memory.uid == version.metadata.uid else hold.Memory(version.metadata.uid)
-        step = hold.step(version, world.model, memory, self._limits.recheck, now)
+        memory = self._holds.get(key, legal_hold.Memory())
+        memory = memory if memory.uid == version.metadata.uid else legal_hold.Memory(version.metadata.uid)
+        step = legal_hold.step(version, world.model, memory, self._limits.recheck, now)
         if step is None:
             return again
         chain = self._outside.book.chain(key.namespace, version.spec.model)
@@ -123,33 +126,33 @@ class Versions:
         siblings = [
             one for one in self._outside.cache.world(key.namespace, world.model.metadata.name).versions.values() if one.key != version.key
         ]
-        objects = hold.objects(version, step)
-        others = hold.others(version, siblings, known.held if known else None)
+        objects = legal_hold.objects(version, step)
+        others = legal_hold.others(version, siblings, known.held if known else None)
         self._outside.fence()
-        if step == hold.Step.SET:
-            await self._outside.book.append(chain, hold.told(version, step, known))
+        if step == legal_hold.Step.SET:
+            await self._outside.book.append(chain, legal_hold.told(version, step, known))
         try:
             address = await self._addresses.of(world.model)
-            why = await self._outside.prover.hold(hold.Request(address, step, objects, others, key.namespace))
+            why = await self._outside.prover.hold(legal_hold.Request(address, step, objects, others, key.namespace))
         except Exception as error:
             trouble = troubles.unavailable("the legal hold", error, f"ModelVersion/{key.namespace}/{key.name}")
-            why = fact.Fact(Reason.HOLD_REFUSED, trouble.message)
-        if step == hold.Step.LIFT and why is None:
-            await self._outside.book.append(chain, hold.told(version, step, known))
-        self._holds[key] = hold.remember(memory, step, objects, why, now)
-        status, events = hold.done(version, step, why), hold.events(version, why)
+            why = finding.Fact(Reason.HOLD_REFUSED, trouble.message)
+        if step == legal_hold.Step.LIFT and why is None:
+            await self._outside.book.append(chain, legal_hold.told(version, step, known))
+        self._holds[key] = legal_hold.remember(memory, step, objects, why, now)
+        status, events = legal_hold.done(version, step, why), legal_hold.events(version, why)
         self._outside.log(events)
         if status != version.status:
             await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump())
         self._outside.post(events)
         return min(again, self._limits.recheck) if again else self._limits.recheck if why else None
 
-    async def _inspected(self, world: modelversion.World, *, full: bool) -> modelversion.World:
+    async def _inspected(self, world: decide.World, *, full: bool) -> decide.World:
         """The world with the answer in it; after a while the version shows Verifying."""
         looking = asyncio.ensure_future(self._look(world, full=full))
         try:
             await asyncio.wait({looking}, timeout=SLOW)
-            if not looking.done() and await self._tell_version(world, modelversion.verifying(world, self._outside.clock())):
+            if not looking.done() and await self._tell_version(world, decide.verifying(world, self._outside.clock())):
                 current = self._outside.cache.version(*world.version.key)
                 world = dataclasses.replace(world, version=current or world.version)
             proof, evidence = await looking
@@ -158,21 +161,21 @@ class Versions:
         return dataclasses.replace(world, proof=proof, evidence=evidence)
 
     async def _look(
-        self, world: modelversion.World, *, full: bool
-    ) -> tuple[inspection.Result | fact.Fact, dict[str, inspection.EvidenceResult | fact.Fact] | None]:
+        self, world: decide.World, *, full: bool
+    ) -> tuple[inspection.Result | finding.Fact, dict[str, inspection.EvidenceResult | finding.Fact] | None]:
         assert world.model is not None
         try:
             address = await self._addresses.of(world.model)
             world = dataclasses.replace(world, address=address)
-            proof = await self._outside.prover.inspect(modelversion.request(world, full=full))
+            proof = await self._outside.prover.inspect(decide.request(world, full=full))
         except Exception as error:
             return _not_known("the artifact", world.version, error), None
-        requests = modelversion.evidence_requests(world)
+        requests = decide.evidence_requests(world)
         return proof, {name: await self._evidence(world.version, name, request) for name, request in requests.items()}
 
     async def _evidence(
         self, version: api.ModelVersion, name: str, request: inspection.EvidenceRequest
-    ) -> inspection.EvidenceResult | fact.Fact:
+    ) -> inspection.EvidenceResult | finding.Fact:
         try:
             return await self._outside.prover.prove_object(request)
         except Exception as error:
@@ -192,11 +195,11 @@ class Versions:
 
     async def _meant(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
         """The spec that the name had as another object's, where that has to be known."""
-        if past is None or not reuse.was_anothers(version, past):
+        if past is None or not identity.was_anothers(version, past):
             return None
         return specs.read(version.kind, version.metadata.name, await self._outside.prover.blob(past.spec))
 
-    async def _tell_version(self, world: modelversion.World, plan: modelversion.Plan) -> bool:
+    async def _tell_version(self, world: decide.World, plan: decide.Plan) -> bool:
         """Record what the status would say, then write it; whether it was news."""
         version, status = world.version, plan.status
         same = status == version.status
@@ -210,15 +213,15 @@ class Versions:
             trouble = troubles.unavailable("the record of this version", error, "/".join(("ModelVersion", *version.key)))
             if same:  # what was kept waits on
                 raise trouble from error
-            done = registration.facts(version, status, {}, "", at=self._outside.clock())
-            safer = [told for told in done if told.action in registration.SAFER]
+            done = modelversion.facts(version, status, {}, "", at=self._outside.clock())
+            safer = [told for told in done if told.action in modelversion.SAFER]
             if not safer:
-                said = modelversion.withheld(world, fact.Fact(trouble.reason, trouble.message), self._outside.clock())
+                said = decide.withheld(world, finding.Fact(trouble.reason, trouble.message), self._outside.clock())
                 if said != version.status:
                     await self._outside.write_status(cluster.MODEL_VERSION, version, said.dump())
                 raise trouble from error
             status = status.model_copy(
-                update={"recorded": version.status.recorded, "unrecorded": unrecorded.kept(version.status.unrecorded, safer)}
+                update={"recorded": version.status.recorded, "unrecorded": outbox.kept(version.status.unrecorded, safer)}
             )
         self._outside.log(plan.events)
         # This very decision is made again when it is due, not because it was written down.
@@ -226,17 +229,17 @@ class Versions:
         self._outside.post(plan.events)
         return True
 
-    async def _record_version(self, world: modelversion.World, status: api_version.ModelVersionStatus) -> None:
+    async def _record_version(self, world: decide.World, status: api_version.ModelVersionStatus) -> None:
         version, recorded = world.version, world.version.status.recorded
         now, stamped = self._outside.clock(), self._outside.guard.held is None
         before = world.meant
-        newer, again = specs.is_new(version), reuse.is_whole_again(version, world.past, world.meant)
+        newer, again = specs.is_new(version), identity.is_whole_again(version, world.past, world.meant)
         if recorded and newer and not again:
             before = canonical.loads(await self._outside.prover.blob(recorded.spec))
         named = status.spec_digest or specs.spec_digest(version)
         earlier = self._outside.cache.earlier(version)
-        facts = registration.facts(version, status, before, named, at=now, stamped=stamped, past=world.past, again=again, earlier=earlier)
-        facts = (*unrecorded.read(version.status.unrecorded), *registration.replaced(version, world.past), *facts)
+        facts = modelversion.facts(version, status, before, named, at=now, stamped=stamped, past=world.past, again=again, earlier=earlier)
+        facts = (*outbox.read(version.status.unrecorded), *modelversion.replaced(version, world.past), *facts)
         if not facts:
             return
         if newer:
@@ -246,7 +249,7 @@ class Versions:
         self._outside.cache.recorded(version)
 
 
-def _not_known(what: str, version: api.ModelVersion, error: Exception) -> fact.Fact:
+def _not_known(what: str, version: api.ModelVersion, error: Exception) -> finding.Fact:
     """What is not known now of a version, and why."""
     trouble = troubles.unavailable(what, error, "/".join(("ModelVersion", *version.key)))
-    return fact.Fact(trouble.reason, trouble.message)
+    return finding.Fact(trouble.reason, trouble.message)

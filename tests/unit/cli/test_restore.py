@@ -15,7 +15,7 @@ from modelyard import api
 from modelyard.edge import owner
 from modelyard.ledger import codec, record, signature
 from modelyard.ledger.record import Action
-from modelyard.plan import specs
+from modelyard.plan.observed import specs
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle

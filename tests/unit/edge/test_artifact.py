@@ -15,7 +15,7 @@ from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.content.manifest import MAX_FILES, of, read_manifest, write_manifest
 from modelyard.edge import artifact, blobs, metrics, store
-from modelyard.plan import inspection
+from modelyard.plan.modelversion import inspection
 from tests.unit.edge import pretend
 
 URI, BELOW = "s3://models/fraud/1/", "s3://models/fraud/"

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.api.reason import Reason
 from modelyard.edge import cluster, events
-from modelyard.plan import fact
+from modelyard.plan import finding
 from tests.unit.edge import simulated
 
 
@@ -26,8 +26,8 @@ class Posted:
         return obj
 
 
-def event(number: int, *, warning: bool = False) -> fact.Event:
-    return fact.Event("ModelVersion", "risk", f"fraud-{number}", "uid", fact.Fact(Reason.VERIFIED, f"{number}"), warning)
+def event(number: int, *, warning: bool = False) -> finding.Event:
+    return finding.Event("ModelVersion", "risk", f"fraud-{number}", "uid", finding.Fact(Reason.VERIFIED, f"{number}"), warning)
 
 
 async def posted(reach: Posted, numbers: list[int], rest: float) -> None:

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard import edge
-from modelyard.edge import cluster, leader
-from modelyard.plan import term
+from modelyard.edge import cluster, leader, term
 from tests.unit.edge import simulated
 
 NEVER = simulated.Way(arrives=False)

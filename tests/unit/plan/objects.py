@@ -8,7 +8,8 @@ from typing import Any
 from modelyard import api
 from modelyard.ledger import fold, index, record
 from modelyard.ledger.record import Action
-from modelyard.plan import fact, specs, world
+from modelyard.plan import finding
+from modelyard.plan.observed import specs, world
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 STAMP = "2026-10-01T00:00:00Z"
@@ -69,7 +70,7 @@ def seen(
     *promotions: api.Promotion, of: api.Model | None = None, versions: tuple[api.ModelVersion, ...] = (version(),), **more: Any
 ) -> world.World:
     """What is there; the ledger has whatever Succeeded, unless `past` says otherwise."""
-    if done := [one for one in promotions if fact.find(one.status.conditions, "Succeeded")]:
+    if done := [one for one in promotions if finding.find(one.status.conditions, "Succeeded")]:
         more = {"past": recorded(*done), **more}
     return world.World("risk", "fraud", of or model(), {one.spec.version: one for one in versions}, promotions, {}, **more)
 

@@ -15,7 +15,9 @@ from modelyard.api import promotion as promotion_api
 from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
 from modelyard.ledger import index
-from modelyard.plan import fact, model, unforeseen, world
+from modelyard.plan import finding, unforeseen
+from modelyard.plan.model import decide
+from modelyard.plan.observed import world
 from tests.unit.plan import objects
 
 SERVES: dict[str, Any] = {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": "serve:1"}]}}}
@@ -56,22 +58,22 @@ def seen(subject: api.Model, *more: api.Promotion) -> world.World:
     return dataclasses.replace(found, deployments={"production": deployed})
 
 
-def answered(asked: world.World, now: Any = objects.NOW) -> tuple[world.World, model.Plan]:
+def answered(asked: world.World, now: Any = objects.NOW) -> tuple[world.World, decide.Plan]:
     """The plan once every template is taken and renders to something."""
-    while (plan := model.decide(asked, now)).ask:
+    while (plan := decide.decide(asked, now)).ask:
         answers = {question: RUNS if isinstance(question, world.Render) else None for question in plan.ask}
         asked = dataclasses.replace(asked, answers={**asked.answers, **answers})
     return asked, plan
 
 
-def check(asked: world.World) -> model.Plan:
+def check(asked: world.World) -> decide.Plan:
     """Production is as it was and says why; in staging the rollback is granted."""
     was = asked.stands("production")
     assert asked.model
     asked, plan = answered(asked)
     assert plan.status
     stages = {one.name: one for one in plan.status.stages or []}
-    ready = fact.find(plan.status.conditions, "Ready")
+    ready = finding.find(plan.status.conditions, "Ready")
 
     assert stages["staging"].promotion
     assert stages["staging"].promotion.name == "back"
@@ -85,7 +87,7 @@ def check(asked: world.World) -> model.Plan:
     assert ready
     assert (ready.status, ready.reason) == (api.ConditionStatus.UNKNOWN, Reason.INTERNAL_ERROR)
     assert plan.status.observed_generation == 1
-    found = fact.find(plan.promotions["asks"].conditions, "Ready")
+    found = finding.find(plan.promotions["asks"].conditions, "Ready")
     assert found
     assert (found.status, found.reason) == (api.ConditionStatus.UNKNOWN, Reason.INTERNAL_ERROR)
     assert [unforeseen.identify(one.error) in one.message for one in plan.unforeseen if one.error] == [True]
@@ -134,7 +136,7 @@ def test_one_promotions_trouble_grants_it_nothing_and_holds_up_no_other() -> Non
     assert plan.status
     assert sorted(one.promotion.name for one in plan.status.stages or [] if one.promotion) == ["asks", "back"]
     assert plan.promotions["odd"].phase == promotion_api.Phase.PENDING
-    said, ready = fact.find(plan.promotions["odd"].conditions, "Ready"), fact.find(plan.status.conditions, "Ready")
+    said, ready = finding.find(plan.promotions["odd"].conditions, "Ready"), finding.find(plan.status.conditions, "Ready")
     assert said
     assert ready
     assert (said.status, said.reason) == (api.ConditionStatus.UNKNOWN, Reason.INTERNAL_ERROR)

@@ -8,7 +8,8 @@ import pytest
 
 from modelyard import api
 from modelyard.api.promotion import Decision
-from modelyard.plan import approvals, world
+from modelyard.plan.observed import world
+from modelyard.plan.promotion import approvals
 from tests.unit.plan.objects import evidence, model, promotion, seen, version
 
 SERVING = {"port": 1, "template": {"spec": {"containers": [{"name": "s"}]}}}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard.api.access import operator
-from modelyard.plan import confinement
+from modelyard.plan.serving import confinement
 
 SERVER = {"name": "server", "image": "serve:1"}
 REACHING: dict[str, dict[str, Any]] = {

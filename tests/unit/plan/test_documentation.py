@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard.api.model import RiskTier
-from modelyard.plan import documentation
+from modelyard.plan.modelversion import documentation
 from tests.unit.plan.objects import evidence, model, version
 
 MODEL = {"description": "d", "intendedUse": "u"}

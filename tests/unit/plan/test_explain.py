@@ -13,8 +13,10 @@ from hypothesis import strategies
 from modelyard.audit import explain, periods
 from modelyard.ledger import codec, coverage, index, reader, traffic
 from modelyard.ledger.record import Action, Fact, Record, StageState
-from modelyard.plan import model, recording, unrecorded
-from modelyard.plan import world as worlds
+from modelyard.plan.model import decide
+from modelyard.plan.observed import outbox
+from modelyard.plan.observed import world as worlds
+from modelyard.plan.record import model
 from tests.unit.plan import chronicle, objects
 from tests.unit.plan.chronicle import MINUTE, START
 
@@ -211,7 +213,7 @@ def rolled(*looks: Look) -> tuple[chronicle.Story, list[tuple[datetime.datetime,
     story, truth, kept = chronicle.Story(), [(START, dict[str, int]())], list[str]()
     for look in looks:
         truth.append((story.later(seconds=look.after), weights(look, truth[-1][1])))
-        waiting = unrecorded.read(kept)
+        waiting = outbox.read(kept)
         pods = [
             worlds.Pod("production", version, ready=number < ready)
             for version, (ready, others) in look.pods.items()
@@ -225,10 +227,10 @@ def rolled(*looks: Look) -> tuple[chronicle.Story, list[tuple[datetime.datetime,
             unrecorded=waiting,
             state=traffic.after(tuple(story.state.values()), waiting),
         )
-        told = recording.of(seen, model.Plan(), story.now)
+        told = model.of(seen, decide.Plan(), story.now)
         news = [one for one in told.facts if one.action == Action.SERVING]
         if not look.answers:
-            kept = unrecorded.kept(kept, news)
+            kept = outbox.kept(kept, news)
         elif waiting or news:
             story.state = {one.name: one for one in told.state}
             story.write(*waiting, *news)

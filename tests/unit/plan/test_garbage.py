@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard.content import manifest
-from modelyard.plan import garbage
+from modelyard.plan.modelversion import garbage
 
 BELOW = "s3://models/fraud"
 

@@ -9,11 +9,14 @@ import pytest
 
 from modelyard.api.reason import Reason
 from modelyard.ledger import coverage, index
-from modelyard.plan import approvals, fact, gates, prerequisite, world
+from modelyard.plan import finding
+from modelyard.plan.observed import world
+from modelyard.plan.promotion import approvals, prerequisites
+from modelyard.plan.promotion.gates import judge, worst
 from tests.unit.plan.objects import NOW, evidence, model, promotion, seen, version
 
 IN_STAGING = promotion("a", "staging", finished="2026-10-02T00:00:00Z")
-PERSON, ITSELF = fact.Waits.FOR_A_PERSON, fact.Waits.BY_ITSELF
+PERSON, ITSELF = finding.Waits.FOR_A_PERSON, finding.Waits.BY_ITSELF
 SERVES = {"serving": {"port": 1, "template": {"spec": {"containers": [{"name": "s"}]}}}}
 DAY = {"gates": {"after": ["staging"], "servedFor": "24h"}}
 STANDS = {"stages": [{"name": "staging", "current": "1", "since": "2026-10-02T15:00:00Z"}]}
@@ -157,12 +160,12 @@ TABLE: dict[str, tuple[world.World, Reason | None]] = {
 def test_promoting_to_production(sentence: str) -> None:
     before, expected = TABLE[sentence]
 
-    held = gates.worst(gates.judge(prerequisite.Case(before, "production", "1"), NOW))
+    held = worst(judge(prerequisites.Case(before, "production", "1"), NOW))
 
     assert (held and held.reason) == expected
 
 
-WAITS: dict[str, tuple[world.World, fact.Waits, datetime.datetime | None]] = {
+WAITS: dict[str, tuple[world.World, finding.Waits, datetime.datetime | None]] = {
     "a freeze ends by itself": (
         seen(IN_STAGING, of=model(frozen={"reason": "x", "until": "2026-10-05T00:00:00Z"})),
         ITSELF,
@@ -225,7 +228,7 @@ WAITS: dict[str, tuple[world.World, fact.Waits, datetime.datetime | None]] = {
 def test_what_is_waited_for(sentence: str) -> None:
     before, waits, until = WAITS[sentence]
 
-    held = gates.worst(gates.judge(prerequisite.Case(before, "production", "1"), NOW))
+    held = worst(judge(prerequisites.Case(before, "production", "1"), NOW))
 
     assert held is not None
     assert (held.waits, held.until) == (waits, until)
@@ -248,7 +251,7 @@ def test_nobody_is_asked_to_approve_what_they_may_have_registered_themselves(sen
     before, expected = REGISTRANTS[sentence]
     bob = {"user": "bob", "gate": "risk", "decision": "Approved", "subject": approvals.subject(before, "production", "1")}
 
-    held = [gates.worst(gates.judge(prerequisite.Case.of(before, promotion("p", approvals=said)), NOW)) for said in ([], [bob])]
+    held = [worst(judge(prerequisites.Case.of(before, promotion("p", approvals=said)), NOW)) for said in ([], [bob])]
 
     known = expected == Reason.AWAITING_APPROVAL
     assert [one and one.reason for one in held] == [expected, None if known else expected]
@@ -261,7 +264,7 @@ def test_each_gate_has_a_row_of_its_own() -> None:
     before = seen(IN_STAGING, of=model(gates=asked, frozen={"reason": "year-end"}), registrants={"1": "ci@example.com"},
                   versions=(version(metrics={"auc": 0.934}),))  # fmt: skip
 
-    rows = {one.name: one for one in (verdict.row() for verdict in gates.judge(prerequisite.Case(before, "production", "1"), NOW))}
+    rows = {one.name: one for one in (verdict.row() for verdict in judge(prerequisites.Case(before, "production", "1"), NOW))}
 
     assert list(rows)[5:] == [
         *("after", "servedFor", "metrics/auc", "metrics/latency", "evidence/ModelCard", "documentation", "frozen"),
@@ -277,8 +280,8 @@ def test_a_rollback_skips_freezes_gates_and_approvals_but_not_verification_or_re
     before = promotion("a", finished="2026-10-01T00:00:00Z")
 
     def judged(one: Any) -> Reason | None:
-        case = prerequisite.Case.of(seen(before, of=frozen, versions=(one,)), promotion("r", rollback=True))
-        held = gates.worst(gates.judge(case, NOW))
+        case = prerequisites.Case.of(seen(before, of=frozen, versions=(one,)), promotion("r", rollback=True))
+        held = worst(judge(case, NOW))
         return held.reason if held else None
 
     assert judged(version()) is None
@@ -289,22 +292,22 @@ def test_a_rollback_skips_freezes_gates_and_approvals_but_not_verification_or_re
 
 
 def test_a_rollback_goes_only_to_what_was_there() -> None:
-    held = gates.worst(gates.judge(prerequisite.Case(seen(), "production", "1", rollback=True), NOW))
+    held = worst(judge(prerequisites.Case(seen(), "production", "1", rollback=True), NOW))
 
     assert held is not None
-    assert (held.reason, held.waits) == (Reason.WAITING_FOR_STAGE, fact.Waits.FOR_A_PERSON)
+    assert (held.reason, held.waits) == (Reason.WAITING_FOR_STAGE, finding.Waits.FOR_A_PERSON)
 
 
 def test_a_rollback_goes_to_what_the_ledger_knows_was_there_though_its_promotion_is_gone() -> None:
     past = index.Index(promotions={"gone": index.Promotion("u", "1", "production", phase="Superseded", succeeded=True)})
 
     found = [
-        prerequisite.has_succeeded_here_before(prerequisite.Case(seen(past=past), stage, "1", rollback=True), NOW)
+        prerequisites.has_succeeded_here_before(prerequisites.Case(seen(past=past), stage, "1", rollback=True), NOW)
         for stage in ("production", "staging")
     ]
 
     assert found[0] == "the version has Succeeded here before"
-    assert isinstance(found[1], fact.Held)
+    assert isinstance(found[1], finding.Held)
 
 
 WHO: dict[str, tuple[world.World, str, str]] = {
@@ -345,9 +348,9 @@ WHO: dict[str, tuple[world.World, str, str]] = {
 @pytest.mark.parametrize("sentence", WHO)
 def test_a_row_that_does_not_hold_says_who_can_mend_it(sentence: str) -> None:
     before, gate, who = WHO[sentence]
-    case = prerequisite.Case(before, "production", "1", promotion=next(iter(before.promotions), None))
+    case = prerequisites.Case(before, "production", "1", promotion=next(iter(before.promotions), None))
 
-    [row] = [one.row() for one in gates.judge(case, NOW) if one.name == gate]
+    [row] = [one.row() for one in judge(case, NOW) if one.name == gate]
 
     assert not row.passed
     assert who in row.message
@@ -359,7 +362,7 @@ def test_how_long_a_version_stood_there_is_not_told_by_a_request_that_never_succ
     bad = index.Promotion("u2", "1", "staging", phase="Rejected", ended="2026-10-01T00:00:00.000000Z")
     past = index.Index(succeeded={"staging": [["1", "2026-10-03T10:00:00.000000Z"]]}, promotions={"good": good, "bad": bad})
 
-    held = gates.worst(gates.judge(prerequisite.Case(seen(of=model(**DAY), past=past), "production", "1"), NOW))
+    held = worst(judge(prerequisites.Case(seen(of=model(**DAY), past=past), "production", "1"), NOW))
 
     assert held is not None
     assert (held.reason, held.until) == (Reason.SERVED_TOO_SHORT, datetime.datetime(2026, 10, 4, 10, tzinfo=datetime.UTC))
@@ -371,10 +374,10 @@ def test_a_row_names_who_added_the_number_or_the_document_and_not_who_registered
     asked = {"metrics": [{"name": "auc", "atLeast": 0.9}, {"name": "p99", "atMost": 9}], "evidence": ["ModelCard"]}
     before = seen(of=model(gates=asked), versions=(one,), registrants={"1": "ci"}, attested={"1": added})
 
-    rows = {row.name: row.message for row in gates.judge(prerequisite.Case(before, "production", "1"), NOW)}
+    rows = {row.name: row.message for row in judge(prerequisites.Case(before, "production", "1"), NOW)}
 
     assert "auc 0.9, declared by mia," in rows["metrics/auc"]
     assert "p99 3, declared by ci," in rows["metrics/p99"]
     assert "the ModelCard e0, declared by eve," in rows["evidence/ModelCard"]
     nobody = seen(of=model(gates=asked), versions=(one,), registrants={"1": "ci"}, attested={"1": {"metrics/auc": ""}})
-    assert "auc 0.9, as declared," in gates.judge(prerequisite.Case(nobody, "production", "1"), NOW)[5].message
+    assert "auc 0.9, as declared," in judge(prerequisites.Case(nobody, "production", "1"), NOW)[5].message

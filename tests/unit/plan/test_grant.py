@@ -11,12 +11,16 @@ from modelyard import api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
 from modelyard.ledger import index
-from modelyard.plan import approvals, fact, model, recording, world
+from modelyard.plan import finding
+from modelyard.plan.model import decide
+from modelyard.plan.observed import world
+from modelyard.plan.promotion import approvals
+from modelyard.plan.record import model
 from tests.unit.plan.objects import NOW, evidence, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 
-LEDGER = fact.Held(Reason.LEDGER_UNAVAILABLE, "the bucket does not answer")
-POLICIES = fact.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
+LEDGER = finding.Held(Reason.LEDGER_UNAVAILABLE, "the bucket does not answer")
+POLICIES = finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
 ASKS = {"approvals": [{"name": "risk"}]}
 LATER = "2026-10-01T00:00:01Z"
 FREE: dict[str, Any] = {}
@@ -26,7 +30,7 @@ SUCCEEDED = promotion("before", of="0", finished="2026-10-01T00:00:00Z")
 def told(before: world.World) -> api.Promotion:
     """The promotion p as it is after the decision."""
     [one] = [one for one in before.promotions if one.metadata.name == "p"]
-    status = model.decide(before, NOW).promotions.get("p", one.status)
+    status = decide.decide(before, NOW).promotions.get("p", one.status)
     return one.model_copy(update={"status": status})
 
 
@@ -106,13 +110,13 @@ def test_a_promotion(sentence: str) -> None:
 
     status = told(before).status
 
-    found = fact.find(status.conditions, "Ready")
+    found = finding.find(status.conditions, "Ready")
     assert found is not None
     assert (status.phase, found.status, found.reason) == (phase, ready, reason)
 
 
 def condition(one: api.Promotion, kind: str) -> tuple[str, str] | None:
-    found = fact.find(one.status.conditions, kind)
+    found = finding.find(one.status.conditions, kind)
     return (found.status, found.reason) if found else None
 
 
@@ -123,7 +127,7 @@ def test_approved_says_who_is_missing_and_is_true_when_the_stage_is_granted() ->
     assert condition(waiting, "Approved") == ("False", Reason.AWAITING_APPROVAL)
     assert condition(agreed, "Approved") == ("True", Reason.APPROVED)
     assert condition(told(asking(FREE)), "Approved") is None
-    found = fact.find(agreed.status.conditions, "Approved")
+    found = finding.find(agreed.status.conditions, "Approved")
     assert found is not None
     assert found.message == "risk: 1 of 1 approved (bob)"
 
@@ -169,7 +173,7 @@ def test_a_rollout_does_not_succeed_while_that_cannot_be_recorded() -> None:
 
 
 def test_a_rollback_does_not_wait_behind_a_rollout_that_cannot_be_recorded() -> None:
-    plan = model.decide(rolled_out(promotion("back", of="0", rollback=True, created=LATER), withheld=LEDGER), NOW)
+    plan = decide.decide(rolled_out(promotion("back", of="0", rollback=True, created=LATER), withheld=LEDGER), NOW)
 
     assert {name: status.phase for name, status in plan.promotions.items()} == {"p": Phase.SUPERSEDED, "back": Phase.ROLLING_OUT}
     assert plan.status is not None
@@ -186,13 +190,13 @@ def test_abort_goes_on_while_nothing_can_be_recorded() -> None:
 
 def test_a_grant_supersedes_those_before_it_once_the_model_names_it_whatever_comes_of_it() -> None:
     early, late, of = promotion("early", of="0"), promotion("p"), a_model(gates=FREE)
-    decision = model.decide(seen(early, late, of=of, versions=(version("0"), version())), NOW)
+    decision = decide.decide(seen(early, late, of=of, versions=(version("0"), version())), NOW)
     assert {name: status.phase for name, status in decision.promotions.items()} == {"p": Phase.ROLLING_OUT, "early": None}
 
     holding = rolled_out(promotion("early", of="0"))
     aborted = holding.promotions[1].model_copy(update={"spec": holding.promotions[1].spec.model_copy(update={"abort": True})})
     for holder, phase in ((holding.promotions[1], Phase.SUCCEEDED), (aborted, Phase.ABORTED)):
-        next_one = model.decide(dataclasses.replace(holding, promotions=(SUCCEEDED, holder, holding.promotions[2])), NOW)
+        next_one = decide.decide(dataclasses.replace(holding, promotions=(SUCCEEDED, holder, holding.promotions[2])), NOW)
         assert (next_one.promotions["p"].phase, next_one.promotions["early"].phase) == (phase, Phase.SUPERSEDED)
 
 
@@ -201,7 +205,7 @@ def test_whoever_waits_for_another_promotion_is_asked_after_it() -> None:
     rollout = {"version": "1", "template": "sha256:0", "since": "2026-10-03T14:00:00Z"}
     holder = {"name": "production", "promotion": {"name": "q", "uid": "q", "version": "1"}, "rollout": rollout}
     of = a_model(gates=ASKS, serving=serves, status={"stages": [holder]})
-    taken = dict.fromkeys(model.decide(seen(of=of), NOW).ask)
+    taken = dict.fromkeys(decide.decide(seen(of=of), NOW).ask)
 
     waiting = told(seen(promotion("q"), promotion("p", created=LATER), of=of, answers=taken))
 
@@ -223,9 +227,9 @@ def test_auto_promote_asks_people_by_making_the_promotion() -> None:
     waits = a_model(gates=ASKS, autoPromote=True)
     missing = a_model(gates={**ASKS, "evidence": ["ModelCard"]}, autoPromote=True)
 
-    assert model.decide(seen(of=waits), NOW).create == (("production", "1"),)
-    assert model.decide(seen(of=missing), NOW).create == ()
-    assert model.decide(seen(of=waits, withheld=LEDGER), NOW).create == ()
+    assert decide.decide(seen(of=waits), NOW).create == (("production", "1"),)
+    assert decide.decide(seen(of=missing), NOW).create == ()
+    assert decide.decide(seen(of=waits, withheld=LEDGER), NOW).create == ()
 
 
 WAITS: dict[str, tuple[dict[str, Any], tuple[tuple[str, str], ...]]] = {
@@ -243,13 +247,13 @@ def test_auto_promote_overtakes_no_rollback_and_goes_on_above_a_promotion(senten
     versions = (version("0"), version("1", lifecycle="Retired", phase="Retired"), version("2"), version("3"))
     of = a_model(gates={}, autoPromote=True)
 
-    assert model.decide(seen(SUCCEEDED, promotion("p", **waits), of=of, versions=versions), NOW).create == create
+    assert decide.decide(seen(SUCCEEDED, promotion("p", **waits), of=of, versions=versions), NOW).create == create
 
 
 def test_auto_promote_looks_again_when_a_freeze_ends() -> None:
     of = a_model(gates=FREE, autoPromote=True, frozen={"reason": "x", "until": "2026-10-03T15:03:00Z"})
 
-    again = model.decide(seen(of=of), NOW).again
+    again = decide.decide(seen(of=of), NOW).again
     assert again is not None
     assert again.total_seconds() == 3600
 
@@ -270,8 +274,8 @@ def test_auto_promote_asks_for_nothing_that_ended_in_the_stage_before_though_its
     ran = index.Promotion("u", "1", "production", phase="RolledBack")
     stage: dict[str, Any] = {"gates": {}, "autoPromote": True}
 
-    assert model.decide(seen(of=a_model(**stage)), NOW).create == (("production", "1"),)
-    assert model.decide(seen(of=a_model(**stage), past=index.Index(promotions={"mine": ran})), NOW).create == ()
+    assert decide.decide(seen(of=a_model(**stage)), NOW).create == (("production", "1"),)
+    assert decide.decide(seen(of=a_model(**stage), past=index.Index(promotions={"mine": ran})), NOW).create == ()
 
 
 @pytest.mark.parametrize(
@@ -290,7 +294,7 @@ def test_auto_promote_does_not_ask_again_for_what_a_person_deleted_before_its_gr
     asked = index.Promotion(**{"uid": "u", "version": "1", "stage": "production", **known})
     before = seen(of=a_model(gates={}, autoPromote=True), past=index.Index(uid="m", promotions={"mine": asked}), **around)
 
-    assert bool(model.decide(before, NOW).create) == again
+    assert bool(decide.decide(before, NOW).create) == again
 
 
 def test_a_name_runs_once_though_its_promotion_was_replaced_by_another_before_anybody_looked() -> None:
@@ -298,13 +302,13 @@ def test_a_name_runs_once_though_its_promotion_was_replaced_by_another_before_an
     again = seen(promotion("p"), of=a_model(gates=FREE), past=index.Index(uid="u", promotions={"p": ran}))
 
     assert (told(again).status.phase, condition(told(again), "Ready")) == (Phase.ABORTED, ("False", Reason.ALREADY_RAN))
-    facts = recording.of(again, model.decide(again, NOW), NOW).facts
+    facts = model.of(again, decide.decide(again, NOW), NOW).facts
     assert [(one.action, one.subject.uid) for one in facts if one.subject.kind == "Promotion"] == [
         ("Ended", "another uid"),
         ("Deleted", "another uid"),
     ]
-    behind = dataclasses.replace(again, promotions=(), withheld=fact.Held(Reason.BEHIND, "an older backup was restored"))
-    assert not [one for one in recording.of(behind, model.decide(behind, NOW), NOW).facts if one.action == "Ended"]
+    behind = dataclasses.replace(again, promotions=(), withheld=finding.Held(Reason.BEHIND, "an older backup was restored"))
+    assert not [one for one in model.of(behind, decide.decide(behind, NOW), NOW).facts if one.action == "Ended"]
 
 
 def test_what_was_lost_with_the_registry_before_it_ended_may_be_asked_for_again() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from modelyard.api import gates as gates_api
 from modelyard.api.reason import Reason
-from modelyard.plan import fact, metric
+from modelyard.plan import finding
+from modelyard.plan.promotion import metric
 from tests.unit.plan.objects import model, seen, version
 
 FAILED, MISSING, INVALID = Reason.METRIC_FAILED, Reason.METRIC_MISSING, Reason.METRIC_INVALID
@@ -38,7 +39,7 @@ TABLE: dict[str, tuple[Any, Any, dict[str, Any], Reason | None]] = {
 }
 
 
-def judged(mine: Any, theirs: Any, gate: dict[str, Any], current: str = "0") -> fact.Held | str:
+def judged(mine: Any, theirs: Any, gate: dict[str, Any], current: str = "0") -> finding.Held | str:
     status = {"stages": [{"name": "production", "current": current}]} if theirs is not None else {}
     versions = (
         version("1", metrics={} if mine is None else {"auc": mine}),
@@ -54,9 +55,9 @@ def test_a_metric(sentence: str) -> None:
 
     found = judged(mine, theirs, gate)
 
-    assert (found.reason if isinstance(found, fact.Held) else None) == expected
-    if isinstance(found, fact.Held):
-        assert found.waits == fact.Waits.FOR_A_PERSON
+    assert (found.reason if isinstance(found, finding.Held) else None) == expected
+    if isinstance(found, finding.Held):
+        assert found.waits == finding.Waits.FOR_A_PERSON
 
 
 def test_a_version_is_its_own_measure() -> None:
@@ -72,5 +73,5 @@ def test_what_is_compared_is_said() -> None:
 def test_a_rival_that_is_gone_cannot_be_compared_with() -> None:
     found = judged(0.9, 0.9, RIVAL, current="9")
 
-    assert isinstance(found, fact.Held)
-    assert (found.reason, found.waits) == (MISSING, fact.Waits.FOR_A_PERSON)
+    assert isinstance(found, finding.Held)
+    assert (found.reason, found.waits) == (MISSING, finding.Waits.FOR_A_PERSON)

@@ -15,13 +15,13 @@ from modelyard.api.modelversion import VersionLifecycle, VersionPhase
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.ledger import index
-from modelyard.plan import fact, inspection, modelversion, reuse, specs
+from modelyard.plan import finding
+from modelyard.plan.modelversion import decide, identity, inspection
+from modelyard.plan.observed import specs
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-LIMITS = modelversion.Limits(
-    datetime.timedelta(minutes=10), datetime.timedelta(hours=1), datetime.timedelta(days=7), ("http://store:7070",)
-)
+LIMITS = decide.Limits(datetime.timedelta(minutes=10), datetime.timedelta(hours=1), datetime.timedelta(days=7), ("http://store:7070",))
 FOUND = inspection.Found(DIGEST, 2, 2048, "sha256:" + "c" * 64, 0.5)
 DIFFERS = inspection.Differs(OTHER, "other bytes")
 MISSING = inspection.Missing("nothing there")
@@ -43,8 +43,8 @@ def model(**storage: Any) -> api.Model:
     return api.Model.model_validate({"metadata": {"name": "fraud", "namespace": "risk"}, "spec": spec})
 
 
-def world(**changes: Any) -> modelversion.World:
-    return dataclasses.replace(modelversion.World(version(), model(), LIMITS), **changes)
+def world(**changes: Any) -> decide.World:
+    return dataclasses.replace(decide.World(version(), model(), LIMITS), **changes)
 
 
 class Life:
@@ -53,27 +53,27 @@ class Life:
     def __init__(self, **spec: Any) -> None:
         self.now, self.seen = NOW, world(version=version(**spec))
 
-    def look(self, proof: inspection.Result | fact.Fact, after: str = "") -> modelversion.Plan:
+    def look(self, proof: inspection.Result | finding.Fact, after: str = "") -> decide.Plan:
         if after:
             self.now += meta.read_duration(after)
-        plan = modelversion.decide(dataclasses.replace(self.seen, proof=proof), self.now)
+        plan = decide.decide(dataclasses.replace(self.seen, proof=proof), self.now)
         changed = self.seen.version.model_copy(update={"status": plan.status})
         self.seen = dataclasses.replace(self.seen, version=changed, memory=plan.memory)
         return plan
 
 
-def said(plan: modelversion.Plan, kind: str = "Verified") -> tuple[str, str]:
-    condition = fact.find(plan.status.conditions, kind)
+def said(plan: decide.Plan, kind: str = "Verified") -> tuple[str, str]:
+    condition = finding.find(plan.status.conditions, kind)
     assert condition is not None
     return condition.status, condition.reason
 
 
 def test_the_store_is_asked_before_anything_is_said() -> None:
-    plan = modelversion.decide(world(), NOW)
+    plan = decide.decide(world(), NOW)
 
     assert plan.ask
     assert plan.status == world().version.status
-    assert modelversion.verifying(world(), NOW).status.phase == VersionPhase.VERIFYING
+    assert decide.verifying(world(), NOW).status.phase == VersionPhase.VERIFYING
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_store_is_asked_before_anything_is_said() -> None:
     ],
 )
 def test_what_is_held_before_the_store_is_asked(changes: dict[str, Any], phase: VersionPhase, reason: Reason) -> None:
-    plan = modelversion.decide(world(**changes), NOW)
+    plan = decide.decide(world(**changes), NOW)
 
     assert not plan.ask
     assert (plan.status.phase, said(plan)[1]) == (phase, reason)
@@ -148,7 +148,7 @@ def test_a_store_that_does_not_answer_is_unknown_and_never_failed_nor_forgotten(
     life = Life()
     life.look(FOUND)
 
-    plan = life.look(fact.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
+    plan = life.look(finding.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
 
     assert (plan.status.phase, said(plan), said(plan, "Ready")) == (
         VersionPhase.READY,
@@ -174,11 +174,11 @@ def test_nothing_is_asked_before_it_is_due_and_a_new_generation_is_due() -> None
     life = Life()
     life.look(FOUND)
 
-    assert modelversion.decide(life.seen, NOW + datetime.timedelta(minutes=59)).ask is False
-    assert modelversion.decide(life.seen, NOW + datetime.timedelta(minutes=60)).ask is True
+    assert decide.decide(life.seen, NOW + datetime.timedelta(minutes=59)).ask is False
+    assert decide.decide(life.seen, NOW + datetime.timedelta(minutes=60)).ask is True
     about = life.seen.version.metadata.model_copy(update={"generation": 2})
     changed = dataclasses.replace(life.seen, version=life.seen.version.model_copy(update={"metadata": about}))
-    assert modelversion.decide(changed, NOW).ask is True
+    assert decide.decide(changed, NOW).ask is True
 
 
 def test_lifecycle_shows_over_readiness_but_not_over_quarantine() -> None:
@@ -195,7 +195,7 @@ def test_a_retired_version_is_never_looked_at_again_and_keeps_what_was_known() -
     spec = life.seen.version.spec.model_copy(update={"lifecycle": VersionLifecycle.RETIRED})
     life.seen = dataclasses.replace(life.seen, version=life.seen.version.model_copy(update={"spec": spec}))
 
-    plan = modelversion.decide(life.seen, NOW + datetime.timedelta(days=30))
+    plan = decide.decide(life.seen, NOW + datetime.timedelta(days=30))
 
     assert (plan.ask, plan.again) == (False, None)
     assert (plan.status.phase, said(plan), said(plan, "Ready")) == (
@@ -203,15 +203,15 @@ def test_a_retired_version_is_never_looked_at_again_and_keeps_what_was_known() -
         ("True", Reason.VERIFIED),
         ("True", Reason.RETIRED),
     )
-    assert modelversion.decide(world(version=version(lifecycle="Retired"), model=None), NOW).status.phase == VersionPhase.RETIRED
+    assert decide.decide(world(version=version(lifecycle="Retired"), model=None), NOW).status.phase == VersionPhase.RETIRED
 
 
 def test_a_store_that_does_not_answer_does_not_quarantine_what_is_deprecated() -> None:
     life = Life(lifecycle="Deprecated")
     life.look(FOUND)
-    life.look(fact.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
+    life.look(finding.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
 
-    assert modelversion.decide(life.seen, life.now - datetime.timedelta(minutes=30)).status.phase == VersionPhase.DEPRECATED
+    assert decide.decide(life.seen, life.now - datetime.timedelta(minutes=30)).status.phase == VersionPhase.DEPRECATED
 
 
 @pytest.mark.parametrize(
@@ -257,11 +257,11 @@ MEANT = {"metrics": {"auc": 0.5}, "evidence": [REPORT]}
 def test_a_name_keeps_its_metrics_and_evidence_whoever_registers_it_again(now: dict[str, Any], other: str, names: str | None) -> None:
     again = version(**now)
     past = index.Version("u0", 1, digest=DIGEST, spec_digest=specs.spec_digest(again), other=other)
-    plan = modelversion.decide(world(version=again, past=past, meant=MEANT, proof=FOUND), NOW)
+    plan = decide.decide(world(version=again, past=past, meant=MEANT, proof=FOUND), NOW)
 
-    assert reuse.was_anothers(again, past)
+    assert identity.was_anothers(again, past)
     assert plan.status.phase == (VersionPhase.REUSED if names else VersionPhase.READY)
-    told = fact.find(plan.status.conditions, "Verified")
+    told = finding.find(plan.status.conditions, "Verified")
     assert told is not None
     assert (names or "every byte read") in told.message
 
@@ -270,10 +270,10 @@ def test_what_the_name_had_is_not_asked_of_the_object_that_has_it() -> None:
     mine = version({"observedGeneration": 1, "conditions": [], "recorded": {"generation": 1, "spec": "sha256:s"}})
     past = index.Version("u0", 1, digest=DIGEST, spec_digest=specs.spec_digest(mine))
 
-    assert not reuse.was_anothers(mine, past)
-    assert not reuse.was_anothers(version(), dataclasses.replace(past, uid="u"))
-    assert not reuse.was_anothers(version(), dataclasses.replace(past, digest=None))
-    assert reuse.was_anothers(mine, dataclasses.replace(past, other="u"))
+    assert not identity.was_anothers(mine, past)
+    assert not identity.was_anothers(version(), dataclasses.replace(past, uid="u"))
+    assert not identity.was_anothers(version(), dataclasses.replace(past, digest=None))
+    assert identity.was_anothers(mine, dataclasses.replace(past, other="u"))
 
 
 def test_a_name_without_a_digest_is_pinned_to_what_it_was() -> None:
@@ -282,8 +282,8 @@ def test_a_name_without_a_digest_is_pinned_to_what_it_was() -> None:
     known = index.Version("u0", 1, digest=OTHER, spec_digest=specs.spec_digest(bare))
     asked = world(version=bare, past=known, address=location.Address())
 
-    assert modelversion.request(asked, full=False).expected == OTHER
-    assert modelversion.decide(dataclasses.replace(asked, proof=DIFFERS), NOW).status.phase == VersionPhase.QUARANTINED
+    assert decide.request(asked, full=False).expected == OTHER
+    assert decide.decide(dataclasses.replace(asked, proof=DIFFERS), NOW).status.phase == VersionPhase.QUARANTINED
 
 
 def test_evidence_is_verified_document_by_document() -> None:
@@ -338,7 +338,7 @@ def test_evidence_from_elsewhere_that_is_added_to_a_verified_version_fails_alone
     )
     refused = location.Refused(Reason.PATH_NOT_ALLOWED, "it is not below")
 
-    plan = modelversion.decide(dataclasses.replace(life.seen, version=added, proof=FOUND, evidence={"e": refused}), NOW)
+    plan = decide.decide(dataclasses.replace(life.seen, version=added, proof=FOUND, evidence={"e": refused}), NOW)
 
     assert plan.status.phase == VersionPhase.READY
     assert said(plan) == ("True", Reason.VERIFIED)
@@ -350,7 +350,7 @@ def test_a_version_that_is_active_again_says_so_though_its_store_does_not_answer
     assert life.look(FOUND).status.phase == VersionPhase.DEPRECATED
     life.seen = dataclasses.replace(life.seen, version=version(life.seen.version.status.dump()))
 
-    plan = life.look(fact.Fact(Reason.STORE_UNREACHABLE, "no answer"))
+    plan = life.look(finding.Fact(Reason.STORE_UNREACHABLE, "no answer"))
 
     assert (plan.status.phase, said(plan)) == (VersionPhase.READY, ("Unknown", Reason.STORE_UNREACHABLE))
 
@@ -371,7 +371,7 @@ def once(spec_digest: str, **known: Any) -> index.Version:
 @pytest.mark.parametrize("lifecycle", [None, "Active", "Deprecated"])
 def test_what_was_retired_and_is_created_again_is_retired_and_nobody_reads_its_bytes(lifecycle: str | None) -> None:
     again = version(lifecycle=lifecycle)
-    plan = modelversion.decide(world(version=again, past=once(specs.spec_digest(again))), NOW)
+    plan = decide.decide(world(version=again, past=once(specs.spec_digest(again))), NOW)
     said = {one.type: one for one in plan.status.conditions}["Ready"]
 
     assert not plan.ask
@@ -380,21 +380,21 @@ def test_what_was_retired_and_is_created_again_is_retired_and_nobody_reads_its_b
     assert plan.status.recorded == specs.recorded(again)
     for past in (once(specs.spec_digest(again)), None):  # and stays so, whether or not the ledger answers
         later = again.model_copy(update={"status": plan.status})
-        assert modelversion.decide(world(version=later, past=past), NOW).status == plan.status
+        assert decide.decide(world(version=later, past=past), NOW).status == plan.status
 
 
 def test_what_never_was_ready_or_means_something_else_is_not_retired_with_its_name() -> None:
     again = version()
     named = specs.spec_digest(again)
 
-    assert modelversion.decide(world(version=again, past=once(named, digest=None)), NOW).ask
-    assert modelversion.decide(world(version=again, past=once("sha256:other")), NOW).status.phase == VersionPhase.REUSED
+    assert decide.decide(world(version=again, past=once(named, digest=None)), NOW).ask
+    assert decide.decide(world(version=again, past=once("sha256:other")), NOW).status.phase == VersionPhase.REUSED
 
 
 def test_what_an_older_backup_still_serves_waits_to_be_retired() -> None:
     claim = {"name": "production", "state": "Serving", "since": "2026-10-01T00:00:00Z"}
     again = version({"phase": "Ready", "stages": [claim], "conditions": [], "observedGeneration": 1})
-    plan = modelversion.decide(world(version=again, past=once(specs.spec_digest(again)), proof=FOUND), NOW)
+    plan = decide.decide(world(version=again, past=once(specs.spec_digest(again)), proof=FOUND), NOW)
 
     assert plan.status.phase == VersionPhase.DEPRECATED
     assert {one.type: one for one in plan.status.conditions}["Ready"].reason == Reason.STILL_SERVING

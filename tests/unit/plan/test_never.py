@@ -16,7 +16,10 @@ from modelyard.api import promotion as promotion_api
 from modelyard.api.reason import Reason
 from modelyard.api.serving import Serving
 from modelyard.ledger import fold, index, record
-from modelyard.plan import fact, model, serving, world
+from modelyard.plan import finding
+from modelyard.plan.model import decide
+from modelyard.plan.observed import world
+from modelyard.plan.serving.template import source
 from tests.unit.plan import oracle
 
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
@@ -53,7 +56,7 @@ def serves(template: str) -> dict[str, Any]:
     return {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": template}]}}}
 
 
-SOURCES = {serving.source(Serving.model_validate(serves(name))): name for name in TEMPLATES}
+SOURCES = {source(Serving.model_validate(serves(name))): name for name in TEMPLATES}
 FULL = {
     "training": {"source": {"repository": "https://git", "commit": "4b825dc"}},
     "lineage": {"datasets": [{"name": "d", "role": "Training", "digest": "sha256:0"}]},
@@ -285,7 +288,7 @@ class Life(RuleBasedStateMachine):
     def _decide(self, writes: int | None) -> bool:
         """One decision, dead after so many writes; whether there was anything to write."""
         seen = self._world()
-        while (plan := model.decide(seen, self.truth.now)).ask:
+        while (plan := decide.decide(seen, self.truth.now)).ask:
             answers = {one: _rendered(one) if isinstance(one, world.Render) else None for one in plan.ask}
             seen = dataclasses.replace(seen, answers={**seen.answers, **answers})
         done = 0
@@ -370,8 +373,8 @@ class Life(RuleBasedStateMachine):
             past=self.past,
             served=self._served(),
             registrants={name: one.registrant for name, one in truth.versions.items() if one.registrant},
-            withheld=None if truth.recordable else fact.Held(Reason.LEDGER_UNAVAILABLE, "no answer"),
-            unguarded=None if truth.guarded else fact.Held(Reason.POLICIES_MISSING, "a forbidden write passed"),
+            withheld=None if truth.recordable else finding.Held(Reason.LEDGER_UNAVAILABLE, "no answer"),
+            unguarded=None if truth.guarded else finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed"),
             doubted=frozenset(
                 (name, word["user"], word["gate"]) for name, one in truth.requests.items() for word in one.words if word["doubted"]
             ),

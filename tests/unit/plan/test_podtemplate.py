@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
-from modelyard.plan import podtemplate, serving
+from modelyard.plan.serving import objects, podtemplate
+from modelyard.plan.serving.template import ARTIFACT_VOLUME, FETCH, FILES_VOLUME, reserved, source
 from tests.unit.plan import test_serving
 
 FIELDS = (
     "metadata", "labels", "annotations", "spec", "containers", "initContainers", "volumes", "name", "env", "value", "valueFrom",
     "volumeMounts", "mountPath", "readOnly", "configMap", "image", "ports", "containerPort", "resources",
 )  # fmt: skip
-NAMES = (serving.ARTIFACT_VOLUME, serving.FILES_VOLUME, serving.FETCH, "MODELYARD_PATH", "MODELYARD_VERSION", "server", "")
+NAMES = (ARTIFACT_VOLUME, FILES_VOLUME, FETCH, "MODELYARD_PATH", "MODELYARD_VERSION", "server", "")
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(NAMES) | st.text(max_size=5)
 JSON = st.recursive(
     SCALARS,
@@ -44,22 +45,22 @@ TEMPLATE = named(metadata=named(labels=JSON, annotations=JSON), spec=SPEC)
 
 def judged(template: dict[str, Any]) -> str | None:
     """What is wrong with a template; None: it was rendered, and can be applied."""
-    found = serving.reserved(serving_api.Serving(template=template, port=8080))
+    found = reserved(serving_api.Serving(template=template, port=8080))
     if found:
         assert found.reason == Reason.TEMPLATE_INVALID
         return found.message
     document = test_serving.rendered(test_serving.model(template))
-    wish = serving.Serve("fraud", "production", "sha256:2", 1, serving_api.Strategy.RECREATE, paused=False, deadline=600)
-    *_, deployment = serving.objects(wish, json.dumps(document).encode(), "risk")
+    wish = objects.Serve("fraud", "production", "sha256:2", 1, serving_api.Strategy.RECREATE, paused=False, deadline=600)
+    *_, deployment = objects.objects(wish, json.dumps(document).encode(), "risk")
     pod = deployment["spec"]["template"]["spec"]
-    assert pod["initContainers"][-1]["name"] == serving.FETCH
-    assert document["config"] in serving.config_maps(pod)
+    assert pod["initContainers"][-1]["name"] == FETCH
+    assert document["config"] in objects.config_maps(pod)
     return None
 
 
 @given(TEMPLATE)
 def test_any_template_is_rendered_or_refused_with_the_path_of_what_is_wrong(template: dict[str, Any]) -> None:
-    serving.source(serving_api.Serving(template=template, port=8080))
+    source(serving_api.Serving(template=template, port=8080))
 
     found = judged(template)
 
@@ -117,6 +118,6 @@ def test_what_is_nested_too_deep_is_named_however_deep_it_is() -> None:
 
 
 def test_an_own_mount_without_a_path_gets_the_usual_one() -> None:
-    spec = test_serving.pod({"spec": {"containers": [{**SERVER, "volumeMounts": [{"name": serving.ARTIFACT_VOLUME}]}]}})
+    spec = test_serving.pod({"spec": {"containers": [{**SERVER, "volumeMounts": [{"name": ARTIFACT_VOLUME}]}]}})
 
     assert spec["initContainers"][-1]["volumeMounts"][0]["mountPath"] == "/models"

@@ -6,7 +6,8 @@ import pytest
 
 from modelyard import api
 from modelyard.ledger.record import Action
-from modelyard.plan import registration, specs
+from modelyard.plan.observed import specs
+from modelyard.plan.record import modelversion
 from tests.unit.plan.objects import version
 
 DOCUMENTS = [{"name": "vr", "type": "Other", "uri": "s3://models/fraud/vr", "sha256": f"sha256:{'a' * 64}"}]
@@ -16,7 +17,7 @@ def told(one: api.ModelVersion, **status: object) -> set[Action]:
     """The actions of the facts, when the status says of this generation what it said of the one before."""
     looked = [condition.model_copy(update={"observed_generation": 2}) for condition in one.status.conditions]
     now = one.status.model_copy(update={"conditions": looked, "recorded": specs.recorded(one), **status})
-    return {fact.action for fact in registration.facts(one, now, {**one.spec.dump(), "evidence": []}, "sha256:5")}
+    return {fact.action for fact in modelversion.facts(one, now, {**one.spec.dump(), "evidence": []}, "sha256:5")}
 
 
 @pytest.mark.parametrize("lifecycle", ["Active", "Deprecated"])

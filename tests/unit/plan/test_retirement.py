@@ -13,7 +13,11 @@ from modelyard.api import modelversion
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
 from modelyard.ledger import record
-from modelyard.plan import fact, lifecycle, model, recording, retirement, world
+from modelyard.plan import finding
+from modelyard.plan.model import decide, retirement
+from modelyard.plan.modelversion.lifecycle import shown, where
+from modelyard.plan.observed import world
+from modelyard.plan.record import model
 
 NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 STAMP = "2026-10-01T00:00:00Z"
@@ -52,7 +56,7 @@ def deployment(stage: str) -> world.Deployment:
 CHAIN = (("production", ["staging"]), ("staging", ["development"]), ("development", list[str]()))
 
 
-def standing(plan: model.Plan) -> list[str]:
+def standing(plan: decide.Plan) -> list[str]:
     assert plan.status is not None
     return [one.name for one in plan.status.stages or [] if one.current]
 
@@ -78,15 +82,15 @@ def test_a_stage_goes_when_the_last_pod_of_the_one_before_is_gone() -> None:
     service_left = dataclasses.replace(terminating, pods=(), services=frozenset({"staging"}))
     gone = dataclasses.replace(terminating, pods=())
 
-    assert standing(model.decide(both, NOW)) == ["production"]
-    assert standing(model.decide(terminating, NOW)) == ["production"]
-    assert standing(model.decide(service_left, NOW)) == ["production"]
-    assert model.decide(service_left, NOW).remove == ("production", "staging")  # nothing is declared to serve here
-    assert standing(model.decide(gone, NOW)) == []
+    assert standing(decide.decide(both, NOW)) == ["production"]
+    assert standing(decide.decide(terminating, NOW)) == ["production"]
+    assert standing(decide.decide(service_left, NOW)) == ["production"]
+    assert decide.decide(service_left, NOW).remove == ("production", "staging")  # nothing is declared to serve here
+    assert standing(decide.decide(gone, NOW)) == []
 
 
 def test_what_a_stage_stood_for_is_kept_as_its_previous() -> None:
-    plan = model.decide(seen(fraud(("production", []))), NOW)
+    plan = decide.decide(seen(fraud(("production", []))), NOW)
 
     assert plan.status is not None
     (stage,) = plan.status.stages or []
@@ -97,12 +101,12 @@ def test_what_a_stage_stood_for_is_kept_as_its_previous() -> None:
 def test_unfinished_promotions_of_every_stage_are_aborted_at_once_and_those_that_ended_stay() -> None:
     asked = [promotion("a", "production", "RollingOut"), promotion("b", "staging"), promotion("c", "staging", "Succeeded")]
 
-    plan = model.decide(seen(fraud(*CHAIN), *asked), NOW)
+    plan = decide.decide(seen(fraud(*CHAIN), *asked), NOW)
 
     aborted = {name: status for name, status in plan.promotions.items() if status.phase == api.Phase.ABORTED}
     assert set(aborted) == {"a", "b"}
     for status in aborted.values():
-        ready = fact.find(status.conditions, "Ready")
+        ready = finding.find(status.conditions, "Ready")
         assert ready is not None
         assert ready.reason == Reason.MODEL_RETIRED
 
@@ -115,19 +119,19 @@ def test_what_is_over_is_told_of_the_newest_generation(*, down: bool) -> None:
     over["status"] |= {"observedGeneration": 1, "conditions": [ready]}
     deployments = {name: deployment(name) for name in ("development", "production")}
 
-    status = model.decide(seen(fraud(*CHAIN), api.Promotion.model_validate(over), deployments=deployments), NOW).promotions["a"]
+    status = decide.decide(seen(fraud(*CHAIN), api.Promotion.model_validate(over), deployments=deployments), NOW).promotions["a"]
 
     assert (status.observed_generation, status.phase) == (2, api.Phase.FAILED)
     assert [one.message for one in status.conditions if one.type == "Ready"] == ["m"]
 
 
 def test_nothing_is_taken_down_while_the_ledger_does_not_answer() -> None:
-    withheld = seen(fraud(*CHAIN), promotion("a", "production"), withheld=fact.Held(Reason.LEDGER_UNAVAILABLE, "no answer"))
+    withheld = seen(fraud(*CHAIN), promotion("a", "production"), withheld=finding.Held(Reason.LEDGER_UNAVAILABLE, "no answer"))
 
-    plan = model.decide(withheld, NOW)
+    plan = decide.decide(withheld, NOW)
 
     assert standing(plan) == ["production", "staging", "development"]
-    ready = fact.find(plan.promotions["a"].conditions, "Ready")
+    ready = finding.find(plan.promotions["a"].conditions, "Ready")
     assert ready is not None
     assert (plan.promotions["a"].phase, ready.status, ready.reason) == (api.Phase.PENDING, "Unknown", Reason.LEDGER_UNAVAILABLE)
 
@@ -136,13 +140,13 @@ def test_a_stage_that_goes_is_recorded_once_and_what_a_lost_model_served_is_not_
     state = (record.StageState("production", "1", "sha256:0", NOW),)
     subject = seen(fraud(("production", [])), state=state)
 
-    told = recording.of(subject, model.decide(subject, NOW), NOW)
+    told = model.of(subject, decide.decide(subject, NOW), NOW)
     (down,) = [one for one in told.facts if one.action == record.Action.DECOMMISSIONED]
     assert down.detail == {"stage": "production", "version": "1", "why": "the Model is Retired"}
     again = dataclasses.replace(subject, state=told.state)
-    assert not [one for one in recording.of(again, model.decide(again, NOW), NOW).facts if one.action == record.Action.DECOMMISSIONED]
+    assert not [one for one in model.of(again, decide.decide(again, NOW), NOW).facts if one.action == record.Action.DECOMMISSIONED]
     lost = dataclasses.replace(subject, model=None)
-    assert not recording.of(lost, model.decide(lost, NOW), NOW).facts
+    assert not model.of(lost, decide.decide(lost, NOW), NOW).facts
 
 
 def held(version: api.ModelVersion, **annotations: str) -> api.ModelVersion:
@@ -161,10 +165,10 @@ def held(version: api.ModelVersion, **annotations: str) -> api.ModelVersion:
     ],
 )
 def test_a_model_is_not_decommissioned_while_a_versions_objects_are_held(left: api.ModelVersion, ready: str, counted: int | None) -> None:
-    plan = model.decide(dataclasses.replace(seen(fraud(("production", []), standing=None)), versions={"1": left}), NOW)
+    plan = decide.decide(dataclasses.replace(seen(fraud(("production", []), standing=None)), versions={"1": left}), NOW)
 
     assert plan.status is not None
-    found = fact.find(plan.status.conditions, "Ready")
+    found = finding.find(plan.status.conditions, "Ready")
     assert found is not None
     assert (found.status, plan.status.versions and plan.status.versions.held) == (ready, counted)
     assert ("legal hold on the objects of 1" in found.message) == (ready == "False")
@@ -175,7 +179,7 @@ def test_a_removed_stage_is_recorded_as_one() -> None:
     spec = was.spec.model_copy(update={"stages": [api.Stage(name="production")]})
     subject = seen(was.model_copy(update={"spec": spec}), state=(record.StageState("old", "1"), record.StageState("production", "1")))
 
-    told = recording.of(subject, model.decide(subject, NOW), NOW)
+    told = model.of(subject, decide.decide(subject, NOW), NOW)
 
     assert [one.detail for one in told.facts if one.action == record.Action.DECOMMISSIONED] == [
         {"stage": "old", "version": "1", "why": "the stage was removed"}
@@ -201,12 +205,12 @@ def test_a_removed_stage_is_recorded_as_one() -> None:
     ],
 )
 def test_the_phase_that_is_shown(subject: api.ModelVersion, beneath: VersionPhase, phase: VersionPhase) -> None:
-    assert lifecycle.shown(subject, beneath) == phase
+    assert shown(subject, beneath) == phase
 
 
 def test_what_runs_a_version_is_said_in_words() -> None:
-    assert lifecycle.where(version(None, ("audit", "Granted"), ("production", "Serving"), ("staging", "Rolling"))) == (
+    assert where(version(None, ("audit", "Granted"), ("production", "Serving"), ("staging", "Rolling"))) == (
         "serves in production, staging; audit stands for it"
     )
-    assert lifecycle.where(version(None, ("a", "Granted"), ("b", "Granted"))) == "a, b stand for it"
-    assert not lifecycle.where(version(None))
+    assert where(version(None, ("a", "Granted"), ("b", "Granted"))) == "a, b stand for it"
+    assert not where(version(None))

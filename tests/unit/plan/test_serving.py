@@ -10,7 +10,8 @@ import pytest
 from modelyard import api
 from modelyard.api import serving as serving_api
 from modelyard.content import manifest
-from modelyard.plan import serving
+from modelyard.plan.serving import objects
+from modelyard.plan.serving import template as serving_template
 
 MANIFEST = manifest.write_manifest(manifest.manifest([manifest.File("model.onnx", 5, "0" * 64, "e", "v1")]))
 
@@ -24,11 +25,11 @@ def model(template: dict[str, Any], **storage: Any) -> api.Model:
 def rendered(of: api.Model) -> dict[str, Any]:
     assert of.spec.stages
     assert of.spec.stages[0].serving
-    files = serving.files(MANIFEST)
-    plan = serving.Blueprint(
+    files = serving_template.files(MANIFEST)
+    plan = serving_template.Blueprint(
         of, "production", of.spec.stages[0].serving, "1.0.0", "s3://models/fraud/1.0.0/", "sha256:" + "1" * 64, files, "modelyard:1"
     )
-    document: dict[str, Any] = json.loads(serving.render(plan))
+    document: dict[str, Any] = json.loads(serving_template.render(plan))
     return document
 
 
@@ -41,7 +42,7 @@ SERVER: dict[str, Any] = {"spec": {"containers": [{"name": "server", "image": "s
 
 
 def test_the_pods_get_path_size_and_version_of_every_file() -> None:
-    assert json.loads(gzip.decompress(serving.files(MANIFEST))) == [["model.onnx", 5, "v1"]]
+    assert json.loads(gzip.decompress(serving_template.files(MANIFEST))) == [["model.onnx", 5, "v1"]]
 
 
 def test_the_fetch_container_comes_last_and_is_confined() -> None:
@@ -113,7 +114,7 @@ def test_the_same_blueprint_renders_to_the_same_bytes_and_the_users_template_sta
 
 def test_reserved_names_and_a_template_without_containers_are_named() -> None:
     def reserved(template: dict[str, Any]) -> str | None:
-        found = serving.reserved(serving_api.Serving(template=template, port=1))
+        found = serving_template.reserved(serving_api.Serving(template=template, port=1))
         return found.message if found else None
 
     assert reserved(SERVER) is None
@@ -124,9 +125,9 @@ def test_reserved_names_and_a_template_without_containers_are_named() -> None:
 
 
 def test_replicas_that_the_stage_does_not_set_are_never_applied() -> None:
-    wish = serving.Serve("fraud", "production", "sha256:2", None, serving_api.Strategy.RECREATE, paused=False, deadline=600)
+    wish = objects.Serve("fraud", "production", "sha256:2", None, serving_api.Strategy.RECREATE, paused=False, deadline=600)
 
-    *_, deployment = serving.objects(wish, json.dumps(rendered(model(SERVER))).encode(), "risk")
+    *_, deployment = objects.objects(wish, json.dumps(rendered(model(SERVER))).encode(), "risk")
 
     assert "replicas" not in deployment["spec"]
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
@@ -163,11 +164,13 @@ def test_what_the_user_wrote_renders_to_the_same_again_and_for_another_version_t
     of = model(WRITTEN[sentence], caBundle={"configMapName": "ca"})
     assert of.spec.stages
     assert of.spec.stages[0].serving
-    first = serving.Blueprint(of, "production", of.spec.stages[0].serving, "1.0.0", "s3://m/1/", "sha256:" + "1" * 64, b"1", "modelyard:1")
+    first = serving_template.Blueprint(
+        of, "production", of.spec.stages[0].serving, "1.0.0", "s3://m/1/", "sha256:" + "1" * 64, b"1", "modelyard:1"
+    )
     second = dataclasses.replace(first, version="2.0.0", uri="s3://m/2/", digest="sha256:" + "2" * 64, files=b"2")
 
-    written = serving.written(serving.render(first))
+    written = serving_template.written(serving_template.render(first))
 
-    assert serving.render(dataclasses.replace(first, serving=written)) == serving.render(first)
-    assert serving.render(dataclasses.replace(second, serving=written)) == serving.render(second)
+    assert serving_template.render(dataclasses.replace(first, serving=written)) == serving_template.render(first)
+    assert serving_template.render(dataclasses.replace(second, serving=written)) == serving_template.render(second)
     assert "modelyard" not in json.dumps(written.template).replace("modelyard-artifact", "")

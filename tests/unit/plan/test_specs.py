@@ -9,7 +9,7 @@ import pytest
 from modelyard import api
 from modelyard.api import meta
 from modelyard.content import digest
-from modelyard.plan import specs
+from modelyard.plan.observed import specs
 
 OWNER = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "description": "d", "intendedUse": "u"}
 ARTIFACT = {"uri": "s3://models/fraud/1/", "format": "onnx"}

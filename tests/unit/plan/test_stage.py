@@ -10,7 +10,9 @@ import pytest
 from modelyard import api
 from modelyard.api.reason import Reason
 from modelyard.ledger import index, record
-from modelyard.plan import fact, model, world
+from modelyard.plan import finding
+from modelyard.plan.model import decide
+from modelyard.plan.observed import world
 from tests.unit.plan.objects import NOW, promotion, seen, version
 from tests.unit.plan.objects import model as a_model
 
@@ -21,11 +23,11 @@ STANDS = {"name": "production", "current": "1", "serving": {"deployment": "fraud
 def changed(**more: Any) -> world.World:
     """What the stage declares is not what it was rendered from; the API server would take it."""
     of = a_model(serving={**SERVES, **more.pop("serving", {})}, status={"stages": [STANDS]})
-    return seen(of=of, answers=dict.fromkeys(model.dry_runs(seen(of=of))), **more)
+    return seen(of=of, answers=dict.fromkeys(decide.dry_runs(seen(of=of))), **more)
 
 
 def test_a_changed_template_is_rendered_for_the_version_that_the_stage_stands_for() -> None:
-    [question] = model.decide(changed(), NOW).ask
+    [question] = decide.decide(changed(), NOW).ask
 
     assert isinstance(question, world.Render)
     assert (question.stage, question.version) == ("production", "1")
@@ -43,12 +45,12 @@ NOT_LOADED: dict[str, tuple[tuple[api.ModelVersion, ...], Reason]] = {
 def test_no_pod_is_given_up_for_one_that_could_not_load_the_version(sentence: str, strategy: str) -> None:
     versions, reason = NOT_LOADED[sentence]
 
-    plan = model.decide(changed(versions=versions, serving={"strategy": strategy}), NOW)
+    plan = decide.decide(changed(versions=versions, serving={"strategy": strategy}), NOW)
 
     assert plan.ask == ()
     assert [wish.template for wish in plan.serve] == ["sha256:0"]
     assert plan.status is not None
-    stalled = fact.find(plan.status.conditions, "Stalled")
+    stalled = finding.find(plan.status.conditions, "Stalled")
     assert stalled is not None
     assert stalled.reason == reason
 
@@ -59,7 +61,7 @@ def test_a_reason_that_a_newer_release_wrote_is_kept_as_it_is() -> None:
     over = promotion("p").model_dump(by_alias=True) | {"status": {"phase": "Failed", "conditions": [condition], "observedGeneration": 1}}
     over["metadata"] |= {"generation": 2}
 
-    status = model.decide(seen(api.Promotion.model_validate(over)), NOW).promotions["p"]
+    status = decide.decide(seen(api.Promotion.model_validate(over)), NOW).promotions["p"]
 
     assert [one.reason for one in status.conditions if one.type == "Ready"] == ["OfTomorrow"]
     assert status.observed_generation == 2
@@ -69,7 +71,7 @@ def test_a_reason_that_a_newer_release_wrote_is_kept_as_it_is() -> None:
 def test_the_latest_version_is_the_highest_that_is_ready() -> None:
     versions = (version("1.9.0"), version("1.10.0"), version("2.0.0", phase="Pending", verified="False"))
 
-    status = model.decide(seen(versions=versions), NOW).status
+    status = decide.decide(seen(versions=versions), NOW).status
 
     assert status is not None
     assert status.versions is not None
@@ -106,9 +108,9 @@ GONE: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_the_stage_stands_for_when_the_promotion_that_holds_it_is_gone(sentence: str) -> None:
     around, current = GONE[sentence]
     of = a_model(serving=SERVES, status={"stages": [HELD]})
-    answers: dict[Any, Any] = dict.fromkeys(model.dry_runs(seen(of=of)))
+    answers: dict[Any, Any] = dict.fromkeys(decide.dry_runs(seen(of=of)))
 
-    plan = model.decide(seen(of=of, answers=answers, withheld=fact.Held(Reason.LEDGER_UNAVAILABLE, "no answer"), **around), NOW)
+    plan = decide.decide(seen(of=of, answers=answers, withheld=finding.Held(Reason.LEDGER_UNAVAILABLE, "no answer"), **around), NOW)
 
     assert plan.status is not None
     [stage] = [one for one in plan.status.stages or [] if one.name == "production"]
@@ -130,8 +132,8 @@ def test_nothing_is_put_back_in_a_stage_that_was_removed(sentence: str) -> None:
 
     before = dataclasses.replace(seen(promotion("p", "old", of="2", **spec), of=of), deployments={"old": runs})
 
-    plan = model.decide(before, NOW)
+    plan = decide.decide(before, NOW)
 
-    ready = fact.find(plan.promotions["p"].conditions, "Ready")
+    ready = finding.find(plan.promotions["p"].conditions, "Ready")
     assert ready is not None
     assert (plan.promotions["p"].phase, ready.message, plan.remove) == (phase, message, ("old",))

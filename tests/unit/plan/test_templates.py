@@ -14,7 +14,7 @@ from modelyard.audit.dossier import bundle, dossier
 from modelyard.cli import explain as printed
 from modelyard.ledger import fold, record
 from modelyard.ledger.record import Action, Actor, Known
-from modelyard.plan import serving
+from modelyard.plan.serving.template import Blueprint, name, render
 from tests.unit.plan import chronicle
 
 MALLORY = Actor("mallory@example.com", Known.AUTHENTICATED)
@@ -36,13 +36,11 @@ class Story(chronicle.Story):
         model = api.Model.model_validate({"metadata": {"name": "credit"}, "spec": spec})
         assert model.spec.stages
         assert model.spec.stages[0].serving
-        rendered = serving.render(
-            serving.Blueprint(
-                model, "production", model.spec.stages[0].serving, version, "s3://m/", chronicle.digest(version), b"", "modelyard:1"
-            )
+        rendered = render(
+            Blueprint(model, "production", model.spec.stages[0].serving, version, "s3://m/", chronicle.digest(version), b"", "modelyard:1")
         )
-        self.blobs[serving.name(rendered)] = rendered
-        return serving.name(rendered)
+        self.blobs[name(rendered)] = rendered
+        return name(rendered)
 
     def runs(self, template: str) -> None:
         self.state["production"] = dataclasses.replace(self.state["production"], template=template)

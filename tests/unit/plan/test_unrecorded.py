@@ -6,7 +6,7 @@ import datetime
 
 from modelyard.ledger import codec, coverage, index, record, traffic
 from modelyard.ledger.record import Action
-from modelyard.plan import unrecorded
+from modelyard.plan.observed import outbox
 
 START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -33,24 +33,24 @@ def said(user: str, action: Action = Action.APPROVED, *, doubted: bool = False, 
 
 
 def test_what_is_kept_is_read_back_in_its_order_and_told_twice_is_there_once() -> None:
-    texts = unrecorded.kept(None, [serving(1, "production", "1"), ended(2)])
+    texts = outbox.kept(None, [serving(1, "production", "1"), ended(2)])
 
-    again = unrecorded.kept(texts, [ended(2), ended(3)])
+    again = outbox.kept(texts, [ended(2), ended(3)])
 
-    assert unrecorded.read(again) == (serving(1, "production", "1"), ended(2), ended(3))
+    assert outbox.read(again) == (serving(1, "production", "1"), ended(2), ended(3))
 
 
 def test_of_too_much_what_each_stage_serves_in_the_end_is_kept_and_how_long_that_is_open_is_said() -> None:
     texts: list[str] = []
     for number in range(100):
-        texts = unrecorded.kept(texts, [serving(number, "production", str(number))])
-    texts = unrecorded.kept(texts, [serving(100, "staging", "7"), *(ended(number) for number in range(101, 111))])
-    found = unrecorded.read(texts)
+        texts = outbox.kept(texts, [serving(number, "production", str(number))])
+    texts = outbox.kept(texts, [serving(100, "staging", "7"), *(ended(number) for number in range(101, 111))])
+    found = outbox.read(texts)
     [gap] = coverage.lost(
         record.follow(record.Chain("main", "risk", "fraud"), None, None, found, (), now=START + 200 * MINUTE, term=1, index=None)
     )
 
-    assert len(found) == unrecorded.MOST + 1
+    assert len(found) == outbox.MOST + 1
     assert found[0].action == Action.FORGOTTEN
     assert found[0].detail["facts"] == 47
     assert (gap.since, gap.until) == (START, START + 47 * MINUTE)
@@ -61,8 +61,8 @@ def test_of_too_much_what_each_stage_serves_in_the_end_is_kept_and_how_long_that
 def test_each_change_that_waits_is_told_apart_from_those_before_however_many_were_dropped() -> None:
     texts, counted = list[str](), list[int]()
     for number in range(200):
-        counted.append(unrecorded.changes(unrecorded.read(texts), "production"))
-        texts = unrecorded.kept(texts, [ended(number), serving(number, "production", str(number)), serving(number, "staging", "1")])
+        counted.append(outbox.changes(outbox.read(texts), "production"))
+        texts = outbox.kept(texts, [ended(number), serving(number, "production", str(number)), serving(number, "staging", "1")])
 
     assert counted == sorted(set(counted))
 
@@ -81,17 +81,17 @@ def test_what_served_before_something_that_is_recorded_does_not_wait_any_more() 
     """It was no news then, and would pass for news now."""
     before, recorded, other, later = serving(1, "production", "1"), serving(2, "production", "2"), ended(3), serving(4, "production", "3")
 
-    assert unrecorded.left([before, ended(1), recorded, other, later], [recorded.id]) == (ended(1), other, later)
-    assert unrecorded.left([before, later], []) == (before, later)
-    assert unrecorded.left([said("bob"), said("bob", Action.WITHDRAWN)], [said("bob", Action.WITHDRAWN).id]) == ()
+    assert outbox.left([before, ended(1), recorded, other, later], [recorded.id]) == (ended(1), other, later)
+    assert outbox.left([before, later], []) == (before, later)
+    assert outbox.left([said("bob"), said("bob", Action.WITHDRAWN)], [said("bob", Action.WITHDRAWN).id]) == ()
 
 
 def test_of_too_much_doubted_words_are_the_last_to_be_dropped_and_others_come_again_by_themselves() -> None:
-    found = unrecorded.read(unrecorded.kept(None, [said("bob", doubted=True), said("carol"), *(ended(number) for number in range(63))]))
+    found = outbox.read(outbox.kept(None, [said("bob", doubted=True), said("carol"), *(ended(number) for number in range(63))]))
 
     assert [one.action for one in found] == [Action.APPROVED, *[Action.ENDED] * 63]
     assert found[0] == said("bob", doubted=True)
-    found = unrecorded.read(unrecorded.kept(None, [said("bob", doubted=True), *(ended(number) for number in range(64))]))
+    found = outbox.read(outbox.kept(None, [said("bob", doubted=True), *(ended(number) for number in range(64))]))
     assert (found[0].action, found[0].detail["facts"], found[1]) == (Action.FORGOTTEN, 1, said("bob", doubted=True))
 
 
@@ -100,5 +100,5 @@ def test_words_that_the_ledger_has_are_no_news_unless_they_were_taken_back_meanw
     past, again = index.Index(promotions={"p1": known}), said("bob", doubted=True, number=3)
     back = said("bob", Action.WITHDRAWN, number=2)
 
-    assert list(unrecorded.news(past, [again, said("carol")])) == [said("carol")]
-    assert list(unrecorded.news(past, [back, again])) == [back, again]
+    assert list(outbox.news(past, [again, said("carol")])) == [said("carol")]
+    assert list(outbox.news(past, [back, again])) == [back, again]

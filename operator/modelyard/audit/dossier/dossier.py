@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from modelyard import api
 from modelyard.audit.dossier import bundle, fields, frameworks, life, material, origin
-from modelyard.plan import documentation
+from modelyard.plan.modelversion import documentation
 
 Json = dict[str, Any]
 

@@ -1,0 +1,143 @@
+"""What the conditions of a version say, and when that is an Event."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from modelyard import api
+from modelyard.api import modelversion
+from modelyard.api.modelversion import VersionPhase
+from modelyard.api.reason import Reason
+from modelyard.plan import finding
+from modelyard.plan.modelversion import documentation, inspection, lifecycle
+
+Documents = Mapping[str, inspection.EvidenceResult | finding.Fact]
+"""What was found of each piece of evidence, by name; a Fact: the world did not answer."""
+_OF_WHAT_IS_ADDED: Final = frozenset({"EvidenceVerified", "DocumentationComplete"})
+
+
+def of(
+    version: api.ModelVersion, model: api.Model | None, phase: VersionPhase, verified: finding.State, documents: Documents | None
+) -> dict[str, finding.State]:
+    """The conditions of a version in this phase.
+
+    Args:
+        version: whose.
+        model: its Model, if there is one.
+        phase: what it is in.
+        verified: whether its bytes are what it claims.
+        documents: what was found of its evidence; None: nobody looked.
+    """
+    wanted = {"Ready": _ready(phase, verified), "Verified": verified}
+    evidence = _evidence(version, verified, documents)
+    if evidence:
+        wanted["EvidenceVerified"] = evidence
+    if model:
+        wanted["DocumentationComplete"] = _documentation(model, version, evidence)
+    if verified.status == api.ConditionStatus.UNKNOWN:
+        return wanted
+    if phase in {VersionPhase.PENDING, VersionPhase.VERIFYING}:
+        wanted["Reconciling"] = finding.State.true(verified.fact.reason, verified.fact.message)
+    if phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED, VersionPhase.REUSED}:
+        wanted["Stalled"] = finding.State.true(verified.fact.reason, verified.fact.message)
+    return wanted
+
+
+def kept(before: Sequence[api.Condition], said: finding.Fact, generation: int) -> dict[str, finding.State]:
+    """What was known and still is, while nobody looks; what depends on fields that may be added to is known of its own generation only.
+
+    Args:
+        before: the conditions as they are.
+        said: why nobody looks.
+        generation: of the spec now.
+    """
+    found = {}
+    for one in before:
+        known = one.type not in _OF_WHAT_IS_ADDED or one.observed_generation == generation
+        found[one.type] = finding.State(one.status, finding.Fact(Reason(one.reason), one.message)) if known else finding.State.unknown(said)
+    return {kind: state for kind, state in found.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
+
+
+def unknown(before: Sequence[api.Condition], why: finding.Fact, generation: int, now: datetime.datetime) -> list[api.Condition]:
+    """The conditions of an object that could not be handled: Ready is Unknown, and what was known otherwise stays.
+
+    What is not Ready for a reason that was found of this very spec stays so while the world does not answer.
+
+    Args:
+        before: the conditions as they are.
+        why: what could not be handled.
+        generation: of the spec now.
+        now: the time.
+    """
+    ready = finding.find(before, "Ready")
+    bad = ready is not None and ready.status == api.ConditionStatus.FALSE and ready.observed_generation == generation
+    if bad and why.reason != Reason.INTERNAL_ERROR:
+        return list(before)
+    return finding.settle(before, {"Ready": finding.State.unknown(why), **kept(before, why, generation)}, generation, now)
+
+
+def all_proven(version: api.ModelVersion, documents: Documents | None) -> bool:
+    """Whether every document is there with its bytes."""
+    proven = documents or {}
+    return all(isinstance(proven.get(one.name), inspection.Proven) for one in version.spec.evidence or [])
+
+
+def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> tuple[finding.Event, ...]:
+    """An Event when the phase or what is known of the bytes changed."""
+    was, told = version.status, lifecycle.events(version, status)
+    before, after = finding.find(was.conditions, "Verified"), finding.find(status.conditions, "Verified")
+    same = before and after and (before.reason, before.status) == (after.reason, after.status)
+    if after is None or (same and (told or was.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
+        return told
+    if before is None and status.phase == VersionPhase.PENDING:
+        return told  # everything starts by waiting; that is no news
+    warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
+    recovered = was.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
+    message = f"recovered: {after.message}" if recovered else after.message
+    return (finding.happened(version, Reason(after.reason), message, warning=warning), *told)
+
+
+def _ready(phase: VersionPhase, verified: finding.State) -> finding.State:
+    if phase in {VersionPhase.READY, VersionPhase.DEPRECATED}:
+        return (
+            finding.State.true(Reason.READY, "verified: every byte was read and hashed")
+            if verified.status == api.ConditionStatus.TRUE
+            else verified
+        )
+    return verified
+
+
+def _evidence(version: api.ModelVersion, verified: finding.State, documents: Documents | None) -> finding.State | None:
+    """Whether every document is there with its bytes; the first that is not is named."""
+    declared = version.spec.evidence or []
+    if not declared:
+        return None
+    if documents is None:
+        before = finding.find(version.status.conditions, "EvidenceVerified")
+        current = before is not None and before.observed_generation == version.metadata.generation
+        if before and current:
+            return finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
+        return finding.State.unknown(finding.Fact(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
+    for one in declared:
+        result = documents.get(one.name)
+        if isinstance(result, finding.Fact):
+            return finding.State.unknown(finding.Fact(result.reason, f"evidence {one.name}: {result.message}"))
+        if not isinstance(result, inspection.Proven):
+            return finding.State.false(
+                finding.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {one.name}: {result.message if result else 'not looked at yet'}")
+            )
+    return finding.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
+
+
+def _documentation(model: api.Model, version: api.ModelVersion, evidence: finding.State | None) -> finding.State:
+    """Whether everything that the Model's tier demands is there; evidence counts once it is verified."""
+    proven = evidence is not None and evidence.status == api.ConditionStatus.TRUE
+    tier = documentation.tier(model)
+    missing = documentation.missing(documentation.File(model, version, verified=proven))
+    if missing:
+        return finding.State.false(
+            finding.Fact(Reason.DOCUMENTATION_INCOMPLETE, f"the tier {tier} demands what is missing: {'; '.join(missing)}")
+        )
+    return finding.State.true(Reason.DOCUMENTATION_COMPLETE, f"everything that the tier {tier} demands is there")

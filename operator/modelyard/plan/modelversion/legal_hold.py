@@ -1,0 +1,160 @@
+"""Legal hold: nobody deletes the pinned object versions of what runs somewhere, where the bucket has Object Lock.
+
+What is held is written into the version's status and into the ledger before the first object is held, and taken out after the last is let
+go: after a crash it is done again, which changes nothing. What the cluster lost, the ledger still has: our own holds are never a stranger's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Iterable
+
+from modelyard import api
+from modelyard.api import modelversion
+from modelyard.api.access import cel
+from modelyard.api.reason import Reason
+from modelyard.content import location
+from modelyard.ledger import index, record
+from modelyard.plan import finding
+from modelyard.plan.observed import specs
+
+
+class Step(enum.StrEnum):
+    """What comes next."""
+
+    CLAIM = "claim"
+    """Ask whether the objects can be held; then the status says that they are."""
+    SET = "set"
+    """Hold them."""
+    LIFT = "lift"
+    """Let them go; then the status says so."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """What this process remembers of one version's holds; losing it costs the same requests once more."""
+
+    uid: str = ""
+    held: str | None = None
+    """The manifest whose objects this process has held."""
+    tried: datetime.datetime | None = None
+    """When it last did not work."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Objects:
+    """The object versions of one artifact: those of a manifest (`sha256:…`) below a URI."""
+
+    uri: str
+    manifest: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """Do one step."""
+
+    address: location.Address
+    step: Step
+    objects: Objects
+    others: tuple[Objects, ...] = ()
+    """Held for other versions of the model, or from now on for this one: never let go, and no surprise when held."""
+    tenant: str = ""
+    """The namespace that asks: none has all threads."""
+
+
+def step(version: api.ModelVersion, model: api.Model, memory: Memory, recheck: datetime.timedelta, now: datetime.datetime) -> Step | None:
+    """What comes next for a version, if anything; what did not work is tried again as seldom as bytes are looked at."""
+    artifact = version.status.artifact
+    if artifact is None or (memory.tried and now - memory.tried < recheck) or _awaits_its_claims(version, model):
+        return None
+    runs = bool(version.status.stages)
+    if artifact.held and (not runs or artifact.held != artifact.manifest):
+        return Step.LIFT
+    if not runs:
+        return None
+    if artifact.held is None:
+        return Step.CLAIM
+    return Step.SET if memory.held != artifact.held else None
+
+
+def _awaits_its_claims(version: api.ModelVersion, model: api.Model) -> bool:
+    """Whether it was brought back and a stage stands for it, which is not said yet: its objects must not be let go in between."""
+    stands = {one.current for one in model.status.stages or []}
+    return not version.status.stages and (model.status.observed_generation == -1 or version.spec.version in stands)
+
+
+def objects(version: api.ModelVersion, which: Step) -> Objects:
+    """What a step is about."""
+    artifact = version.status.artifact
+    assert artifact is not None
+    name = artifact.manifest if which == Step.CLAIM else artifact.held
+    return Objects(version.spec.artifact.uri, name or artifact.manifest)
+
+
+def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded: str | None = None) -> tuple[Objects, ...]:
+    """What stays held whatever happens to this version's objects; `recorded` is the manifest that the ledger says we hold for it.
+
+    After an older backup the status may not know of a hold that is ours.
+    """
+    held = [
+        Objects(one.spec.artifact.uri, one.status.artifact.held)
+        for one in siblings
+        if one.metadata.uid != version.metadata.uid and one.status.artifact and one.status.artifact.held
+    ]
+    mine = version.status.artifact
+    again = (
+        [Objects(version.spec.artifact.uri, mine.manifest)]
+        if mine and version.status.stages and mine.held not in {None, mine.manifest}
+        else []
+    )
+    ours = [Objects(version.spec.artifact.uri, recorded)] if recorded and mine and mine.held is None else []
+    return (*held, *again, *ours)
+
+
+def still(versions: Iterable[api.ModelVersion]) -> list[str]:
+    """The versions whose objects are held, but for those whose hold a person gave up: it cannot be lifted."""
+    return [
+        one.spec.version
+        for one in versions
+        if one.status.artifact and one.status.artifact.held and cel.LEAVE not in (one.metadata.annotations or {})
+    ]
+
+
+def told(version: api.ModelVersion, which: Step, known: index.Version | None) -> tuple[record.Fact, ...]:
+    """What the ledger hears: that objects go under a hold, before they do, and that they were let go, before the status says so."""
+    artifact = version.status.artifact
+    action = {Step.SET: record.Action.HELD, Step.LIFT: record.Action.RELEASED}.get(which)
+    if action is None or artifact is None or known is None or (known.held == artifact.held) == (which == Step.SET):
+        return ()
+    detail = {"version": version.spec.version, "manifest": artifact.held}
+    return (record.fact(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {known.holds}", None, detail),)
+
+
+def done(version: api.ModelVersion, which: Step, why: finding.Fact | None) -> modelversion.ModelVersionStatus:
+    """The status after a step: that it worked, or why not."""
+    artifact = version.status.artifact
+    assert artifact is not None
+    update: dict[str, str | None] = {"hold_message": why.message if why else None}
+    if why is None and which == Step.CLAIM:
+        update["held"] = artifact.manifest
+    if why is None and which == Step.LIFT:
+        update["held"] = None
+    return version.status.model_copy(update={"artifact": artifact.model_copy(update=update)})
+
+
+def remember(memory: Memory, which: Step, of: Objects, why: finding.Fact | None, now: datetime.datetime) -> Memory:
+    """What this process knows after a step; what was let go has to be held anew, should it ever run again."""
+    if why:
+        return dataclasses.replace(memory, tried=now)
+    held = {Step.SET: of.manifest, Step.LIFT: None}.get(which, memory.held)
+    return dataclasses.replace(memory, held=held, tried=None)
+
+
+def events(version: api.ModelVersion, why: finding.Fact | None) -> tuple[finding.Event, ...]:
+    """A warning, once, when a bucket that could hold does not; one without Object Lock is as its owner wants it."""
+    artifact = version.status.artifact
+    if why is None or why.reason == Reason.HOLD_UNSUPPORTED or (artifact and artifact.hold_message == why.message):
+        return ()
+    return (finding.happened(version, Reason.HOLD_REFUSED, why.message, warning=True),)

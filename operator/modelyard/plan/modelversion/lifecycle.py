@@ -1,0 +1,98 @@
+"""What a version's lifecycle means: Deprecated serves on under a warning, Retired waits until nothing runs it, and then rests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelyard import api
+from modelyard.api import modelversion
+from modelyard.api.modelversion import StageState, VersionLifecycle, VersionPhase
+from modelyard.api.reason import Reason
+from modelyard.ledger import index
+from modelyard.plan import finding
+
+
+def at_rest(version: api.ModelVersion) -> bool:
+    """Whether it is Retired for good: nothing runs it, so nobody reads its bytes any more."""
+    asked = version.spec.lifecycle == VersionLifecycle.RETIRED
+    return version.status.phase == VersionPhase.RETIRED or (asked and not version.status.stages)
+
+
+def as_recorded(version: api.ModelVersion, past: index.Version | None) -> api.ModelVersion:
+    """The version as it is for good: once its name was Retired, no object of that name is anything else, whatever it asks to be."""
+    if not _is_over(version, past):
+        return version
+    return version.model_copy(update={"spec": version.spec.model_copy(update={"lifecycle": VersionLifecycle.RETIRED})})
+
+
+def _is_over(version: api.ModelVersion, past: index.Version | None) -> bool:
+    """Whether the ledger has it Retired, and it asks for something else: it was created again, or comes from an older backup."""
+    return past is not None and past.digest is not None and bool(past.retired) and version.spec.lifecycle != VersionLifecycle.RETIRED
+
+
+def why(version: api.ModelVersion, past: index.Version | None) -> str | None:
+    """Why it is Retired, where it does not ask to be."""
+    if past is not None and _is_over(version, past):
+        when, who = past.retired
+        by = f" by {who}" if who else ""
+        return (
+            f"Retired, which is final: the ledger has it retired on {when[:10]}{by}, so this name serves nowhere any more;"
+            " set spec.lifecycle to Retired, and register another version"
+        )
+    before = finding.find(version.status.conditions, "Ready")
+    kept = version.status.phase == VersionPhase.RETIRED and version.spec.lifecycle != VersionLifecycle.RETIRED
+    return before.message if kept and before else None
+
+
+def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
+    """The phase, when several hold: Retired before Quarantined before Deprecated; what waits to be Retired is as good as Deprecated."""
+    if at_rest(version):
+        return VersionPhase.RETIRED
+    outdated = version.spec.lifecycle in {VersionLifecycle.DEPRECATED, VersionLifecycle.RETIRED}
+    return VersionPhase.DEPRECATED if outdated and phase == VersionPhase.READY else phase
+
+
+def conditions(
+    version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, finding.State], because: str | None = None
+) -> dict[str, finding.State]:
+    """The conditions with what the lifecycle says over them; `because`: why it is Retired where it does not ask to be."""
+    kept = dict(wanted)
+    if at_rest(version):
+        for kind in ("EvidenceVerified", "DocumentationComplete"):
+            if before := finding.find(version.status.conditions, kind):
+                kept[kind] = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
+        for kind in ("Reconciling", "Stalled"):
+            kept.pop(kind, None)
+        asked = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
+        return kept | {"Ready": finding.State.true(Reason.RETIRED, because or asked)}
+    if phase != VersionPhase.DEPRECATED:
+        return kept
+    runs = where(version)
+    if version.spec.lifecycle == VersionLifecycle.RETIRED:
+        waits = finding.Fact(
+            Reason.STILL_SERVING, f"{runs}: promote another version there or retire the Model; it is Retired once nothing runs it"
+        )
+        return kept | {"Ready": finding.State.false(waits), "Reconciling": finding.State.true(waits.reason, waits.message)}
+    still = f", but it is still in use ({runs}): promote another version there" if runs else ""
+    return kept | {"Ready": finding.State.true(Reason.DEPRECATED, f"Deprecated, as it is asked to be{still}")}
+
+
+def where(version: api.ModelVersion) -> str:
+    """What runs it, as a statement: `serves in staging, production; audit stands for it`; empty when nothing does."""
+    claims = version.status.stages or []
+    serving = [claim.name for claim in claims if claim.state != StageState.GRANTED]
+    standing = [claim.name for claim in claims if claim.state == StageState.GRANTED]
+    stand = "stands" if len(standing) == 1 else "stand"
+    parts = [f"serves in {', '.join(serving)}" if serving else "", f"{', '.join(standing)} {stand} for it" if standing else ""]
+    return "; ".join(part for part in parts if part)
+
+
+def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> tuple[finding.Event, ...]:
+    """An Event when the lifecycle begins to say something, and a warning whenever it says so of what runs."""
+    before, after = finding.find(version.status.conditions, "Ready"), finding.find(status.conditions, "Ready")
+    if after is None or after.reason not in {Reason.DEPRECATED, Reason.RETIRED, Reason.STILL_SERVING}:
+        return ()
+    runs = bool(version.status.stages)
+    if before and before.reason == after.reason and (before.message == after.message or not runs):
+        return ()
+    return (finding.happened(version, Reason(after.reason), after.message, warning=runs),)

@@ -1,0 +1,72 @@
+"""Which versions get a stage's traffic, and how it is shared among them, as the pods tell now. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+
+from modelyard import api
+from modelyard.api import stage as stage_api
+from modelyard.api.reason import Reason
+from modelyard.ledger import record
+from modelyard.plan import finding
+from modelyard.plan.observed import world as seen
+
+
+def of(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
+    """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing.
+
+    While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
+    """
+    for stands, was in each(world, stages):
+        yield state(stands, tuple(_shares(world, stands, was, now)))
+
+
+def each(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, record.StageState]]:
+    """Each stage that is recorded or still serves, and what it was."""
+    before = {one.name: one for one in world.state}
+    declared = {one.name: one for one in stages}
+    for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
+        yield declared.get(name, api.StageStatus(name=name)), before.get(name, record.StageState(name))
+
+
+def state(stands: api.StageStatus, shares: tuple[record.Share, ...]) -> record.StageState:
+    """What a record says of a stage."""
+    runs = stands.serving or stage_api.ServingStatus(deployment="")
+    return record.StageState(stands.name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
+
+
+def _shares(world: seen.World, stands: api.StageStatus, was: record.StageState, now: datetime.datetime) -> Iterator[record.Share]:
+    if stands.name in world.unexposed and (not was.serves or service_taken(world, stands.name)):
+        return  # what traffic goes to is not known; a Service that was just deleted is put back at once
+    pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
+    earlier = {share.version: share for share in was.serves}
+    wanted = _wanted(world, stands)
+    # A pod's hiccup is no change: what is wanted goes on serving until it is scaled to nothing.
+    serving = {pod.version for pod in pods if pod.ready} | {v for v in earlier if v == wanted or any(pod.version == v for pod in pods)}
+    ready = {version: sum(1 for pod in pods if pod.version == version and pod.ready) for version in serving}
+    same = set(earlier) == serving
+    total = sum(ready.values())
+    for version in sorted(serving):
+        share = earlier.get(version)
+        weight = round(100 * ready[version] / total) if total else share.weight if share and same else 100 // len(serving)
+        known = world.versions.get(version)
+        proven = known.status.artifact.digest if known and known.status.artifact else None
+        yield record.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
+
+
+def service_taken(world: seen.World, stage: str) -> finding.Fact | None:
+    """What is wrong, where the stage's Service is somebody else's."""
+    if stage not in world.unexposed:
+        return None
+    return next((why for wish, why in world.refused.items() if wish.stage == stage and why.reason == Reason.NAME_TAKEN), None)
+
+
+def _wanted(world: seen.World, stands: api.StageStatus) -> str | None:
+    """The version that the stage's Deployment is told to run; None when it is told to run nothing."""
+    deployment = world.deployments.get(stands.name)
+    if deployment is None or deployment.desired == 0:
+        return None
+    if stands.rollout and deployment.template == stands.rollout.template:
+        return stands.rollout.version
+    return stands.current
