@@ -11,14 +11,14 @@ import aiohttp
 import kopf
 
 from modelyard.content import jsontext
-from modelyard.edge import cache, cluster
+from modelyard.edge.cluster import cache, client
 
 # Together about ten minutes: an API server that restarts must not end who stands by.
 _ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)
 
 
 async def watch(
-    reach: cluster.Cluster, namespaces: Sequence[str], heard: Callable[[cluster.Kind, Mapping[str, Any]], None], stop: asyncio.Event
+    reach: client.Cluster, namespaces: Sequence[str], heard: Callable[[client.Kind, Mapping[str, Any]], None], stop: asyncio.Event
 ) -> None:
     """Watch until cancelled or told to stop.
 
@@ -33,7 +33,7 @@ async def watch(
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         access = await reach.access()
-        connector = aiohttp.TCPConnector(limit=cluster.CONNECTIONS, ssl=access.tls or True)
+        connector = aiohttp.TCPConnector(limit=client.CONNECTIONS, ssl=access.tls or True)
         asks = aiohttp.TraceConfig()
         asks.on_request_start.append(_metadata_of_lists)
         headers = dict(access.headers)
@@ -43,7 +43,7 @@ async def watch(
     for kind in cache.WATCHED:
 
         @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"see-{kind.plural}")
-        async def see(event: Any, kind: cluster.Kind = kind, **_: Any) -> None:
+        async def see(event: Any, kind: client.Kind = kind, **_: Any) -> None:
             heard(kind, event)
 
     # Peering is off, but kopf would look up its user's name for an identity, and a container's user has none.
@@ -87,8 +87,8 @@ class _Answer(aiohttp.ClientResponse):
 
 async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, asked: aiohttp.TraceRequestStartParams) -> None:
     """Of ConfigMaps nothing but their metadata is asked for: that a list of files is there is all there is to know."""
-    if asked.url.path.endswith(f"/{cluster.CONFIG_MAP.plural}"):
-        asked.headers["Accept"] = cluster.METADATA.format("" if "watch" in asked.url.query else "List")
+    if asked.url.path.endswith(f"/{client.CONFIG_MAP.plural}"):
+        asked.headers["Accept"] = client.METADATA.format("" if "watch" in asked.url.query else "List")
 
 
 class _Lines:

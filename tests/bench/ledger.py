@@ -16,8 +16,8 @@ from concurrent import futures
 from typing import Any
 
 from modelyard.content import location
-from modelyard.edge import appender, store
-from modelyard.edge import ledger as ledgers
+from modelyard.edge.bucket import appender, chains
+from modelyard.edge.s3 import store
 from modelyard.ledger import codec, integrity, record
 from tests.bench.row import row
 from tests.cluster import stores
@@ -46,7 +46,7 @@ def fact(number: int) -> record.Fact:
 
 async def _facts(client: store.Store) -> list[dict[str, Any]]:
     size = len(codec.write(record.follow(record.Chain("main", "risk", "m"), None, None, [fact(1)], [], now=_now(), term=1, index=None)))
-    writer = ledgers.Ledger(client, WHERE, "main", _now)
+    writer = chains.Ledger(client, WHERE, "main", _now)
     await writer.begin("bench")
 
     async def alone() -> None:
@@ -98,7 +98,7 @@ def _long(running: stores.Running, client: store.Store) -> list[dict[str, Any]]:
     found = []
     behind = max(1, chain.sequence - 300)
     for name, anchor in (("with its anchor", chain.sequence), ("300 records behind its anchor", behind), ("without an anchor", None)):
-        reader = ledgers.Ledger(client, WHERE, "main", _now)
+        reader = chains.Ledger(client, WHERE, "main", _now)
         of = reader.chain("risk", "long")
         known = None
         if anchor:
@@ -106,7 +106,7 @@ def _long(running: stores.Running, client: store.Store) -> list[dict[str, Any]]:
             assert data
             known = integrity.Anchor(anchor, codec.named(data))
 
-        async def load(reader: ledgers.Ledger = reader, of: record.Chain = of, known: integrity.Anchor | None = known) -> None:
+        async def load(reader: chains.Ledger = reader, of: record.Chain = of, known: integrity.Anchor | None = known) -> None:
             assert (await reader.load(of, known)).sequence == LONG
 
         found.append(row(f"ledger: load {LONG:,} records, {name}", asyncio.run(_timed(load)), "s", None, goal=2))
@@ -117,7 +117,7 @@ def _long(running: stores.Running, client: store.Store) -> list[dict[str, Any]]:
 async def _written(running: stores.Running) -> appender.Head:
     """A long chain, written in memory and laid where the store keeps its files."""
     kept = bucket.Bucket()
-    writer = ledgers.Ledger(kept, WHERE, "main", _now, threads=0)
+    writer = chains.Ledger(kept, WHERE, "main", _now, threads=0)
     chain = writer.chain("risk", "long")
     for number in range(LONG):
         head = await writer.append(chain, [fact(number)])

@@ -16,8 +16,8 @@ from typing import Any
 
 from modelyard import api
 from modelyard.content import location, manifest
-from modelyard.edge import cluster as api_server
-from modelyard.edge import store
+from modelyard.edge.cluster import client
+from modelyard.edge.s3 import store
 from tests.bench.row import row
 from tests.cluster import installed
 from tests.cluster.node import access, layout, node
@@ -32,7 +32,7 @@ STARTED = "process_start_time_seconds"
 class Yard:
     """A Model, its store, and the operator that watches them."""
 
-    def __init__(self, cluster: access.Cluster, reach: api_server.Cluster) -> None:
+    def __init__(self, cluster: access.Cluster, reach: client.Cluster) -> None:
         keys = location.Credentials(cluster.store.access_key, cluster.store.secret_key)
         self.cluster, self.reach = cluster, reach
         self.store = store.Store(location.Address(cluster.store.endpoint, None, keys))
@@ -96,7 +96,7 @@ class Yard:
         """Return when so many versions of the model are Ready."""
         until = time.monotonic() + deadline
         while time.monotonic() < until:
-            found = await self.reach.get(api_server.MODEL, NAMESPACE, model)
+            found = await self.reach.get(client.MODEL, NAMESPACE, model)
             if ((found or {}).get("status") or {}).get("versions", {}).get("ready", 0) >= count:
                 return
             await asyncio.sleep(0.1)
@@ -124,7 +124,7 @@ class Yard:
 async def _measure(cluster: access.Cluster) -> list[dict[str, Any]]:
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
     found = []
-    async with api_server.Cluster.connect() as reach:
+    async with client.Cluster.connect() as reach:
         yard = Yard(cluster, reach)
         await yard.prepare("single")
         seconds = []

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from modelyard.content import location
-from modelyard.edge import artifact, blobs, store
+from modelyard.edge.artifact.prover import Prover
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import store
 from modelyard.plan.modelversion import inspection
 from tests.cluster import stores
 
@@ -69,7 +71,7 @@ def _fill(client: store.Store, file: pathlib.Path, keys: Sequence[str], size: in
 
 def _inspect(running: stores.Running, client: store.Store, uris: Sequence[str]) -> None:
     async def all_of_them() -> list[inspection.Result]:
-        prover = artifact.Prover(blobs.Blobs(client, location.Place("modelyard", f"{time.monotonic_ns()}/")))
+        prover = Prover(blobs.Blobs(client, location.Place("modelyard", f"{time.monotonic_ns()}/")))
         try:
             return await asyncio.gather(*(prover.inspect(inspection.Request(running.address, uri, ROOT)) for uri in uris))
         finally:

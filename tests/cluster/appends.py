@@ -7,8 +7,8 @@ import datetime
 import sys
 
 from modelyard.content import location
-from modelyard.edge import ledger as ledgers
-from modelyard.edge import store
+from modelyard.edge.bucket import chains
+from modelyard.edge.s3 import store
 from modelyard.ledger import record
 from tests.cluster import stores
 
@@ -21,7 +21,7 @@ def fact(number: int) -> record.Fact:
 async def main(endpoint: str, model: str, first: int, last: int) -> None:
     """Tells every fact, five of them at once, and does not know which were told by whoever died before."""
     client = store.Store(location.Address(endpoint, credentials=stores.CREDENTIALS))
-    writer = ledgers.Ledger(client, location.Place("modelyard", ""), "main", lambda: datetime.datetime.now(datetime.UTC), snapshot_every=20)
+    writer = chains.Ledger(client, location.Place("modelyard", ""), "main", lambda: datetime.datetime.now(datetime.UTC), snapshot_every=20)
     print(await writer.begin("operator"), flush=True)
     chain = writer.chain("risk", model)
     for number in range(first, last, 5):

@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from modelyard.content import location
-from modelyard.edge import artifact, blobs, store
+from modelyard.edge.artifact.prover import Prover
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3.store import Store
 from tests.cluster import stores
 from tests.cluster.node import access, layout, node
 
@@ -38,14 +40,14 @@ def namespace(cluster: access.Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(running: stores.Running) -> store.Store:
+def client(running: stores.Running) -> Store:
     """The root user's client of the store that a module runs."""
     return running.open()
 
 
 @pytest.fixture
-async def prover(client: store.Store) -> AsyncIterator[artifact.Prover]:
+async def prover(client: Store) -> AsyncIterator[Prover]:
     """A prover whose own bucket is in that store."""
-    prover = artifact.Prover(blobs.Blobs(client, location.Place("modelyard", "")))
+    prover = Prover(blobs.Blobs(client, location.Place("modelyard", "")))
     yield prover
     prover.close()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from modelyard.content import location
-from modelyard.edge import store
+from modelyard.edge.s3 import store
 
 CREDENTIALS = location.Credentials("modelyard-test", "modelyard-test-secret")
 """The root user of every store started here."""

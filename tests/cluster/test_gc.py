@@ -13,8 +13,10 @@ import pytest
 
 from modelyard.cli import bucket, depot, gc, outcome, registry
 from modelyard.content import location
-from modelyard.edge import artifact, cluster, store
-from modelyard.edge import ledger as ledger_edge
+from modelyard.edge.artifact.prover import Prover
+from modelyard.edge.bucket import chains
+from modelyard.edge.cluster.client import Kind
+from modelyard.edge.s3 import store
 from modelyard.ledger import index, record
 from modelyard.plan.modelversion import inspection, legal_hold
 from tests.cluster import stores
@@ -34,7 +36,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield running
 
 
-async def verified(prover: artifact.Prover, running: stores.Running, uri: str, below: str = BELOW) -> inspection.Found:
+async def verified(prover: Prover, running: stores.Running, uri: str, below: str = BELOW) -> inspection.Found:
     found = await prover.inspect(inspection.Request(running.address, uri, below))
     assert isinstance(found, inspection.Found), found
     return found
@@ -47,7 +49,7 @@ def held(client: store.Store, key: str) -> bool:
 
 
 async def test_what_runs_is_held_and_what_another_still_needs_is_not_let_go(
-    running: stores.Running, client: store.Store, prover: artifact.Prover
+    running: stores.Running, client: store.Store, prover: Prover
 ) -> None:
     shared, own = "models/fraud/held/x/shared", "models/fraud/held/own"
     for key in (shared, own):
@@ -73,7 +75,7 @@ async def test_what_runs_is_held_and_what_another_still_needs_is_not_let_go(
 
 
 async def test_holds_of_what_is_gone_and_of_a_bucket_without_object_lock(
-    running: stores.Running, client: store.Store, prover: artifact.Prover
+    running: stores.Running, client: store.Store, prover: Prover
 ) -> None:
     client.put("modelyard", "models/fraud/gone/a", b"x")
     client.put("models", "fraud/1/a", b"x")
@@ -99,10 +101,10 @@ class Server(registry.Registry):
         super().__init__(None, "risk")
         self.objects = objects
 
-    def find(self, kind: cluster.Kind, name: str) -> Json | None:
+    def find(self, kind: Kind, name: str) -> Json | None:
         return next((one for one in self.objects if (one["kind"], one["metadata"]["name"]) == (kind.name, name)), None)
 
-    def all(self, kind: cluster.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
+    def all(self, kind: Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
         del everywhere, query
         return [one for one in self.objects if one["kind"] == kind.name]
 
@@ -140,7 +142,7 @@ def version(number: str, uri: str, manifest: str, lifecycle: str) -> Json:
 async def test_gc(
     running: stores.Running,
     client: store.Store,
-    prover: artifact.Prover,
+    prover: Prover,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: pathlib.Path,
@@ -216,10 +218,10 @@ def test_the_command_line_records_behind_the_operator_and_the_operator_goes_on_b
             action, record.BY_OPERATOR, record.Subject("Model", "fraud", "m", 1), step, None, {"version": "1", "objects": []}
         )
 
-    async def operate(book: ledger_edge.Ledger, step: str) -> int:
+    async def operate(book: chains.Ledger, step: str) -> int:
         return (await book.append(chain, [told(record.Action.STEERED, step)])).sequence
 
-    operator = ledger_edge.Ledger(client, place, "main", lambda: datetime.datetime.now(datetime.UTC))
+    operator = chains.Ledger(client, place, "main", lambda: datetime.datetime.now(datetime.UTC))
     person = bucket.Bucket(client, place, "main")
     with asyncio.Runner() as loop:
         assert loop.run(operate(operator, "a")) == 1

@@ -19,8 +19,8 @@ import pytest
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import appender, archive, sources, store
-from modelyard.edge import ledger as ledgers
+from modelyard.edge.bucket import appender, archive, chains, sources
+from modelyard.edge.s3 import store
 from modelyard.ledger import codec, integrity
 from modelyard.ledger.record import OPERATOR, Actor, Chain, Known
 from tests.cluster import appends, stores
@@ -57,12 +57,12 @@ def now() -> datetime.datetime:
 
 
 @pytest.fixture
-def opened(client: store.Store) -> Iterator[Callable[..., ledgers.Ledger]]:
+def opened(client: store.Store) -> Iterator[Callable[..., chains.Ledger]]:
     """An operator that starts."""
     started = []
 
-    def start(bucket: store.Objects = client, where: location.Place = WHERE, **more: Any) -> ledgers.Ledger:
-        started.append(ledgers.Ledger(bucket, where, "main", now, **more))
+    def start(bucket: store.Objects = client, where: location.Place = WHERE, **more: Any) -> chains.Ledger:
+        started.append(chains.Ledger(bucket, where, "main", now, **more))
         return started[-1]
 
     yield start
@@ -70,7 +70,7 @@ def opened(client: store.Store) -> Iterator[Callable[..., ledgers.Ledger]]:
         one.close()
 
 
-Opened = Callable[..., ledgers.Ledger]
+Opened = Callable[..., chains.Ledger]
 
 
 def verified(client: store.Store, chain: Chain, where: location.Place = WHERE) -> list[str]:
@@ -241,7 +241,7 @@ async def test_retention_that_the_bucket_cannot_keep_is_refused_at_the_start(ope
 
 
 def test_an_export_of_the_bucket(opened: Opened, client: store.Store, tmp_path: pathlib.Path) -> None:
-    async def written() -> ledgers.Ledger:
+    async def written() -> chains.Ledger:
         writer = opened(snapshot_every=10)
         chain = writer.chain("risk", "exported")
         for number in range(35):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from modelyard.content import location, manifest
-from modelyard.edge import store
+from modelyard.edge.s3 import store
 from tests.cluster.access import aside
 from tests.cluster.node import access
 

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from modelyard.api import access
 from modelyard.cli import registry
-from modelyard.edge import cluster, probe
+from modelyard.edge.cluster import client, policies
 from tests.cluster.access import older, people, place
 from tests.cluster.node import layout
 
@@ -164,8 +164,8 @@ async def test_the_probe_finds_every_policy_in_force(
     assert (await admin.send("GET", MODEL)).passed
     monkeypatch.setenv("KUBECONFIG", str(older.kubeconfig(folder, address, "operator")))
 
-    async with cluster.Cluster.connect() as server:
-        assert await probe.probe(server, "default") == []
+    async with client.Cluster.connect() as server:
+        assert await policies.probe(server, "default") == []
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan.serving import confinement
-from modelyard.reconcile import serve
+from modelyard.reconcile import serving
 from tests.cluster.access import older, people, place
 from tests.unit.plan.test_confinement import CONFINED, REACHING
 
@@ -46,10 +46,10 @@ async def admin(address: str) -> AsyncIterator[people.Login]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def operator(
     admin: people.Login, folder: pathlib.Path, address: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[cluster.Cluster]:
+) -> AsyncIterator[client.Cluster]:
     assert admin.name == "admin"
     monkeypatch.setenv("KUBECONFIG", str(older.kubeconfig(folder, address, "operator")))
-    async with cluster.Cluster.connect() as server:
+    async with client.Cluster.connect() as server:
         yield server
 
 
@@ -61,19 +61,19 @@ def at(obj: Json, namespace: str = "default", **about: Any) -> Json:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_an_apply_makes_a_new_object_or_changes_exactly_ours_and_takes_no_other_over(
-    operator: cluster.Cluster, admin: people.Login
+    operator: client.Cluster, admin: people.Login
 ) -> None:
     wanted = place.service("fraud-production", ours=True)
-    made = await operator.apply(at(wanted, resourceVersion=serve.ABSENT))
+    made = await operator.apply(at(wanted, resourceVersion=serving.ABSENT))
     again = await operator.apply(at(wanted, uid=made["metadata"]["uid"]))
-    with pytest.raises(cluster.Conflict):
-        await operator.apply(at(wanted, resourceVersion=serve.ABSENT))
+    with pytest.raises(client.Conflict):
+        await operator.apply(at(wanted, resourceVersion=serving.ABSENT))
 
     one = place.path("Service", "default", "fraud-production")
     assert (await admin.send("DELETE", one)).passed
     theirs = (await admin.send("POST", place.path("Service", "default"), place.service("fraud-production", ours=False))).body
-    for about in ({"resourceVersion": serve.ABSENT}, {"uid": made["metadata"]["uid"]}):
-        with pytest.raises(cluster.Conflict):
+    for about in ({"resourceVersion": serving.ABSENT}, {"uid": made["metadata"]["uid"]}):
+        with pytest.raises(client.Conflict):
             await operator.apply(at(wanted, **about))
 
     there = (await admin.send("GET", one)).body
@@ -81,17 +81,17 @@ async def test_an_apply_makes_a_new_object_or_changes_exactly_ours_and_takes_no_
     assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
     assert there["metadata"] == theirs["metadata"]
     assert (await admin.send("DELETE", one)).passed
-    with pytest.raises(cluster.Conflict):
+    with pytest.raises(client.Conflict):
         await operator.apply(at(wanted, uid=made["metadata"]["uid"]))
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("what", [what for what in REACHING if what != "windowsOptions.hostProcess"])  # which takes hostNetwork as well
-async def test_the_policy_and_the_plan_refuse_the_same_pods(operator: cluster.Cluster, what: str) -> None:
+async def test_the_policy_and_the_plan_refuse_the_same_pods(operator: client.Cluster, what: str) -> None:
     wanted = place.workload("Deployment", "fraud-production", ours=True)
     wanted["spec"]["template"]["spec"] |= {"containers": CONFINED["containers"], **REACHING[what]}
 
-    with pytest.raises(cluster.Refused) as refused:
+    with pytest.raises(client.Refused) as refused:
         await operator.apply(at(wanted), dry_run=True)
     allowed = await operator.apply(at(wanted, "open"), dry_run=True)
 
@@ -102,7 +102,7 @@ async def test_the_policy_and_the_plan_refuse_the_same_pods(operator: cluster.Cl
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_pod_that_stays_where_it_is_passes_and_what_ran_before_may_still_be_scaled(
-    operator: cluster.Cluster, admin: people.Login
+    operator: client.Cluster, admin: people.Login
 ) -> None:
     confined = place.workload("Deployment", "confined", ours=True)
     confined["spec"]["template"]["spec"] |= CONFINED
@@ -114,7 +114,7 @@ async def test_a_pod_that_stays_where_it_is_passes_and_what_ran_before_may_still
 
     scaled = await operator.apply(at({**before, "spec": {**before["spec"], "replicas": 2}}, "open"), dry_run=True)
     before["spec"]["template"]["spec"]["hostIPC"] = True
-    with pytest.raises(cluster.Refused, match="hostPID, hostIPC"):
+    with pytest.raises(client.Refused, match="hostPID, hostIPC"):
         await operator.apply(at(before, "open"), dry_run=True)
 
     assert (await operator.apply(at(confined), dry_run=True))["metadata"]["name"] == "confined"
@@ -123,10 +123,10 @@ async def test_a_pod_that_stays_where_it_is_passes_and_what_ran_before_may_still
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_only_metadata_of_lists_of_files_is_sent(operator: cluster.Cluster) -> None:
+async def test_only_metadata_of_lists_of_files_is_sent(operator: client.Cluster) -> None:
     await operator.apply(at(place.files("fraud-1-production-0123456789.modelyard-files", ours=True)))
 
-    found = [one async for one in operator.list_metadata(cluster.CONFIG_MAP, "default", labelSelector="modelyard.dev/stage")]
+    found = [one async for one in operator.list_metadata(client.CONFIG_MAP, "default", labelSelector="modelyard.dev/stage")]
 
     assert [(one["kind"], one["metadata"]["name"], "data" in one) for one in found] == [
         ("ConfigMap", "fraud-1-production-0123456789.modelyard-files", False)

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from modelyard.api import access
-from modelyard.edge import cluster as api_server
-from modelyard.edge import probe
+from modelyard.edge.cluster import client, policies
 from tests.cluster.access import aside, people, place
 from tests.cluster.access.fixtures import ground, quiet
 from tests.cluster.node import layout
@@ -218,10 +217,10 @@ async def test_the_probe_knows_whether_the_policies_hold(desk: Desk, tmp_path: A
     (tmp_path / "operator").write_text(json.dumps(view))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "operator"))
 
-    async with api_server.Cluster.connect() as server:
-        assert await probe.probe(server, desk.namespace) == []
+    async with client.Cluster.connect() as server:
+        assert await policies.probe(server, desk.namespace) == []
         with aside.aside(desk.cluster):
-            assert await probe.probe(server, desk.namespace) == [
+            assert await policies.probe(server, desk.namespace) == [
                 "changes", "metadata", "models", "operator", "promotions", "serving", "status", "versions",
             ]  # fmt: skip
-        assert await probe.probe(server, desk.namespace) == []
+        assert await policies.probe(server, desk.namespace) == []

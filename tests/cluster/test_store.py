@@ -16,7 +16,9 @@ import pytest
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location, manifest
-from modelyard.edge import artifact, blobs, store
+from modelyard.edge.artifact.prover import Prover
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import store
 from modelyard.plan.modelversion import inspection
 from tests.cluster import stores
 from tests.unit.edge import pretend
@@ -71,7 +73,7 @@ def _digest(files: Mapping[str, bytes]) -> str:
     return manifest.of({path: hashlib.sha256(data).hexdigest() for path, data in files.items()})
 
 
-async def _found(prover: artifact.Prover, request: inspection.Request) -> inspection.Found:
+async def _found(prover: Prover, request: inspection.Request) -> inspection.Found:
     result = await prover.inspect(request)
     assert isinstance(result, inspection.Found), result
     return result
@@ -218,7 +220,7 @@ def test_a_large_upload_goes_in_parts(client: store.Store, tmp_path: pathlib.Pat
     assert client.get("models", "upload/empty") == b""
 
 
-async def test_odd_names(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+async def test_odd_names(running: stores.Running, client: store.Store, prover: Prover) -> None:
     files = {path: path.encode() for path in ODD}
     for path, data in files.items():
         client.put("models", f"fraud/odd/{path}", data)
@@ -230,7 +232,7 @@ async def test_odd_names(running: stores.Running, client: store.Store, prover: a
     assert (await _found(prover, again)).manifest == found.manifest
 
 
-async def test_a_prefix_that_is_anothers_beginning(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+async def test_a_prefix_that_is_anothers_beginning(running: stores.Running, client: store.Store, prover: Prover) -> None:
     for key in ("fraud/v1/a", "fraud/v10/a", "fraud/v1-rc/a", "fraud-evil/v1/a"):
         client.put("models", key, key.encode())
 
@@ -239,7 +241,7 @@ async def test_a_prefix_that_is_anothers_beginning(running: stores.Running, clie
         assert found.digest == _digest({"a": b"fraud/v1/a"})
 
 
-async def test_zero_bytes_and_folders(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+async def test_zero_bytes_and_folders(running: stores.Running, client: store.Store, prover: Prover) -> None:
     for key in ("fraud/zero/", "fraud/zero/sub/", "fraud/zero/file"):
         client.put("models", key, b"")
 
@@ -252,7 +254,7 @@ async def test_zero_bytes_and_folders(running: stores.Running, client: store.Sto
     assert isinstance(await prover.inspect(one), inspection.Missing)
 
 
-async def test_tampering_is_found_and_healed(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+async def test_tampering_is_found_and_healed(running: stores.Running, client: store.Store, prover: Prover) -> None:
     client.put("models", "fraud/tamper/a", b"right")
     client.put("models", "fraud/tamper/b", b"right")
     found = await _found(prover, inspection.Request(running.address, f"{BELOW}tamper/", BELOW))
@@ -269,7 +271,7 @@ async def test_tampering_is_found_and_healed(running: stores.Running, client: st
 
 
 @pytest.mark.slow
-async def test_ten_thousand_files(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+async def test_ten_thousand_files(running: stores.Running, client: store.Store, prover: Prover) -> None:
     files = {f"shard-{number % 10}/{number:05}": str(number).encode() for number in range(MANY)}
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda item: client.put("plain", f"many/{item[0]}", item[1]), files.items()))
@@ -283,7 +285,7 @@ async def test_ten_thousand_files(running: stores.Running, client: store.Store, 
 
 
 @pytest.mark.slow
-async def test_eight_gibibytes_in_constant_memory(running: stores.Running, client: store.Store, prover: artifact.Prover) -> None:
+async def test_eight_gibibytes_in_constant_memory(running: stores.Running, client: store.Store, prover: Prover) -> None:
     """One sparse file where the store keeps plain files; a GiB that was uploaded where it does not."""
     size = 8 * GIB if running.kind == "versitygw" else GIB
     sparse = (running.folder / "plain" if running.kind == "versitygw" else running.folder.parent) / "large.bin"
@@ -312,7 +314,7 @@ async def test_eight_gibibytes_in_constant_memory(running: stores.Running, clien
     ],
 )
 async def test_credentials_that_are_refused(
-    running: stores.Running, prover: artifact.Prover, credentials: location.Credentials | None, reason: Reason
+    running: stores.Running, prover: Prover, credentials: location.Credentials | None, reason: Reason
 ) -> None:
     address = dataclasses.replace(running.address, credentials=credentials)
 
@@ -323,7 +325,7 @@ async def test_credentials_that_are_refused(
         assert "another-secret" not in caught.value.message
 
 
-async def test_a_bucket_that_does_not_exist(running: stores.Running, prover: artifact.Prover) -> None:
+async def test_a_bucket_that_does_not_exist(running: stores.Running, prover: Prover) -> None:
     for uri in ("s3://nowhere/fraud/1/", "s3://nowhere/fraud/1"):
         with pytest.raises(edge.Unavailable) as caught:
             await prover.inspect(inspection.Request(running.address, uri, "s3://nowhere/fraud/"))

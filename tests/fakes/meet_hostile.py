@@ -24,7 +24,9 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.cli import bucket, depot, gc, outcome, registry
 from modelyard.content import location, manifest
-from modelyard.edge import artifact, blobs, bounded, store
+from modelyard.edge.artifact import prover
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import bounded, store
 from modelyard.ledger import index, record
 from modelyard.plan.modelversion import inspection, legal_hold
 from tests.fakes import hostile_store
@@ -148,7 +150,7 @@ class Meeting:
         self.memory = _Memory()
         kept = blobs.Blobs(self.memory, location.Place("modelyard", ""))
         self.manifest = kept.keep(manifest.write_manifest(_MANIFEST))
-        self.prover = artifact.Prover(kept, versions_at_once=4, limits=LIMITS)
+        self.prover = prover.Prover(kept, versions_at_once=4, limits=LIMITS)
 
     @property
     def tries(self) -> Mapping[str, Callable[[], Awaitable[object]]]:

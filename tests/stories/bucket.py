@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import store, versions
+from modelyard.edge.s3 import store, versions
 
 
 class Bucket:

@@ -16,7 +16,8 @@ from modelyard.api.labels import TEMPLATE, VERSION
 from modelyard.api.reason import Reason
 from modelyard.content import digest
 from modelyard.content import manifest as content_manifest
-from modelyard.edge import blobs, cluster
+from modelyard.edge.bucket import blobs
+from modelyard.edge.cluster import client
 from modelyard.ledger import codec
 from modelyard.ledger.record import Action, Fact, Known, Record, snapshots
 from modelyard.plan import finding
@@ -39,7 +40,7 @@ class World:
     def __init__(self) -> None:
         self.now = START
         self.objects: dict[Place, dict[str, Any]] = {}
-        self.news: list[tuple[cluster.Kind, str, dict[str, Any]]] = []
+        self.news: list[tuple[client.Kind, str, dict[str, Any]]] = []
         self.refuse: dict[str, str] = {}
         """Name of an object -> why the API server will not take it."""
         self.around: dict[str, dict[str, Any] | None] = {}
@@ -50,7 +51,7 @@ class World:
         """Die after so many writes of the operator."""
         self.works = False
         """It is the operator who writes."""
-        self.meanwhile: Callable[[cluster.Kind, str], object] = lambda _kind, _name: None
+        self.meanwhile: Callable[[client.Kind, str], object] = lambda _kind, _name: None
         """Called before each write of a status: what somebody does before it arrives."""
         self.judge: Callable[[dict[str, Any], dict[str, Any]], object] = lambda _obj, _status: None
         """Called with each status that the operator writes, and the object as it was."""
@@ -64,9 +65,9 @@ class World:
         """Create or update as kubectl apply would."""
         obj = copy.deepcopy(obj)
         obj["metadata"].setdefault("namespace", self.namespace)
-        self._save(cluster.KINDS[obj["kind"]], obj, keep_status=True)
+        self._save(client.KINDS[obj["kind"]], obj, keep_status=True)
 
-    def remove(self, kind: cluster.Kind, name: str) -> None:
+    def remove(self, kind: client.Kind, name: str) -> None:
         """Delete."""
         gone = self.objects.pop((kind.name, self.namespace, name))
         self.news.append((kind, "DELETED", gone))
@@ -79,7 +80,7 @@ class World:
         deployment["status"] = status | (
             {"availableReplicas": wanted} if available else {"replicas": wanted + 1, "availableReplicas": wanted}
         )
-        self._touch(cluster.DEPLOYMENT, deployment)
+        self._touch(client.DEPLOYMENT, deployment)
         self._run(name, deployment["spec"]["template"]["metadata"]["labels"], wanted, ready=available)
 
     def _run(self, name: str, labels: dict[str, str], wanted: int, *, ready: bool) -> None:
@@ -87,23 +88,23 @@ class World:
         newest = f"{name}-{labels[VERSION]}"
         for kind, _, pod in list(self.objects):
             if kind == "Pod" and pod.startswith(f"{name}-") and (pod.rpartition("-")[0] == newest or ready):
-                self.remove(cluster.POD, pod)
+                self.remove(client.POD, pod)
         status = {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
         for number in range(wanted):
             about = {"name": f"{newest}-{number}", "namespace": self.namespace, "labels": dict(labels)}
-            self._save(cluster.POD, {"kind": "Pod", "metadata": about, "spec": {}, "status": status}, keep_status=False)
+            self._save(client.POD, {"kind": "Pod", "metadata": about, "spec": {}, "status": status}, keep_status=False)
 
     # --- cluster.Cluster
 
-    async def get(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, Any] | None:
+    async def get(self, kind: client.Kind, namespace: str, name: str) -> dict[str, Any] | None:
         self.calls += 1
-        if kind in {cluster.NAMESPACE, cluster.CRD}:
+        if kind in {client.NAMESPACE, client.CRD}:
             return self.around.get(name, {"metadata": {"name": name}})
         return copy.deepcopy(self.objects.get((kind.name, namespace, name)))
 
     async def list(
         self,
-        kind: cluster.Kind,
+        kind: client.Kind,
         namespace: str | None = None,
         labelSelector: str = "",  # noqa: N803  the API's word
         **_: str,
@@ -121,36 +122,36 @@ class World:
         self.calls += 1
         about = obj["metadata"]
         if (obj["kind"], about["namespace"], about["name"]) in self.objects:
-            raise cluster.Conflict("exists")
-        return self._save(cluster.KINDS[obj["kind"]], copy.deepcopy(obj), keep_status=False)
+            raise client.Conflict("exists")
+        return self._save(client.KINDS[obj["kind"]], copy.deepcopy(obj), keep_status=False)
 
     async def apply(self, obj: dict[str, Any], *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> dict[str, Any]:
         self.calls += 1
         if why := self.refuse.get(obj["metadata"]["name"]):
-            raise cluster.Refused(422, why)
+            raise client.Refused(422, why)
         if dry_run:
             return obj
         about = obj["metadata"]
         there = self.objects.get((obj["kind"], about["namespace"], about["name"]))
         if there is None and "uid" in about:
-            raise cluster.Conflict("uid mismatch")
+            raise client.Conflict("uid mismatch")
         if there and ("resourceVersion" in about or about.get("uid", there["metadata"]["uid"]) != there["metadata"]["uid"]):
-            raise cluster.Conflict("the object has been modified")
-        return self._save(cluster.KINDS[obj["kind"]], copy.deepcopy(obj), keep_status=True)
+            raise client.Conflict("the object has been modified")
+        return self._save(client.KINDS[obj["kind"]], copy.deepcopy(obj), keep_status=True)
 
     async def write_status(
-        self, kind: cluster.Kind, namespace: str, name: str, resource_version: str, status: dict[str, Any]
+        self, kind: client.Kind, namespace: str, name: str, resource_version: str, status: dict[str, Any]
     ) -> dict[str, Any]:
         self.calls += 1
         self.meanwhile(kind, name)
         obj = self.objects.get((kind.name, namespace, name))
         if obj is None or obj["metadata"]["resourceVersion"] != resource_version:
-            raise cluster.Conflict(name)
+            raise client.Conflict(name)
         self.judge(obj, status)
         obj["status"] = copy.deepcopy(status)
         return self._touch(kind, obj)
 
-    async def delete(self, kind: cluster.Kind, namespace: str, name: str, uid: str | None = None) -> None:
+    async def delete(self, kind: client.Kind, namespace: str, name: str, uid: str | None = None) -> None:
         self.calls += 1
         if gone := self.objects.pop((kind.name, namespace, name), None):
             self.news.append((kind, "DELETED", gone))
@@ -159,7 +160,7 @@ class World:
 
     # --- inside
 
-    def _save(self, kind: cluster.Kind, obj: dict[str, Any], *, keep_status: bool) -> dict[str, Any]:
+    def _save(self, kind: client.Kind, obj: dict[str, Any], *, keep_status: bool) -> dict[str, Any]:
         about = obj["metadata"]
         place = (kind.name, about["namespace"], about["name"])
         was = self.objects.get(place)
@@ -181,7 +182,7 @@ class World:
         self.objects[place] = obj
         return self._touch(kind, obj)
 
-    def _touch(self, kind: cluster.Kind, obj: dict[str, Any]) -> dict[str, Any]:
+    def _touch(self, kind: client.Kind, obj: dict[str, Any]) -> dict[str, Any]:
         obj["metadata"]["resourceVersion"] = str(next(self._versions))
         self.news.append((kind, "MODIFIED", copy.deepcopy(obj)))
         if self.works and self.lives:

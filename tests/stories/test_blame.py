@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelyard.api import access
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.ledger.record import NOBODY_KNOWS, Action, Fact
 from tests.stories import pretend, test_properties, test_stories
 
@@ -71,11 +71,11 @@ def weaken(spec: Object) -> None:
     spec["stages"][1]["gates"]["approvals"][0]["required"] = 1
 
 
-def quick(world: pretend.World, kind: cluster.Kind, name: str, user: str, field: str, times: int, every: int = 0) -> None:
+def quick(world: pretend.World, kind: client.Kind, name: str, user: str, field: str, times: int, every: int = 0) -> None:
     """Somebody changes a field before each of the next writes of the object's status, but for one in `every`."""
     numbers = iter(range(times))
 
-    def meanwhile(of: cluster.Kind, called: str) -> None:
+    def meanwhile(of: client.Kind, called: str) -> None:
         if (of, called) == (kind, name) and (number := next(numbers, None)) is not None and not (every and number % every == every - 1):
             values: Object = {"description": f"text {number}", "owner": {"team": "t", "contact": f"c{number}"}}
             write(world, kind.name, name, user, lambda spec: spec.update({field: values[field]}))
@@ -88,7 +88,7 @@ def quick(world: pretend.World, kind: cluster.Kind, name: str, user: str, field:
 async def test_a_change_of_gates_is_told_once_with_whoever_made_it_while_somebody_else_writes_quickly(times: int, field: str) -> None:
     teller = await begun()
 
-    quick(teller.world, cluster.MODEL, "fraud", "dora", field, times)
+    quick(teller.world, client.MODEL, "fraud", "dora", field, times)
     write(teller.world, "Model", "fraud", "mallory", weaken)
     await teller.settle()
 
@@ -106,7 +106,7 @@ async def test_a_change_of_gates_is_told_once_with_whoever_made_it_while_somebod
 async def test_each_entry_says_what_the_one_before_it_left() -> None:
     teller = await begun()
 
-    quick(teller.world, cluster.MODEL, "fraud", "dora", "description", 20)
+    quick(teller.world, client.MODEL, "fraud", "dora", "description", 20)
     write(teller.world, "Model", "fraud", "mallory", weaken)
     await teller.settle()
 
@@ -118,7 +118,7 @@ async def test_each_entry_says_what_the_one_before_it_left() -> None:
 async def test_a_rollback_is_granted_within_a_few_decisions_while_somebody_writes_quickly(field: str) -> None:
     """Two of three writes of the Model's status come too late, for as long as it takes."""
     teller = await begun()
-    quick(teller.world, cluster.MODEL, "fraud", "dora", field, 1000, every=3)
+    quick(teller.world, client.MODEL, "fraud", "dora", field, 1000, every=3)
     teller.world.put(promotion("back", "1", "staging", rollback=True)["apply"])
 
     turns = 0
@@ -140,8 +140,8 @@ async def test_a_decision_is_not_written_over_what_would_change_it() -> None:
     await teller.settle()
     taken_back = iter([True])
 
-    def meanwhile(kind: cluster.Kind, name: str) -> None:
-        if (kind, name) == (cluster.PROMOTION, "p2") and next(taken_back, False):
+    def meanwhile(kind: client.Kind, name: str) -> None:
+        if (kind, name) == (client.PROMOTION, "p2") and next(taken_back, False):
             back = [{**words[0], "decision": "Withdrawn"}, words[1]]
             write(teller.world, "Promotion", "p2", "bob", lambda spec: spec.update(approvals=back))
 
@@ -224,8 +224,8 @@ async def test_who_approves_a_paused_promotion_did_not_pause_it(times: int) -> N
     word = {"user": "bob", "gate": "risk", "decision": "Approved", "subject": subject}
     numbers = iter(range(times))
 
-    def meanwhile(kind: cluster.Kind, name: str) -> None:
-        if (kind, name) == (cluster.PROMOTION, "p2") and (number := next(numbers, None)) is not None:
+    def meanwhile(kind: client.Kind, name: str) -> None:
+        if (kind, name) == (client.PROMOTION, "p2") and (number := next(numbers, None)) is not None:
             write(teller.world, "Promotion", "p2", "bob", lambda spec: spec.update(approvals=[{**word, "comment": f"{number}"}]))
 
     teller.world.meanwhile = meanwhile
@@ -253,7 +253,7 @@ async def test_who_aborted_while_nobody_looked_is_not_known_where_another_wrote_
 async def test_what_is_attested_is_told_once_with_whoever_added_it_while_somebody_else_describes(times: int) -> None:
     teller = await begun()
 
-    quick(teller.world, cluster.MODEL_VERSION, "fraud-2", "dora", "description", times)
+    quick(teller.world, client.MODEL_VERSION, "fraud-2", "dora", "description", times)
     write(teller.world, "ModelVersion", "fraud-2", "mallory", lambda spec: spec.update(metrics={"auc": 0.99}))
     await teller.settle()
     write(teller.world, "ModelVersion", "fraud-2", "eve", lambda spec: spec.update(lifecycle="Deprecated"))

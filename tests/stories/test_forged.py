@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.content import canonical
-from modelyard.edge import cache
+from modelyard.edge.cluster import cache
 from modelyard.ledger import codec, signature
 from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Chain, Fact, Known, StageState, Subject, fact, follow
 from tests.stories import pretend, test_properties, test_restoring, test_stories

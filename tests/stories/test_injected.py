@@ -18,7 +18,7 @@ import pytest
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import digest
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.ledger import integrity, record
 from tests.stories import pretend, test_stories
 
@@ -28,11 +28,11 @@ ERRORS: dict[str, Callable[[], Exception]] = {
     "no answer": lambda: edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "the API server answered 503: try later"),
     "no store": lambda: edge.Unavailable(Reason.STORE_UNREACHABLE, "no answer"),
     "no ledger": lambda: edge.Unavailable(Reason.LEDGER_UNAVAILABLE, "the operator's own bucket: no answer"),
-    "conflict": lambda: cluster.Conflict("the object has been modified"),
-    "403": lambda: cluster.Refused(403, "exceeded quota"),
-    "404": lambda: cluster.Refused(404, "the server could not find the requested resource"),
-    "413": lambda: cluster.Refused(413, "too large"),
-    "500": lambda: cluster.Refused(500, "failed to create typed patch object (risk/x; apps/v1, Kind=Deployment): .spec.x: not declared"),
+    "conflict": lambda: client.Conflict("the object has been modified"),
+    "403": lambda: client.Refused(403, "exceeded quota"),
+    "404": lambda: client.Refused(404, "the server could not find the requested resource"),
+    "413": lambda: client.Refused(413, "too large"),
+    "500": lambda: client.Refused(500, "failed to create typed patch object (risk/x; apps/v1, Kind=Deployment): .spec.x: not declared"),
     "RuntimeError": lambda: RuntimeError("with a credential in it"),
     "KeyError": lambda: KeyError("metadata"),
     "RecursionError": lambda: RecursionError("maximum recursion depth exceeded"),
@@ -105,9 +105,9 @@ def _about(args: tuple[Any, ...]) -> Iterator[str]:
     match args:
         case ({"kind": kind, "metadata": {"name": name}}, *_):
             yield from (kind, name.rpartition("-")[0] if kind == "ConfigMap" else name)
-        case (cluster.Kind(), _, str(), *_):
+        case (client.Kind(), _, str(), *_):
             yield from (args[0].name, args[2])
-        case (cluster.Kind(), *_):
+        case (client.Kind(), *_):
             yield args[0].name
         case (record.Chain(), *_):
             yield args[0].model

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from tests.stories import test_properties, test_stories
 
 SERVING = {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": "serve:1"}]}}}
@@ -80,7 +80,7 @@ async def test_a_pod_that_still_mentions_a_list_keeps_it_until_it_goes(teller: t
     teller.world.put(pod)
 
     assert await play(teller, *served("2", "production")) == {"1", "2"}
-    teller.world.remove(cluster.POD, "old")
+    teller.world.remove(client.POD, "old")
     assert await play(teller, {"after": "1s"}) == {"2"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.ledger import codec, fold, integrity
 from modelyard.ledger.record import NOBODY_KNOWS, Action, Subject, fact
 from tests.stories import pretend, test_properties, test_stories
@@ -83,7 +83,7 @@ async def test_what_succeeded_stands_though_its_promotion_was_deleted_before_a_s
     def dies(key: str) -> None:
         if any(one.action == "Ended" and one.subject.name == "next" for record in pretend.records(teller.bucket) for one in record.facts):
             teller.bucket.after = lambda _key: None
-            teller.world.remove(cluster.PROMOTION, "next")
+            teller.world.remove(client.PROMOTION, "next")
             raise pretend.Crash
 
     teller.bucket.after = dies

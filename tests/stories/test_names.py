@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelyard.cli import promote
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from tests.stories import pretend, test_properties, test_stories, test_unrecorded
 from tests.stories.test_unrecorded import phase, promotion
 
@@ -136,7 +136,7 @@ async def test_a_name_that_ran_while_the_ledger_did_not_answer_has_run(*, looked
     if looked:
         await teller.tell([AGAIN, {"after": "1m"}])
     else:
-        teller.world.remove(cluster.PROMOTION, "p")
+        teller.world.remove(client.PROMOTION, "p")
 
     await teller.tell([promotion("p", "2", "staging", rollback=True), {"after": "1m"}])
     assert (phase(teller, "p"), current(teller, "staging")) == ("Reused", "1")

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from tests.stories import pretend, test_injected, test_stories
 
 SERVER: dict[str, Any] = {"name": "server", "image": "serve:2"}
@@ -82,10 +82,10 @@ async def test_a_template_that_cannot_be_rendered_is_named_and_holds_up_no_other
 @pytest.mark.parametrize(
     ("answers", "status", "reason", "said"),
     [
-        (cluster.Refused(500, f"{TYPED}.spec.x: field not declared in schema"), "False", Reason.TEMPLATE_INVALID, ".spec.x: field not"),
-        (cluster.Refused(403, "exceeded quota"), "False", Reason.TEMPLATE_INVALID, "exceeded quota"),
+        (client.Refused(500, f"{TYPED}.spec.x: field not declared in schema"), "False", Reason.TEMPLATE_INVALID, ".spec.x: field not"),
+        (client.Refused(403, "exceeded quota"), "False", Reason.TEMPLATE_INVALID, "exceeded quota"),
         (edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "calling webhook"), "Unknown", Reason.CLUSTER_UNAVAILABLE, "calling webhook"),
-        (cluster.Conflict("modified"), "Unknown", Reason.CLUSTER_UNAVAILABLE, "the stage production: the API server says"),
+        (client.Conflict("modified"), "Unknown", Reason.CLUSTER_UNAVAILABLE, "the stage production: the API server says"),
         (KeyError("with a credential"), "Unknown", Reason.INTERNAL_ERROR, "the stage production could not be handled"),
     ],
     ids=["a field that is none", "a quota", "a webhook", "a conflict", "a mistake of ours"],

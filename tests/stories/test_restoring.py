@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelyard.audit import provenance
-from modelyard.edge import cache
+from modelyard.edge.cluster import cache
 from tests.stories import pretend, test_properties, test_stories
 
 

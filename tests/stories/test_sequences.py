@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan import finding
 from tests.fakes import admission
 from tests.stories import pretend, test_stories, truth
@@ -323,7 +323,7 @@ class Sequences(RuleBasedStateMachine):
                 self.admission.delete(who, was)
             except admission.Refused:
                 return
-            self.world.remove(cluster.KINDS[kind], called)
+            self.world.remove(client.KINDS[kind], called)
             self.rests = False
 
     def _look(self, look: bool = True) -> None:

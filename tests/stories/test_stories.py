@@ -19,7 +19,8 @@ from modelyard import edge, reconcile, settings
 from modelyard.api import meta
 from modelyard.api.reason import Reason
 from modelyard.content import digest, location
-from modelyard.edge import blobs, cache, cluster, ledger, term
+from modelyard.edge.bucket import blobs, chains
+from modelyard.edge.cluster import cache, client, term
 from modelyard.plan import finding
 from tests.stories import bucket, conform, pretend
 
@@ -63,7 +64,7 @@ class Teller:
         config = settings.Settings(fetch_image="modelyard:test", endpoints=["*"])
         own = location.Place("own", "")
         # No threads: the same story is told in the same order every time.
-        self.book = ledger.Ledger(self.bucket, own, "main", lambda: self.world.now, threads=0, key=self.key)
+        self.book = chains.Ledger(self.bucket, own, "main", lambda: self.world.now, threads=0, key=self.key)
         self.store.blobs = blobs.Blobs(self.bucket, own)
         self.book.term = self.term
         outside: Any = {
@@ -231,7 +232,7 @@ class Teller:
 
     def do_delete(self, what: str) -> None:
         kind, name = what.split()
-        self.world.remove(cluster.KINDS[kind], name)
+        self.world.remove(client.KINDS[kind], name)
 
     def do_upload(self, what: dict[str, str | None]) -> None:
         for uri, text in what.items():
@@ -293,7 +294,7 @@ class Teller:
         """The pods of a Deployment that is gone are gone too."""
         for kind, _, pod in list(self.world.objects):
             if kind == "Pod" and pod.startswith(f"{name}-"):
-                self.world.remove(cluster.POD, pod)
+                self.world.remove(client.POD, pod)
 
     def do_after(self, what: str) -> None:
         """Time passes; whoever is due by then is looked at."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from tests.stories import pretend, test_leftovers, test_properties, test_stories
 
 Json = dict[str, Any]
@@ -21,7 +21,7 @@ class Racing(pretend.World):
         super().__init__()
         self.racing: set[str] = set()
 
-    async def get(self, kind: cluster.Kind, namespace: str, name: str) -> Json | None:
+    async def get(self, kind: client.Kind, namespace: str, name: str) -> Json | None:
         found = await super().get(kind, namespace, name)
         if kind.name in self.racing and found is None:
             self.put(stranger(kind.name, name))
@@ -77,7 +77,7 @@ async def serving(*, restart: bool = False) -> test_stories.Teller:
 
 def replace(teller: test_stories.Teller, obj: Json) -> None:
     """Deleted, and another one made in the same moment."""
-    teller.world.remove(cluster.KINDS[obj["kind"]], obj["metadata"]["name"])
+    teller.world.remove(client.KINDS[obj["kind"]], obj["metadata"]["name"])
     teller.world.put(obj)
 
 
@@ -106,7 +106,7 @@ async def test_a_list_of_files_that_is_deleted_is_put_back_at_once(restart: bool
     teller = await serving(restart=restart)
     [(name, before)] = lists(teller).items()
 
-    teller.world.remove(cluster.CONFIG_MAP, name)
+    teller.world.remove(client.CONFIG_MAP, name)
     await teller.settle()
 
     assert lists(teller).keys() == {name}
@@ -142,7 +142,7 @@ async def test_what_is_deleted_and_made_by_another_is_neither_taken_over_nor_pas
     assert ready(teller)[:2] == ("False", "NameTaken")
     assert f"the {kind} {name} exists and is not Modelyard's" in ready(teller)[2]
 
-    teller.world.remove(cluster.KINDS[kind], name)
+    teller.world.remove(client.KINDS[kind], name)
     await teller.tell([{"after": "31s"}])
 
     assert at(teller, kind, name)["metadata"]["labels"]["modelyard.dev/model"] == "fraud"
@@ -163,7 +163,7 @@ async def test_the_ledger_does_not_claim_what_goes_through_anothers_service(rest
     await teller.tell([{"restart": "at once"}, {"after": "1m"}])
     assert (len(pretend.recorded(teller.bucket, 0)), recorded(teller)["production"]) == (facts, [])
 
-    teller.world.remove(cluster.SERVICE, "fraud-production")
+    teller.world.remove(client.SERVICE, "fraud-production")
     await teller.tell([{"after": "31s"}])
     assert recorded(teller)["production"] == ["1"]
 
@@ -172,7 +172,7 @@ async def test_a_service_that_is_only_deleted_is_put_back_and_served_all_the_whi
     teller = await serving()
     facts = len(pretend.recorded(teller.bucket, 0))
 
-    teller.world.remove(cluster.SERVICE, "fraud-production")
+    teller.world.remove(client.SERVICE, "fraud-production")
     await teller.settle()
 
     assert at(teller, "Service", "fraud-production")["metadata"]["labels"]["modelyard.dev/stage"] == "production"

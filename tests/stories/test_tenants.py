@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from modelyard import loop, reconcile, settings
+from modelyard import reconcile, settings, workqueue
 from modelyard.content import location
-from modelyard.edge import artifact, blobs, cache, cluster, ledger
+from modelyard.edge.artifact import prover
+from modelyard.edge.bucket import blobs, chains
+from modelyard.edge.cluster import cache, client
 from modelyard.ledger import record as records
 from modelyard.plan import finding
 from tests.fakes import hostile_store
@@ -33,10 +35,10 @@ class Operator:
         self.world, self.bucket, self.cache = pretend.World(), bucket.Bucket(), cache.Cache()
         own = location.Place("own", "")
         kept = blobs.Blobs(self.bucket, own)
-        self.versions = loop.Queue(self._work, WORKERS, owner=lambda key: key.namespace, long=LONG)
-        self._queues = {"version": self.versions, "model": loop.Queue(self._work, 8)}
-        self.prover = artifact.Prover(kept, versions_at_once=self.versions.most)
-        self.book = ledger.Ledger(self.bucket, own, "main", self._now)
+        self.versions = workqueue.Queue(self._work, WORKERS, owner=lambda key: key.namespace, long=LONG)
+        self._queues = {"version": self.versions, "model": workqueue.Queue(self._work, 8)}
+        self.prover = prover.Prover(kept, versions_at_once=self.versions.most)
+        self.book = chains.Ledger(self.bucket, own, "main", self._now)
         self.book.term = 1
         outside: Any = {
             "cluster": self.world,
@@ -92,7 +94,7 @@ class Operator:
                 gone = event == "DELETED"
                 if kind in cache.WATCHED:
                     self._enqueue(self.cache.drop(kind, about["namespace"], about["name"]) if gone else self.cache.put(kind, obj))
-                if kind is cluster.DEPLOYMENT and not gone and about["generation"] > obj.get("status", {}).get("observedGeneration", 0):
+                if kind is client.DEPLOYMENT and not gone and about["generation"] > obj.get("status", {}).get("observedGeneration", 0):
                     self.world.roll(about["name"], available=True)
             await asyncio.sleep(0.01)
 

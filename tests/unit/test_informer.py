@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from modelyard import informer
-from modelyard.edge import cache, cluster
+from modelyard.edge.cluster import cache, client
 from tests.fakes import watched_api
 
 Heard = dict[str, Mapping[str, Any]]
 
 
 @contextlib.asynccontextmanager
-async def watching(server: cluster.Cluster) -> AsyncIterator[tuple[Heard, asyncio.Task[None]]]:
+async def watching(server: client.Cluster) -> AsyncIterator[tuple[Heard, asyncio.Task[None]]]:
     """The newest that was heard of each object, by name."""
     heard: Heard = {}
 
-    def hear(_kind: cluster.Kind, event: Mapping[str, Any]) -> None:
+    def hear(_kind: client.Kind, event: Mapping[str, Any]) -> None:
         heard[event["object"]["metadata"]["name"]] = event["object"]
 
     stop = asyncio.Event()
@@ -49,16 +49,16 @@ async def test_what_is_nested_too_deep_is_listed_watched_and_told_as_unreadable(
     async with watched_api.run(tmp_path) as (api, kubeconfig):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         api.objects["models"] = [deep, watched_api.model("fine", 6)]
-        async with cluster.Cluster.connect() as server, watching(server) as (heard, task):
+        async with client.Cluster.connect() as server, watching(server) as (heard, task):
             await until(task, lambda: "fine" in heard and "deep" in heard and api.is_watched("models"))
             api.say("models", "ADDED", watched_api.model("deeper", 7, f"[{watched_api.nested(levels)}]"))
             api.say("models", "ADDED", watched_api.model("late", 8))
             await until(task, lambda: "late" in heard)
-            listed = [found["metadata"]["name"] async for found in server.list(cluster.MODEL)]
+            listed = [found["metadata"]["name"] async for found in server.list(client.MODEL)]
 
     known = cache.Cache()
     for found in heard.values():
-        known.put(cluster.MODEL, found)
+        known.put(client.MODEL, found)
     assert listed == ["deep", "fine"]
     assert {name for name in ("deep", "deeper", "fine", "late") if known.model("risk", name)} == {"fine", "late"}
     for name in ("deep", "deeper"):
@@ -75,11 +75,11 @@ async def test_the_fields_of_others_in_the_metadata_may_be_nested_as_deep_as_the
     async with watched_api.run(tmp_path) as (api, kubeconfig):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         api.objects["models"] = [text]
-        async with cluster.Cluster.connect() as server:
-            [found] = [found async for found in server.list(cluster.MODEL)]
+        async with client.Cluster.connect() as server:
+            [found] = [found async for found in server.list(client.MODEL)]
 
     known = cache.Cache()
-    known.put(cluster.MODEL, found)
+    known.put(client.MODEL, found)
     assert known.model("risk", "fine") is not None
 
 
@@ -88,7 +88,7 @@ async def test_what_has_too_many_values_is_unreadable() -> None:
     wide: dict[str, Any] = {"metadata": {"name": "wide", "namespace": "risk", "resourceVersion": "5"}, "spec": {}}
     wide["spec"] = {"owner": {"team": "t"}, "storage": {"uri": "s3://m/wide/"}, "stages": [{"name": "a", "x": [{}] * 60_000}]}
 
-    known.put(cluster.MODEL, wide)
+    known.put(client.MODEL, wide)
 
     [unread] = known.unread("risk", "wide")
     assert "spec.stages.0.x (more than 50,000 values)" in unread.fact.message
@@ -100,8 +100,8 @@ async def test_a_page_of_large_objects_is_asked_for_in_smaller_pieces(tmp_path: 
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         large = '{"metadata": {"annotations": {"a": "' + "a" * 1_000_000 + '"}}}'
         api.objects["models"] = [watched_api.model(f"m{number}", number + 1, large) for number in range(40)]
-        async with cluster.Cluster.connect() as server:
-            listed = [found["metadata"]["name"] async for found in server.list(cluster.MODEL)]
+        async with client.Cluster.connect() as server:
+            listed = [found["metadata"]["name"] async for found in server.list(client.MODEL)]
 
     assert listed == [f"m{number}" for number in range(40)]
     assert api.pages[:4] == [500, 125, 31, 7]
@@ -122,7 +122,7 @@ async def test_a_page_of_large_objects_is_asked_for_in_smaller_pieces(tmp_path: 
     ids=str,
 )
 @pytest.mark.parametrize("kind", cache.WATCHED, ids=lambda kind: str(kind.name))
-def test_a_value_of_another_type_anywhere_ends_nothing(kind: cluster.Kind, spoilt: dict[str, Any]) -> None:
+def test_a_value_of_another_type_anywhere_ends_nothing(kind: client.Kind, spoilt: dict[str, Any]) -> None:
     about = {"name": "odd", "namespace": "risk", "resourceVersion": "5", "uid": "odd"}
 
     cache.Cache().put(kind, {"kind": kind.name, "metadata": about, "spec": {"model": "fraud"}, **spoilt})

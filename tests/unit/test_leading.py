@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from modelyard import edge, leading, settings
+from modelyard import edge, leadership, policy_guard, settings
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import cluster, ledger, metrics, term
+from modelyard.edge import metrics
+from modelyard.edge.bucket import chains
+from modelyard.edge.cluster import client, term
 from modelyard.ledger import anchors, record
 from tests.stories import bucket, pretend
 from tests.unit.edge import simulated
@@ -43,7 +45,7 @@ async def settled() -> None:
 async def test_who_asks_while_a_probe_is_under_way_gets_an_answer_that_began_later() -> None:
     probe = Probe()
     probe.answers.extend([["promotions"], []])
-    guard = leading.Guard(probe, lambda: None)
+    guard = policy_guard.Guard(probe, lambda: None)
 
     early = asyncio.ensure_future(guard.prove())
     await settled()
@@ -64,7 +66,7 @@ async def test_who_asks_while_a_probe_is_under_way_gets_an_answer_that_began_lat
 async def test_whoever_waits_for_the_policies_is_told_when_the_answer_changes() -> None:
     probe, told = Probe(), list[int]()
     probe.answers.extend([[], [], ["status"]])
-    guard = leading.Guard(probe, lambda: told.append(probe.begun))
+    guard = policy_guard.Guard(probe, lambda: told.append(probe.begun))
     for _ in range(3):
         probe.go.release()
         await guard.prove()
@@ -81,14 +83,14 @@ async def test_policies_that_do_not_guard_are_counted_and_trouble_with_trying_th
 
     probe = Probe()
     probe.answers.extend([["status", "promotions"], []])
-    guard = leading.Guard(probe, lambda: None)
+    guard = policy_guard.Guard(probe, lambda: None)
     before = guard.held
     found, counts = [], []
     for _ in range(2):
         probe.go.release()
         found.append(await guard.prove())
         counts.append(metrics.REGISTRY.get_sample_value("modelyard_policies_missing"))
-    trouble = await leading.Guard(Away(), lambda: None).prove()
+    trouble = await policy_guard.Guard(Away(), lambda: None).prove()
 
     assert before is not None  # nobody is asked before they were tried once
     assert (before.reason, trouble and trouble.reason) == (Reason.PROGRESSING, Reason.CLUSTER_UNAVAILABLE)
@@ -98,14 +100,14 @@ async def test_policies_that_do_not_guard_are_counted_and_trouble_with_trying_th
     assert metrics.REGISTRY.get_sample_value("modelyard_policies_missing") == 0
 
 
-def leads(world: Any, book: ledger.Ledger) -> leading.Leading:
+def leads(world: Any, book: chains.Ledger) -> leadership.Leading:
     config = settings.Settings(operator_namespace="yard")
-    return leading.Leading(world, book, config, leading.Guard(Probe(), lambda: None), lambda _: None)
+    return leadership.Leading(world, book, config, policy_guard.Guard(Probe(), lambda: None), lambda _: None)
 
 
 async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_and_read_back() -> None:
     world, kept = pretend.World(), bucket.Bucket()
-    book = ledger.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0)
+    book = chains.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0)
     book.term = 1
     heads = {chain: await book.append(chain, [fact(chain)]) for chain in (RISK, RETAIL)}
     leader = leads(world, book)
@@ -114,7 +116,7 @@ async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_an
     calls = world.calls
     await leader.write_anchors()
 
-    found = [one async for one in world.list(cluster.CONFIG_MAP, "yard", labelSelector=anchors.SELECTOR)]
+    found = [one async for one in world.list(client.CONFIG_MAP, "yard", labelSelector=anchors.SELECTOR)]
     assert [one["metadata"]["name"] for one in found] == ["modelyard-anchors.retail", "modelyard-anchors.risk"]
     read = {chain: one for each in found for chain, one in anchors.read(each["data"][anchors.KEY], "here").items()}
     assert {chain: (one.sequence, one.head) for chain, one in read.items()} == {chain: (1, head.digest) for chain, head in heads.items()}
@@ -126,7 +128,7 @@ async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_an
 
 async def test_a_kept_end_that_cannot_be_read_is_written_anew() -> None:
     world, kept = pretend.World(), bucket.Bucket()
-    book = ledger.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0)
+    book = chains.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0)
     book.term = 1
     await book.append(RISK, [fact(RISK)])
     about = {"name": anchors.config_map(RISK), "namespace": "yard", "labels": anchors.LABELS}
@@ -143,7 +145,7 @@ def test_a_leader_whose_registry_was_taken_over_meanwhile_stops() -> None:
     async def main() -> None:
         world, kept = pretend.World(), bucket.Bucket()
         world.around["kube-system"] = {"metadata": {"name": "kube-system", "uid": "here"}}
-        book, other = (ledger.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0) for _ in range(2))
+        book, other = (chains.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0) for _ in range(2))
         leader = leads(world, book)
         began = term.Term("pod-a", 1, None, None, None)
         await leader.begin(began)

@@ -5,12 +5,12 @@ import contextlib
 import datetime
 from collections.abc import AsyncIterator, Callable
 
-from modelyard import edge, loop
+from modelyard import edge, workqueue
 from modelyard.api.reason import Reason
 
 
 @contextlib.asynccontextmanager
-async def running(queue: loop.Queue[str]) -> AsyncIterator[None]:
+async def running(queue: workqueue.Queue[str]) -> AsyncIterator[None]:
     task = asyncio.create_task(queue.run())
     try:
         yield
@@ -37,7 +37,7 @@ async def test_a_key_is_never_worked_on_twice_at_once_and_once_more_when_added_m
         busy -= 1
         done += 1
 
-    queue = loop.Queue(work, 4)
+    queue = workqueue.Queue(work, 4)
     async with running(queue):
         queue.add("a")
         await until(lambda: busy == 1)
@@ -65,7 +65,7 @@ async def test_a_key_that_was_added_meanwhile_rests_for_as_long_as_its_work_took
         await asyncio.sleep(0.05)
         ended.append(now())
 
-    queue = loop.Queue(work, 1)
+    queue = workqueue.Queue(work, 1)
     async with running(queue):
         queue.add("busy")
         await until(lambda: len(ended) >= 2)
@@ -86,7 +86,7 @@ async def test_different_keys_are_worked_on_side_by_side_but_not_more_than_the_w
         await go.wait()
         busy -= 1
 
-    queue = loop.Queue(work, 3)
+    queue = workqueue.Queue(work, 3)
     async with running(queue):
         for key in "abcdefgh":
             queue.add(key)
@@ -104,7 +104,7 @@ async def test_again_comes_back_and_the_earliest_wish_counts() -> None:
         times.append(key)
         return datetime.timedelta(milliseconds=20) if times.count(key) < 3 else None
 
-    queue = loop.Queue(work, 1)
+    queue = workqueue.Queue(work, 1)
     async with running(queue):
         queue.add("a")
         queue.add_after("b", datetime.timedelta(hours=1))
@@ -123,7 +123,7 @@ async def test_trouble_is_tried_again_with_backoff_and_does_not_stop_the_others(
         if key == "ours" and tries.count("ours") == 1:
             raise RuntimeError("a mistake of ours")
 
-    queue = loop.Queue(work, 2)
+    queue = workqueue.Queue(work, 2)
     async with running(queue):
         queue.add("bad")
         queue.add("ours")
@@ -142,7 +142,7 @@ async def test_stopping_finishes_what_was_begun() -> None:
         await asyncio.sleep(0.05)
         finished = True
 
-    queue = loop.Queue(work, 1)
+    queue = workqueue.Queue(work, 1)
     async with running(queue):
         queue.add("a")
         await began.wait()
@@ -164,7 +164,7 @@ async def test_no_owner_has_more_than_half_of_the_workers_and_owners_take_turns(
         await go.wait()
         busy.remove(owner)
 
-    queue = loop.Queue(work, 4, owner=lambda key: key[0])
+    queue = workqueue.Queue(work, 4, owner=lambda key: key[0])
     async with running(queue):
         for number in range(20):
             queue.add(f"a{number}")
@@ -191,7 +191,7 @@ async def test_a_key_that_takes_long_gives_its_worker_up_but_not_its_owners_shar
             await go.wait()
         busy.remove(key)
 
-    queue = loop.Queue(work, 4, owner=lambda key: key[0], long=0.02)
+    queue = workqueue.Queue(work, 4, owner=lambda key: key[0], long=0.02)
     async with running(queue):
         for owner in "abcd":
             for number in range(10):
@@ -217,7 +217,7 @@ async def test_a_key_that_takes_long_is_still_worked_on_by_one_at_a_time() -> No
         busy -= 1
         done += 1
 
-    queue = loop.Queue(work, 2, owner=lambda _: "", long=0.01)
+    queue = workqueue.Queue(work, 2, owner=lambda _: "", long=0.01)
     async with running(queue):
         queue.add("a")
         await until(lambda: busy == 1)
@@ -238,7 +238,7 @@ async def test_stopping_finishes_what_takes_long_as_well() -> None:
         await asyncio.sleep(0.1)
         finished = True
 
-    queue = loop.Queue(work, 1, owner=lambda _: "", long=0.01)
+    queue = workqueue.Queue(work, 1, owner=lambda _: "", long=0.01)
     async with running(queue):
         queue.add("a")
         await began.wait()

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from modelyard.edge import cache, cluster
+from modelyard.edge.cluster import cache, client
 from modelyard.reconcile import outside
 from tests.unit import test_cache
 
@@ -15,18 +15,18 @@ class Deleting:
     def __init__(self, known: cache.Cache) -> None:
         self._known = known
 
-    async def write_status(self, kind: cluster.Kind, namespace: str, name: str, seen: str, status: dict[str, Any]) -> dict[str, Any]:
+    async def write_status(self, kind: client.Kind, namespace: str, name: str, seen: str, status: dict[str, Any]) -> dict[str, Any]:
         self._known.drop(kind, namespace, name)
         return test_cache.registered("1", int(seen) + 1) | {"status": status}
 
 
 async def test_what_was_deleted_before_the_answer_to_a_write_was_read_stays_gone() -> None:
     known, told = cache.Cache(), list[cache.Key]()
-    known.put(cluster.MODEL_VERSION, test_cache.registered("1", 5))
+    known.put(client.MODEL_VERSION, test_cache.registered("1", 5))
     version = known.version("risk", "fraud-1")
     assert version is not None
 
-    await _outside(known, told.extend).write_status(cluster.MODEL_VERSION, version, {"phase": "Ready"})
+    await _outside(known, told.extend).write_status(client.MODEL_VERSION, version, {"phase": "Ready"})
 
     assert known.version("risk", "fraud-1") is None
     assert known.keys() == set()

@@ -8,7 +8,7 @@ from modelyard import api
 from modelyard.api import meta, promotion
 from modelyard.api.promotion import Decision
 from modelyard.cli import outcome, output, registry, sign, strict
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 
@@ -35,15 +35,15 @@ def decide(
     if subject is not None:
         strict.one(meta.Digest, subject, "--subject")
     strict.one(meta.ObjectName, name, "the promotion")
-    found = server.get(cluster.PROMOTION, name, "see which there are with `kubectl get promotions`")
+    found = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
     _is_asked(found, decision)
     gate = gate or _only_gate(found, _VERBS[decision])
     strict.one(meta.GateName, gate, "--gate")
     shown = subject or (_said_of(found, server.whoami(), gate) if decision is Decision.WITHDRAWN else _subject(found))
     output.say(_what(found, shown))
-    written = server.patch(cluster.PROMOTION, name, lambda now, me: steps(now, me, decision, gate, comment, shown))
+    written = server.patch(client.PROMOTION, name, lambda now, me: steps(now, me, decision, gate, comment, shown))
     output.say(f"{decision}: gate {gate} of {name}")
-    registry.written(cluster.PROMOTION, written, form)
+    registry.written(client.PROMOTION, written, form)
 
 
 def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None, shown: str) -> list[Json]:

@@ -14,7 +14,8 @@ from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import folder, outcome, own, strict
 from modelyard.content import location
-from modelyard.edge import archive, blobs, owner, sources, store
+from modelyard.edge.bucket import archive, blobs, ownership, sources
+from modelyard.edge.s3.store import Store
 from modelyard.ledger import anchors, coverage, integrity, reader, record, signature
 
 _AT_ONCE: Final = 32
@@ -42,7 +43,7 @@ class Archive:
     typed: Typed
     threads: futures.ThreadPoolExecutor
     place: location.Place | None = None
-    store: store.Store | None = None
+    store: Store | None = None
     """None: a folder."""
     where: own.Own | None = None
     """How the bucket is reached; None: a folder."""
@@ -124,7 +125,7 @@ class Archive:
         """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
         assert self.store is not None
         assert self.place is not None
-        return owner.holder(self.store, self.place, self.registry)
+        return ownership.holder(self.store, self.place, self.registry)
 
     def nothing(self, model: str, namespace: str = "") -> outcome.Stop:
         """The end of a verb that found no record."""
@@ -148,7 +149,7 @@ def opened(typed: Typed) -> Iterator[Archive]:
                 raise folder.unreadable(error, typed.folder) from error
             return
         where = own.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
-        client = store.Store(where.address)
+        client = Store(where.address)
         try:
             yield Archive(sources.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where)
         except edge.Unavailable as trouble:
@@ -158,19 +159,17 @@ def opened(typed: Typed) -> Iterator[Archive]:
 def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, list[integrity.Anchor]]:
     """What the cluster knows of the chains' ends: the operator's ConfigMaps, and each Model's status. Nothing where it cannot be asked."""
     from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.edge import cluster  # noqa: PLC0415  half a second, which an answer about the past need not wait for
+    from modelyard.edge.cluster.client import CONFIG_MAP, MODEL  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 
     found: dict[record.Chain, list[integrity.Anchor]] = {}
     with contextlib.suppress(outcome.Stop, ValueError):
-        for kept in registry.Registry(typed.context, own.system()).all(cluster.CONFIG_MAP, labelSelector=anchors.SELECTOR):
+        for kept in registry.Registry(typed.context, own.system()).all(CONFIG_MAP, labelSelector=anchors.SELECTOR):
             text = (kept.get("data") or {}).get(anchors.KEY, "")
             for chain, anchor in anchors.read(text, f"the ConfigMap {kept['metadata']['name']}").items():
                 found.setdefault(chain, []).append(anchor)
     for chain in chains:
         with contextlib.suppress(outcome.Stop):
-            if chain.model != record.OPERATOR and (
-                model := registry.Registry(typed.context, chain.namespace).find(cluster.MODEL, chain.model)
-            ):
+            if chain.model != record.OPERATOR and (model := registry.Registry(typed.context, chain.namespace).find(MODEL, chain.model)):
                 said = (model.get("status") or {}).get("ledger") or {}
                 if said.get("sequence") and said.get("head"):
                     found.setdefault(chain, []).append(integrity.Anchor(said["sequence"], said["head"], "the Model's status"))
@@ -180,10 +179,10 @@ def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, li
 def trusted(typed: Typed) -> list[signature.Key]:
     """The public keys that the cluster's operator believes records of, as its ConfigMap has them; none where it cannot be asked."""
     from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.edge import cluster  # noqa: PLC0415
+    from modelyard.edge.cluster import client as cluster_client  # noqa: PLC0415
 
     with contextlib.suppress(outcome.Stop, ValueError):
-        found = registry.Registry(typed.context, own.system()).find(cluster.CONFIG_MAP, anchors.OPERATORS) or {}
+        found = registry.Registry(typed.context, own.system()).find(cluster_client.CONFIG_MAP, anchors.OPERATORS) or {}
         return signature.read_public(str((found.get("data") or {}).get(anchors.PUBLIC, "")).encode())
     return []
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from modelyard import api, edge
 from modelyard.api import modelversion
 from modelyard.cli import depot, manifest, outcome, output, registry, shelf, sign, strict
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 _OPTIONS: Final = {"issuedAt": "issued-at"}
@@ -41,11 +41,11 @@ def attest(server: registry.Registry, model: str, version: str, typed: Typed, wa
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     metrics, documents = _read(typed)
     version = server.version(model, version)
-    found = server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+    found = server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
     new(found, metrics, None)
     entry = item = place = None
     if documents:
-        subject = server.get(cluster.MODEL, model, "evidence is stored where the Model says: apply it first")
+        subject = server.get(client.MODEL, model, "evidence is stored where the Model says: apply it first")
         place = depot.of(registry.parsed(api.Model, subject, f"the Model {model}"), way, server)
         [(entry, item)] = depot.papers(documents, version, place)
         strict.part(modelversion.Evidence, entry, "the evidence")
@@ -56,7 +56,7 @@ def attest(server: registry.Registry, model: str, version: str, typed: Typed, wa
             _upload(place, item)
         found = _add(server, name, model, metrics, entry)
     _tell(server, found, metrics, entry, added)
-    registry.written(cluster.MODEL_VERSION, found, form)
+    registry.written(client.MODEL_VERSION, found, form)
 
 
 def new(now: Json, metrics: Mapping[str, float], entry: Json | None) -> tuple[dict[str, float], Json | None]:
@@ -127,7 +127,7 @@ def _add(
         f"attesting takes the verb attest on models (resourceName {model}) and patch on modelversions, both of {api.GROUP}, in namespace "
         f"{server.namespace}: the ClusterRole modelyard-publisher has them"
     )
-    return server.patch(cluster.MODEL_VERSION, name, lambda now, me: steps(now, me, metrics, entry), takes=takes, dry_run=dry_run)
+    return server.patch(client.MODEL_VERSION, name, lambda now, me: steps(now, me, metrics, entry), takes=takes, dry_run=dry_run)
 
 
 def _upload(place: depot.Depot, item: shelf.Item) -> None:
@@ -155,6 +155,6 @@ def _tell(
     if not any(added):
         return
     selector = f"spec.model={spec['model']},spec.version={spec['version']}"
-    for one in server.all(cluster.PROMOTION, fieldSelector=selector):
+    for one in server.all(client.PROMOTION, fieldSelector=selector):
         if registry.phase_of(one) == api.Phase.AWAITING_APPROVAL:
             output.say(f"people are asked again for {one['metadata']['name']}: they approve a version with its metrics and evidence")

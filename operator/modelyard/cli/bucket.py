@@ -12,7 +12,8 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.cli import moments, outcome, own, signer
 from modelyard.content import location
-from modelyard.edge import blobs, ledger, signing, store
+from modelyard.edge.bucket import blobs, chains, keyring
+from modelyard.edge.s3 import store
 from modelyard.ledger import index, record
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Bucket:
         where: location.Place,
         name: str,
         retain: tuple[str, datetime.timedelta] | None = None,
-        signer: Callable[[], signing.Keys] | None = None,
+        signer: Callable[[], keyring.Keys] | None = None,
     ) -> None:
         self._source, self._where, self._name, self._retain, self._signer = source, where, name, retain, signer
         self._blobs = blobs.Blobs(source, where)
@@ -60,7 +61,7 @@ class Bucket:
     def index(self, namespace: str, model: str) -> index.Index:
         """What the ledger has of a model."""
 
-        async def load(book: ledger.Ledger, chain: record.Chain) -> index.Index:
+        async def load(book: chains.Ledger, chain: record.Chain) -> index.Index:
             await book.load(chain)
             return book.index(chain)
 
@@ -69,20 +70,20 @@ class Bucket:
     def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
         """Records facts behind what the operator wrote last, each once."""
 
-        async def append(book: ledger.Ledger, chain: record.Chain) -> None:
+        async def append(book: chains.Ledger, chain: record.Chain) -> None:
             await book.append(chain, facts)
 
         self._ask(append, namespace, model, self._signer() if self._signer else None)
 
     def _ask(
         self,
-        question: Callable[[ledger.Ledger, record.Chain], Awaitable[T]],
+        question: Callable[[chains.Ledger, record.Chain], Awaitable[T]],
         namespace: str,
         model: str,
-        keys: signing.Keys | None = None,
+        keys: keyring.Keys | None = None,
     ) -> T:
         async def answer() -> T:
-            book = ledger.Ledger(self._source, self._where, self._name, moments.now, kept=self._blobs, retain=self._retain)
+            book = chains.Ledger(self._source, self._where, self._name, moments.now, kept=self._blobs, retain=self._retain)
             if keys:
                 book.use(keys.private, keys.trusted)
             try:

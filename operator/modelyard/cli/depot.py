@@ -10,7 +10,7 @@ from typing import Any
 from modelyard import api, edge
 from modelyard.cli import address, folder, manifest, outcome, registry, shelf
 from modelyard.content import location
-from modelyard.edge import bounded, store
+from modelyard.edge.s3 import bounded, store
 
 Json = dict[str, Any]
 

@@ -9,7 +9,7 @@ from modelyard.audit import provenance
 from modelyard.audit.diff import of
 from modelyard.cli import alias, archives, outcome, output, registry
 from modelyard.content import manifest
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.ledger import index
 
 Json = dict[str, Any]
@@ -112,5 +112,5 @@ def _from_cluster(typed: archives.Typed, model: str, before: str, after: str) ->
     server = registry.Registry(typed.context, typed.namespace)
     before, after = (server.version(model, name) for name in (before, after))
     hint = f"see which there are with `modelyard list {model}`"
-    first, second = (server.get(cluster.MODEL_VERSION, f"{model}-{name}", hint)["spec"] for name in (before, after))
+    first, second = (server.get(client.MODEL_VERSION, f"{model}-{name}", hint)["spec"] for name in (before, after))
     return (before, after), (first, second)

@@ -10,7 +10,7 @@ from modelyard.audit.dossier import bundle
 from modelyard.audit.dossier import dossier as dossiers
 from modelyard.cli import alias, archives, outcome, output, page
 from modelyard.content import jsontext
-from modelyard.edge import local
+from modelyard.edge import local_files
 from modelyard.ledger import codec, record
 from modelyard.plan import semver
 
@@ -111,7 +111,7 @@ def _write(folder: pathlib.Path, name: str, found: Json) -> None:
 def _read(file: pathlib.Path) -> tuple[Json, str | None]:
     """The dossier in a file, and the page if it is one."""
     try:
-        text = local.read(file, _LARGEST, regular=False).decode()
+        text = local_files.read(file, _LARGEST, regular=False).decode()
         paged = file.suffix.lower() in _PAGES or not text.lstrip().startswith("{")
         found = page.read(text) if paged else jsontext.loads(text, object_pairs_hook=_once)
     except OSError as error:

@@ -23,7 +23,8 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import jsontext, location, manifest
 from modelyard.content.digest import DIGEST
-from modelyard.edge import local, store
+from modelyard.edge import local_files
+from modelyard.edge.s3 import store
 
 AT_ONCE: Final = 4
 """Files downloaded at the same time."""
@@ -73,7 +74,7 @@ def order(environment: Mapping[str, str]) -> Order:
         raise Refused(f"MODELYARD_FETCH_URI is {uri!r}, which is no s3://bucket/key")
     listed = pathlib.Path(_need(environment, "MODELYARD_FETCH_FILES"))
     try:
-        rows = jsontext.loads(_unpacked(local.read(listed, _PACKED)))
+        rows = jsontext.loads(_unpacked(local_files.read(listed, _PACKED)))
         files = tuple(Wanted(str(path), int(size), version and str(version)) for path, size, version in rows)
     except (OSError, zlib.error, ValueError, TypeError) as error:
         raise Refused(f"the list of files {listed} cannot be read: {error}") from None

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from modelyard.cli import outcome, work
 from modelyard.content import manifest
-from modelyard.edge import local
+from modelyard.edge import local_files
 
 _CHUNK = 1 << 20
 
@@ -122,7 +122,7 @@ def _local(path: str, source: pathlib.Path) -> Local:
 def _hash(file: Local, hashing: work.Work) -> tuple[str, str]:
     sha256 = hashlib.sha256()
     try:
-        with local.opened(file.source) as data:
+        with local_files.opened(file.source) as data:
             while chunk := data.read(_CHUNK):
                 sha256.update(chunk)
                 hashing.advance(len(chunk))

@@ -16,7 +16,8 @@ from modelyard.api import meta, modelversion
 from modelyard.cli import address, bucket, depot, outcome, output, registry, strict
 from modelyard.content import digest, location
 from modelyard.content.manifest import File, read_manifest
-from modelyard.edge import cluster, store
+from modelyard.edge.cluster import client
+from modelyard.edge.s3 import store
 from modelyard.ledger import index, record
 from modelyard.plan.modelversion import garbage
 
@@ -66,8 +67,8 @@ def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: W
     form = output.form(way.asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if model:
         strict.one(meta.ModelName, model, "the model")
-    others = Others(_everywhere(server, cluster.MODEL_VERSION, way), _everywhere(server, cluster.MODEL, way))
-    names = [model] if model else sorted(one["metadata"]["name"] for one in server.all(cluster.MODEL))
+    others = Others(_everywhere(server, client.MODEL_VERSION, way), _everywhere(server, client.MODEL, way))
+    names = [model] if model else sorted(one["metadata"]["name"] for one in server.all(client.MODEL))
     found = [_look(server, kept, name, others, way) for name in names]
     _tell(found, form)
     failed = [failure for one in found for failure in _collect(server, kept, one)] if way.delete else []
@@ -78,14 +79,14 @@ def gc(server: registry.Registry, kept: bucket.Bucket, model: str | None, way: W
         output.say("nothing was deleted; add --delete to delete what is free")
 
 
-def _everywhere(server: registry.Registry, kind: cluster.Kind, way: Way) -> list[Json]:
+def _everywhere(server: registry.Registry, kind: client.Kind, way: Way) -> list[Json]:
     """All that may refer to an object: of all namespaces; where they may not be read, of this one, and then nothing is deleted."""
     try:
         return server.all(kind, everywhere=True)
     except outcome.Stop as stop:
         if stop.code != outcome.Code.NO:
             raise
-        what = "versions" if kind is cluster.MODEL_VERSION else "Models"
+        what = "versions" if kind is client.MODEL_VERSION else "Models"
         unknown = f"{what} of other namespaces may not be read: what they share with {server.namespace} is not known"
         if way.delete:
             takes = f"deleting takes the verb list on {kind.plural} of {api.GROUP} in every namespace: have somebody do it who has it"
@@ -128,7 +129,7 @@ def _inner(models: Sequence[Json], namespace: str, model: api.Model) -> Iterator
 
 def _model(server: registry.Registry, kept: bucket.Bucket, name: str, past: index.Index) -> api.Model:
     """The Model, or what it was: one that was retired may have been deleted since."""
-    if found := server.find(cluster.MODEL, name):
+    if found := server.find(client.MODEL, name):
         return registry.parsed(api.Model, found, f"the Model {name}")
     spec = kept.json(past.spec) if past.retired and past.deleted and past.spec else None
     if spec is None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from modelyard.audit import provenance
 from modelyard.cli import archives, folder, outcome, output, registry, signer
-from modelyard.edge import archive, local
-from modelyard.edge import ledger as ledgers
+from modelyard.edge import local_files
+from modelyard.edge.bucket import archive
+from modelyard.edge.bucket import chains as ledgers
 from modelyard.ledger import codec, integrity, record, signature
 from modelyard.ledger.record import Action
 
@@ -157,7 +158,7 @@ def trust(typed: archives.Typed, key: str, *, yes: bool) -> None:
 
 def _keys(file: pathlib.Path) -> list[signature.Key]:
     try:
-        return signature.read_public(local.read(file, 1 << 20, regular=False))
+        return signature.read_public(local_files.read(file, 1 << 20, regular=False))
     except OSError as error:
         raise folder.unreadable(error, file) from error
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard.api import meta
 from modelyard.cli import alias, outcome, output, registry, strict, where
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan import semver
 
 Json = dict[str, Any]
@@ -37,9 +37,9 @@ def show(
         strict.one(meta.ModelName, model, "the model")
     chosen = where.parse(expression) if expression else ()
     query = {"fieldSelector": f"spec.model={model}"} if model else {}
-    found = server.all(cluster.MODEL_VERSION, everywhere=everywhere, **query)
+    found = server.all(client.MODEL_VERSION, everywhere=everywhere, **query)
     if model and not found and not everywhere:
-        server.get(cluster.MODEL, model, "check its name and --namespace, or leave the name out to see every model's versions")
+        server.get(client.MODEL, model, "check its name and --namespace, or leave the name out to see every model's versions")
     versions = ordered(
         one for one in found if all(each.holds(one) for each in chosen) and (stage is None or stage in where.values(one, "stage"))
     )
@@ -64,9 +64,9 @@ def aliases(server: registry.Registry, model: str | None, *, everywhere: bool = 
     """What points at which version; nothing where Models may not be read."""
     with contextlib.suppress(outcome.Stop):
         if model and not everywhere:
-            found = server.find(cluster.MODEL, model)
+            found = server.find(client.MODEL, model)
             return alias.of([found] if found else [])
-        return alias.of(server.all(cluster.MODEL, everywhere=everywhere))
+        return alias.of(server.all(client.MODEL, everywhere=everywhere))
     return {}
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pydantic
 import uvloop
 
-from modelyard import edge, settings, watch
+from modelyard import edge, operator, settings
 
 GARBAGE: Final = 50_000
 """Objects made between two looks for cycles among them. With the cache in memory each look is long: at Python's 700, every seventh second of ours."""
@@ -54,7 +54,7 @@ def operate() -> int:
     gc.freeze()  # what was imported stays
     gc.set_threshold(GARBAGE, 20, 100)
     try:
-        uvloop.run(watch.operate(config))
+        uvloop.run(operator.operate(config))
     except edge.Unavailable as trouble:
         logging.getLogger("modelyard").critical("%s", trouble.message)
         return 1

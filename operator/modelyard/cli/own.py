@@ -109,11 +109,11 @@ def _retention(known: Mapping[str, str]) -> tuple[str, datetime.timedelta] | Non
 def _deployed(context: str | None) -> dict[str, str]:
     """The settings of the operator in the cluster."""
     from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.edge import cluster  # noqa: PLC0415  half a second, which an answer about the past need not wait for
+    from modelyard.edge.cluster import client  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 
     hint = f"or say where the ledger is: --bucket s3://NAME/ (or {_URI}), or to only read an exported one --from FOLDER"
     try:
-        found = registry.Registry(context, system()).all(cluster.DEPLOYMENT, labelSelector=_OPERATOR)
+        found = registry.Registry(context, system()).all(client.DEPLOYMENT, labelSelector=_OPERATOR)
     except outcome.Stop as stop:
         raise outcome.Stop(stop.code, f"{stop.message}\n{hint}") from None
     if len(found) != 1:

@@ -9,7 +9,7 @@ from modelyard import api
 from modelyard.api import meta
 from modelyard.api.stage import DEFAULT_STAGES
 from modelyard.cli import alias, outcome, output, registry, strict
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 
@@ -35,10 +35,10 @@ def promote(
     """
     form = output.form(asked, *FORMS)
     version = alias.resolve(declared(server, model, stage), version)
-    server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+    server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
     wanted = made(server.namespace, name or f"{model}-{version}-{stage}", model, version, stage, reason)
     name = wanted["metadata"]["name"]
-    found = server.find(cluster.PROMOTION, name)
+    found = server.find(client.PROMOTION, name)
     if found is None:
         found = server.create(wanted)
         output.say(f"Promotion {name} created in namespace {server.namespace}")
@@ -56,7 +56,7 @@ def declared(server: registry.Registry, model: str, stage: str) -> Json:
     """
     strict.one(meta.ModelName, model, "the model")
     strict.one(meta.StageName, stage, "the stage")
-    found = server.get(cluster.MODEL, model, "check its name and --namespace")
+    found = server.get(client.MODEL, model, "check its name and --namespace")
     names = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in DEFAULT_STAGES]
     if stage not in names:
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(names)}")
@@ -85,8 +85,8 @@ def tell(server: registry.Registry, found: Json, form: output.Form, *, wait: boo
     """
     name = found["metadata"]["name"]
     if wait:
-        found = server.follow(cluster.PROMOTION, name, timeout, has_ended)
-    if not registry.written(cluster.PROMOTION, found, form) and not wait:
+        found = server.follow(client.PROMOTION, name, timeout, has_ended)
+    if not registry.written(client.PROMOTION, found, form) and not wait:
         output.say(f"follow it with `kubectl get promotion {name} --namespace {server.namespace} --watch`")
     if wait and not succeeded(found):
         raise outcome.Stop(outcome.Code.NO, f"Promotion {name} did not succeed: {registry.told_of(found)}")
@@ -109,7 +109,7 @@ def _same(found: Json, wanted: Json, server: registry.Registry) -> None:
         why = f"and has ended: {registry.told_of(found)}"
     else:
         return
-    free = next(number for number in itertools.count(2) if server.find(cluster.PROMOTION, f"{name}-{number}") is None)
+    free = next(number for number in itertools.count(2) if server.find(client.PROMOTION, f"{name}-{number}") is None)
     message = f"a Promotion {name} exists already, {why}\na name runs once for ever; to ask again, give --name {name}-{free}"
     raise outcome.Stop(outcome.Code.NO, message)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from modelyard import api, edge
 from modelyard.cli import alias, depot, folder, manifest, outcome, output, registry, shelf
 from modelyard.content import location
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 
@@ -88,7 +88,7 @@ def _model(name: str, way: Way, server: registry.Registry) -> tuple[api.Model, s
         model = _model_of(way.model_file, name)
         return model, way.namespace or model.metadata.namespace or None
     hint = "apply it first, or check --model and --namespace; where there is no cluster, give the Model as --model-file"
-    return registry.parsed(api.Model, server.get(cluster.MODEL, name, hint), f"the Model {name}"), server.namespace
+    return registry.parsed(api.Model, server.get(client.MODEL, name, hint), f"the Model {name}"), server.namespace
 
 
 def _model_of(path: pathlib.Path, name: str) -> api.Model:
@@ -139,7 +139,7 @@ def _hand_over(made: Json, way: Way, form: output.Form, server: registry.Registr
         shown = server.apply(made)
         output.say(f"ModelVersion {name} applied in namespace {server.namespace}")
         if way.wait:
-            shown = server.follow(cluster.MODEL_VERSION, name, way.timeout, _has_ended)
+            shown = server.follow(client.MODEL_VERSION, name, way.timeout, _has_ended)
         if way.output:
             output.write(output.document(registry.tidy(shown), form))
         if way.wait and registry.phase_of(shown) not in _GOOD:

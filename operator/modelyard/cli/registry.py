@@ -15,7 +15,8 @@ from modelyard.api import access, meta
 from modelyard.api.access import changes
 from modelyard.cli import alias, outcome, output, sign, strict
 from modelyard.content import jsontext
-from modelyard.edge import Unavailable, cluster
+from modelyard.edge import Unavailable
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -31,7 +32,7 @@ def tidy(obj: Json) -> Json:
     return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
 
 
-def written(kind: cluster.Kind, found: Json, form: output.Form) -> bool:
+def written(kind: client.Kind, found: Json, form: output.Form) -> bool:
     """Print an object as its name, as JSON or YAML; False, and nothing, for a table: what that shows is the verb's."""
     if form is output.Form.NAME:
         output.write(f"{kind.name.lower()}.{kind.group}/{found['metadata']['name']}\n")
@@ -57,13 +58,13 @@ class Registry:
         """The namespace that was typed, or that of the kubeconfig's context."""
         if self._namespace is None:
 
-            async def ask(server: cluster.Cluster) -> str:
+            async def ask(server: client.Cluster) -> str:
                 return server.namespace
 
             self._namespace = self._ask(ask)
         return self._namespace
 
-    def find(self, kind: cluster.Kind, name: str) -> Json | None:
+    def find(self, kind: client.Kind, name: str) -> Json | None:
         """One object, or None."""
         namespace = self.namespace
         found = self._ask(lambda server: server.get(kind, namespace, name))
@@ -71,7 +72,7 @@ class Registry:
             self._tell_excess(kind, found)
         return found
 
-    def get(self, kind: cluster.Kind, name: str, hint: str = "") -> Json:
+    def get(self, kind: client.Kind, name: str, hint: str = "") -> Json:
         """One object; stops with NOT_FOUND and the hint if there is none."""
         found = self.find(kind, name)
         if found is None:
@@ -79,14 +80,14 @@ class Registry:
             raise outcome.Stop(outcome.Code.NOT_FOUND, f"{message}\n{hint}" if hint else message)
         return {"apiVersion": kind.api_version, "kind": kind.name, **found}
 
-    def all(self, kind: cluster.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
+    def all(self, kind: client.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
         """All objects of a kind, of the namespace or of every one; `labelSelector`, and `fieldSelector` of fields of spec, as in the API."""
         namespace = None if everywhere else self.namespace
 
-        async def ask(server: cluster.Cluster) -> list[Json]:
+        async def ask(server: client.Cluster) -> list[Json]:
             try:
                 return [one async for one in server.list(kind, namespace, **query)]
-            except cluster.Refused as refused:
+            except client.Refused as refused:
                 selector = query.pop("fieldSelector", None)
                 if refused.status != 400 or selector is None:
                     raise
@@ -104,18 +105,18 @@ class Registry:
         strict.one(meta.ModelName, model, "the model")
         if not version.startswith(alias.SIGN):
             return alias.resolved({}, version, "")
-        return alias.resolve(self.get(cluster.MODEL, model, "check its name and --namespace"), version)
+        return alias.resolve(self.get(client.MODEL, model, "check its name and --namespace"), version)
 
     def apply(self, obj: Json, *, dry_run: bool = False) -> Json:
         """Make an object so, as the user; nothing that another manager owns is taken away from it. What is changed is signed."""
 
-        async def ask(server: cluster.Cluster) -> Json:
+        async def ask(server: client.Cluster) -> Json:
             about, me = obj["metadata"], await server.whoami()
-            now = await server.get(cluster.KINDS[obj["kind"]], about["namespace"], about["name"])
+            now = await server.get(client.KINDS[obj["kind"]], about["namespace"], about["name"])
             for wanted in _signed(obj, now, me):
                 try:
                     return await server.apply(wanted, manager=MANAGER, force=False, dry_run=dry_run)
-                except cluster.Refused as no:
+                except client.Refused as no:
                     refused = no
                     if access.CHANGES not in no.message:
                         break
@@ -126,13 +127,13 @@ class Registry:
     def create(self, obj: Json) -> Json:
         """Create an object of ours that is not there yet, signed: before Kubernetes 1.36 the API server does not sign by itself."""
 
-        async def ask(server: cluster.Cluster) -> Json:
+        async def ask(server: client.Cluster) -> Json:
             return await server.create(changes.signed(obj, await server.whoami()), manager=MANAGER)
 
         return self._ask(ask)
 
     def patch(
-        self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
+        self, kind: client.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
     ) -> Json:
         """Change an object by the JSON patch that `steps` makes of what is there now and of the user's name; the steps test what they assume.
 
@@ -143,7 +144,7 @@ class Registry:
         """
         namespace = self.namespace
 
-        async def ask(server: cluster.Cluster) -> Json:
+        async def ask(server: client.Cluster) -> Json:
             me, seen = await server.whoami(), ""
             while True:
                 found = await server.get(kind, namespace, name)
@@ -151,8 +152,8 @@ class Registry:
                     raise outcome.Stop(outcome.Code.NOT_FOUND, f"there is no {kind.name} {name} in namespace {namespace}")
                 try:
                     return await server.patch(kind, namespace, name, steps(found, me), manager=MANAGER, dry_run=dry_run)
-                except (cluster.Refused, cluster.Conflict) as no:
-                    if takes and isinstance(no, cluster.Refused) and no.status == 403:
+                except (client.Refused, client.Conflict) as no:
+                    if takes and isinstance(no, client.Refused) and no.status == 403:
                         raise outcome.Stop(outcome.Code.NO, f"the API server refuses: {no}\n{takes}") from None
                     if found["metadata"]["resourceVersion"] == seen:
                         raise  # refused twice on what has not changed since: no race
@@ -163,7 +164,7 @@ class Registry:
     def replace(self, obj: Json) -> Json:
         """Write an object over the version of it that was looked at; signed, as `create`."""
 
-        async def ask(server: cluster.Cluster) -> Json:
+        async def ask(server: client.Cluster) -> Json:
             return await server.replace(_with(obj, sign.line(obj, await server.whoami())), manager=MANAGER)
 
         return self._ask(ask)
@@ -174,16 +175,16 @@ class Registry:
 
     def secret(self, name: str) -> Mapping[str, str]:
         """What a Secret holds."""
-        return {key: _decoded(value, name) for key, value in (self.get(cluster.SECRET, name).get("data") or {}).items()}
+        return {key: _decoded(value, name) for key, value in (self.get(client.SECRET, name).get("data") or {}).items()}
 
     def config(self, name: str, key: str) -> str:
         """One key of a ConfigMap."""
-        data = self.get(cluster.CONFIG_MAP, name).get("data") or {}
+        data = self.get(client.CONFIG_MAP, name).get("data") or {}
         if key not in data:
             raise outcome.Stop(outcome.Code.NOT_FOUND, f"the ConfigMap {name} in namespace {self.namespace} has no key {key}: add it")
         return str(data[key])
 
-    def follow(self, kind: cluster.Kind, name: str, seconds: float, ended: Callable[[Json], bool]) -> Json:
+    def follow(self, kind: client.Kind, name: str, seconds: float, ended: Callable[[Json], bool]) -> Json:
         """Look at an object until it has ended, telling on the way what changes; the object as it ended.
 
         Raises:
@@ -191,7 +192,7 @@ class Registry:
         """
         namespace, until = self.namespace, time.monotonic() + seconds
 
-        async def ask(server: cluster.Cluster) -> Json:
+        async def ask(server: client.Cluster) -> Json:
             told = ""
             while True:
                 try:
@@ -216,7 +217,7 @@ class Registry:
 
         return self._ask(ask)
 
-    def _tell_excess(self, kind: cluster.Kind, obj: Json) -> None:
+    def _tell_excess(self, kind: client.Kind, obj: Json) -> None:
         """Say, once, that an object is nested too deep or too large to be shown whole."""
         if kind.group != meta.GROUP:  # only ours have fields without a schema
             return
@@ -225,14 +226,14 @@ class Registry:
             self._named.add(name)
             output.say(f"the {name} is not shown whole: {wrong}")
 
-    def _ask(self, question: Callable[[cluster.Cluster], Awaitable[T]]) -> T:
+    def _ask(self, question: Callable[[client.Cluster], Awaitable[T]]) -> T:
         async def answer() -> T:
-            async with cluster.Cluster.connect(self.context) as server:
+            async with client.Cluster.connect(self.context) as server:
                 return await question(server)
 
         try:
             return asyncio.run(answer())
-        except (Unavailable, cluster.Refused, cluster.Conflict) as error:
+        except (Unavailable, client.Refused, client.Conflict) as error:
             _stop(error)
 
 
@@ -306,14 +307,14 @@ def _decoded(value: str, name: str) -> str:
         raise outcome.Stop(outcome.Code.NO, f"the Secret {name} holds something that is not text: correct it") from None
 
 
-def _stop(error: Unavailable | cluster.Refused | cluster.Conflict) -> NoReturn:
+def _stop(error: Unavailable | client.Refused | client.Conflict) -> NoReturn:
     match error:
-        case cluster.Refused(status=404):
+        case client.Refused(status=404):
             hint = "is Modelyard installed in this cluster (kubectl get crd models.modelyard.dev), and is it the right context?"
             raise outcome.Stop(outcome.Code.NOT_FOUND, f"the API server knows no such thing: {error}\n{hint}") from None
-        case cluster.Refused():
+        case client.Refused():
             raise outcome.Stop(outcome.Code.NO, f"the API server refuses: {error}") from None
-        case cluster.Conflict():
+        case client.Conflict():
             raise outcome.Stop(outcome.Code.NO, f"the API server refuses, as it collides with what is there: {error}") from None
         case _:
             raise outcome.Stop(outcome.Code.UNAVAILABLE, error.message) from None

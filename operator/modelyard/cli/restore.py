@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from modelyard import api, edge
 from modelyard.api.reason import Reason
 from modelyard.cli import archives, outcome, output, registry, signer
-from modelyard.edge import cluster
-from modelyard.edge import ledger as ledgers
+from modelyard.edge.bucket import chains
+from modelyard.edge.cluster import client
 from modelyard.ledger import index, reader, record
 from modelyard.plan.modelversion import identity
 from modelyard.plan.observed import recovery, specs
@@ -84,17 +84,17 @@ def model(typed: archives.Typed, name: str, *, yes: bool) -> None:
 
 def _older(server: registry.Registry, book: reader.Book, past: index.Index, name: str, opened: archives.Archive) -> Iterator[_Older]:
     """What is older, the Model last: until then it is held as Behind, whatever else is written."""
-    found = server.get(cluster.MODEL, name, "check the name and --namespace")
+    found = server.get(client.MODEL, name, "check the name and --namespace")
     subject = registry.parsed(api.Model, found, f"the Model {name}")
     if past.uid != subject.metadata.uid:
         place = f"{opened.place or opened.typed.folder}, registry {opened.registry}"
         message = f"the ledger in {place} is of another Model {name} (uid {past.uid}, and here it is {subject.metadata.uid})"
         raise outcome.Stop(outcome.Code.NO, f"{message}: check --bucket, --registry and --context")
-    for one in server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"):
+    for one in server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}"):
         version = registry.parsed(api.ModelVersion, one, f"the ModelVersion {one['metadata']['name']}")
         if (known := past.versions.get(version.spec.version)) is None:
             continue
-        whole = _Older({"apiVersion": cluster.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
+        whole = _Older({"apiVersion": client.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
         if recovery.version_is_behind(version, known):
             yield whole
         elif identity.was_anothers(version, known):
@@ -107,13 +107,13 @@ def _older(server: registry.Registry, book: reader.Book, past: index.Index, name
 
 def _missing(server: registry.Registry, past: index.Index, name: str) -> Iterator[_Missing]:
     """What was lost, the Model first: what was deleted or retired stays gone."""
-    whole = server.find(cluster.MODEL, name) is None
+    whole = server.find(client.MODEL, name) is None
     if whole and (past.deleted or past.retired or not past.spec):
         message = f"the ledger has no Model {name} that was lost: it was retired, or never recorded whole"
         raise outcome.Stop(outcome.Code.NOT_FOUND, f"there is no Model {name} in namespace {server.namespace}\n{message}")
     if whole and past.spec:
         yield _Missing("Model", name, past.spec)
-    here = {found["metadata"]["name"] for found in server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}")}
+    here = {found["metadata"]["name"] for found in server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}")}
     for version, known in past.versions.items():
         if f"{name}-{version}" not in here and recovery.comes_back(
             known, whole=whole, runs=any(version in now for now in past.serves.values())
@@ -139,7 +139,7 @@ def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> No
         outcome.Stop: it is this cluster's already, or nobody's, or it was not confirmed.
     """
     server = registry.Registry(typed.context, "")
-    uid = str(server.get(cluster.NAMESPACE, "kube-system")["metadata"]["uid"])
+    uid = str(server.get(client.NAMESPACE, "kube-system")["metadata"]["uid"])
     with archives.opened(typed) as opened:
         assert opened.store is not None
         assert opened.place is not None
@@ -156,7 +156,7 @@ def take_over(typed: archives.Typed, now: datetime.datetime, *, yes: bool) -> No
             message += ", and the operator of the one that has it now stops: add --yes"
             raise outcome.Stop(outcome.Code.USAGE, message)
         keys = signer.held(opened.where, typed.context)
-        keeper = ledgers.Ledger(opened.store, opened.place, opened.registry, lambda: now, key=keys.private, trusted=keys.trusted)
+        keeper = chains.Ledger(opened.store, opened.place, opened.registry, lambda: now, key=keys.private, trusted=keys.trusted)
         try:
             epoch = asyncio.run(keeper.take_over(uid, record.Actor(server.whoami(), record.Known.DECLARED)))
         except edge.Unavailable as trouble:

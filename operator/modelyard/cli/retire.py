@@ -8,7 +8,7 @@ from typing import Any
 from modelyard import api
 from modelyard.api import meta
 from modelyard.cli import outcome, output, promote, registry, sign, strict
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan.model import retirement
 from modelyard.plan.modelversion import lifecycle
 from modelyard.plan.observed import world
@@ -30,7 +30,7 @@ def deprecate(server: registry.Registry, model: str, version: str, *, reason: st
     runs = _runs(found)
     if not undo:
         output.say(f"nothing new of {model} {version} will be promoted" + (f"; it goes on where it is in use ({runs})" if runs else ""))
-    _write(server, cluster.MODEL_VERSION, found, "Active" if undo else "Deprecated", reason, form)
+    _write(server, client.MODEL_VERSION, found, "Active" if undo else "Deprecated", reason, form)
 
 
 def retire(server: registry.Registry, model: str, version: str | None, *, reason: str | None, yes: bool, asked: str | None) -> None:
@@ -42,15 +42,15 @@ def retire(server: registry.Registry, model: str, version: str | None, *, reason
     form = output.form(asked, *_FORMS)
     if version is None:
         strict.one(meta.ModelName, model, "the model")
-        kind, found = cluster.MODEL, server.get(cluster.MODEL, model, "check its name and --namespace")
+        kind, found = client.MODEL, server.get(client.MODEL, model, "check its name and --namespace")
     else:
-        kind, found = cluster.MODEL_VERSION, _version(server, model, version)
+        kind, found = client.MODEL_VERSION, _version(server, model, version)
     name = found["metadata"]["name"]
     if found["spec"].get("lifecycle") == "Retired":
         output.say(f"the {kind.name} {name} is to be Retired already: {registry.told_of(found)}")
         registry.written(kind, found, form)
         return
-    for line in list(_of_model(server, found)) if kind is cluster.MODEL else _of_version(found):
+    for line in list(_of_model(server, found)) if kind is client.MODEL else _of_version(found):
         output.say(line)
     if not yes:
         raise outcome.usage(f"nothing was done: Retired is final; to retire the {kind.name} {name}, add --yes")
@@ -62,7 +62,7 @@ _FORMS = (output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAM
 
 def _version(server: registry.Registry, model: str, version: str) -> Json:
     version = server.version(model, version)
-    return server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+    return server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
 
 
 def _runs(version: Json) -> str:
@@ -91,7 +91,7 @@ def _of_model(server: registry.Registry, found: Json) -> Iterator[str]:
     """What retiring a Model does, in the order in which it is done."""
     model = found["metadata"]["name"]
     subject = registry.parsed(api.Model, found, f"the Model {model}")
-    promotions = server.all(cluster.PROMOTION, fieldSelector=f"spec.model={model}")
+    promotions = server.all(client.PROMOTION, fieldSelector=f"spec.model={model}")
     open_ones = sorted(one["metadata"]["name"] for one in promotions if not promote.has_ended(one))
     if open_ones:
         yield f"{output.many(len(open_ones), 'unfinished promotion')} will be Aborted: {', '.join(open_ones)}"
@@ -127,10 +127,10 @@ def steps(now: Json, me: str, looked_at: str, lifecycle_: str, reason: str | Non
     return [*patch, *sign.steps(now, me)]
 
 
-def _write(server: registry.Registry, kind: cluster.Kind, found: Json, lifecycle_: str, reason: str | None, form: output.Form) -> None:
+def _write(server: registry.Registry, kind: client.Kind, found: Json, lifecycle_: str, reason: str | None, form: output.Form) -> None:
     """Set it on the very object that was looked at."""
     about = found["metadata"]
     shown = server.patch(kind, about["name"], lambda now, me: steps(now, me, about["resourceVersion"], lifecycle_, reason))
     output.say(f"{kind.name} {about['name']} in namespace {server.namespace}: lifecycle {lifecycle_}")
-    if not registry.written(kind, shown, form) and lifecycle_ == "Retired" and kind is cluster.MODEL:
+    if not registry.written(kind, shown, form) and lifecycle_ == "Retired" and kind is client.MODEL:
         output.say(f"follow it with `kubectl get model {about['name']} --namespace {server.namespace} --watch`")

@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from modelyard.cli import alias, archives, outcome, output, promote, registry
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan import semver
 
 Json = dict[str, Any]
@@ -34,9 +34,9 @@ def rollback(
     form = output.form(asked, *promote.FORMS)
     found = promote.declared(server, model, stage)
     stands: Json = next((one for one in (found.get("status") or {}).get("stages") or () if one["name"] == stage), {})
-    there = [one for one in server.all(cluster.PROMOTION, fieldSelector=f"spec.model={model}") if one["spec"]["stage"] == stage]
+    there = [one for one in server.all(client.PROMOTION, fieldSelector=f"spec.model={model}") if one["spec"]["stage"] == stage]
     version = _target(server, found, stands, there, stage, to)
-    server.get(cluster.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+    server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
     output.say(f"{stage} of {model} goes back from {stands.get('current') or 'nothing'} to {version}, past gates, approvals and freezes")
     if held := stands.get("promotion"):
         output.say(f"it waits until {held.get('name', '?')} has ended, which brings {held.get('version', '?')}")

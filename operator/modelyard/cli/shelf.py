@@ -9,7 +9,8 @@ from typing import Final
 
 from modelyard.cli import folder, outcome, output, work
 from modelyard.content import manifest
-from modelyard.edge import local, store
+from modelyard.edge import local_files
+from modelyard.edge.s3 import store
 
 _SMALL: Final = 16 << 20
 """Bytes up to which a file is written in one request, which the store itself refuses when something is there."""
@@ -93,7 +94,7 @@ class Shelf:
             folder.unchanged(item.file)
             return
         try:
-            data = local.read(item.file.source, _SMALL)
+            data = local_files.read(item.file.source, _SMALL)
         except OSError as error:
             raise folder.unreadable(error, item.file.source) from error
         if hashlib.sha256(data).hexdigest() != item.sha256:

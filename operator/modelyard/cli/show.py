@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.api import meta
 from modelyard.cli import alias, listing, output, registry, strict
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 Rows = Sequence[tuple[str, str]]
@@ -23,19 +23,19 @@ def show(server: registry.Registry, name: str, version: str | None, asked: str |
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     strict.one(meta.ObjectName, name, "the name")
     version = server.version(name, version) if version else None
-    found = None if version else server.find(cluster.MODEL, name)
-    kind = cluster.MODEL if found else cluster.MODEL_VERSION
+    found = None if version else server.find(client.MODEL, name)
+    kind = client.MODEL if found else client.MODEL_VERSION
     whole = f"{name}-{version}" if version else name
     hint = f"see which there are with `modelyard list{f' {name}' if version else ''}`"
     found = server.get(kind, whole, hint if version else f"and no Model either; {hint}")
     if registry.written(kind, found, form):
         return
-    if kind is cluster.MODEL:
-        output.write(output.text(model(found, server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
+    if kind is client.MODEL:
+        output.write(output.text(model(found, server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
     else:
         selector = f"spec.model={found['spec']['model']},spec.version={found['spec']['version']}"
         aliases = listing.aliases(server, found["spec"]["model"]).get(listing.of(found), [])
-        output.write(output.text(modelversion(found, server.all(cluster.PROMOTION, fieldSelector=selector), now, aliases)))
+        output.write(output.text(modelversion(found, server.all(client.PROMOTION, fieldSelector=selector), now, aliases)))
 
 
 def modelversion(

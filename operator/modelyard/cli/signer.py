@@ -7,13 +7,14 @@ import pathlib
 from typing import Final
 
 from modelyard.cli import folder, outcome, own
-from modelyard.edge import signing
+from modelyard.edge.bucket import keyring
+from modelyard.edge.cluster import signing_key
 from modelyard.ledger import signature
 
 _FILE: Final = "MODELYARD_LEDGER__KEY_FILE"
 
 
-def held(where: own.Own, context: str | None) -> signing.Keys:
+def held(where: own.Own, context: str | None) -> keyring.Keys:
     """What the operator signs with, and whose records it believes.
 
     Raises:
@@ -22,22 +23,22 @@ def held(where: own.Own, context: str | None) -> signing.Keys:
     if named := os.environ.get(_FILE):
         file = pathlib.Path(named)
         try:
-            return signing.from_file(file)
+            return keyring.from_file(file)
         except OSError as error:
             raise folder.unreadable(error, file) from error
         except ValueError as error:
             raise outcome.usage(f"{_FILE} names {file}: {error}") from None
     from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.edge import cluster  # noqa: PLC0415  half a second, which whoever names a file need not wait for
+    from modelyard.edge.cluster import client  # noqa: PLC0415  half a second, which whoever names a file need not wait for
 
     what = f"the Secret {where.signer} in namespace {own.system()}"
     hint = f"a record is added with the key that signs them, which {what} holds: have somebody do it who may read that, or name a file in {_FILE}"
     try:
-        secret = registry.Registry(context, own.system()).get(cluster.SECRET, where.signer)
+        secret = registry.Registry(context, own.system()).get(client.SECRET, where.signer)
     except outcome.Stop as stop:
         raise outcome.Stop(stop.code, f"{stop.message}\n{hint}") from None
     try:
-        return signing.read(secret, f"{own.system()}/{where.signer}")
+        return signing_key.read(secret, f"{own.system()}/{where.signer}")
     except ValueError as error:
         raise outcome.Stop(outcome.Code.NO, str(error)) from None
 
@@ -49,7 +50,7 @@ def trust(where: own.Own, context: str | None, key: signature.Key) -> bool:
         outcome.Stop: the Secret cannot be read or written.
     """
     from modelyard.cli import registry  # noqa: PLC0415
-    from modelyard.edge import cluster  # noqa: PLC0415
+    from modelyard.edge.cluster import client  # noqa: PLC0415
 
     keys = held(where, context)
     name = signature.key_id(key)
@@ -57,5 +58,5 @@ def trust(where: own.Own, context: str | None, key: signature.Key) -> bool:
         return False
     if os.environ.get(_FILE):
         raise outcome.usage(f"{_FILE} is set: put the public key beside that file as {name}.pub, where the operator reads it too")
-    registry.Registry(context, own.system()).patch(cluster.SECRET, where.signer, lambda _secret, _me: [signing.trusting(key)])
+    registry.Registry(context, own.system()).patch(client.SECRET, where.signer, lambda _secret, _me: [signing_key.trusting(key)])
     return True

@@ -9,7 +9,7 @@ from typing import Any
 from modelyard import api
 from modelyard.api import meta, stage
 from modelyard.cli import alias, listing, output, registry, strict
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 
@@ -18,9 +18,9 @@ def status(server: registry.Registry, name: str, asked: str | None, now: datetim
     """Print the stages of a model, and what is on its way."""
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     strict.one(meta.ModelName, name, "the model")
-    found = server.get(cluster.MODEL, name, "see which there are with `kubectl get models`")
-    versions = server.all(cluster.MODEL_VERSION, fieldSelector=f"spec.model={name}")
-    promotions = server.all(cluster.PROMOTION, fieldSelector=f"spec.model={name}")
+    found = server.get(client.MODEL, name, "see which there are with `kubectl get models`")
+    versions = server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}")
+    promotions = server.all(client.PROMOTION, fieldSelector=f"spec.model={name}")
     if form is output.Form.TABLE:
         output.write(output.text(sections(found, versions, promotions, now)))
     else:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import meta
 from modelyard.cli import outcome, output, promote, registry, sign, strict
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 
@@ -46,16 +46,16 @@ def steer(server: registry.Registry, name: str, turn: Turn, *, wait: bool = Fals
     """
     form = output.form(asked, *promote.FORMS)
     strict.one(meta.ObjectName, name, "the promotion")
-    found = server.get(cluster.PROMOTION, name, "see which there are with `kubectl get promotions`")
+    found = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
     if bool(found["spec"].get(turn.field)) == turn.value and (not promote.has_ended(found) or registry.phase_of(found) == turn.ends):
         output.say(f"Promotion {name}: spec.{turn.field} is {str(turn.value).lower()} already")
     else:
-        found = server.patch(cluster.PROMOTION, name, lambda now, me: steps(now, me, turn), takes=_TAKES)
+        found = server.patch(client.PROMOTION, name, lambda now, me: steps(now, me, turn), takes=_TAKES)
         spec = found["spec"]
         output.say(output.safe(f"Promotion {name}, {spec['model']} {spec['version']} for {spec['stage']}, {turn.done}"))
     if wait:
-        found = server.follow(cluster.PROMOTION, name, timeout, promote.has_ended)
-    registry.written(cluster.PROMOTION, found, form)
+        found = server.follow(client.PROMOTION, name, timeout, promote.has_ended)
+    registry.written(client.PROMOTION, found, form)
     if wait and registry.phase_of(found) != turn.ends:
         raise outcome.Stop(outcome.Code.NO, f"Promotion {name} was not aborted: {registry.told_of(found)}")
 

@@ -18,7 +18,7 @@ import yaml
 from modelyard.api import crd, meta, schema
 from modelyard.audit import shape
 from modelyard.cli import folder, outcome
-from modelyard.edge import local
+from modelyard.edge import local_files
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def read_text(path: pathlib.Path) -> str:
         outcome.Stop: it cannot be read, is too large, or is not UTF-8.
     """
     try:
-        data = local.read(path, _LARGEST, regular=False)  # what a shell's <(…) leads to is a pipe
+        data = local_files.read(path, _LARGEST, regular=False)  # what a shell's <(…) leads to is a pipe
     except OSError as error:
         raise folder.unreadable(error, path) from error
     try:

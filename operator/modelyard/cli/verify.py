@@ -9,7 +9,7 @@ from modelyard import edge
 from modelyard.api import meta
 from modelyard.cli import address, folder, outcome, output, shelf, strict
 from modelyard.content import location, manifest
-from modelyard.edge import store
+from modelyard.edge.s3 import store
 
 
 def verify(what: str, expected: str | None, asked: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> None:

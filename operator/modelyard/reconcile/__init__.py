@@ -11,10 +11,11 @@ import datetime
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from modelyard.edge import cache, cluster, metrics
+from modelyard.edge import metrics
+from modelyard.edge.cluster import cache, client
 from modelyard.reconcile.model import Models
+from modelyard.reconcile.modelversion import Versions
 from modelyard.reconcile.outside import Guard, Outside, Recorder
-from modelyard.reconcile.version import Versions
 
 FIRST_CONFLICT: Final = datetime.timedelta(milliseconds=200)
 LAST_CONFLICT: Final = datetime.timedelta(seconds=1)
@@ -46,7 +47,7 @@ class Reconciler:
         with metrics.timed(key.sort):
             for _ in range(MOST_DECISIONS):
                 # Whoever met a conflict has looked at what is there now; decide again with that, before somebody writes once more.
-                with contextlib.suppress(cluster.Conflict):
+                with contextlib.suppress(client.Conflict):
                     again = await self._sorts[key.sort](key)
                     self._conflicts.pop(key, None)
                     return again

@@ -9,7 +9,7 @@ from typing import Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan.observed import recovery
 from modelyard.plan.observed import world as seen
 from modelyard.reconcile.outside import Outside
@@ -39,7 +39,7 @@ async def explained(outside: Outside, world: seen.World, known: Known) -> seen.W
     if not recovery.missing(world):
         return world
     await _kinds_stand(outside.cluster)
-    found = await outside.cluster.get(cluster.NAMESPACE, "", world.namespace)
+    found = await outside.cluster.get(client.NAMESPACE, "", world.namespace)
     if found is None and not known.here:  # lost with it, or not moved here yet: nobody saw it go
         if not known.told:
             message = "the namespace %s does not exist: create it, with the Secrets that its Models name, and the Model %s comes back"
@@ -49,11 +49,11 @@ async def explained(outside: Outside, world: seen.World, known: Known) -> seen.W
     return dataclasses.replace(world, terminating=found is None or bool(found["metadata"].get("deletionTimestamp")))
 
 
-async def _kinds_stand(reach: cluster.Cluster) -> None:
+async def _kinds_stand(reach: client.Cluster) -> None:
     """Nothing that is missing was deleted while the kinds themselves go: `kubectl delete crd` takes all objects along."""
-    for kind in (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION):
+    for kind in (client.MODEL, client.MODEL_VERSION, client.PROMOTION):
         name = f"{kind.plural}.{kind.group}"
-        found = await reach.get(cluster.CRD, "", name)
+        found = await reach.get(client.CRD, "", name)
         if found is None or found["metadata"].get("deletionTimestamp"):
             message = f"the CRD {name} is {'being deleted' if found else 'gone'}: install it again, and what it had comes back"
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message)

@@ -11,7 +11,8 @@ from modelyard import api, edge
 from modelyard.api import model as model_api
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import appender, cache, cluster
+from modelyard.edge.bucket import appender
+from modelyard.edge.cluster import cache, client
 from modelyard.ledger import integrity
 from modelyard.ledger.index import Index
 from modelyard.plan import finding, unforeseen
@@ -22,10 +23,10 @@ from modelyard.plan.promotion import approvals
 from modelyard.plan.promotion import status as promotion_status
 from modelyard.plan.record import model
 from modelyard.reconcile import missing, troubles
-from modelyard.reconcile.answer import Answers
-from modelyard.reconcile.create import Creations
+from modelyard.reconcile.creation import Creations
 from modelyard.reconcile.outside import Outside
-from modelyard.reconcile.serve import Servings
+from modelyard.reconcile.questions import Answers
+from modelyard.reconcile.serving import Servings
 from modelyard.reconcile.unreadable import Unreadable
 
 ANCHOR_EVERY: Final = datetime.timedelta(seconds=10)
@@ -114,8 +115,8 @@ class Models:
                 if sum(other.lost for other in undone.values()) > LOST:
                     raise await self._given_up(key, edge.Unavailable(one.why.reason, one.why.message)) from one
             except Exception as error:
-                remembered.met = remembered.met or isinstance(error, cluster.Conflict)
-                if isinstance(error, cluster.Conflict) and remembered.patient:
+                remembered.met = remembered.met or isinstance(error, client.Conflict)
+                if isinstance(error, client.Conflict) and remembered.patient:
                     raise
                 raise await self._given_up(key, error) from error
             finally:
@@ -132,11 +133,11 @@ class Models:
         with troubles.suppressed(_called(key)):
             subject = self._outside.cache.model(key.namespace, key.name)
             if subject and (status := decide.unknown(subject, why, now)) != subject.status:
-                await self._outside.write_status(cluster.MODEL, subject, status.dump())
+                await self._outside.write_status(client.MODEL, subject, status.dump())
                 self._outside.post(decide.events(subject, status))
             for one in decide.unseen(self._outside.cache.world(key.namespace, key.name).promotions):
                 told = promotion_status.unknown(one, why)
-                await self._outside.write_status(cluster.PROMOTION, one, promotion_status.status(told, now).dump())
+                await self._outside.write_status(client.PROMOTION, one, promotion_status.status(told, now).dump())
         return trouble
 
     async def _look_at(
@@ -167,7 +168,7 @@ class Models:
         if world.model and kept:
             # Written ahead as well: what is done next must not be forgotten with whoever did it.
             status = world.model.status.model_copy(update={"ledger": kept})
-            await self._outside.write_status(cluster.MODEL, world.model, status.dump())
+            await self._outside.write_status(client.MODEL, world.model, status.dump())
             return AT_ONCE, None
         for why in plan.unforeseen:
             troubles.trace(why, _called(key))
@@ -269,7 +270,7 @@ class Models:
         events = []
         for name in sorted(stages - before):
             called = f"{world.name}-{name}"
-            for kind in (cluster.DEPLOYMENT, cluster.SERVICE):
+            for kind in (client.DEPLOYMENT, client.SERVICE):
                 if known := self._outside.cache.seen(kind, world.namespace, world.name, called):
                     told = f"{called} serves and belongs to no Model {world.name}: apply that Model again, or delete the Deployment and the Service"
                     said = finding.Fact(Reason.ORPHANED, told)
@@ -415,9 +416,9 @@ class Models:
         ends = sorted(plan.promotions.items(), key=lambda of: (("Promotion", of[0]) not in failed, of[1].phase == api.Phase.SUCCEEDED))
         for name, status in ends:
             stages = decide.depends_on(world, plan, by_name[name])
-            await self._write(key, cluster.PROMOTION, by_name[name], status.dump(), stages, undone)
+            await self._write(key, client.PROMOTION, by_name[name], status.dump(), stages, undone)
         if plan.status and world.model:
-            await self._outside.write_status(cluster.MODEL, world.model, plan.status.dump())
+            await self._outside.write_status(client.MODEL, world.model, plan.status.dump())
         for version in (version for version, stages in gained.items() if not stages):
             with found.of(f"the status of the ModelVersion {world.versions[version].metadata.name}"):
                 await self._outside.write_status(*_claims(world, plan, version))
@@ -435,7 +436,7 @@ class Models:
     async def _write(
         self,
         key: cache.Key,
-        kind: cluster.Kind,
+        kind: client.Kind,
         subject: api.Resource,
         status: Mapping[str, Any],
         stages: Collection[str],
@@ -453,8 +454,8 @@ class Models:
         try:
             await self._outside.write_status(kind, subject, status)
         except Exception as error:
-            self._models[key].met = self._models[key].met or isinstance(error, cluster.Conflict)
-            if isinstance(error, cluster.Conflict) and self._models[key].patient:
+            self._models[key].met = self._models[key].met or isinstance(error, client.Conflict)
+            if isinstance(error, client.Conflict) and self._models[key].patient:
                 raise
             why = troubles.explained(f"the status of the {kind.name} {subject.metadata.name}", error, _called(key))
             raise troubles.Undone(place, stages, why, lost=isinstance(error, edge.Unavailable)) from error
@@ -467,10 +468,10 @@ def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World
     return world.without_ledger(finding.Held(trouble.reason, trouble.message, waits))
 
 
-def _claims(world: seen.World, plan: decide.Plan, version: str) -> tuple[cluster.Kind, api.ModelVersion, dict[str, Any]]:
+def _claims(world: seen.World, plan: decide.Plan, version: str) -> tuple[client.Kind, api.ModelVersion, dict[str, Any]]:
     """The status of a version that says which stages run it."""
     subject = world.versions[version]
-    return cluster.MODEL_VERSION, subject, subject.status.model_copy(update={"stages": list(plan.claims[version]) or None}).dump()
+    return client.MODEL_VERSION, subject, subject.status.model_copy(update={"stages": list(plan.claims[version]) or None}).dump()
 
 
 def _called(key: cache.Key) -> str:

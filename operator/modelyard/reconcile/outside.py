@@ -10,9 +10,11 @@ from typing import Any, Final, Protocol
 
 from modelyard import api, settings
 from modelyard.api import meta
-from modelyard.edge import artifact, ledger, metrics, reader
-from modelyard.edge import cache as known
-from modelyard.edge import cluster as api_server
+from modelyard.edge import metrics
+from modelyard.edge.artifact.prover import Prover
+from modelyard.edge.bucket import chains
+from modelyard.edge.cluster import cache as known
+from modelyard.edge.cluster import client, parse
 from modelyard.plan import finding
 from modelyard.plan.observed import specs
 
@@ -39,10 +41,10 @@ class Guard(Protocol):
 class Outside:
     """The world outside, as both sorts of key see it."""
 
-    cluster: api_server.Cluster
+    cluster: client.Cluster
     cache: known.Cache
-    prover: artifact.Prover
-    book: ledger.Ledger
+    prover: Prover
+    book: chains.Ledger
     config: settings.Settings
     recorder: Recorder
     guard: Guard
@@ -70,7 +72,7 @@ class Outside:
                 log.exception("an Event could not be posted", extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
     async def write_status(
-        self, kind: api_server.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: known.Key | None = None
+        self, kind: client.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: known.Key | None = None
     ) -> None:
         """Write a status on the object as it was when this was decided; free text in its spec may be another by now.
 
@@ -89,21 +91,21 @@ class Outside:
         if self.cache.at(kind.name, about.namespace, about.name) is not None:  # else it was deleted before the answer was read
             self.enqueue(self.cache.put(kind, answer) - {by})
 
-    async def _write(self, kind: api_server.Kind, subject: api.Resource, status: dict[str, Any]) -> Mapping[str, Any]:
+    async def _write(self, kind: client.Kind, subject: api.Resource, status: dict[str, Any]) -> Mapping[str, Any]:
         """Write on what the object is now, as long as what was decided would be decided on that as well."""
         about, version = subject.metadata, subject.metadata.resource_version
         for _ in range(MOST_WRITES):
             self.fence()
             try:
                 return await self.cluster.write_status(kind, about.namespace, about.name, version, status)
-            except api_server.Conflict:
+            except client.Conflict:
                 now = await self._look(kind, about)
                 if now is None or not specs.decides_alike(subject, now):
                     raise
                 version = now.metadata.resource_version
-        raise api_server.Conflict(about.name)
+        raise client.Conflict(about.name)
 
-    async def _look(self, kind: api_server.Kind, about: meta.ObjectMeta) -> api.Resource | None:
+    async def _look(self, kind: client.Kind, about: meta.ObjectMeta) -> api.Resource | None:
         """An object as it is now, which enters the cache: whoever decides again need not wait for the watch."""
         answer = await self.cluster.get(kind, about.namespace, about.name)
         if answer is None:
@@ -111,9 +113,9 @@ class Outside:
             return None
         raw = {"apiVersion": kind.api_version, "kind": kind.name, **answer}
         self.enqueue(self.cache.put(kind, raw))
-        found = reader.read(kind.name, raw)
+        found = parse.read(kind.name, raw)
         return found if isinstance(found, api.Model | api.ModelVersion | api.Promotion) else None
 
-    def note(self, kind: api_server.Kind, answer: Mapping[str, Any]) -> None:
+    def note(self, kind: client.Kind, answer: Mapping[str, Any]) -> None:
         """An answer enters the cache at once, and whoever it concerns is looked at."""
         self.enqueue(self.cache.put(kind, answer))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan import finding, unforeseen
 
 log = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ def explained(what: str, error: Exception, where: str) -> finding.Held:
     match error:
         case edge.Unavailable():
             return finding.Held(error.reason, f"{what}: {error.message}")
-        case cluster.Refused():
+        case client.Refused():
             return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server refused ({error.status}): {error.message}")
-        case cluster.Conflict():
+        case client.Conflict():
             return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server says each time that it was changed meanwhile")
     why = unforeseen.of(what, error)
     trace(why, where)
@@ -58,7 +58,7 @@ def suppressed(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (edge.Unavailable, cluster.Refused, cluster.Conflict) as error:
+    except (edge.Unavailable, client.Refused, client.Conflict) as error:
         log.warning("its status could not be written: %s", error, extra={"object": where})
     except Exception as error:
         trace(unforeseen.of("its status", error), where)
@@ -93,7 +93,7 @@ class Found:
     def __init__(self, where: str, *, patient: bool) -> None:
         self.flaws: dict[str, finding.Held] = {}
         """By what could not be handled."""
-        self.conflict: cluster.Conflict | None = None
+        self.conflict: client.Conflict | None = None
         """Something was changed meanwhile: to be decided again."""
         self.patient = patient
         self._where = where
@@ -103,7 +103,7 @@ class Found:
         """Whatever is raised in here is collected."""
         try:
             yield
-        except cluster.Conflict as conflict:
+        except client.Conflict as conflict:
             self.conflict = conflict
             if not self.patient:
                 self.flaws[what] = explained(what, conflict, self._where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan import finding
 from modelyard.plan.observed import unreadable
 from modelyard.plan.observed import world as seen
@@ -31,7 +31,7 @@ class Unreadable:
             said = unreadable.settle(was.conditions, unreadable.told_to_model(those), generation, self._outside.clock())
             status = was.model_copy(update={"observed_generation": generation, "conditions": said})
             if status != was:
-                await self._outside.write_status(cluster.MODEL, world.model, status.dump())
+                await self._outside.write_status(client.MODEL, world.model, status.dump())
         return bool(those)
 
     async def _tell(self, one: unreadable.Unread, *, blocks: bool) -> None:
@@ -39,7 +39,7 @@ class Unreadable:
         if status == one.status or (about.uid, about.resource_version) in self._told:
             return
         event = finding.happened(one.subject, one.fact.reason, one.fact.message, warning=True)
-        with contextlib.suppress(cluster.Refused):  # the API server cannot read it either: then the Event and the Model tell
-            await self._outside.write_status(cluster.KINDS[one.kind], one.subject, status)
+        with contextlib.suppress(client.Refused):  # the API server cannot read it either: then the Event and the Model tell
+            await self._outside.write_status(client.KINDS[one.kind], one.subject, status)
         self._told.add((about.uid, about.resource_version))
         self._outside.post((event,) if blocks else ())

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import api
-from modelyard.edge import owner
+from modelyard.edge.bucket import ownership
 from modelyard.ledger import codec, record, signature
 from modelyard.ledger.record import Action
 from modelyard.plan.observed import specs
@@ -66,7 +66,7 @@ def objects(s3: pretend.S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
     operators.begin(None)
     for key, data in chronicle._files([told, operators]):
         s3.put(f"own/{key}", data)
-    s3.put(REGISTRY, json.dumps({"format": owner.FORMAT, "registry": "main", "cluster": "elsewhere", "epoch": 1}).encode())
+    s3.put(REGISTRY, json.dumps({"format": ownership.FORMAT, "registry": "main", "cluster": "elsewhere", "epoch": 1}).encode())
     monkeypatch.setenv("MODELYARD_LEDGER__KEY_FILE", str(chronicle.key_file(tmp_path)))
     monkeypatch.setenv("MODELYARD_BUCKET__URI", "s3://own/")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)

@@ -11,7 +11,7 @@ import pytest
 
 from modelyard.api import access
 from modelyard.cli import outcome, registry, retire
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 STAMP = "2026-10-01T00:00:00Z"
@@ -25,15 +25,15 @@ class Server(registry.Registry):
         self.objects = {(one["kind"], one["metadata"]["name"]): one for one in objects}
         self.patches: list[list[Json]] = []
 
-    def find(self, kind: cluster.Kind, name: str) -> Json | None:
+    def find(self, kind: client.Kind, name: str) -> Json | None:
         return copy.deepcopy(self.objects.get((kind.name, name)))
 
-    def all(self, kind: cluster.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
+    def all(self, kind: client.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
         del everywhere, query
         return [one for (name, _), one in self.objects.items() if name == kind.name]
 
     def patch(
-        self, kind: cluster.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
+        self, kind: client.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
     ) -> Json:
         del takes, dry_run
         found = self.objects[kind.name, name]

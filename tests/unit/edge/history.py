@@ -9,8 +9,7 @@ import pathlib
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.content import location
-from modelyard.edge import archive, sources
-from modelyard.edge import ledger as ledgers
+from modelyard.edge.bucket import archive, chains, sources
 from modelyard.ledger import codec, integrity, record, signature
 from modelyard.ledger.record import Action
 from tests.stories import bucket
@@ -70,7 +69,7 @@ def state(number: int, moment: datetime.datetime) -> tuple[record.StageState, ..
 
 async def past() -> Past:
     kept, clock = bucket.Bucket(), bucket.Clock()
-    writer = ledgers.Ledger(kept, WHERE, "main", clock, key=KEY, snapshot_every=16, threads=0)
+    writer = chains.Ledger(kept, WHERE, "main", clock, key=KEY, snapshot_every=16, threads=0)
     kept.put("", f"blobs/sha256/{SPEC[7:]}", SNAPSHOT)
     await writer.claim("cluster-a")
     await writer.begin("operator-1")

@@ -12,7 +12,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from modelyard.edge import cluster, leader
+from modelyard.edge.cluster import client, elector
 
 T = TypeVar("T")
 START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
@@ -88,14 +88,14 @@ class Line:
         self.way = way
         self.requests = 0
 
-    async def get(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, Any] | None:
-        assert (kind, namespace, name) == (cluster.LEASE, "yard", "modelyard")
+    async def get(self, kind: client.Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        assert (kind, namespace, name) == (client.LEASE, "yard", "modelyard")
         return await self._travel(lambda: copy.deepcopy(self._server.lease))
 
     async def create(self, obj: dict[str, Any]) -> dict[str, Any]:
         def arrive() -> dict[str, Any]:
             if self._server.lease:
-                raise cluster.Conflict("it exists")
+                raise client.Conflict("it exists")
             self._server.put(obj)
             return copy.deepcopy(self._server.lease) or {}
 
@@ -106,7 +106,7 @@ class Line:
         def arrive() -> dict[str, Any]:
             kept = self._server.lease
             if kept is None or kept["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
-                raise cluster.Conflict("it has changed")
+                raise client.Conflict("it has changed")
             self._server.put(obj)
             return copy.deepcopy(self._server.lease) or {}
 
@@ -123,7 +123,7 @@ class Line:
         def there() -> None:
             try:
                 back = functools.partial(answer.set_result, arrive())
-            except cluster.Conflict as conflict:
+            except client.Conflict as conflict:
                 back = functools.partial(answer.set_exception, conflict)
             if way.answered:
                 loop.call_later(way.back, lambda: None if answer.done() else back())
@@ -134,7 +134,7 @@ class Line:
         return await answer
 
 
-def candidate(line: Line, name: str, skew: float = 0.0) -> leader.Elector:
+def candidate(line: Line, name: str, skew: float = 0.0) -> elector.Elector:
     """An elector on the running loop's clock; its wall clock is wrong by `skew` seconds."""
     clock = asyncio.get_running_loop().time
-    return leader.Elector(line, "yard", "modelyard", name, clock=clock, now=lambda: START + datetime.timedelta(seconds=clock() + skew))
+    return elector.Elector(line, "yard", "modelyard", name, clock=clock, now=lambda: START + datetime.timedelta(seconds=clock() + skew))

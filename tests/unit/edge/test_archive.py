@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.edge import archive, sources
+from modelyard.edge.bucket import archive, sources
 from modelyard.ledger import checkpoint, codec, index, integrity, signature
 from modelyard.ledger.record import Action, Actor, Chain, Fact, Pointer, Record, Subject, fact, follow
 from tests.unit.edge import history

@@ -14,7 +14,10 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.content.manifest import MAX_FILES, of, read_manifest, write_manifest
-from modelyard.edge import artifact, blobs, metrics, store
+from modelyard.edge import metrics
+from modelyard.edge.artifact.prover import Prover
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import store
 from modelyard.plan.modelversion import inspection
 from tests.unit.edge import pretend
 
@@ -31,12 +34,12 @@ def _store(s3: pretend.S3, files: Mapping[str, bytes], under: str = "models/frau
         s3.put(under + path, data)
 
 
-def _prover(s3: pretend.S3) -> artifact.Prover:
-    return artifact.Prover(blobs.Blobs(store.Store(s3.address), location.Place("modelyard", "")))
+def _prover(s3: pretend.S3) -> Prover:
+    return Prover(blobs.Blobs(store.Store(s3.address), location.Place("modelyard", "")))
 
 
 @pytest.fixture
-async def prover(s3: pretend.S3) -> AsyncIterator[artifact.Prover]:
+async def prover(s3: pretend.S3) -> AsyncIterator[Prover]:
     prover = _prover(s3)
     yield prover
     prover.close()
@@ -46,13 +49,13 @@ def _request(s3: pretend.S3, **options: Any) -> inspection.Request:
     return dataclasses.replace(inspection.Request(s3.address, URI, BELOW), **options)
 
 
-async def _found(prover: artifact.Prover, request: inspection.Request) -> inspection.Found:
+async def _found(prover: Prover, request: inspection.Request) -> inspection.Found:
     result = await prover.inspect(request)
     assert isinstance(result, inspection.Found), result
     return result
 
 
-async def test_every_byte_is_read_and_the_manifest_kept(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_every_byte_is_read_and_the_manifest_kept(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES)
     s3.put("models/fraud/1/", b"")
     s3.put("models/fraud/1/b/", b"")
@@ -65,7 +68,7 @@ async def test_every_byte_is_read_and_the_manifest_kept(s3: pretend.S3, prover: 
     assert [(file.path, file.size, file.version_id) for file in manifest.files] == [("a", 5, "1"), ("b/c", 5000, "1"), ("empty", 0, "1")]
 
 
-async def test_the_bytes_that_were_read_are_counted(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_the_bytes_that_were_read_are_counted(s3: pretend.S3, prover: Prover) -> None:
     files = {"a": b"12345", "b": b"678"}
     _store(s3, files)
     before = metrics.REGISTRY.get_sample_value("modelyard_verified_bytes_total") or 0
@@ -75,7 +78,7 @@ async def test_the_bytes_that_were_read_are_counted(s3: pretend.S3, prover: arti
     assert metrics.REGISTRY.get_sample_value("modelyard_verified_bytes_total") == before + 8
 
 
-async def test_a_single_object_is_one_file_named_by_its_last_segment(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_a_single_object_is_one_file_named_by_its_last_segment(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES)
 
     found = await _found(prover, _request(s3, uri=f"{URI}b/c"))
@@ -84,7 +87,7 @@ async def test_a_single_object_is_one_file_named_by_its_last_segment(s3: pretend
     assert s3.count("LIST") == 0
 
 
-async def test_a_bucket_without_versions(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_a_bucket_without_versions(s3: pretend.S3, prover: Prover) -> None:
     s3.versioning = False
     _store(s3, FILES)
 
@@ -94,17 +97,17 @@ async def test_a_bucket_without_versions(s3: pretend.S3, prover: artifact.Prover
 
 
 @pytest.mark.parametrize("uri", [URI, f"{URI}a"])
-async def test_nothing_is_there(s3: pretend.S3, prover: artifact.Prover, uri: str) -> None:
+async def test_nothing_is_there(s3: pretend.S3, prover: Prover, uri: str) -> None:
     assert isinstance(await prover.inspect(_request(s3, uri=uri)), inspection.Missing)
 
 
-async def test_a_prefix_with_only_folders_is_empty(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_a_prefix_with_only_folders_is_empty(s3: pretend.S3, prover: Prover) -> None:
     s3.put("models/fraud/1/", b"")
 
     assert isinstance(await prover.inspect(_request(s3)), inspection.Missing)
 
 
-async def test_what_is_outside_is_never_asked_for(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_what_is_outside_is_never_asked_for(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES, "models/fraud-evil/1/")
 
     for uri in ("s3://models/fraud-evil/1/", "s3://models/fraud/../fraud-evil/1/", "s3://secrets/x"):
@@ -115,7 +118,7 @@ async def test_what_is_outside_is_never_asked_for(s3: pretend.S3, prover: artifa
     assert s3.asked == []
 
 
-async def test_a_prefix_that_is_anothers_beginning(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_a_prefix_that_is_anothers_beginning(s3: pretend.S3, prover: Prover) -> None:
     """Version 1 has none of version 10's files, in its own listing and in a shared one."""
     _store(s3, FILES)
     _store(s3, {"a": b"ten"}, "models/fraud/10/")
@@ -126,7 +129,7 @@ async def test_a_prefix_that_is_anothers_beginning(s3: pretend.S3, prover: artif
 
 
 @pytest.mark.parametrize("path", ["a/../b", "x\ny", "back\\slash", "b", "s" * 256])
-async def test_a_key_that_cannot_be_a_path(s3: pretend.S3, prover: artifact.Prover, path: str) -> None:
+async def test_a_key_that_cannot_be_a_path(s3: pretend.S3, prover: Prover, path: str) -> None:
     _store(s3, FILES | {path: b"odd"})
 
     refused = await prover.inspect(_request(s3))
@@ -136,7 +139,7 @@ async def test_a_key_that_cannot_be_a_path(s3: pretend.S3, prover: artifact.Prov
     assert s3.count("GET") == 0
 
 
-async def test_too_many_files(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_too_many_files(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, {f"{number}": b"" for number in range(MAX_FILES + 1500)})
 
     refused = await prover.inspect(_request(s3))
@@ -146,7 +149,7 @@ async def test_too_many_files(s3: pretend.S3, prover: artifact.Prover) -> None:
     assert s3.count("LIST") == MAX_FILES // s3.page + 1  # it stops where it knows
 
 
-async def test_an_upload_in_progress_is_read_once(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_an_upload_in_progress_is_read_once(s3: pretend.S3, prover: Prover) -> None:
     """What was read of an unfinished artifact is not read again, and no manifest of it is kept."""
     request = _request(s3, expected=_digest(FILES))
     _store(s3, {"a": FILES["a"]})
@@ -183,7 +186,7 @@ async def test_a_recheck_reads_only_what_changed(s3: pretend.S3) -> None:
     again.close()
 
 
-async def test_full_reads_everything(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_full_reads_everything(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES)
     found = await _found(prover, _request(s3))
 
@@ -192,7 +195,7 @@ async def test_full_reads_everything(s3: pretend.S3, prover: artifact.Prover) ->
     assert s3.count("GET models") == 2 * len(FILES)
 
 
-async def test_a_pinned_version_that_is_gone_is_replaced_by_the_newest(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_a_pinned_version_that_is_gone_is_replaced_by_the_newest(s3: pretend.S3, prover: Prover) -> None:
     """The same bytes under another version: pods must be given that one."""
     _store(s3, {"a": b"hello"})
     s3.put("models/fraud/1/a", b"hello")
@@ -224,7 +227,7 @@ async def test_a_manifest_that_was_lost_is_written_again(s3: pretend.S3, damage:
     second.close()
 
 
-async def test_versions_rechecked_together_cost_one_listing(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_versions_rechecked_together_cost_one_listing(s3: pretend.S3, prover: Prover) -> None:
     """Two pages for 150 versions of one file each."""
     s3.page = 100
     for number in range(150):
@@ -245,7 +248,7 @@ async def test_versions_rechecked_together_cost_one_listing(s3: pretend.S3, prov
     assert s3.asked == ["LIST models/fraud/", "LIST models/fraud/"]
 
 
-async def test_a_listing_that_failed_is_not_shared(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_a_listing_that_failed_is_not_shared(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES)
 
     def forbidden(handler: pretend.Handler, asked: str) -> bool:
@@ -261,7 +264,7 @@ async def test_a_listing_that_failed_is_not_shared(s3: pretend.S3, prover: artif
     await _found(prover, _request(s3, max_listing_age=60.0))
 
 
-async def test_an_object_replaced_between_listing_and_reading(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_an_object_replaced_between_listing_and_reading(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES)
 
     def race(_: pretend.Handler, asked: str) -> bool:
@@ -277,7 +280,7 @@ async def test_an_object_replaced_between_listing_and_reading(s3: pretend.S3, pr
     assert caught.value.reason == Reason.STORE_REPLACED
 
 
-async def test_trouble_with_one_of_many_objects_ends_the_inspection(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_trouble_with_one_of_many_objects_ends_the_inspection(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, {f"{number:03}": bytes(1 << 20) for number in range(16)})
 
     def truncated(handler: pretend.Handler, asked: str) -> bool:
@@ -295,7 +298,7 @@ async def test_trouble_with_one_of_many_objects_ends_the_inspection(s3: pretend.
     assert caught.value.reason == Reason.STORE_TRUNCATED
 
 
-async def test_the_operators_own_bucket_is_told_apart(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_the_operators_own_bucket_is_told_apart(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES)
 
     def no_bucket(handler: pretend.Handler, asked: str) -> bool:
@@ -311,7 +314,7 @@ async def test_the_operators_own_bucket_is_told_apart(s3: pretend.S3, prover: ar
     assert caught.value.reason == Reason.LEDGER_UNAVAILABLE
 
 
-async def test_evidence(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_evidence(s3: pretend.S3, prover: Prover) -> None:
     """Proven; then asked about by HEAD only, until it changes."""
     s3.put("models/fraud/evidence/report.pdf", b"report")
     request = inspection.EvidenceRequest(s3.address, f"{BELOW}evidence/report.pdf", BELOW, hashlib.sha256(b"report").hexdigest())
@@ -328,7 +331,7 @@ async def test_evidence(s3: pretend.S3, prover: artifact.Prover) -> None:
 
 
 @pytest.mark.parametrize("uri", [URI, f"{URI}a"])
-async def test_a_user_that_the_store_no_longer_knows_is_not_a_missing_artifact(s3: pretend.S3, prover: artifact.Prover, uri: str) -> None:
+async def test_a_user_that_the_store_no_longer_knows_is_not_a_missing_artifact(s3: pretend.S3, prover: Prover, uri: str) -> None:
     """versitygw answers 404 to unknown users: nothing may be quarantined for that."""
     _store(s3, FILES)
     found = await _found(prover, _request(s3, uri=uri))
@@ -345,7 +348,7 @@ async def test_a_user_that_the_store_no_longer_knows_is_not_a_missing_artifact(s
     assert caught.value.reason == Reason.STORE_FORBIDDEN
 
 
-async def test_blobs_are_written_once(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_blobs_are_written_once(s3: pretend.S3, prover: Prover) -> None:
     name = await prover.keep_blob(b"template")
 
     assert await prover.keep_blob(b"template") == name
@@ -353,7 +356,7 @@ async def test_blobs_are_written_once(s3: pretend.S3, prover: artifact.Prover) -
     assert s3.asked == [f"PUT modelyard/blobs/sha256/{name.removeprefix('sha256:')}"]
 
 
-async def test_secrets_are_never_sent_in_the_clear(s3: pretend.S3, prover: artifact.Prover) -> None:
+async def test_secrets_are_never_sent_in_the_clear(s3: pretend.S3, prover: Prover) -> None:
     _store(s3, FILES)
 
     await _found(prover, _request(s3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.edge import cache, cluster
+from modelyard.edge.cluster import cache, client
 
 
 def put(known: cache.Cache, generation: int, recorded: int | None = None, uid: str = "u") -> None:
@@ -17,7 +17,7 @@ def put(known: cache.Cache, generation: int, recorded: int | None = None, uid: s
     }
     spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "description": f"text {generation}"}
     status: dict[str, Any] = {"recorded": {"generation": recorded, "spec": "sha256:0"}} if recorded else {}
-    known.put(cluster.MODEL, {"kind": "Model", "metadata": about, "spec": spec, "status": status})
+    known.put(client.MODEL, {"kind": "Model", "metadata": about, "spec": spec, "status": status})
 
 
 def kept(known: cache.Cache) -> list[int]:
@@ -75,6 +75,6 @@ def test_what_is_gone_is_kept_no_more() -> None:
     known = cache.Cache()
     put(known, 1)
     put(known, 2)
-    known.drop(cluster.MODEL, "risk", "fraud")
+    known.drop(client.MODEL, "risk", "fraud")
 
     assert known.world("risk", "fraud").earlier == {}

@@ -12,7 +12,7 @@ import yaml
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from tests.unit.cli import apiserver
 
 NO_CERTIFICATE = base64.b64encode(b"no certificate").decode()
@@ -20,8 +20,8 @@ NO_CERTIFICATE = base64.b64encode(b"no certificate").decode()
 
 async def read(kubeconfig: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    async with cluster.Cluster.connect() as server:
-        await server.get(cluster.MODEL, "risk", "fraud")
+    async with client.Cluster.connect() as server:
+        await server.get(client.MODEL, "risk", "fraud")
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ async def test_what_it_will_not_take_is_an_answer_and_what_is_broken_in_it_is_no
 
     with apiserver.run(tmp_path, {}, fault=fault) as kubeconfig:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        async with cluster.Cluster.connect() as server:
-            with pytest.raises(cluster.Refused if answers else edge.Unavailable) as trouble:
+        async with client.Cluster.connect() as server:
+            with pytest.raises(client.Refused if answers else edge.Unavailable) as trouble:
                 await server.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "fraud", "namespace": "risk"}})
 
     assert message in str(trouble.value)

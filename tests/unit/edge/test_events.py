@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster, events
+from modelyard.edge.cluster import client, events
 from modelyard.plan import finding
 from tests.unit.edge import simulated
 
@@ -82,7 +82,7 @@ def test_a_thousand_versions_more_than_wait_are_lost_and_hold_nothing_up() -> No
     assert len(reach.at) == events.KEPT + 1
 
 
-@pytest.mark.parametrize("error", [cluster.Refused(403, "no"), cluster.Conflict("no"), KeyError("metadata"), RecursionError()], ids=repr)
+@pytest.mark.parametrize("error", [client.Refused(403, "no"), client.Conflict("no"), KeyError("metadata"), RecursionError()], ids=repr)
 def test_an_event_that_cannot_be_posted_is_lost_and_ends_nothing(error: Exception) -> None:
     class Odd(Posted):
         async def create(self, obj: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import pytest
 
 from modelyard.api.reason import Reason
 from modelyard.content import location, manifest
-from modelyard.edge import blobs, hold, store
+from modelyard.edge.artifact.legal_hold import carry_out, pinned
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import store
 from modelyard.plan.modelversion import legal_hold
 from tests.unit.edge import pretend
 
@@ -32,7 +34,7 @@ def test_why_nothing_is_held(s3: pretend.S3, status: int, code: str, reason: Rea
 
     s3.fault = fault
     request = legal_hold.Request(s3.address, legal_hold.Step.CLAIM, legal_hold.Objects("s3://models/fraud/1/", name))
-    why = hold.carry_out(client, kept, request, map)
+    why = carry_out(client, kept, request, map)
 
     assert why is not None
     assert why.reason == reason
@@ -45,5 +47,5 @@ def test_the_object_versions_of_an_artifact(s3: pretend.S3) -> None:
     name = kept.keep(manifest.write_manifest(manifest.manifest(files)))
     single = kept.keep(manifest.write_manifest(manifest.manifest(files[:1])))
 
-    assert hold.pinned(kept, legal_hold.Objects("s3://models/fraud/1/", name)) == [("fraud/1/a", "v1")]
-    assert hold.pinned(kept, legal_hold.Objects("s3://models/fraud/a", single)) == [("fraud/a", "v1")]
+    assert pinned(kept, legal_hold.Objects("s3://models/fraud/1/", name)) == [("fraud/1/a", "v1")]
+    assert pinned(kept, legal_hold.Objects("s3://models/fraud/a", single)) == [("fraud/a", "v1")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.edge import bounded, store
+from modelyard.edge.s3 import bounded, store
 from tests.fakes import hostile_store
 
 SAYS: Mapping[str, tuple[str, str]] = {

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard import edge
-from modelyard.edge import cluster, leader, term
+from modelyard.edge.cluster import client, elector, term
 from tests.unit.edge import simulated
 
 NEVER = simulated.Way(arrives=False)
@@ -36,7 +36,7 @@ def held(name: str, renewed: float = 0, **more: Any) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def holding(one: leader.Elector) -> AsyncIterator[asyncio.Task[str]]:
+async def holding(one: elector.Elector) -> AsyncIterator[asyncio.Task[str]]:
     task = asyncio.create_task(one.hold())
     try:
         yield task
@@ -260,7 +260,7 @@ async def test_a_wall_clock_that_is_set_back_is_no_restored_backup() -> None:
     server = simulated.Server()
     server.put(held(""))
     clock = asyncio.get_running_loop().time
-    one = leader.Elector(simulated.Line(server), "yard", "modelyard", "one", clock=clock, now=lambda: at(clock() + skew))
+    one = elector.Elector(simulated.Line(server), "yard", "modelyard", "one", clock=clock, now=lambda: at(clock() + skew))
     await one.acquire()
     async with holding(one) as ended:
         await asyncio.sleep(10)
@@ -365,7 +365,7 @@ async def test_letting_go_never_fails_and_leaves_anothers_lease_alone() -> None:
 async def test_a_namespace_that_does_not_exist_is_said_with_what_to_do() -> None:
     class Nowhere(simulated.Line):
         async def create(self, _: dict[str, Any]) -> dict[str, Any]:
-            raise cluster.Refused(404, 'namespaces "yard" not found')
+            raise client.Refused(404, 'namespaces "yard" not found')
 
     one = simulated.candidate(Nowhere(simulated.Server()), "one")
     waiting = asyncio.create_task(one.acquire())
@@ -385,7 +385,7 @@ class World:
 
     dice: random.Random
     server: simulated.Server = dataclasses.field(default_factory=simulated.Server)
-    alive: dict[str, leader.Elector] = dataclasses.field(default_factory=dict)
+    alive: dict[str, elector.Elector] = dataclasses.field(default_factory=dict)
     terms: list[term.Term] = dataclasses.field(default_factory=list)
     bad: bool = True
 

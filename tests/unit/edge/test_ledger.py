@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import appender, queued
-from modelyard.edge import ledger as ledgers
+from modelyard.edge.bucket import appender, batch, chains
 from modelyard.ledger import checkpoint, codec, fold, index, integrity, signature
 from modelyard.ledger import record as ledger_record
 from modelyard.ledger.record import Action
@@ -45,13 +44,13 @@ def kept() -> bucket.Bucket:
 
 
 @pytest.fixture
-def opened(kept: bucket.Bucket) -> Callable[..., ledgers.Ledger]:
+def opened(kept: bucket.Bucket) -> Callable[..., chains.Ledger]:
     """An operator that starts."""
     clock = bucket.Clock()
-    return lambda **more: ledgers.Ledger(kept, WHERE, "main", clock, threads=0, **more)
+    return lambda **more: chains.Ledger(kept, WHERE, "main", clock, threads=0, **more)
 
 
-Opened = Callable[..., ledgers.Ledger]
+Opened = Callable[..., chains.Ledger]
 
 
 def records(kept: bucket.Bucket, chain: ledger_record.Chain = CHAIN) -> list[tuple[int, bytes | None]]:
@@ -96,7 +95,7 @@ async def test_a_state_alone_is_a_record(kept: bucket.Bucket, opened: Opened) ->
 
 
 async def test_facts_that_come_while_a_write_is_under_way_go_together(kept: bucket.Bucket) -> None:
-    writer = ledgers.Ledger(kept, WHERE, "main", bucket.Clock(), threads=4)
+    writer = chains.Ledger(kept, WHERE, "main", bucket.Clock(), threads=4)
     await asyncio.gather(*(writer.append(CHAIN, [fact(number)]) for number in range(300)))
     writer.close()
 
@@ -106,7 +105,7 @@ async def test_facts_that_come_while_a_write_is_under_way_go_together(kept: buck
 
 
 async def test_what_is_known_of_a_chain_does_not_wait_for_a_record_that_is_being_written(kept: bucket.Bucket) -> None:
-    book, writes, answered = ledgers.Ledger(kept, WHERE, "main", bucket.Clock()), threading.Event(), threading.Event()
+    book, writes, answered = chains.Ledger(kept, WHERE, "main", bucket.Clock()), threading.Event(), threading.Event()
     first = await book.append(CHAIN, [fact(0)])
 
     def write(_key: str) -> None:
@@ -124,11 +123,11 @@ async def test_what_is_known_of_a_chain_does_not_wait_for_a_record_that_is_being
 
 async def test_a_record_is_bounded(kept: bucket.Bucket, opened: Opened) -> None:
     writer = opened()
-    await writer.append(CHAIN, [fact(number) for number in range(3 * queued.FACTS)], state("1"))
+    await writer.append(CHAIN, [fact(number) for number in range(3 * batch.FACTS)], state("1"))
     await writer.append(CHAIN, [fact(10_000 + number, changed="x" * 600_000) for number in range(3)])
 
     sizes = [len(codec.read(data).facts) for _, data in records(kept) if data]
-    assert sizes == [queued.FACTS, queued.FACTS, queued.FACTS, 1, 1, 1]
+    assert sizes == [batch.FACTS, batch.FACTS, batch.FACTS, 1, 1, 1]
     assert [codec.read(data).state for _, data in records(kept) if data][1:3] == [(), state("1")]
     assert sound(kept)
 
@@ -137,7 +136,7 @@ async def test_time_never_goes_back(kept: bucket.Bucket, opened: Opened) -> None
     await opened().append(CHAIN, [fact(1)])
     clock = bucket.Clock()
     clock.now -= datetime.timedelta(days=1)
-    await ledgers.Ledger(kept, WHERE, "main", clock, threads=0).append(CHAIN, [fact(2)])
+    await chains.Ledger(kept, WHERE, "main", clock, threads=0).append(CHAIN, [fact(2)])
 
     assert sound(kept)
 
@@ -235,7 +234,7 @@ async def test_the_fence_is_asked_before_each_write(kept: bucket.Bucket, opened:
 
 async def test_snapshots_save_reading(kept: bucket.Bucket, opened: Opened) -> None:
     writer = opened()
-    for number in range(2 * ledgers.SNAPSHOT + 10):
+    for number in range(2 * chains.SNAPSHOT + 10):
         await writer.append(CHAIN, [fact(number)])
     kept.asked.clear()
     reader = opened()
@@ -252,7 +251,7 @@ async def test_snapshots_save_reading(kept: bucket.Bucket, opened: Opened) -> No
 
 async def test_a_snapshot_that_is_gone_is_folded_anew(kept: bucket.Bucket, opened: Opened) -> None:
     writer = opened()
-    for number in range(2 * ledgers.SNAPSHOT + 10):
+    for number in range(2 * chains.SNAPSHOT + 10):
         await writer.append(CHAIN, [fact(number)])
     for lost in [key for key in kept.kept if key.startswith("blobs/")]:
         del kept.kept[lost]
@@ -369,7 +368,7 @@ async def test_what_is_written_while_the_end_is_looked_for_is_no_hole(kept: buck
     kept.kept.clear()
     racing.kept = kept.kept
 
-    head = await ledgers.Ledger(racing, WHERE, "main", bucket.Clock(), threads=0).load(CHAIN)
+    head = await chains.Ledger(racing, WHERE, "main", bucket.Clock(), threads=0).load(CHAIN)
     assert head == writer.head(CHAIN)
 
 
@@ -405,7 +404,7 @@ async def test_retention_goes_with_each_record(kept: bucket.Bucket, opened: Open
 
 
 async def test_a_caller_that_gives_up_takes_nothing_with_it(kept: bucket.Bucket) -> None:
-    writer = ledgers.Ledger(kept, WHERE, "main", bucket.Clock(), threads=4)
+    writer = chains.Ledger(kept, WHERE, "main", bucket.Clock(), threads=4)
     tasks = [asyncio.ensure_future(writer.append(CHAIN, [fact(number)])) for number in range(50)]
     await asyncio.sleep(0)
     chosen = random.Random(1).sample(range(50), 20)
@@ -507,7 +506,7 @@ async def test_the_ledger_as_an_installation_wants_it(kept: bucket.Bucket, tmp_p
     )
     (tmp_path / "ledger.pem").write_bytes(private)
     config = settings.Ledger(registry="west", key_file=str(tmp_path / "ledger.pem"), retention=datetime.timedelta(days=1))
-    writer = ledgers.of(config, kept, WHERE, bucket.Clock(), threads=0)
+    writer = chains.of(config, kept, WHERE, bucket.Clock(), threads=0)
     with pytest.raises(edge.Unavailable, match="no Object Lock"):
         await writer.prove()
     kept.locked = True
@@ -521,7 +520,7 @@ async def test_the_ledger_as_an_installation_wants_it(kept: bucket.Bucket, tmp_p
     }
     (tmp_path / "ledger.pem").write_text("no key")
     with pytest.raises(ValueError):
-        ledgers.of(config, kept, WHERE, bucket.Clock())
+        chains.of(config, kept, WHERE, bucket.Clock())
 
 
 async def test_a_takeover_is_recorded_before_it_is_so_and_the_cluster_that_had_it_writes_nothing_more(

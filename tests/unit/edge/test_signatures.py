@@ -12,8 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import appender
-from modelyard.edge import ledger as ledgers
+from modelyard.edge.bucket import appender, chains
 from modelyard.ledger import codec, index, integrity, record, signature
 from modelyard.ledger.record import Action
 from tests.stories import bucket
@@ -46,13 +45,13 @@ def kept() -> bucket.Bucket:
 
 
 @pytest.fixture
-def opened(kept: bucket.Bucket) -> Callable[..., ledgers.Ledger]:
+def opened(kept: bucket.Bucket) -> Callable[..., chains.Ledger]:
     """An operator that starts."""
     clock = bucket.Clock()
-    return lambda **more: ledgers.Ledger(kept, WHERE, "main", clock, threads=0, **{"key": OURS, **more})
+    return lambda **more: chains.Ledger(kept, WHERE, "main", clock, threads=0, **{"key": OURS, **more})
 
 
-Opened = Callable[..., ledgers.Ledger]
+Opened = Callable[..., chains.Ledger]
 
 
 def records(kept: bucket.Bucket) -> list[tuple[int, bytes | None]]:
@@ -217,7 +216,7 @@ async def test_what_is_older_than_signing_is_proven_by_what_the_cluster_knows(ke
 
 
 async def test_a_signed_record_of_another_registry_is_in_the_wrong_place(kept: bucket.Bucket, opened: Opened) -> None:
-    other = ledgers.Ledger(kept, WHERE, "staging", bucket.Clock(), threads=0, key=OURS)
+    other = chains.Ledger(kept, WHERE, "staging", bucket.Clock(), threads=0, key=OURS)
     elsewhere = record.Chain("staging", "risk", "fraud")
     await other.append(elsewhere, [succeeded("theirs")], state("6.6.6"))
     kept.put("", CHAIN.key(1), kept.kept[elsewhere.key(1)][-1] or b"")

@@ -11,18 +11,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge
-from modelyard.edge import cluster, signing
+from modelyard.edge.bucket import keyring
+from modelyard.edge.cluster import client, signing_key
 from modelyard.ledger import signature
 from tests.stories import pretend
 
 OLD = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x02" * 32).public_key()
 
 
-def held(world: pretend.World, current: ed25519.Ed25519PrivateKey | None = None) -> signing.Keys:
-    return asyncio.run(signing.hold(world, "yard", "key", current))  # type: ignore[arg-type]
+def held(world: pretend.World, current: ed25519.Ed25519PrivateKey | None = None) -> keyring.Keys:
+    return asyncio.run(signing_key.hold(world, "yard", "key", current))  # type: ignore[arg-type]
 
 
-def key_id(keys: signing.Keys) -> str:
+def key_id(keys: keyring.Keys) -> str:
     return signature.key_id(keys.private.public_key())
 
 
@@ -36,7 +37,7 @@ def test_the_first_start_makes_a_key_and_every_later_one_has_the_same() -> None:
 
     first, second = held(world), held(world)
 
-    public = base64.b64decode(secret(world)["data"][signing.PUBLIC])
+    public = base64.b64decode(secret(world)["data"][signing_key.PUBLIC])
     assert key_id(first) == key_id(second) == signature.key_id(signature.public(public))
 
 
@@ -87,7 +88,7 @@ def test_a_secret_that_holds_something_else_is_named_and_not_written_over(data: 
 def test_public_keys_in_the_secret_are_believed_as_well() -> None:
     world = pretend.World()
     held(world)
-    step = signing.trusting(OLD)
+    step = signing_key.trusting(OLD)
     secret(world)["data"][step["path"].removeprefix("/data/")] = step["value"]
 
     assert [signature.key_id(key) for key in held(world).trusted] == [signature.key_id(OLD)]
@@ -96,10 +97,10 @@ def test_public_keys_in_the_secret_are_believed_as_well() -> None:
 def test_a_key_in_a_file_has_the_public_keys_of_its_folder_beside_it(tmp_path: pathlib.Path) -> None:
     world = pretend.World()
     made = held(world)
-    (tmp_path / "ledger.pem").write_bytes(base64.b64decode(secret(world)["data"][signing.PRIVATE]))
+    (tmp_path / "ledger.pem").write_bytes(base64.b64decode(secret(world)["data"][signing_key.PRIVATE]))
     (tmp_path / "before.pub").write_bytes(signature.write_public(OLD))
 
-    keys = signing.from_file(tmp_path / "ledger.pem")
+    keys = keyring.from_file(tmp_path / "ledger.pem")
 
     assert key_id(keys) == key_id(made)
     assert [signature.key_id(key) for key in keys.trusted] == [signature.key_id(OLD)]
@@ -107,8 +108,8 @@ def test_a_key_in_a_file_has_the_public_keys_of_its_folder_beside_it(tmp_path: p
 
 def test_a_secret_that_may_not_be_read_says_so() -> None:
     class Closed(pretend.World):
-        async def get(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, Any] | None:
-            raise cluster.Refused(403, "secrets is forbidden")
+        async def get(self, kind: client.Kind, namespace: str, name: str) -> dict[str, Any] | None:
+            raise client.Refused(403, "secrets is forbidden")
 
     with pytest.raises(edge.Unavailable, match=r"the key that signs the ledger: .*forbidden"):
         held(Closed())

@@ -12,7 +12,7 @@ import pytest
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import store
+from modelyard.edge.s3 import store
 from tests.unit.edge import pretend
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from modelyard.edge import versions
+from modelyard.edge.s3 import versions
 
 VERSITYGW = b"""<?xml version="1.0" encoding="UTF-8"?>
 <ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>true</IsTruncated><EncodingType>url</EncodingType>

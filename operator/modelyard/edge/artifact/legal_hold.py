@@ -8,7 +8,8 @@ from typing import Any
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location, manifest
-from modelyard.edge import blobs, store
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import store
 from modelyard.plan import finding
 from modelyard.plan.modelversion import legal_hold
 

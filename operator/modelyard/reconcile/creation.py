@@ -9,7 +9,7 @@ from typing import Any, Final
 from modelyard import api
 from modelyard.api import labels
 from modelyard.api.access import changes
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan.observed import recovery, specs
 from modelyard.plan.observed import world as seen
 from modelyard.plan.promotion import grant
@@ -40,9 +40,9 @@ class Creations:
             made = await self._signed({"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": about, "spec": spec})
             self._outside.fence()
             try:
-                self._outside.note(cluster.PROMOTION, await self._outside.cluster.create(made))
-            except cluster.Conflict:
-                there = await self._outside.cluster.get(cluster.PROMOTION, world.namespace, called) or {"spec": {}}
+                self._outside.note(client.PROMOTION, await self._outside.cluster.create(made))
+            except client.Conflict:
+                there = await self._outside.cluster.get(client.PROMOTION, world.namespace, called) or {"spec": {}}
                 if any(there["spec"].get(field) != made["spec"][field] for field in made["spec"]):
                     continue  # somebody else's
                 log.info("the Promotion exists already", extra={"object": f"Promotion/{world.namespace}/{called}"})
@@ -61,6 +61,6 @@ class Creations:
         obj = {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": about, "spec": spec}
         try:
             self._outside.fence()
-            self._outside.note(cluster.KINDS[lost.kind], await self._outside.cluster.create(await self._signed(obj)))
-        except cluster.Conflict:
+            self._outside.note(client.KINDS[lost.kind], await self._outside.cluster.create(await self._signed(obj)))
+        except client.Conflict:
             log.info("it is back already", extra={"object": f"{lost.kind}/{world.namespace}/{lost.name}"})

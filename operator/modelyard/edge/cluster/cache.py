@@ -13,7 +13,7 @@ import pydantic
 
 from modelyard import api
 from modelyard.api import labels
-from modelyard.edge import cluster, reader
+from modelyard.edge.cluster import client, parse
 from modelyard.plan.observed import specs, unreadable, world
 
 Name = tuple[str, str]
@@ -46,14 +46,14 @@ class _Family:
     model: api.Model | None = None
     versions: dict[str, api.ModelVersion] = dataclasses.field(default_factory=dict)
     promotions: dict[str, api.Promotion] = dataclasses.field(default_factory=dict)
-    objects: dict[tuple[str, str], reader.Seen] = dataclasses.field(default_factory=dict)
+    objects: dict[tuple[str, str], parse.Seen] = dataclasses.field(default_factory=dict)
     """Deployments, Services, lists of files and Pods, by kind and name."""
     unread: dict[tuple[str, str], unreadable.Unread] = dataclasses.field(default_factory=dict)
     """Objects of ours that cannot be read, by kind and name: what they were before is in use no more."""
-    earlier: dict[tuple[str, str], tuple[reader.Ours, ...]] = dataclasses.field(default_factory=dict)
+    earlier: dict[tuple[str, str], tuple[parse.Ours, ...]] = dataclasses.field(default_factory=dict)
     """By kind and name: an object as it was before, from the recorded generation on, so that each change is recorded with its own author."""
 
-    def remember(self, before: reader.Ours | None, now: reader.Ours) -> None:
+    def remember(self, before: parse.Ours | None, now: parse.Ours) -> None:
         """Keep what is not recorded yet of an object that changes, and what its changes are compared with."""
         key = now.kind, now.metadata.name
         if before is None or before.metadata.uid != now.metadata.uid:
@@ -73,26 +73,26 @@ class _Family:
         self.unread.pop((kind, name), None)
         self.objects.pop((kind, name), None)
         self.earlier.pop((kind, name), None)
-        if kind == cluster.MODEL.name:
+        if kind == client.MODEL.name:
             self.model = None
-        elif kind == cluster.MODEL_VERSION.name:
+        elif kind == client.MODEL_VERSION.name:
             self.versions.pop(name.removeprefix(f"{model}-"), None)
-        elif kind == cluster.PROMOTION.name:
+        elif kind == client.PROMOTION.name:
             self.promotions.pop(name, None)
 
     @property
     def is_orphaned(self) -> bool:
         """Nothing says what is to serve: there is no Model, not even one that cannot be read."""
-        return self.model is None and not any(kind == cluster.MODEL.name for kind, _ in self.unread)
+        return self.model is None and not any(kind == client.MODEL.name for kind, _ in self.unread)
 
     @property
     def is_empty(self) -> bool:
         return not (self.model or self.versions or self.promotions or self.objects or self.unread)
 
 
-SERVING: Final = (cluster.DEPLOYMENT, cluster.SERVICE, cluster.CONFIG_MAP, cluster.POD)
+SERVING: Final = (client.DEPLOYMENT, client.SERVICE, client.CONFIG_MAP, client.POD)
 """What serves; of ConfigMaps, the lists of files."""
-WATCHED: Final = (cluster.MODEL, cluster.MODEL_VERSION, cluster.PROMOTION, *SERVING)
+WATCHED: Final = (client.MODEL, client.MODEL_VERSION, client.PROMOTION, *SERVING)
 OURS: Final = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.STAGE}"
 """The label selector of serving objects."""
 
@@ -100,7 +100,7 @@ OURS: Final = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.STAGE}"
 class Listing:
     """A list that is being read, page by page: never all of it is in memory, and what happens meanwhile is newer."""
 
-    def __init__(self, known: Cache, kind: cluster.Kind, before: Mapping[Place, int]) -> None:
+    def __init__(self, known: Cache, kind: client.Kind, before: Mapping[Place, int]) -> None:
         self._known = known
         self._kind = kind
         self._before = dict(before)
@@ -134,7 +134,7 @@ class Cache:
         self._listings: weakref.WeakSet[Listing] = weakref.WeakSet()
         """Those under way."""
 
-    def put(self, kind: cluster.Kind, raw: Mapping[str, Any]) -> set[Key]:
+    def put(self, kind: client.Kind, raw: Mapping[str, Any]) -> set[Key]:
         """Take note of an object; what is to be reconciled because of it."""
         about = raw.get("metadata") or {}
         namespace, name, version = about.get("namespace", ""), about.get("name", ""), int(about.get("resourceVersion") or 0)
@@ -143,7 +143,7 @@ class Cache:
         if known and known[1] >= version:
             return set()
         try:
-            found = reader.read(kind.name, raw)
+            found = parse.read(kind.name, raw)
         except Exception as error:  # whatever it is, it is this object's, and all others are read on
             # Not even its metadata can be read: it is left alone until somebody writes it anew.
             why = error.errors(include_url=False, include_input=False) if isinstance(error, pydantic.ValidationError) else repr(error)[:300]
@@ -151,7 +151,7 @@ class Cache:
             return set()
         if isinstance(found, unreadable.Unread):
             log.warning(found.fact.message, extra={"object": "/".join(place)})
-            of = name if kind is cluster.MODEL else known[0][1] if known else reader.model_of(raw)
+            of = name if kind is client.MODEL else known[0][1] if known else parse.model_of(raw)
             if of is None:
                 return set()
             family = (namespace, of)
@@ -170,7 +170,7 @@ class Cache:
         family.unread[found.kind, found.name] = found
         return {Key("model", *place)}
 
-    def drop(self, kind: cluster.Kind, namespace: str, name: str) -> set[Key]:
+    def drop(self, kind: client.Kind, namespace: str, name: str) -> set[Key]:
         """An object is gone."""
         for listing in self._listings:
             listing.gone.add((kind.name, namespace, name))
@@ -179,11 +179,11 @@ class Cache:
             return set()
         family = self._families[known[0]]
         keys = self._forget(kind, name, known[0])
-        if kind is cluster.MODEL:
+        if kind is client.MODEL:
             keys |= {Key("version", namespace, one.metadata.name) for one in family.versions.values()}
         return keys
 
-    def _forget(self, kind: cluster.Kind, name: str, place: Name) -> set[Key]:
+    def _forget(self, kind: client.Kind, name: str, place: Name) -> set[Key]:
         """A model has that object no more."""
         family = self._families[place]
         family.forget(kind.name, name, place[1])
@@ -191,7 +191,7 @@ class Cache:
             del self._families[place]
         return {Key("model", *place)}
 
-    def listing(self, kind: cluster.Kind, scope: str | None = None) -> Listing:
+    def listing(self, kind: client.Kind, scope: str | None = None) -> Listing:
         """The whole truth about a kind, in one namespace or in all, is about to be listed."""
         before = {place: known[1] for place, known in self._where.items() if place[0] == kind.name and scope in {None, place[1]}}
         began = Listing(self, kind, before)
@@ -210,12 +210,12 @@ class Cache:
 
     def version(self, namespace: str, name: str) -> api.ModelVersion | None:
         """The ModelVersion of that name (`<model>-<version>`)."""
-        known = self._where.get((cluster.MODEL_VERSION.name, namespace, name))
+        known = self._where.get((client.MODEL_VERSION.name, namespace, name))
         if known is None:
             return None
         return self._families[known[0]].versions.get(name.removeprefix(f"{known[0][1]}-"))
 
-    def recorded(self, subject: reader.Ours) -> None:
+    def recorded(self, subject: parse.Ours) -> None:
         """The ledger has an object as it is here; how it was before is asked no more."""
         model = subject.metadata.name if isinstance(subject, api.Model) else subject.spec.model
         key, family = (subject.kind, subject.metadata.name), self._families.get((subject.metadata.namespace, model))
@@ -241,7 +241,7 @@ class Cache:
         services = frozenset(
             one.name.removeprefix(f"{name}-")
             for (kind, _), one in family.objects.items()
-            if kind == cluster.SERVICE.name and not one.foreign
+            if kind == client.SERVICE.name and not one.foreign
         )
         return world.World(
             namespace=namespace,
@@ -257,7 +257,7 @@ class Cache:
             pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
         )
 
-    def seen(self, kind: cluster.Kind, namespace: str, model: str, name: str) -> reader.Seen | None:
+    def seen(self, kind: client.Kind, namespace: str, model: str, name: str) -> parse.Seen | None:
         """One serving object."""
         family = self._families.get((namespace, model))
         return family.objects.get((kind.name, name)) if family else None
@@ -280,8 +280,8 @@ class Cache:
         counted = {"ModelVersion": versions, "Promotion": promotions} | ({"Deployment": {"Orphaned": orphans}} if orphans else {})
         return {kind: {str(phase): count for phase, count in phases.items()} for kind, phases in counted.items()}
 
-    def _store(self, kind: cluster.Kind, read: reader.Ours | reader.Seen, namespace: str) -> tuple[Name, set[Key]]:
-        if isinstance(read, reader.Seen):
+    def _store(self, kind: client.Kind, read: parse.Ours | parse.Seen, namespace: str) -> tuple[Name, set[Key]]:
+        if isinstance(read, parse.Seen):
             place = (namespace, read.model)
             self._families.setdefault(place, _Family()).objects[kind.name, read.name] = read
             return place, {Key("model", *place)}

@@ -9,7 +9,7 @@ from typing import Final
 from modelyard import api, edge
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 SECRET_AGE: Final = 30.0
 """Seconds for which a Secret or CA bundle is used without asking again."""
@@ -18,7 +18,7 @@ SECRET_AGE: Final = 30.0
 class Addresses:
     """The stores of Models; Secrets and CA bundles are read when needed, and never watched."""
 
-    def __init__(self, reach: cluster.Cluster) -> None:
+    def __init__(self, reach: client.Cluster) -> None:
         self._reach = reach
         self._known: dict[tuple[str, str, str], tuple[float, dict[str, str]]] = {}
 
@@ -31,7 +31,7 @@ class Addresses:
         storage, namespace = model.spec.storage, model.metadata.namespace
         credentials = None
         if storage.credentials:
-            data = await self._data(cluster.SECRET, namespace, storage.credentials.secret_name)
+            data = await self._data(client.SECRET, namespace, storage.credentials.secret_name)
             try:
                 pair = data["AWS_ACCESS_KEY_ID"], data["AWS_SECRET_ACCESS_KEY"]
             except KeyError as missing:
@@ -40,14 +40,14 @@ class Addresses:
             credentials = location.Credentials(*pair, data.get("AWS_SESSION_TOKEN"))
         pem = None
         if storage.ca_bundle:
-            bundle = await self._data(cluster.CONFIG_MAP, namespace, storage.ca_bundle.config_map_name)
+            bundle = await self._data(client.CONFIG_MAP, namespace, storage.ca_bundle.config_map_name)
             pem = bundle.get("ca.crt")
             if pem is None:
                 message = f"the ConfigMap {storage.ca_bundle.config_map_name} has no key ca.crt"
                 raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message)
         return location.Address(storage.endpoint, storage.region, credentials, pem)
 
-    async def _data(self, kind: cluster.Kind, namespace: str, name: str) -> dict[str, str]:
+    async def _data(self, kind: client.Kind, namespace: str, name: str) -> dict[str, str]:
         """The data of a Secret (decoded) or ConfigMap, at most SECRET_AGE seconds old."""
         place = (kind.name, namespace, name)
         known = self._known.get(place)
@@ -55,14 +55,14 @@ class Addresses:
             return known[1]
         try:
             found = await self._reach.get(kind, namespace, name)
-        except cluster.Refused as refused:
+        except client.Refused as refused:
             message = f"the operator may not read the {kind.name} {name} that spec.storage names (the chart's rbac.secretNames, or a Role): {refused.message}"
             raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message) from refused
         if found is None:
             message = f"the {kind.name} {name} that spec.storage names does not exist in the namespace {namespace}: create it"
             raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message)
         data: dict[str, str] = found.get("data") or {}
-        if kind is cluster.SECRET:
+        if kind is client.SECRET:
             data = {key: base64.b64decode(value).decode(errors="replace").strip() for key, value in data.items()}
         self._known[place] = (time.monotonic(), data)
         return data

@@ -12,7 +12,7 @@ from concurrent import futures
 from typing import Final
 
 from modelyard.content import location
-from modelyard.edge import store, trouble
+from modelyard.edge.s3 import errors, store
 
 _SHARED: Final = 200_000
 """Objects that all shared listings together may hold, those under way among them; some 60 MB."""
@@ -104,7 +104,7 @@ def _below(bucket: store.Store, prefix: location.Place, most: int) -> list[store
         text += len(each.key) + len(each.etag)
         if text > _TEXT:
             what = f"lists more than {_TEXT >> 20} MiB of keys below {str(prefix)!a}: pack the files, or shorten their names"
-            raise trouble.beyond(bucket.address, prefix.bucket, what)
+            raise errors.beyond(bucket.address, prefix.bucket, what)
         if len(found) >= most:
             break
     return found

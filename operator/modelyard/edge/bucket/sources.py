@@ -12,7 +12,9 @@ from typing import Final, Protocol
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import blobs, local, owner, store, versions
+from modelyard.edge import local_files
+from modelyard.edge.bucket import blobs, ownership
+from modelyard.edge.s3 import store, versions
 from modelyard.ledger import anchors, integrity, record, signature
 
 _DEPTH: Final = 8
@@ -99,7 +101,7 @@ class Bucket:
 
     def signers(self, registry: str) -> list[signature.Key]:
         """Those that operators published."""
-        prefix, cut = owner.public_keys(registry), len(self._where.key)
+        prefix, cut = ownership.public_keys(registry), len(self._where.key)
         try:
             found = [each.key[cut:] for each in self._store.list(self._where.bucket, self._where.key + prefix)]
         except edge.Unavailable as error:
@@ -125,7 +127,7 @@ class Folder:
     def get(self, key: str) -> bytes | None:
         """The file; OSError when something else is there, or it cannot be read."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return local.read(self._root / key) if ".." not in key.split("/") else None
+            return local_files.read(self._root / key) if ".." not in key.split("/") else None
         return None
 
     def _below(self, folder: str) -> Iterator[str]:
@@ -156,7 +158,7 @@ class Folder:
 
     def signers(self, registry: str) -> list[signature.Key]:
         """Those that operators published."""
-        return _keys(self.get(key) for key in self.found(owner.public_keys(registry)))
+        return _keys(self.get(key) for key in self.found(ownership.public_keys(registry)))
 
 
 def _keys(pems: Iterable[bytes | None]) -> list[signature.Key]:

@@ -23,7 +23,10 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.content import manifest as content_manifest
-from modelyard.edge import blobs, bounded, hold, listing, metrics, store, trouble
+from modelyard.edge import metrics
+from modelyard.edge.artifact import legal_hold as artifact_legal_hold
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import bounded, errors, listings, store
 from modelyard.plan import finding
 from modelyard.plan.modelversion import inspection, legal_hold
 
@@ -125,7 +128,7 @@ class Prover:
         self._inspectors = futures.ThreadPoolExecutor(versions_at_once, "inspect")
         self._keepers = futures.ThreadPoolExecutor(_KEEPERS, "keep")
         self._helpers = _Helpers(self._most_helpers)
-        self._listings = listing.Listings()
+        self._listings = listings.Listings()
         self._stops: set[threading.Event] = set()
         self._lock = threading.Lock()
         self._clients: collections.OrderedDict[location.Address, store.Store] = collections.OrderedDict()
@@ -165,7 +168,9 @@ class Prover:
         source = self._client(request.address)
 
         def carry_out(stop: threading.Event) -> finding.Fact | None:
-            return hold.carry_out(source, self._blobs, request, lambda do, those: self._together(request.tenant, do, list(those), stop))
+            return artifact_legal_hold.carry_out(
+                source, self._blobs, request, lambda do, those: self._together(request.tenant, do, list(those), stop)
+            )
 
         return await self._stoppable(carry_out)
 
@@ -320,10 +325,10 @@ def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.
     if stream is None and each.size == _UNKNOWN:
         return None
     if stream is None:
-        raise trouble.replaced(source.address, bucket, each.key)
+        raise errors.replaced(source.address, bucket, each.key)
     with stream:
         if each.size not in {_UNKNOWN, stream.object.size}:
-            raise trouble.replaced(source.address, bucket, each.key)
+            raise errors.replaced(source.address, bucket, each.key)
         sha256 = hashlib.sha256()
         for chunk in stream:
             sha256.update(chunk)

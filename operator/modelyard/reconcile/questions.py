@@ -9,14 +9,14 @@ from typing import Final
 from modelyard import edge
 from modelyard.api import serving as serving_api
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 from modelyard.plan import finding
 from modelyard.plan.observed import specs
 from modelyard.plan.observed import world as seen
 from modelyard.plan.serving import confinement, objects, template
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
-from modelyard.reconcile.serve import occupied
+from modelyard.reconcile.serving import occupied
 
 NAMES: Final = 16
 """How many names of a list of files are tried when it is rendered."""
@@ -108,7 +108,7 @@ class Answers:
         """Why pods of a template may not be made: with the operator's rights, and whoever may promote need not have those."""
         if (refused := confinement.refused(runs.template)) is None:
             return None
-        namespace = await self._outside.cluster.get(cluster.NAMESPACE, "", world.namespace)
+        namespace = await self._outside.cluster.get(client.NAMESPACE, "", world.namespace)
         return None if confinement.allowed(namespace) else finding.Fact(Reason.TEMPLATE_INVALID, f"stage {stage}: {refused}")
 
     async def _with_a_free_name(self, world: seen.World, blueprint: template.Blueprint) -> bytes:
@@ -142,7 +142,7 @@ class Answers:
                 if why := (await occupied(self._outside, world, obj)).taken:
                     return why
                 await self._outside.cluster.apply(obj, dry_run=True)
-            except cluster.Refused as refused:
+            except client.Refused as refused:
                 return finding.Fact(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused.message}")
         return None
 

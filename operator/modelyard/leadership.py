@@ -4,73 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 
-from modelyard import edge, settings
+from modelyard import edge, policy_guard, settings
 from modelyard.api.reason import Reason
-from modelyard.edge import cache, cluster, ledger, metrics, signing, term
+from modelyard.edge.bucket import chains
+from modelyard.edge.cluster import cache, client, signing_key, term
 from modelyard.ledger import anchors, integrity, record, signature
-from modelyard.plan import finding
 
 log = logging.getLogger(__name__)
 
 ANCHOR_EVERY: Final = 10.0
-PROBE_EVERY: Final = 60.0
 AGAIN: Final = 5.0
 """Seconds between two tries of what must succeed before anything is decided."""
 OWNED_EVERY: Final = 5.0
 """Seconds between two looks at whose registry it is."""
-
-
-class Guard:
-    """Whether the policies are effective: asked every minute, and whenever an approval appears."""
-
-    def __init__(self, probe: Callable[[], Awaitable[list[str]]], changed: Callable[[], None]) -> None:
-        self.held: finding.Held | None = finding.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
-        self._probe = probe
-        self._changed = changed
-        self._lock = asyncio.Lock()
-        self._asked = self._answered = 0
-
-    async def prove(self) -> finding.Held | None:
-        """Ask now; those who wait meanwhile share the next answer, which begins after all of them asked."""
-        self._asked += 1
-        mine = self._asked
-        async with self._lock:
-            if self._answered < mine:
-                covered = self._asked
-                self.held = await self._ask()
-                self._answered = covered
-            return self.held
-
-    async def run(self) -> None:
-        """Ask every minute until cancelled."""
-        while True:
-            await self.prove()
-            await asyncio.sleep(PROBE_EVERY)
-
-    async def _ask(self) -> finding.Held | None:
-        try:
-            passed = await self._probe()
-        except edge.Unavailable as trouble:
-            held: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
-        else:
-            held = _missing(passed) if passed else None
-        metrics.POLICIES_MISSING.set(len(passed) if held and held.reason == Reason.POLICIES_MISSING else 0)
-        if (held is None) != (self.held is None):
-            log.log(logging.WARNING if held else logging.INFO, "%s", held.message if held else "the policies are effective")
-        if held != self.held:
-            self._changed()
-        return held
-
-
-def _missing(passed: list[str]) -> finding.Held:
-    message = (
-        f"these policies are not effective: {', '.join(sorted(passed))}; nothing that needs an approval is granted until the platform team"
-        " installs them again (the chart's policies.install, or crds/policies)"
-    )
-    return finding.Held(Reason.POLICIES_MISSING, message)
 
 
 class Leading:
@@ -84,10 +33,10 @@ class Leading:
 
     def __init__(
         self,
-        reach: cluster.Cluster,
-        book: ledger.Ledger,
+        reach: client.Cluster,
+        book: chains.Ledger,
         config: settings.Settings,
-        guard: Guard,
+        guard: policy_guard.Guard,
         enqueue: Callable[[Iterable[cache.Key]], None],
     ) -> None:
         self._reach = reach
@@ -120,7 +69,7 @@ class Leading:
         try:
             await asyncio.wait_for(self._book.end(began.identity), 2)
             await asyncio.wait_for(self.write_anchors(), 2)
-        except (edge.Unavailable, cluster.Refused, cluster.Conflict, TimeoutError) as trouble:
+        except (edge.Unavailable, client.Refused, client.Conflict, TimeoutError) as trouble:
             log.warning("the end of the term is not recorded: %s", trouble)
 
     def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
@@ -140,7 +89,7 @@ class Leading:
         """The key that signs and those that are believed, as the Secret has them now; whether that is news."""
         if self._config.ledger.key_file:
             return False
-        keys = await signing.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._book.key)
+        keys = await signing_key.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._book.key)
         return self._book.use(keys.private, keys.trusted)
 
     async def _look_at_all(self) -> None:
@@ -150,7 +99,7 @@ class Leading:
 
     async def _uid(self) -> str:
         """What tells this cluster from every other."""
-        found = await self._reach.get(cluster.NAMESPACE, "", "kube-system")
+        found = await self._reach.get(client.NAMESPACE, "", "kube-system")
         if found is None:
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "the namespace kube-system does not exist: this is no whole cluster")
         return str(found["metadata"]["uid"])
@@ -170,7 +119,7 @@ class Leading:
     async def read_anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """The ends that were kept."""
         found: dict[record.Chain, integrity.Anchor] = {}
-        async for kept in self._reach.list(cluster.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
+        async for kept in self._reach.list(client.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
             name, text = kept["metadata"]["name"], (kept.get("data") or {}).get(anchors.KEY, "")
             try:
                 found |= anchors.read(text, f"the ConfigMap {name}")
@@ -197,7 +146,7 @@ class Leading:
             await asyncio.sleep(ANCHOR_EVERY)
             try:
                 await self.write_anchors()
-            except (edge.Unavailable, cluster.Refused, cluster.Conflict) as trouble:
+            except (edge.Unavailable, client.Refused, client.Conflict) as trouble:
                 log.warning("the ends of the ledger's chains could not be kept: %s", trouble)
 
     async def write_anchors(self) -> None:

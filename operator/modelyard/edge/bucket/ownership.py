@@ -7,7 +7,7 @@ from typing import Any, Final
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import canonical, jsontext, location
-from modelyard.edge import store
+from modelyard.edge.s3 import store
 
 FORMAT: Final = "modelyard.dev/registry/v1"
 _PROBE: Final = b'{"format":"modelyard.dev/probe/v1"}'

@@ -30,7 +30,7 @@ from urllib3 import exceptions as http_error
 
 from modelyard import edge
 from modelyard.content import location
-from modelyard.edge import bounded, trouble, versions
+from modelyard.edge.s3 import bounded, errors, versions
 
 CHUNK: Final = 1 << 20
 """Bytes read at a time; a quarter of it was measured to cost about a sixth more processor time."""
@@ -229,7 +229,7 @@ class Store:
                 if error.response.status != 412 and error.code not in _GONE:
                     raise
                 if pinned:
-                    raise trouble.replaced(self.address, bucket, key) from None
+                    raise errors.replaced(self.address, bucket, key) from None
                 return None
             try:
                 found = _described(key, response, self._limits)
@@ -239,7 +239,7 @@ class Store:
             stream = Stream(response, found, lambda error: _cut(error, self.address, bucket, key))
             if etag and found.etag and found.etag != etag:
                 stream.__exit__()
-                raise trouble.replaced(self.address, bucket, key)
+                raise errors.replaced(self.address, bucket, key)
             return stream
 
     def get(self, bucket: str, key: str) -> bytes | None:
@@ -249,9 +249,7 @@ class Store:
             return None
         with stream:
             if stream.object.size > _SMALL:
-                raise trouble.beyond(
-                    self.address, bucket, f"has {stream.object.size:,} bytes at {key!a}, where at most {_SMALL:,} are read"
-                )
+                raise errors.beyond(self.address, bucket, f"has {stream.object.size:,} bytes at {key!a}, where at most {_SMALL:,} are read")
             return b"".join(stream)
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
@@ -444,7 +442,7 @@ def _described(key: str, response: urllib3.BaseHTTPResponse, limits: bounded.Lim
 def _cut(error: Exception, address: location.Address, bucket: str, key: str) -> edge.Unavailable:
     """Trouble in the middle of a read."""
     if isinstance(error, http_error.ProtocolError | ConnectionError):
-        return trouble.truncated(address, bucket, key)
+        return errors.truncated(address, bucket, key)
     return _trouble(error, address, bucket, key)
 
 
@@ -452,23 +450,23 @@ def _trouble(error: Exception, address: location.Address, bucket: str, key: str)
     """The one place where the libraries' exceptions become ours."""
     match error:
         case bounded.Exceeded():
-            return trouble.beyond(address, bucket, str(error))
+            return errors.beyond(address, bucket, str(error))
         case http_error.MaxRetryError(reason=Exception() as reason):
             return _trouble(reason, address, bucket, key)
         case minio_error.S3Error():
-            return trouble.answered(error.response.status, error.code or "", address, bucket, key)
+            return errors.answered(error.response.status, error.code or "", address, bucket, key)
         case minio_error.ServerError():
-            return trouble.answered(error.status_code, "", address, bucket, key)
+            return errors.answered(error.status_code, "", address, bucket, key)
         case minio_error.InvalidResponseError():
-            return trouble.answered(error._code, "", address, bucket, key)  # noqa: SLF001 - the SDK tells the status nowhere else
+            return errors.answered(error._code, "", address, bucket, key)  # noqa: SLF001 - the SDK tells the status nowhere else
         case http_error.SSLError() | ssl.SSLError():
-            return trouble.untrusted(error, address)
+            return errors.untrusted(error, address)
         case http_error.NameResolutionError():
-            return trouble.silent(address, "its name is not known")
+            return errors.silent(address, "its name is not known")
         case http_error.NewConnectionError() | http_error.ProtocolError() | OSError():
             cause = error.__cause__ or error.__context__ or error
-            return trouble.silent(address, getattr(cause, "strerror", None) or "the connection broke")
+            return errors.silent(address, getattr(cause, "strerror", None) or "the connection broke")
         case http_error.TimeoutError():
-            return trouble.silent(address, "it took too long")
+            return errors.silent(address, "it took too long")
         case _:
-            return trouble.strange(address, bucket)
+            return errors.strange(address, bucket)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Final, TypeVar
 
-from modelyard.edge import blobs, owner, sources
+from modelyard.edge.bucket import blobs, ownership, sources
 from modelyard.ledger import anchors as texts
 from modelyard.ledger import checkpoint, codec, integrity, signature
 from modelyard.ledger.record import Action, Chain, Record
@@ -183,7 +183,7 @@ def export(
 
         for chain in wanted:
             mine = [key for key in source.found(chain.prefix) if chain.sequence(key) or checkpoint.number(chain, key)]
-            about = [owner.key(chain.registry), *source.found(owner.public_keys(chain.registry))]
+            about = [ownership.key(chain.registry), *source.found(ownership.public_keys(chain.registry))]
             for data in copy([*about, *sorted(mine)]):
                 collections.deque(copy(blobs.key(name.decode()) for name in _NAMED.findall(data)), maxlen=0)
     known = {**source.anchors(), **(anchors or {})}

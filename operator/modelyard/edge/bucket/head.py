@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 from modelyard import edge
 from modelyard.content import location
-from modelyard.edge import blobs, store
+from modelyard.edge.bucket import blobs
+from modelyard.edge.s3 import store
 from modelyard.ledger import codec, fold, integrity, signature, trust
 from modelyard.ledger.index import Index
 from modelyard.ledger.record import Chain, Record

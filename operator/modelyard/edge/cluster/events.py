@@ -15,7 +15,8 @@ import math
 from typing import Any, Final, Protocol
 
 from modelyard import edge
-from modelyard.edge import cluster, metrics
+from modelyard.edge import metrics
+from modelyard.edge.cluster import client
 from modelyard.plan import finding
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ PACE: Final = 10.0
 class Creator(Protocol):
     """What creates objects: `cluster.Cluster`."""
 
-    async def create(self, obj: cluster.Json) -> cluster.Json:
+    async def create(self, obj: client.Json) -> client.Json:
         """Creates one."""
 
 
@@ -61,7 +62,7 @@ class Recorder:
             due = max(due, clock() - (BURST - 1) / PACE) + 1 / PACE
             try:
                 await self._reach.create(_event(event, happened))
-            except (edge.Unavailable, cluster.Refused, cluster.Conflict) as trouble:
+            except (edge.Unavailable, client.Refused, client.Conflict) as trouble:
                 metrics.EVENTS_LOST.inc()
                 log.warning("an Event could not be posted: %s", trouble, extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
             except Exception:  # what is wrong with one Event ends no operator
@@ -73,7 +74,7 @@ def _event(event: finding.Event, happened: datetime.datetime) -> dict[str, Any]:
     moment = happened.strftime("%Y-%m-%dT%H:%M:%SZ")
     unique = hashlib.sha256(f"{event}{happened.timestamp()}".encode()).hexdigest()[:16]
     about = {
-        "apiVersion": cluster.KINDS[event.kind].api_version,
+        "apiVersion": client.KINDS[event.kind].api_version,
         "kind": event.kind,
         "namespace": event.namespace,
         "name": event.name,

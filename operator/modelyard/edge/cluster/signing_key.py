@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,27 +12,19 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.bucket import keyring
+from modelyard.edge.cluster import client
 from modelyard.ledger import signature
 
 PRIVATE: Final = "ed25519.pem"
 """The entry of the Secret that holds the private key, as PKCS8 in PEM."""
 PUBLIC: Final = "public.pem"
 """Its public half, for people; other entries that end in `.pub` hold public keys of operators before this one, whose records are believed as well."""
-_TRUSTED: Final = ".pub"
 _GIVEN: Final = "ledger.pem"
 """What the entry is called in a Secret that a person made."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Keys:
-    """What an operator signs with, and whose records it believes besides."""
-
-    private: ed25519.Ed25519PrivateKey
-    trusted: tuple[signature.Key, ...] = ()
-
-
-def read(secret: Mapping[str, Any], name: str) -> Keys:
+def read(secret: Mapping[str, Any], name: str) -> keyring.Keys:
     """The keys of a Secret.
 
     Raises:
@@ -46,41 +36,33 @@ def read(secret: Mapping[str, Any], name: str) -> Keys:
         raise ValueError(f"the Secret {name} has no entry {PRIVATE}: put the private key back, or delete the Secret and a new key is made")
     try:
         private = signature.signer(private_pem)
-        trusted = [key for entry in sorted(data) if entry.endswith(_TRUSTED) for key in signature.read_public(data[entry])]
+        trusted = [key for entry in sorted(data) if entry.endswith(keyring.SUFFIX) for key in signature.read_public(data[entry])]
     except ValueError as error:
         raise ValueError(f"the Secret {name} cannot be used: {error}") from None
-    return Keys(private, tuple(trusted))
+    return keyring.Keys(private, tuple(trusted))
 
 
-async def hold(reach: cluster.Cluster, namespace: str, name: str, current: ed25519.Ed25519PrivateKey | None = None) -> Keys:
+async def hold(reach: client.Cluster, namespace: str, name: str, current: ed25519.Ed25519PrivateKey | None = None) -> keyring.Keys:
     """The keys of the installation; at its first start they are made, and a Secret that was deleted gets the current key back.
 
     Raises:
         edge.Unavailable: the Secret cannot be read or made, or holds something else.
     """
     try:
-        found = await reach.get(cluster.SECRET, namespace, name)
+        found = await reach.get(client.SECRET, namespace, name)
         if found is None:
-            with contextlib.suppress(cluster.Conflict):  # another replica was faster: its key is the one
+            with contextlib.suppress(client.Conflict):  # another replica was faster: its key is the one
                 await reach.create(_made(namespace, name, current or ed25519.Ed25519PrivateKey.generate()))
-            found = await reach.get(cluster.SECRET, namespace, name)
+            found = await reach.get(client.SECRET, namespace, name)
         return read(found or {}, f"{namespace}/{name}")
-    except (ValueError, cluster.Refused) as error:
+    except (ValueError, client.Refused) as error:
         raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the key that signs the ledger: {error}") from None
 
 
 def trusting(key: signature.Key) -> dict[str, str]:
     """The step of a JSON patch that makes an operator with this Secret believe records of a key as well."""
     value = base64.b64encode(signature.write_public(key)).decode()
-    return {"op": "add", "path": f"/data/{signature.key_id(key)}{_TRUSTED}", "value": value}
-
-
-def from_file(path: pathlib.Path) -> Keys:
-    """The key of a file, and the public keys beside it; ValueError or OSError when one cannot be read."""
-    private = signature.signer(path.read_bytes())
-    return Keys(
-        private, tuple(key for file in sorted(path.parent.glob(f"*{_TRUSTED}")) for key in signature.read_public(file.read_bytes()))
-    )
+    return {"op": "add", "path": f"/data/{signature.key_id(key)}{keyring.SUFFIX}", "value": value}
 
 
 def _made(namespace: str, name: str, private: ed25519.Ed25519PrivateKey) -> dict[str, Any]:

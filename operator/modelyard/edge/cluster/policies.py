@@ -11,7 +11,7 @@ from modelyard import edge
 from modelyard.api import access
 from modelyard.api.access import probe as writes
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster
+from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 
@@ -27,11 +27,11 @@ class Server(Protocol):
     async def create(self, obj: Json, *, dry_run: bool) -> Json:
         """Create an object."""
 
-    def list(self, kind: cluster.Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
+    def list(self, kind: client.Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
         """All objects of a kind."""
 
     async def write_status(
-        self, kind: cluster.Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool
+        self, kind: client.Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool
     ) -> Json:
         """Replace a status."""
 
@@ -134,7 +134,7 @@ def _refusal(server: Server, called: str, me: str, policy: str) -> Callable[[str
         (obj,) = (one.obj for one in writes.forbidden(namespace, me) if one.policy == policy)
         try:
             await _create(server, obj)
-        except cluster.Refused as refused:
+        except client.Refused as refused:
             return _by(called, refused)
         return PASSED
 
@@ -147,7 +147,7 @@ def _signature(server: Server, called: str, me: str) -> Callable[[str], Awaitabl
     async def ask(namespace: str) -> Verdict:
         try:
             made = await _create(server, writes.forgery(namespace, me))
-        except cluster.Refused as refused:
+        except client.Refused as refused:
             return _by(called, refused)
         right = made["metadata"].get("annotations", {}).get(access.CHANGES) == access.changes.line(1, me)
         return HOLDS if right else PASSED
@@ -162,7 +162,7 @@ async def _create(server: Server, obj: Json) -> Json:
         called = f"{name}-{secrets.token_hex(8)}" if tried else name
         try:
             return await server.create({**obj, "metadata": {**obj["metadata"], "name": called}}, dry_run=True)
-        except cluster.Conflict as conflict:
+        except client.Conflict as conflict:
             why = str(conflict)
     raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, f"{TRIES} names in a row were taken, the last time: {why}")
 
@@ -171,7 +171,7 @@ async def _guards_status(server: Server, namespaces: Sequence[str | None], calle
     """A status about a generation that does not exist is refused, to the operator as well."""
     found, left = HOLDS, MODELS
     for namespace in namespaces:
-        async for one in server.list(cluster.MODEL, namespace, limit="1"):
+        async for one in server.list(client.MODEL, namespace, limit="1"):
             verdict = await _status(server, one, called)
             if verdict is not None and not verdict.refused_by:
                 return verdict
@@ -186,14 +186,14 @@ async def _status(server: Server, one: Json, called: str) -> Verdict | None:
     about = one["metadata"]
     status = {**(one.get("status") or {}), "observedGeneration": writes.FUTURE}
     try:
-        await server.write_status(cluster.MODEL, about["namespace"], about["name"], about["resourceVersion"], status, dry_run=True)
-    except cluster.Refused as refused:
+        await server.write_status(client.MODEL, about["namespace"], about["name"], about["resourceVersion"], status, dry_run=True)
+    except client.Refused as refused:
         return _by(called, refused)
-    except cluster.Conflict:
+    except client.Conflict:
         return None
     return PASSED
 
 
-def _by(policy: str, refused: cluster.Refused) -> Verdict:
+def _by(policy: str, refused: client.Refused) -> Verdict:
     """Whether it was this policy that refused: the API server names it."""
     return HOLDS if f"ValidatingAdmissionPolicy '{policy}'" in refused.message else Verdict(holds=False, refused_by=refused.message)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cache, cluster, leftovers
+from modelyard.edge.cluster import cache, client, file_lists
 from modelyard.plan import finding
 from modelyard.plan.model import decide
 from modelyard.plan.observed import world as seen
@@ -146,14 +146,14 @@ class Servings:
         """Make a stage run what it should; nothing is called when it already does and nobody touched it."""
         if self._is_applied(world, wish, remembered):
             return
-        deployed = self._outside.cache.seen(cluster.DEPLOYMENT, world.namespace, world.name, wish.deployment)
+        deployed = self._outside.cache.seen(client.DEPLOYMENT, world.namespace, world.name, wish.deployment)
         rendered = await self._outside.prover.blob(wish.template)
         try:
             generation, version = -1, -1
             for obj in objects.objects(wish, rendered, world.namespace):
                 occupant = await occupied(self._outside, world, obj)
                 if occupant.taken:
-                    raise cluster.Refused(409, occupant.taken.message)
+                    raise client.Refused(409, occupant.taken.message)
                 # Exactly the one that is ours, or a new one: somebody else's that comes between is never taken over.
                 obj["metadata"] |= {"uid": occupant.uid} if occupant.uid else {"resourceVersion": ABSENT}
                 if obj["kind"] == "Deployment" and wish.replicas is None and deployed and deployed.owns_replicas and deployed.deployment:
@@ -164,8 +164,8 @@ class Servings:
                     generation = answer["metadata"]["generation"]
                 if obj["kind"] == "Service":
                     version = int(answer["metadata"]["resourceVersion"])
-                self._outside.note(cluster.KINDS[obj["kind"]], answer)
-        except cluster.Refused as refused:
+                self._outside.note(client.KINDS[obj["kind"]], answer)
+        except client.Refused as refused:
             reason = Reason.NAME_TAKEN if refused.status == 409 else Reason.TEMPLATE_INVALID
             if remembered.refused.get(wish) != (why := finding.Fact(reason, f"stage {wish.stage}: {refused.message}")):
                 remembered.refused[wish] = why
@@ -182,9 +182,9 @@ class Servings:
         deployed, service, files = (
             self._outside.cache.seen(kind, world.namespace, world.name, name)
             for kind, name in (
-                (cluster.DEPLOYMENT, wish.deployment),
-                (cluster.SERVICE, wish.deployment),
-                (cluster.CONFIG_MAP, applied.files),
+                (client.DEPLOYMENT, wish.deployment),
+                (client.SERVICE, wish.deployment),
+                (client.CONFIG_MAP, applied.files),
             )
         )
         if deployed is None or service is None or files is None or deployed.foreign or service.foreign or files.foreign:
@@ -201,7 +201,7 @@ class Servings:
     async def _remove(self, world: seen.World, name: str) -> None:
         """The stage serves nothing any more."""
         called = f"{world.name}-{name}"
-        for kind in (cluster.DEPLOYMENT, cluster.SERVICE):
+        for kind in (client.DEPLOYMENT, client.SERVICE):
             known = self._outside.cache.seen(kind, world.namespace, world.name, called)
             if known and not known.foreign:
                 self._outside.fence()
@@ -211,24 +211,24 @@ class Servings:
         """Delete the lists of files that no rollout needs any more; an old pod that goes on its own time is waited for."""
         needed = {template.config(await self._outside.prover.blob(name)) for name in {wish.template for wish in plan.serve}}
         try:
-            remembered.leftovers = not await leftovers.collect(
+            remembered.leftovers = not await file_lists.collect(
                 self._outside.cluster, self._outside.fence, world.namespace, world.name, needed
             )
-        except cluster.Refused as refused:
+        except client.Refused as refused:
             remembered.leftovers = False
             log.warning("old lists of files stay: %s", refused.message, extra={"object": f"Model/{world.namespace}/{world.name}"})
 
 
 async def occupied(outside: Outside, world: seen.World, obj: Mapping[str, Any]) -> Occupant:
     """What has the name of an object that is to be applied."""
-    kind, name = cluster.KINDS[obj["kind"]], obj["metadata"]["name"]
+    kind, name = client.KINDS[obj["kind"]], obj["metadata"]["name"]
     known = outside.cache.seen(kind, world.namespace, world.name, name)
-    if known and not known.foreign and kind is not cluster.CONFIG_MAP:
+    if known and not known.foreign and kind is not client.CONFIG_MAP:
         return Occupant(known.uid)
     found = await outside.cluster.get(kind, world.namespace, name)
     if found is None:
         return Occupant()
     if objects.is_ours(obj, found):
         return Occupant(found["metadata"].get("uid"))
-    rename = "" if kind is cluster.CONFIG_MAP else " or rename it, or rename the stage"
+    rename = "" if kind is client.CONFIG_MAP else " or rename it, or rename the stage"
     return Occupant(taken=finding.Fact(Reason.NAME_TAKEN, f"the {kind.name} {name} exists and is not Modelyard's: delete{rename or ' it'}"))

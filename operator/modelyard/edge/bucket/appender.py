@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import queued, store, tail
+from modelyard.edge.bucket.batch import Item, Queue
+from modelyard.edge.bucket.head import Reach, read
+from modelyard.edge.s3 import store
 from modelyard.ledger import codec, fold, index, integrity, signature, traffic, trust
 from modelyard.ledger.record import OPERATOR, Action, Actor, Chain, Fact, Pointer, Record, StageState, Subject, fact, follow
 
@@ -55,7 +57,7 @@ class Head:
 class Pen:
     """What all chains of a registry are written with."""
 
-    reach: tail.Reach
+    reach: Reach
     clock: Callable[[], datetime.datetime]
     fence: Callable[[], None]
     """Called right before each write, in a thread; raises edge.Unavailable when it is not sure that this operator leads."""
@@ -108,7 +110,7 @@ class Appender:
         self.lock = asyncio.Lock()
         self._pen = pen
         self._known = known
-        self._queue = queued.Queue()
+        self._queue = Queue()
 
     def is_known(self, anchors: Iterable[integrity.Anchor]) -> bool:
         """Whether it was read, is whole, and none of the anchors says anything newer."""
@@ -126,7 +128,7 @@ class Appender:
             return
         head, kept = self.head, self._known()
         mine = [integrity.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
-        found = await tail.read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors], self._pen.keys)
+        found = await read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors], self._pen.keys)
         since = any(number > head.sequence for number in found.accepted.values())
         before = self.tampered.flaws if self.tampered and not since else ()
         wrong = integrity.uncovered([*found.flaws, *before], found.accepted)
@@ -136,7 +138,7 @@ class Appender:
         if self.tampered:
             raise self.tampered
 
-    async def append(self, item: queued.Item) -> None:
+    async def append(self, item: Item) -> None:
         """Records what one caller wants recorded; what comes while a write is under way goes together into the next record."""
         with self._queue.waiting(item):
             async with self.lock:

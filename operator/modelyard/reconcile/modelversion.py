@@ -12,15 +12,15 @@ from modelyard import api, edge
 from modelyard.api import modelversion as api_version
 from modelyard.api.reason import Reason
 from modelyard.content import canonical
-from modelyard.edge import cache, cluster
+from modelyard.edge.cluster import cache, client
 from modelyard.ledger import index
 from modelyard.plan import finding
 from modelyard.plan.modelversion import decide, identity, inspection, legal_hold
 from modelyard.plan.observed import outbox, specs
 from modelyard.plan.record import modelversion
 from modelyard.reconcile import troubles
-from modelyard.reconcile.address import Addresses
 from modelyard.reconcile.outside import Outside
+from modelyard.reconcile.storage import Addresses
 
 SLOW: Final = 2.0
 """Seconds after which a version that is being read shows Verifying."""
@@ -48,7 +48,7 @@ class Versions:
         """
         try:
             again, trouble = await self._look_at(key)
-        except cluster.Conflict:
+        except client.Conflict:
             raise
         except Exception as error:
             called = f"the ModelVersion {key.name}"
@@ -68,7 +68,7 @@ class Versions:
         if status == version.status:
             return
         with troubles.suppressed(f"ModelVersion/{key.namespace}/{key.name}"):
-            await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump(), by=key)
+            await self._outside.write_status(client.MODEL_VERSION, version, status.dump(), by=key)
             before = finding.find(version.status.conditions, "Ready")
             if why.reason == Reason.INTERNAL_ERROR and (before is None or before.reason != why.reason):
                 self._outside.post([finding.happened(version, why.reason, why.message, warning=True)])
@@ -143,7 +143,7 @@ class Versions:
         status, events = legal_hold.done(version, step, why), legal_hold.events(version, why)
         self._outside.log(events)
         if status != version.status:
-            await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump())
+            await self._outside.write_status(client.MODEL_VERSION, version, status.dump())
         self._outside.post(events)
         return min(again, self._limits.recheck) if again else self._limits.recheck if why else None
 
@@ -218,14 +218,14 @@ class Versions:
             if not safer:
                 said = decide.withheld(world, finding.Fact(trouble.reason, trouble.message), self._outside.clock())
                 if said != version.status:
-                    await self._outside.write_status(cluster.MODEL_VERSION, version, said.dump())
+                    await self._outside.write_status(client.MODEL_VERSION, version, said.dump())
                 raise trouble from error
             status = status.model_copy(
                 update={"recorded": version.status.recorded, "unrecorded": outbox.kept(version.status.unrecorded, safer)}
             )
         self._outside.log(plan.events)
         # This very decision is made again when it is due, not because it was written down.
-        await self._outside.write_status(cluster.MODEL_VERSION, version, status.dump(), by=cache.Key("version", *version.key))
+        await self._outside.write_status(client.MODEL_VERSION, version, status.dump(), by=cache.Key("version", *version.key))
         self._outside.post(plan.events)
         return True
 

@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.content import location
-from modelyard.edge import appender, blobs, owner, queued, signing, store, tail
+from modelyard.edge.bucket import appender, batch, blobs, keyring, ownership
+from modelyard.edge.bucket.head import Reach
+from modelyard.edge.s3 import store
 from modelyard.ledger import checkpoint, codec, coverage, index, integrity, record, signature
 from modelyard.ledger.record import Action, Actor, Chain, Fact, StageState
 
@@ -56,7 +58,7 @@ class Ledger:
         threads: int = 32,
     ) -> None:
         self.registry = registry
-        self.reach = tail.Reach(bucket, where, kept, threads)
+        self.reach = Reach(bucket, where, kept, threads)
         self._pen = appender.Pen(self.reach, clock, fence, retain, snapshot_every)
         self._anchors = dict(anchors or {})
         if key:
@@ -186,7 +188,7 @@ class Ledger:
             ValueError: a fact cannot be written.
         """
         kept = self._kept(chain)
-        await kept.append(queued.Item.of(facts, state, seen))
+        await kept.append(batch.Item.of(facts, state, seen))
         return kept.head
 
     async def accept(
@@ -266,14 +268,14 @@ class Ledger:
             edge.Unavailable: it does not, and the ledger cannot be kept in it; or it does not answer.
         """
         if self._pen.retain:
-            await self.reach.run(lambda: owner.prove_lock(self.reach.store, self.reach.where))
-        await self.reach.run(lambda: owner.prove(self.reach.store, self.reach.where, self.registry))
+            await self.reach.run(lambda: ownership.prove_lock(self.reach.store, self.reach.where))
+        await self.reach.run(lambda: ownership.prove(self.reach.store, self.reach.where, self.registry))
 
     async def publish(self) -> None:
         """Keeps the public half of the operator's key beside the chains, for whoever reads them elsewhere."""
         if self._pen.key:
             public = self._pen.key.public_key()
-            await self._pen.create(owner.public_key(self.registry, signature.key_id(public)), signature.write_public(public))
+            await self._pen.create(ownership.public_key(self.registry, signature.key_id(public)), signature.write_public(public))
 
     async def claim(self, cluster: str) -> int:
         """The registry's epoch, if it belongs to this cluster (uid of the namespace kube-system) or to none yet.
@@ -281,7 +283,7 @@ class Ledger:
         Raises:
             edge.Unavailable: RegistryTaken: it belongs to another one.
         """
-        return await self.reach.run(lambda: owner.claim(self.reach.store, self.reach.where, self.registry, cluster))
+        return await self.reach.run(lambda: ownership.claim(self.reach.store, self.reach.where, self.registry, cluster))
 
     async def still_mine(self, cluster: str) -> None:
         """Whether the registry is still this cluster's. Once it is not, nothing is written any more.
@@ -289,20 +291,20 @@ class Ledger:
         Raises:
             edge.Unavailable: RegistryTaken: another one took it over; or it is not known.
         """
-        of, _ = await self.reach.run(lambda: owner.holder(self.reach.store, self.reach.where, self.registry))
+        of, _ = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
         if of not in {None, cluster}:
-            self._pen.taken = owner.taken(self.reach.where, self.registry, str(of), cluster)
+            self._pen.taken = ownership.taken(self.reach.where, self.registry, str(of), cluster)
             raise self._pen.taken
 
     async def take_over(self, cluster: str, actor: Actor = record.BY_OPERATOR) -> int:
         """From now on the registry belongs to this cluster, which is recorded before it is so; the new epoch."""
-        before, epoch = await self.reach.run(lambda: owner.holder(self.reach.store, self.reach.where, self.registry))
+        before, epoch = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
         if before == cluster:
             return epoch
         subject = record.Subject("Registry", self.registry, self.registry, epoch + 1)
         detail = {"before": before, "after": cluster, "epoch": epoch + 1}
         await self.append(self.operators, [record.fact(Action.TAKEN_OVER, actor, subject, f"{epoch + 1} {cluster}", detail=detail)])
-        await self.reach.run(lambda: owner.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
+        await self.reach.run(lambda: ownership.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
         return epoch + 1
 
     def _kept(self, chain: Chain) -> appender.Appender:
@@ -319,7 +321,7 @@ def of(
     **more: Any,
 ) -> Ledger:
     """The ledger as an installation wants it; `more` is what `Ledger` takes besides. ValueError or OSError when the key cannot be read."""
-    keys = signing.from_file(pathlib.Path(config.key_file)) if config.key_file else None
+    keys = keyring.from_file(pathlib.Path(config.key_file)) if config.key_file else None
     retain = (config.retention_mode, config.retention) if config.retention else None
     given: dict[str, Any] = {"key": keys.private, "trusted": keys.trusted} if keys else {}
     return Ledger(bucket, where, config.registry, clock, retain=retain, **given, **more)

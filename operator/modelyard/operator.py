@@ -10,9 +10,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from modelyard import edge, informer, leading, loop, reconcile, settings
+from modelyard import edge, informer, leadership, policy_guard, reconcile, settings, workqueue
 from modelyard.content import location
-from modelyard.edge import artifact, blobs, cache, cluster, events, leader, ledger, metrics, pages, probe, store, term
+from modelyard.edge import http, metrics
+from modelyard.edge.artifact.prover import Prover
+from modelyard.edge.bucket import blobs, chains
+from modelyard.edge.cluster import cache, client, events, policies, term
+from modelyard.edge.cluster.elector import Elector, identity
+from modelyard.edge.s3 import store
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ AGAIN: Final = 1.0
 class Operator:
     """One running operator: cache, queues, informer, probes; while it does not lead, it only keeps the cache."""
 
-    def __init__(self, reach: cluster.Cluster, config: settings.Settings, elector: leader.Elector) -> None:
+    def __init__(self, reach: client.Cluster, config: settings.Settings, elector: Elector) -> None:
         self._reach = reach
         self._config = config
         self._elector = elector
@@ -42,16 +47,16 @@ class Operator:
             raise ValueError(f"MODELYARD_BUCKET__URI is {bucket.uri!r}: write it like s3://modelyard/")
         own = store.Store(_own(bucket))
         kept = blobs.Blobs(own, place)
-        self._book = ledger.of(config.ledger, own, place, _now, kept=kept, fence=elector.check)
+        self._book = chains.of(config.ledger, own, place, _now, kept=kept, fence=elector.check)
         # The operator's own namespace, where no tenant has a say; where it watches some only, it may write in these, and the policies hold there.
         tried, models = config.namespaces or [config.operator_namespace], scopes(config)
-        self._guard = leading.Guard(
-            lambda: probe.told(reach, tried, config.policies, guards=config.serving_guard, models_in=models),
+        self._guard = policy_guard.Guard(
+            lambda: policies.told(reach, tried, config.policies, guards=config.serving_guard, models_in=models),
             lambda: self.enqueue(self._cache.keys("model")),
         )
-        self._leading = leading.Leading(reach, self._book, config, self._guard, self.enqueue)
-        versions = loop.Queue(self._work, config.verification.versions_at_once, owner=lambda key: key.namespace)
-        prover = artifact.Prover(kept, versions_at_once=versions.most, objects_at_once=config.verification.objects_at_once)
+        self._leading = leadership.Leading(reach, self._book, config, self._guard, self.enqueue)
+        versions = workqueue.Queue(self._work, config.verification.versions_at_once, owner=lambda key: key.namespace)
+        prover = Prover(kept, versions_at_once=versions.most, objects_at_once=config.verification.objects_at_once)
         self._reconcile = reconcile.Reconciler(
             reconcile.Outside(
                 cluster=reach,
@@ -66,9 +71,9 @@ class Operator:
                 clock=_now,
             )
         )
-        self._queues: Mapping[cache.Sort, loop.Queue[cache.Key]] = {
+        self._queues: Mapping[cache.Sort, workqueue.Queue[cache.Key]] = {
             "version": versions,
-            "model": loop.Queue(self._work, MODEL_WORKERS),
+            "model": workqueue.Queue(self._work, MODEL_WORKERS),
         }
         self._synced = False
         self._news = time.monotonic()
@@ -82,7 +87,7 @@ class Operator:
         stop = asyncio.Event()
         informer.heed_signals(stop)
         metrics.REGISTRY.register(metrics.Phases(self._phases, lambda: {sort: len(queue) for sort, queue in self._queues.items()}))
-        async with pages.served(self._config.listen, self._alive, self._ready):
+        async with http.served(self._config.listen, self._alive, self._ready):
             await self._relist()
             self._synced = True
             log.info("knows what there is: %d keys", len(self._cache.keys()))
@@ -163,7 +168,7 @@ class Operator:
         while True:
             try:
                 return await self._relist()
-            except (edge.Unavailable, cluster.Refused) as trouble:
+            except (edge.Unavailable, client.Refused) as trouble:
                 log.warning("leads, and cannot list what there is: %s", trouble.message)
                 await asyncio.sleep(AGAIN)
 
@@ -186,7 +191,7 @@ class Operator:
 
     # --- what the cluster tells
 
-    def _heard(self, kind: cluster.Kind, event: Mapping[str, Any]) -> None:
+    def _heard(self, kind: client.Kind, event: Mapping[str, Any]) -> None:
         self._news = time.monotonic()
         metrics.LAST_NEWS.set_to_current_time()
         raw = event["object"]
@@ -202,7 +207,7 @@ class Operator:
             await asyncio.sleep(self._config.resync.total_seconds())
             try:
                 await self._relist()
-            except (edge.Unavailable, cluster.Refused) as trouble:
+            except (edge.Unavailable, client.Refused) as trouble:
                 log.warning("cannot list everything anew: %s", trouble.message)
                 continue
             self._reconcile.resync()
@@ -213,7 +218,7 @@ class Operator:
         for namespace in scopes(self._config):
             for kind in cache.WATCHED:
                 query = {"labelSelector": cache.OURS} if kind in cache.SERVING else {}
-                read = self._reach.list_metadata if kind is cluster.CONFIG_MAP else self._reach.list
+                read = self._reach.list_metadata if kind is client.CONFIG_MAP else self._reach.list
                 listing = self._cache.listing(kind, namespace)
                 async for item in read(kind, namespace, **query):
                     self.enqueue(listing.add(item))
@@ -223,19 +228,19 @@ class Operator:
 
     # --- what we tell
 
-    def _alive(self) -> pages.Said:
+    def _alive(self) -> http.Said:
         silent = time.monotonic() - self._news
-        return pages.Said(f"last news {silent:.0f} s ago", silent < SILENCE + self._config.resync.total_seconds())
+        return http.Said(f"last news {silent:.0f} s ago", silent < SILENCE + self._config.resync.total_seconds())
 
-    def _ready(self) -> pages.Said:
+    def _ready(self) -> http.Said:
         if not self._synced:
-            return pages.Said("listing", well=False)
+            return http.Said("listing", well=False)
         if self._elector.leads():
             why = self._leading.trouble  # of the operator's own chain and bucket: no tenant is named to whoever asks
-            return pages.Said(f"does not decide: {why}", well=False) if why else pages.Said("leads", well=True)
+            return http.Said(f"does not decide: {why}", well=False) if why else http.Said("leads", well=True)
         if self._elector.trouble:
-            return pages.Said(f"stands by: {self._elector.trouble}", well=False)
-        return pages.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)
+            return http.Said(f"stands by: {self._elector.trouble}", well=False)
+        return http.Said(f"stands by: {self._elector.holder or 'nobody yet'} leads", well=True)
 
 
 def scopes(config: settings.Settings) -> list[str | None]:
@@ -262,7 +267,7 @@ def _own(bucket: settings.Bucket) -> location.Address:
 async def operate(config: settings.Settings) -> None:
     """Run the operator with these settings until it is told to stop."""
     # The elector's renewals never wait behind the work for a connection.
-    async with cluster.Cluster.connect() as reach, cluster.Cluster.connect() as apart:
+    async with client.Cluster.connect() as reach, client.Cluster.connect() as apart:
         log.info("connected to Kubernetes %s", await reach.version())
-        elector = leader.Elector(apart, config.operator_namespace, config.lease, leader.identity())
+        elector = Elector(apart, config.operator_namespace, config.lease, identity())
         await Operator(reach, config, elector).run()

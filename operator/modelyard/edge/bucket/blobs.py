@@ -10,7 +10,7 @@ from typing import Final
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.content import digest, location
-from modelyard.edge import store
+from modelyard.edge.s3 import store
 
 _REMEMBERED: Final = 16 << 20
 """Bytes of blobs kept in memory."""

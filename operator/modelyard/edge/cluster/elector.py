@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.edge import cluster, term
+from modelyard.edge.cluster import client, term
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ class Pace:
 class Leases(Protocol):
     """What is needed of `cluster.Cluster`."""
 
-    async def get(self, kind: cluster.Kind, namespace: str, name: str) -> cluster.Json | None: ...
+    async def get(self, kind: client.Kind, namespace: str, name: str) -> client.Json | None: ...
 
-    async def create(self, obj: cluster.Json) -> cluster.Json: ...
+    async def create(self, obj: client.Json) -> client.Json: ...
 
-    async def replace(self, obj: cluster.Json) -> cluster.Json: ...
+    async def replace(self, obj: client.Json) -> client.Json: ...
 
 
 class _Lost(Exception):
@@ -96,7 +96,7 @@ class Elector:
         self._renewed: float | None = None
         self._told: datetime.datetime | None = None
         """The renewTime that was written last."""
-        self._lease: cluster.Json | None = None
+        self._lease: client.Json | None = None
         """As the API server answered it last."""
         self._taking: term.Term | None = None
         """What was last tried, should the answer have got lost."""
@@ -132,7 +132,7 @@ class Elector:
                 if began:
                     self._taking = None
                     return began
-            except cluster.Conflict:
+            except client.Conflict:
                 log.debug("somebody else was quicker to take %s", self)
             except Exception as error:  # whatever it is, this one does not lead, and looks again
                 self._failed("cannot take", error)
@@ -170,7 +170,7 @@ class Elector:
                 lease = await self._own()
                 if lease["metadata"].get("annotations", {}).pop(term.UNSETTLED, None):
                     await self._reach.replace(lease)
-        except (_Lost, TimeoutError, cluster.Conflict, cluster.Refused) as error:
+        except (_Lost, TimeoutError, client.Conflict, client.Refused) as error:
             message = f"{self} could not be settled: {str(error) or 'the API server does not answer'}"
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, message) from error
 
@@ -188,11 +188,11 @@ class Elector:
     # --- one attempt each
 
     async def _try(self) -> term.Term | None:
-        lease = await self._reach.get(cluster.LEASE, *self._place)
+        lease = await self._reach.get(client.LEASE, *self._place)
         if not self._free(lease):
             return None
         self._taking = began = self._next(lease)
-        about: cluster.Json = (lease or {}).get("metadata") or {"namespace": self._place[0], "name": self._place[1]}
+        about: client.Json = (lease or {}).get("metadata") or {"namespace": self._place[0], "name": self._place[1]}
         if noted := term.noted(began, lease, self._now()):
             about["annotations"] = noted
         else:
@@ -204,7 +204,7 @@ class Elector:
             "leaseTransitions": began.number,
             "acquireTime": term.written(self._now()),
         }
-        obj = {"apiVersion": cluster.LEASE.api_version, "kind": cluster.LEASE.name, "metadata": about, "spec": spec}
+        obj = {"apiVersion": client.LEASE.api_version, "kind": client.LEASE.name, "metadata": about, "spec": spec}
         await self._write(obj, self._reach.replace if lease else self._reach.create)
         self.holder = self.identity
         return began
@@ -213,7 +213,7 @@ class Elector:
         """One request as long as nobody else writes: what was written last is what is there."""
         if known := self._lease:
             self._lease = None
-            with contextlib.suppress(cluster.Conflict):
+            with contextlib.suppress(client.Conflict):
                 return await self._write(known, self._reach.replace)
         return await self._write(await self._own(), self._reach.replace)
 
@@ -222,12 +222,12 @@ class Elector:
         lease["spec"] |= {"holderIdentity": "", "renewTime": term.written(self._later())}
         try:
             await self._reach.replace(lease)
-        except cluster.Conflict:  # a last renewal of our own that was still on its way
+        except client.Conflict:  # a last renewal of our own that was still on its way
             await self._reach.replace({**lease, "metadata": (await self._own())["metadata"]})
 
-    async def _own(self) -> cluster.Json:
+    async def _own(self) -> client.Json:
         """The Lease, if it is still this one's."""
-        lease = await self._reach.get(cluster.LEASE, *self._place)
+        lease = await self._reach.get(client.LEASE, *self._place)
         if lease is None:
             raise _Lost(f"{self} is gone")
         spec = lease.get("spec") or {}
@@ -238,16 +238,16 @@ class Elector:
         if self._told and (renewed is None or renewed < self._told):
             # What else was written since is gone, too: begin anew, as who takes over, with `unsettled_since`.
             raise _Lost(f"{self} is older than what was written: the API server's store was restored from a backup")
-        return {"apiVersion": cluster.LEASE.api_version, "kind": cluster.LEASE.name, **lease}
+        return {"apiVersion": client.LEASE.api_version, "kind": client.LEASE.name, **lease}
 
-    async def _write(self, lease: cluster.Json, write: Callable[[cluster.Json], Awaitable[cluster.Json]]) -> None:
+    async def _write(self, lease: client.Json, write: Callable[[client.Json], Awaitable[client.Json]]) -> None:
         """Write a renewal; it counts from before it was sent."""
         told, sent = self._later(), self._clock()
         lease["spec"]["renewTime"] = term.written(told)
         self._lease = await write(lease)
         self._told, self._renewed = told, sent
 
-    def _free(self, lease: cluster.Json | None) -> bool:
+    def _free(self, lease: client.Json | None) -> bool:
         """Whether the Lease may be taken: it was let go, or its holder cannot believe any more that it leads.
 
         One that is missing may have been deleted under a leader that does not know yet, so that is waited for in the same way; it
@@ -265,7 +265,7 @@ class Elector:
             return True
         return now - self._heard[1] > max(self._pace.lease, spec.get("leaseDurationSeconds") or 0)
 
-    def _next(self, lease: cluster.Json | None) -> term.Term:
+    def _next(self, lease: client.Json | None) -> term.Term:
         """The term that begins when the Lease is taken as it is now."""
         if self._taking and ((lease or {}).get("spec") or {}).get("holderIdentity") == self.identity:
             return self._taking  # it was written after all
@@ -283,7 +283,7 @@ class Elector:
     def _failed(self, what: str, error: Exception) -> None:
         """Say what is wrong, once."""
         said = f"{what} {self}: {str(error) or type(error).__name__}"
-        if isinstance(error, cluster.Refused) and error.status == 404:
+        if isinstance(error, client.Refused) and error.status == 404:
             said += "; create the namespace, or name another in MODELYARD_OPERATOR_NAMESPACE"
         if said != self.trouble:
             log.warning("%s", said)

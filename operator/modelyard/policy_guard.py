@@ -1,0 +1,67 @@
+"""Whether the admission policies are effective: tried every minute, and whenever an approval appears."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from modelyard import edge
+from modelyard.api.reason import Reason
+from modelyard.edge import metrics
+from modelyard.plan import finding
+
+log = logging.getLogger(__name__)
+
+PROBE_EVERY: Final = 60.0
+
+
+class Guard:
+    """Whether the policies are effective: asked every minute, and whenever an approval appears."""
+
+    def __init__(self, probe: Callable[[], Awaitable[list[str]]], changed: Callable[[], None]) -> None:
+        self.held: finding.Held | None = finding.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
+        self._probe = probe
+        self._changed = changed
+        self._lock = asyncio.Lock()
+        self._asked = self._answered = 0
+
+    async def prove(self) -> finding.Held | None:
+        """Ask now; those who wait meanwhile share the next answer, which begins after all of them asked."""
+        self._asked += 1
+        mine = self._asked
+        async with self._lock:
+            if self._answered < mine:
+                covered = self._asked
+                self.held = await self._ask()
+                self._answered = covered
+            return self.held
+
+    async def run(self) -> None:
+        """Ask every minute until cancelled."""
+        while True:
+            await self.prove()
+            await asyncio.sleep(PROBE_EVERY)
+
+    async def _ask(self) -> finding.Held | None:
+        try:
+            passed = await self._probe()
+        except edge.Unavailable as trouble:
+            held: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
+        else:
+            held = _missing(passed) if passed else None
+        metrics.POLICIES_MISSING.set(len(passed) if held and held.reason == Reason.POLICIES_MISSING else 0)
+        if (held is None) != (self.held is None):
+            log.log(logging.WARNING if held else logging.INFO, "%s", held.message if held else "the policies are effective")
+        if held != self.held:
+            self._changed()
+        return held
+
+
+def _missing(passed: list[str]) -> finding.Held:
+    message = (
+        f"these policies are not effective: {', '.join(sorted(passed))}; nothing that needs an approval is granted until the platform team"
+        " installs them again (the chart's policies.install, or crds/policies)"
+    )
+    return finding.Held(Reason.POLICIES_MISSING, message)
