@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from modelyard.cli import bucket, depot, gc, outcome, registry
+from modelyard.cli.maintain import gc
+from modelyard.cli.reach import cluster, ledger_writer, model_storage
+from modelyard.cli.terminal import exits
 from modelyard.content import location
 from modelyard.edge.artifact.prover import Prover
 from modelyard.edge.bucket import chains
@@ -94,7 +96,7 @@ async def test_holds_of_what_is_gone_and_of_a_bucket_without_object_lock(
     assert why.message == "not held: the bucket models has no Object Lock"
 
 
-class Server(registry.Registry):
+class Server(cluster.Registry):
     """An API server with a few objects."""
 
     def __init__(self, *objects: Json) -> None:
@@ -112,7 +114,7 @@ class Server(registry.Registry):
         return "alice"
 
 
-class Kept(bucket.Bucket):
+class Kept(ledger_writer.Bucket):
     """The operator's bucket, with the chain of one model in memory."""
 
     def __init__(self, client: store.Store, past: index.Index) -> None:
@@ -180,7 +182,7 @@ async def test_gc(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", stores.CREDENTIALS.secret_key)
 
     def collect(*, delete: bool) -> list[tuple[str, str]]:
-        gc.gc(server, kept, "fraud", gc.Way(delete, depot.Way(), asked="json"))
+        gc.gc(server, kept, "fraud", gc.Way(delete, model_storage.Way(), asked="json"))
         listed = json.loads(capsys.readouterr().out)["objects"]
         return [(one["key"].removeprefix("models/fraud/gc/"), one["state"].partition(" 2")[0]) for one in listed]
 
@@ -202,10 +204,10 @@ async def test_gc(
 
 
 def test_a_model_that_was_lost_is_not_collected(client: store.Store) -> None:
-    with pytest.raises(outcome.Stop) as stopped:
-        gc.gc(Server(), Kept(client, index.Index(uid="m")), "fraud", gc.Way(True, depot.Way(), None))
+    with pytest.raises(exits.Stop) as stopped:
+        gc.gc(Server(), Kept(client, index.Index(uid="m")), "fraud", gc.Way(True, model_storage.Way(), None))
 
-    assert stopped.value.code == outcome.Code.NOT_FOUND
+    assert stopped.value.code == exits.Code.NOT_FOUND
     assert "restored first" in stopped.value.message
 
 
@@ -222,7 +224,7 @@ def test_the_command_line_records_behind_the_operator_and_the_operator_goes_on_b
         return (await book.append(chain, [told(record.Action.STEERED, step)])).sequence
 
     operator = chains.Ledger(client, place, "main", lambda: datetime.datetime.now(datetime.UTC))
-    person = bucket.Bucket(client, place, "main")
+    person = ledger_writer.Bucket(client, place, "main")
     with asyncio.Runner() as loop:
         assert loop.run(operate(operator, "a")) == 1
         person.append("risk", "fraud", [told(record.Action.COLLECTED, "x")])

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from modelyard.api import access
-from modelyard.cli import registry
+from modelyard.cli.reach import cluster
 from modelyard.edge.cluster import client, policies
 from tests.cluster.access import older, people, place
 from tests.cluster.node import layout
@@ -137,7 +137,7 @@ async def test_the_command_line_signs_what_it_applies_when_that_changes_anything
     def applied(**spec: Any) -> str:
         one = place.version("7")
         wanted = {**one, "metadata": {**one["metadata"], "namespace": "default"}, "spec": {**one["spec"], **spec}}
-        made = registry.Registry(None, "default").apply(wanted)
+        made = cluster.Registry(None, "default").apply(wanted)
         return str(made["metadata"]["annotations"][access.CHANGES])
 
     def lines() -> list[str]:

@@ -22,7 +22,9 @@ from typing import Any, Final
 
 from modelyard import edge
 from modelyard.api.reason import Reason
-from modelyard.cli import bucket, depot, gc, outcome, registry
+from modelyard.cli.maintain import gc
+from modelyard.cli.reach import cluster, ledger_writer, model_storage
+from modelyard.cli.terminal import exits
 from modelyard.content import location, manifest
 from modelyard.edge.artifact import prover
 from modelyard.edge.bucket import blobs
@@ -85,7 +87,7 @@ class _Memory:
         return False
 
 
-class _Kept(bucket.Bucket):
+class _Kept(ledger_writer.Bucket):
     """The operator's bucket as `gc` reads it."""
 
     def __init__(self) -> None:
@@ -138,7 +140,7 @@ def _cluster(stores: Mapping[str, str]) -> Iterator[None]:
 
 def _collect(mode: str) -> None:
     """`gc --delete` of the retired version."""
-    gc.gc(registry.Registry(None, _namespace(mode)), _Kept(), "fraud", gc.Way(delete=True, to=depot.Way(limits=LIMITS), asked=None))
+    gc.gc(cluster.Registry(None, _namespace(mode)), _Kept(), "fraud", gc.Way(delete=True, to=model_storage.Way(limits=LIMITS), asked=None))
 
 
 class Meeting:
@@ -195,7 +197,7 @@ class Meeting:
             said = await do()
         except edge.Unavailable as trouble:
             ended, message = str(trouble.reason), trouble.message
-        except outcome.Stop as stop:
+        except exits.Stop as stop:
             ended, message = f"exit {int(stop.code)}", stop.message
         else:
             reason = getattr(said, "reason", None)

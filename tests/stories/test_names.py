@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.cli import promote
+from modelyard.cli.decide import promote
 from modelyard.edge.cluster import client
 from tests.stories import pretend, test_properties, test_stories, test_unrecorded
 from tests.stories.test_unrecorded import phase, promotion

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from modelyard.cli import promote
+from modelyard.cli.decide import promote
 from tests.fakes import admission
 from tests.stories import bucket, pretend
 from tests.unit.plan import oracle

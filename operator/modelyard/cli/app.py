@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import typer
 
-from modelyard.cli import asks, decides, keeps, outcome, publishes, runs
+from modelyard.cli import container, decide, maintain, publish, query
+from modelyard.cli.terminal import exits
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,11 +22,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    help=f"A model registry that Kubernetes enforces.\n\n{outcome.EXPLAINED}",
+    help=f"A model registry that Kubernetes enforces.\n\n{exits.EXPLAINED}",
 )
 
 
-for part in (publishes.app, asks.app, decides.app, keeps.app, runs.app):
+for part in (publish.app, query.app, decide.app, maintain.app, container.app):
     app.add_typer(part)
 
 
@@ -56,14 +57,14 @@ def run(typed: Sequence[str] | None = None) -> NoReturn:
     _streams()
     try:
         app(arguments, prog_name=called)
-    except outcome.Stop as stop:
-        from modelyard.cli import output  # noqa: PLC0415
+    except exits.Stop as stop:
+        from modelyard.cli.terminal import output  # noqa: PLC0415
 
         output.say(f"{called} {next(iter(arguments), '')}: {stop.message}")
         sys.exit(stop.code)
     except KeyboardInterrupt:
-        sys.exit(outcome.Code.INTERRUPTED)
-    sys.exit(outcome.Code.DONE)
+        sys.exit(exits.Code.INTERRUPTED)
+    sys.exit(exits.Code.DONE)
 
 
 def _streams() -> None:

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from modelyard.cli import app, output
+from modelyard.cli import app
+from modelyard.cli.terminal import output
 
 PACKAGES = pathlib.Path(app.__file__).parents[2]
 VERBS = (

@@ -10,7 +10,8 @@ import pytest
 from modelyard.api import access
 from modelyard.api.access import cel, changes
 from modelyard.api.promotion import Decision
-from modelyard.cli import approve, outcome
+from modelyard.cli.decide import approve
+from modelyard.cli.terminal import exits
 from tests.unit.cli import apiserver, typed
 
 SUBJECT, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
@@ -80,7 +81,7 @@ def test_the_change_is_signed(annotations: dict[str, str] | None, expected: list
 @pytest.mark.parametrize("phase", ["Pending", "Blocked"])
 def test_one_s_word_can_be_taken_back_while_something_else_is_waited_for(phase: str) -> None:
     assert spec_steps(promotion([entry()], phase), Decision.WITHDRAWN)[0]["value"]["decision"] == "Withdrawn"
-    with pytest.raises(outcome.Stop, match="nobody is asked"):
+    with pytest.raises(exits.Stop, match="nobody is asked"):
         spec_steps(promotion([entry()], phase))
 
 
@@ -94,10 +95,10 @@ def test_what_is_taken_back_is_what_was_said(asked: str | None) -> None:
 
 @pytest.mark.parametrize("approvals", [None, [entry("carol")], [entry(gate="business")]], ids=["nobody", "another", "of another gate"])
 def test_who_has_said_nothing_has_nothing_to_take_back(approvals: list[Json] | None) -> None:
-    with pytest.raises(outcome.Stop, match="bob has said nothing for gate risk") as stopped:
+    with pytest.raises(exits.Stop, match="bob has said nothing for gate risk") as stopped:
         spec_steps(promotion(approvals), Decision.WITHDRAWN)
 
-    assert stopped.value.code == outcome.Code.NO
+    assert stopped.value.code == exits.Code.NO
 
 
 def test_somebody_takes_back_what_they_said_of_a_promotion_that_waits_for_something_else(
@@ -117,12 +118,12 @@ def test_somebody_takes_back_what_they_said_of_a_promotion_that_waits_for_someth
 @pytest.mark.parametrize("phase", ["RollingOut", "Succeeded", "Rejected"])
 @pytest.mark.parametrize("decision", list(Decision))
 def test_nobody_is_asked_any_more(phase: str, decision: Decision) -> None:
-    with pytest.raises(outcome.Stop, match="nobody is asked"):
+    with pytest.raises(exits.Stop, match="nobody is asked"):
         spec_steps(promotion(phase=phase), decision)
 
 
 def test_what_was_not_looked_at_is_not_approved() -> None:
-    with pytest.raises(outcome.Stop, match="what is asked has changed"):
+    with pytest.raises(exits.Stop, match="what is asked has changed"):
         approve.steps(promotion(), "bob", Decision.APPROVED, "risk", None, OTHER)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from modelyard.api import access
-from modelyard.cli import attest, outcome
+from modelyard.cli.publish import attest
+from modelyard.cli.terminal import exits
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 
@@ -217,5 +218,5 @@ def test_what_somebody_else_added_meanwhile_is_not_added_again() -> None:
     now = version(metrics={"auc": 0.9}, evidence=[ENTRY])
 
     assert attest.steps(now, "bob", {"auc": 0.9}, ENTRY) == [{"op": "test", "path": "/metadata/generation", "value": 3}]
-    with pytest.raises(outcome.Stop, match=r"is 0\.9 already, not 0\.8"):
+    with pytest.raises(exits.Stop, match=r"is 0\.9 already, not 0\.8"):
         attest.steps(now, "bob", {"auc": 0.8}, None)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.cli import fetch
+from modelyard.cli.container import fetch
 from modelyard.content import manifest
 from tests.unit.edge import pretend
 

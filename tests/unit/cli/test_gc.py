@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from modelyard.cli import bucket, depot, gc, outcome, registry
+from modelyard.cli.maintain import gc
+from modelyard.cli.reach import ledger_writer, model_storage
+from modelyard.cli.reach.cluster import Registry
+from modelyard.cli.terminal import exits
 from modelyard.content import location, manifest
 from modelyard.ledger import index, record
 from tests.unit.cli import apiserver, typed
@@ -23,7 +26,7 @@ STAMP = "2026-10-01T00:00:00Z"
 OBJECT, DATA = "models/fraud/1/x", b"weights"
 
 
-class Kept(bucket.Bucket):
+class Kept(ledger_writer.Bucket):
     """The operator's bucket, with the list of files of every version, and what is recorded there."""
 
     def __init__(self) -> None:
@@ -66,7 +69,7 @@ def cluster(
     *more: Json,
     elsewhere: Sequence[Json] | None = (),
     models: bool = False,
-) -> Iterator[registry.Registry]:
+) -> Iterator[Registry]:
     """The Retired version 1, other versions, and what is elsewhere; None: that may not be read."""
     s3.put(OBJECT, DATA)
     objects = apiserver.registry(apiserver.model(storage={"uri": "s3://models/fraud/", "endpoint": s3.endpoint}), retired(kept), *more)
@@ -85,10 +88,10 @@ def cluster(
 
     with apiserver.run(root, objects, fault=fault) as config:
         patcher.setenv("KUBECONFIG", str(config))
-        yield registry.Registry(None, "risk")
+        yield Registry(None, "risk")
 
 
-DELETE, LIST = gc.Way(delete=True, to=depot.Way(), asked=None), gc.Way(delete=False, to=depot.Way(), asked=None)
+DELETE, LIST = gc.Way(delete=True, to=model_storage.Way(), asked=None), gc.Way(delete=False, to=model_storage.Way(), asked=None)
 
 
 @pytest.mark.usefixtures("person")
@@ -200,10 +203,10 @@ def test_what_a_version_in_another_bucket_held_is_not_looked_for_here(
 def test_who_may_not_read_other_namespaces_deletes_nothing(tmp_path: pathlib.Path, s3: pretend.S3, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Kept()
 
-    with cluster(tmp_path, s3, monkeypatch, kept, elsewhere=None) as server, pytest.raises(outcome.Stop) as stopped:
+    with cluster(tmp_path, s3, monkeypatch, kept, elsewhere=None) as server, pytest.raises(exits.Stop) as stopped:
         gc.gc(server, kept, "fraud", DELETE)
 
-    assert stopped.value.code == outcome.Code.NO
+    assert stopped.value.code == exits.Code.NO
     assert "modelversions is forbidden at the cluster scope" in stopped.value.message
     assert "takes the verb list on modelversions of modelyard.dev in every namespace" in stopped.value.message
     assert list(s3.objects) == [OBJECT]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard.cli import outcome, own
+from modelyard.cli.reach import operator_bucket
+from modelyard.cli.terminal import exits
 from tests.unit.cli import apiserver, typed
 from tests.unit.edge import pretend
 from tests.unit.plan import chronicle
@@ -36,14 +37,14 @@ def operator(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, person: ty
 
 
 def found(uri: str | None = None, registry: str | None = None, endpoint: str | None = None) -> tuple[str, str | None, str | None, str]:
-    where = own.find(None, uri, registry, endpoint, None)
+    where = operator_bucket.find(None, uri, registry, endpoint, None)
     return str(where.place), where.address.endpoint, where.address.region, where.registry
 
 
 @pytest.mark.usefixtures("operator")
 def test_what_nobody_says_the_operators_deployment_does() -> None:
     assert found() == ("s3://deployed/", "http://store.svc:7070", "eu-central-1", "blue")
-    assert own.find(None, None, None, None, None).retain == ("GOVERNANCE", datetime.timedelta(days=30))
+    assert operator_bucket.find(None, None, None, None, None).retain == ("GOVERNANCE", datetime.timedelta(days=30))
 
 
 @pytest.mark.usefixtures("operator")
@@ -136,5 +137,5 @@ def test_a_retention_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MODELYARD_BUCKET__URI", "s3://own/")
     monkeypatch.setenv("MODELYARD_LEDGER__RETENTION", "a year")
 
-    with pytest.raises(outcome.Stop, match="write a duration like 720h"):
-        own.find(None, None, None, None, None)
+    with pytest.raises(exits.Stop, match="write a duration like 720h"):
+        operator_bucket.find(None, None, None, None, None)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelyard.audit.dossier import bundle, dossier
-from modelyard.cli import page
+from modelyard.cli.query import dossier_html
 from modelyard.content import digest, manifest
 from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Known, Subject, fact
 from tests.unit.cli import apiserver, typed
@@ -428,8 +428,8 @@ def test_no_text_becomes_markup_on_the_page() -> None:
     for story in (tame, hostile()):
         found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, "2026-10-05T08:00:00.000000Z")
         assert found
-        pages.append(page.write(found))
-        assert page.read(pages[-1]) == found
+        pages.append(dossier_html.write(found))
+        assert dossier_html.read(pages[-1]) == found
     seen = [Tags(), Tags()]
     for reader, text in zip(seen, pages, strict=True):
         reader.feed(text)
@@ -449,7 +449,7 @@ def test_no_text_takes_the_place_of_the_dossier_inside_its_page(words: str) -> N
     found = dossier.make(bundle.gather(story.book(), None, VERSION), VERSION, "2026-10-05T08:00:00.000000Z")
     assert found
 
-    shown, _, inside = page.write(found).partition("<script")
+    shown, _, inside = dossier_html.write(found).partition("<script")
 
     assert f"Not to be used {words} at all" in shown
     assert inside.endswith("</script>\n</body>\n</html>")

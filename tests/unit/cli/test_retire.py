@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from modelyard.api import access
-from modelyard.cli import outcome, registry, retire
+from modelyard.cli.decide import retire
+from modelyard.cli.reach import cluster
+from modelyard.cli.terminal import exits
 from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 STAMP = "2026-10-01T00:00:00Z"
 
 
-class Server(registry.Registry):
+class Server(cluster.Registry):
     """An API server with a few objects, and how they were patched."""
 
     def __init__(self, *objects: Json) -> None:
@@ -83,10 +85,10 @@ PROMOTIONS: list[Json] = [
 def test_what_retiring_a_model_does_is_said_in_order_and_not_done_without_yes(capsys: pytest.CaptureFixture[str]) -> None:
     server = Server(MODEL, *PROMOTIONS)
 
-    with pytest.raises(outcome.Stop) as stopped:
+    with pytest.raises(exits.Stop) as stopped:
         retire.retire(server, "fraud", None, reason=None, yes=False, asked=None)
 
-    assert stopped.value.code == outcome.Code.USAGE
+    assert stopped.value.code == exits.Code.USAGE
     assert "add --yes" in stopped.value.message
     assert server.patches == []
     assert capsys.readouterr().err.splitlines() == [
@@ -108,10 +110,10 @@ def test_with_yes_exactly_what_was_looked_at_is_retired() -> None:
 def test_a_version_that_is_in_use_is_not_retired_and_the_way_out_is_named() -> None:
     server = Server(version("production"))
 
-    with pytest.raises(outcome.Stop) as stopped:
+    with pytest.raises(exits.Stop) as stopped:
         retire.retire(server, "fraud", "1", reason=None, yes=True, asked=None)
 
-    assert stopped.value.code == outcome.Code.NO
+    assert stopped.value.code == exits.Code.NO
     assert "in use: serves in production" in stopped.value.message
     assert "modelyard promote fraud VERSION STAGE" in stopped.value.message
     assert server.patches == []
@@ -146,21 +148,21 @@ def test_deprecating_goes_on_where_it_serves_and_can_be_undone(capsys: pytest.Ca
 
 
 def test_what_is_retired_is_not_deprecated() -> None:
-    with pytest.raises(outcome.Stop) as stopped:
+    with pytest.raises(exits.Stop) as stopped:
         retire.deprecate(Server(version(lifecycle="Retired")), "fraud", "1", reason=None, undo=True, asked=None)
 
-    assert stopped.value.code == outcome.Code.NO
+    assert stopped.value.code == exits.Code.NO
 
 
 def test_what_is_not_there_is_not_retired() -> None:
-    with pytest.raises(outcome.Stop) as stopped:
+    with pytest.raises(exits.Stop) as stopped:
         retire.retire(Server(), "fraud", "1", reason=None, yes=True, asked=None)
 
-    assert stopped.value.code == outcome.Code.NOT_FOUND
+    assert stopped.value.code == exits.Code.NOT_FOUND
 
 
 def test_what_has_changed_since_it_was_looked_at_is_not_written() -> None:
-    with pytest.raises(outcome.Stop, match="has changed meanwhile"):
+    with pytest.raises(exits.Stop, match="has changed meanwhile"):
         retire.steps(version(), "olga", "6", "Retired", None)
 
 

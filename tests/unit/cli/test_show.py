@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
-from modelyard.cli import listing, output, promote, show
+from modelyard.cli.decide import promote
+from modelyard.cli.query import listing, show
+from modelyard.cli.terminal import output
 
 NOW = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
 SAMPLE = pathlib.Path(__file__).parents[3] / "crds" / "samples" / "modelversion-full.yaml"

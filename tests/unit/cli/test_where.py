@@ -8,7 +8,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from modelyard.cli import outcome, where
+from modelyard.cli.query import where
+from modelyard.cli.terminal import exits
 
 VERSION: Final[dict[str, Any]] = {
     "metadata": {"name": "fraud-1.10.0", "namespace": "risk", "creationTimestamp": "2026-10-03T14:00:02Z"},
@@ -94,10 +95,10 @@ def test_chooses(expression: str, chosen: bool) -> None:
     ],
 )
 def test_says_what_it_cannot_understand(expression: str, said: str) -> None:
-    with pytest.raises(outcome.Stop) as stop:
+    with pytest.raises(exits.Stop) as stop:
         where.parse(expression)
 
-    assert stop.value.code == outcome.Code.USAGE
+    assert stop.value.code == exits.Code.USAGE
     assert said in stop.value.message
 
 
@@ -105,6 +106,6 @@ def test_says_what_it_cannot_understand(expression: str, said: str) -> None:
 def test_any_text_is_either_understood_or_refused(text: str) -> None:
     try:
         comparisons = where.parse(text)
-    except outcome.Stop:
+    except exits.Stop:
         return
     assert all(isinstance(one.holds(VERSION), bool) for one in comparisons)

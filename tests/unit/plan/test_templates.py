@@ -11,7 +11,7 @@ import pytest
 from modelyard import api
 from modelyard.audit import explain
 from modelyard.audit.dossier import bundle, dossier
-from modelyard.cli import explain as printed
+from modelyard.cli.query import explain as printed
 from modelyard.ledger import fold, record
 from modelyard.ledger.record import Action, Actor, Known
 from modelyard.plan.serving.template import Blueprint, name, render

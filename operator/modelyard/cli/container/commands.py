@@ -1,0 +1,29 @@
+"""The verbs that containers type."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def operator() -> None:
+    """Run the operator.
+
+    Its settings come from the environment (MODELYARD_…).
+    """
+    from modelyard.cli.container.operator import operate
+
+    raise typer.Exit(operate())
+
+
+@app.command()
+def fetch() -> None:
+    """In a pod: download an artifact, verify every byte.
+
+    Fails closed. Its settings come from the environment (MODELYARD_…).
+    """
+    from modelyard.cli.container import fetch as verb
+
+    raise typer.Exit(verb.main())

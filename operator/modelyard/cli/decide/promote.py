@@ -1,0 +1,124 @@
+"""`modelyard promote`: ask for a version to be brought to a stage, and follow what becomes of it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Final
+
+from modelyard import api
+from modelyard.api import meta
+from modelyard.api.stage import DEFAULT_STAGES
+from modelyard.cli.reach import alias, cluster
+from modelyard.cli.terminal import exits, output, validation
+from modelyard.edge.cluster import client
+
+Json = dict[str, Any]
+
+FORMS: Final = (output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
+
+
+def promote(
+    server: cluster.Registry,
+    model: str,
+    version: str,
+    stage: str,
+    *,
+    reason: str | None,
+    name: str | None,
+    wait: bool,
+    timeout: float,
+    asked: str | None,
+) -> None:
+    """Create the Promotion, or find the same one already on its way.
+
+    Raises:
+        outcome.Stop: what it names is missing, it was refused, a Promotion of that name exists, or with `wait` it did not succeed.
+    """
+    form = output.form(asked, *FORMS)
+    version = alias.resolve(declared(server, model, stage), version)
+    server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+    wanted = made(server.namespace, name or f"{model}-{version}-{stage}", model, version, stage, reason)
+    name = wanted["metadata"]["name"]
+    found = server.find(client.PROMOTION, name)
+    if found is None:
+        found = server.create(wanted)
+        output.say(f"Promotion {name} created in namespace {server.namespace}")
+    else:
+        _same(found, wanted, server)
+        output.say(f"Promotion {name} exists already and is on its way")
+    tell(server, found, form, wait=wait, timeout=timeout)
+
+
+def declared(server: cluster.Registry, model: str, stage: str) -> Json:
+    """The Model, which has to be there and to have the stage: other than Git's, what a typed command names is not waited for.
+
+    Raises:
+        outcome.Stop: it is not, or has not.
+    """
+    validation.one(meta.ModelName, model, "the model")
+    validation.one(meta.StageName, stage, "the stage")
+    found = server.get(client.MODEL, model, "check its name and --namespace")
+    names = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in DEFAULT_STAGES]
+    if stage not in names:
+        raise exits.Stop(exits.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(names)}")
+    return found
+
+
+def made(namespace: str, name: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool = False) -> Json:
+    """The Promotion."""
+    spec = {"model": model, "version": version, "stage": stage}
+    obj: Json = {
+        "apiVersion": api.API_VERSION,
+        "kind": "Promotion",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec | ({"reason": reason} if reason else {}) | ({"rollback": True} if rollback else {}),
+    }
+    validation.one(meta.ObjectName, name, "--name")
+    validation.whole(api.Promotion, obj, "what was typed makes no valid Promotion")
+    return obj
+
+
+def tell(server: cluster.Registry, found: Json, form: output.Form, *, wait: bool, timeout: float) -> None:
+    """Print a Promotion that is on its way; with `wait`, as it ended.
+
+    Raises:
+        outcome.Stop: with `wait`, it did not succeed, or not in time.
+    """
+    name = found["metadata"]["name"]
+    if wait:
+        found = server.follow(client.PROMOTION, name, timeout, has_ended)
+    if not cluster.written(client.PROMOTION, found, form) and not wait:
+        output.say(f"follow it with `kubectl get promotion {name} --namespace {server.namespace} --watch`")
+    if wait and not succeeded(found):
+        raise exits.Stop(exits.Code.NO, f"Promotion {name} did not succeed: {cluster.told_of(found)}")
+
+
+def succeeded(promotion: Json) -> bool:
+    """Whether the stage stands for its version, or did until a later promotion."""
+    conditions = {one["type"]: one["status"] for one in (promotion.get("status") or {}).get("conditions") or []}
+    phase = cluster.phase_of(promotion)
+    return phase == api.Phase.SUCCEEDED or (phase == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True")
+
+
+def _same(found: Json, wanted: Json, server: cluster.Registry) -> None:
+    """A Promotion's name runs once: another of that name, or one that has ended, stands in the way."""
+    name = wanted["metadata"]["name"]
+    other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(found, field) != _field(wanted, field)]
+    if other:
+        why = output.safe(f"with another {other[0]} ({_field(found, other[0]) or 'none'})")
+    elif has_ended(found):
+        why = f"and has ended: {cluster.told_of(found)}"
+    else:
+        return
+    free = next(number for number in itertools.count(2) if server.find(client.PROMOTION, f"{name}-{number}") is None)
+    message = f"a Promotion {name} exists already, {why}\na name runs once for ever; to ask again, give --name {name}-{free}"
+    raise exits.Stop(exits.Code.NO, message)
+
+
+def _field(promotion: Json, name: str) -> object:
+    return promotion["spec"].get(name) or None
+
+
+def has_ended(promotion: Json) -> bool:
+    """Whether nothing will change it any more."""
+    return cluster.phase_of(promotion) in {phase.value for phase in api.Phase if phase.is_terminal}

@@ -1,0 +1,99 @@
+"""`modelyard rollback`: bring a stage back to a version that has succeeded there, past gates, approvals and freezes."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from typing import Any
+
+from modelyard.cli.decide import promote
+from modelyard.cli.reach import alias, cluster, ledger_source
+from modelyard.cli.terminal import exits, output
+from modelyard.edge.cluster import client
+from modelyard.plan import semver
+
+Json = dict[str, Any]
+
+
+def rollback(
+    server: cluster.Registry,
+    model: str,
+    stage: str,
+    to: str | None,
+    now: datetime.datetime,
+    *,
+    reason: str,
+    wait: bool,
+    timeout: float,
+    asked: str | None,
+) -> None:
+    """Create a Promotion with `rollback: true`, or find one to the same version already on its way.
+
+    Raises:
+        outcome.Stop: there is nothing to go back to, the version never succeeded there or stands there already, the API server refuses, or
+            with `wait` it did not succeed.
+    """
+    form = output.form(asked, *promote.FORMS)
+    found = promote.declared(server, model, stage)
+    stands: Json = next((one for one in (found.get("status") or {}).get("stages") or () if one["name"] == stage), {})
+    there = [one for one in server.all(client.PROMOTION, fieldSelector=f"spec.model={model}") if one["spec"]["stage"] == stage]
+    version = _target(server, found, stands, there, stage, to)
+    server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
+    output.say(f"{stage} of {model} goes back from {stands.get('current') or 'nothing'} to {version}, past gates, approvals and freezes")
+    if held := stands.get("promotion"):
+        output.say(f"it waits until {held.get('name', '?')} has ended, which brings {held.get('version', '?')}")
+    if _promotes_itself(found, stage):
+        output.say("autoPromote rests there afterwards, until a person promotes")
+    if going := next((one for one in there if _is_the_same(one, version)), None):
+        output.say(f"Promotion {going['metadata']['name']} exists already and is on its way: {cluster.told_of(going)}")
+    else:
+        # A name runs once for ever, also one that nobody can see any more: the time makes a new one.
+        name = f"{model}-{version}-{stage}-rollback-{now:%Y%m%dt%H%M%S}"
+        going = server.create(promote.made(server.namespace, name, model, version, stage, reason, rollback=True))
+        output.say(f"Promotion {name} created in namespace {server.namespace}")
+    promote.tell(server, going, form, wait=wait, timeout=timeout)
+
+
+def _target(server: cluster.Registry, model: Json, stands: Json, there: list[Json], stage: str, to: str | None) -> str:
+    """The version to go back to."""
+    current, previous, held = stands.get("current"), stands.get("previous"), stands.get("promotion")
+    version = alias.resolve(model, to) if to else None
+    if held and version in {None, current}:
+        name, brings = held.get("name", "?"), held.get("version", "?")
+        message = f"{stage} still stands for {current or 'nothing'}, and {name} is bringing {brings}"
+        raise exits.Stop(exits.Code.NO, f"{message}\nto stop that, `modelyard abort {name}`; to go further back, say --to VERSION")
+    if version is None:
+        version = previous
+    if version is None:
+        known = _succeeded(server, model, there, stage) - {current}
+        which = f"it has stood for {_listed(known)} too: say which with --to" if known else "no other version has succeeded there"
+        raise exits.Stop(exits.Code.NO, f"nothing is known to be before {current or 'nothing'} in {stage}; {which}")
+    if version == current:
+        raise exits.Stop(exits.Code.NO, f"{stage} stands for {version} already")
+    if version != previous and version not in (known := _succeeded(server, model, there, stage)):
+        message = f"{version} never succeeded in {stage}; {_listed(known - {current})} did"
+        raise exits.Stop(exits.Code.NO, f"{message}\npromote it instead: `modelyard promote {model['metadata']['name']} {version} {stage}`")
+    return str(version)
+
+
+def _succeeded(server: cluster.Registry, model: Json, there: list[Json], stage: str) -> set[str]:
+    """The versions that have succeeded in a stage: as their Promotions tell, and, where the ledger can be read, as it does."""
+    found = {str(one["spec"]["version"]) for one in there if promote.succeeded(one)}
+    typed = ledger_source.Typed(server.namespace, server.context)
+    with contextlib.suppress(exits.Stop), ledger_source.opened(typed) as opened:
+        book = opened.model(model["metadata"]["name"])
+        found |= {*book.index(book.last).succeeded.get(stage, ())}
+    return found
+
+
+def _listed(versions: set[str]) -> str:
+    return ", ".join(sorted(versions, key=semver.rank, reverse=True)) or "no other version"
+
+
+def _promotes_itself(model: Json, stage: str) -> bool:
+    return any(one["name"] == stage and one.get("autoPromote") for one in model["spec"].get("stages") or ())
+
+
+def _is_the_same(promotion: Json, version: str) -> bool:
+    spec = promotion["spec"]
+    return spec["version"] == version and bool(spec.get("rollback")) and not promote.has_ended(promotion)

@@ -1,0 +1,261 @@
+"""A ModelVersion's manifest, made of what was typed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from modelyard import api
+from modelyard.api import gates as gates_api
+from modelyard.api import meta, modelversion
+from modelyard.cli.terminal import exits, times, validation
+
+Json = dict[str, Any]
+
+_SUFFIXES: Final[Mapping[str, modelversion.Format]] = {
+    ".onnx": modelversion.Format.ONNX,
+    ".safetensors": modelversion.Format.SAFETENSORS,
+    ".gguf": modelversion.Format.GGUF,
+    ".pt": modelversion.Format.TORCHSCRIPT,
+    ".pkl": modelversion.Format.PICKLE,
+    ".pickle": modelversion.Format.PICKLE,
+    ".joblib": modelversion.Format.SKLEARN,
+}
+_SIGNS: Final[Mapping[str, modelversion.Format]] = {"MLmodel": modelversion.Format.MLFLOW, "saved_model.pb": modelversion.Format.SAVEDMODEL}
+
+
+@dataclasses.dataclass(frozen=True)
+class Typed:
+    """What `modelyard push` was given about a version, as it was typed."""
+
+    model: str
+    version: str
+    format: str | None = None
+    metrics: Sequence[str] = ()
+    parameters: Sequence[str] = ()
+    datasets: Sequence[str] = ()
+    parents: Sequence[str] = ()
+    evidence: Sequence[str] = ()
+    framework: str | None = None
+    run_id: str | None = None
+    commit: str | None = None
+    repository: str | None = None
+    image: str | None = None
+    seed: int | None = None
+    card: pathlib.Path | None = None
+    signature: pathlib.Path | None = None
+    description: str | None = None
+    tags: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """One piece of evidence: its file here, and what the manifest says of it but for where it is stored and its sha256."""
+
+    file: pathlib.Path
+    said: Json
+
+    @property
+    def name(self) -> str:
+        """The name of the evidence with the suffix of the file: what it is called in the store."""
+        suffix = self.file.suffix.lower()
+        return f"{self.said['name']}{suffix if re.fullmatch(r'[.][a-z0-9]{1,10}', suffix) else ''}"
+
+
+def spec(typed: Typed, paths: Sequence[str]) -> Json:
+    """The spec, but for `artifact.uri`, `artifact.digest` and evidence.
+
+    Args:
+        typed: what was typed.
+        paths: the artifact's files, from which the format is told if it was not typed.
+
+    Raises:
+        outcome.Stop: something typed breaks the schema.
+    """
+    validation.one(meta.ModelName, typed.model, "--model")
+    validation.one(meta.VersionName, typed.version, "--version")
+    lineage: Json = {
+        "datasets": [_fields("--dataset", one, ("name", "role"), ("uri", "digest")) for one in typed.datasets],
+        "parents": [{"version": left, "relation": right} for left, right in _pairs("--parent", typed.parents, "1.0.0=RetrainedFrom")],
+    }
+    return _filled(
+        {
+            "model": typed.model,
+            "version": typed.version,
+            "artifact": {"format": typed.format or _guessed(paths)},
+            "training": _training(typed),
+            "metrics": metrics(typed.metrics),
+            "lineage": _filled(lineage),
+            "card": _file("--card", typed.card, modelversion.Card),
+            "signature": _signature(typed.signature),
+            "description": typed.description,
+            "tags": dict(_pairs("--tag", typed.tags, "campaign=autumn")),
+        }
+    )
+
+
+def documents(typed: Typed) -> list[Document]:
+    """The evidence that was typed.
+
+    Raises:
+        outcome.Stop: an entry is wrong, or a file is missing or a name taken twice.
+    """
+    found: list[Document] = []
+    for text in typed.evidence:
+        said = _fields("--evidence", text, ("type", "file"), ("name", "title", "author", "issuedAt"))
+        made = document(pathlib.Path(said.pop("file")), said, f"--evidence {text}")
+        if any(other.said["name"] == made.said["name"] for other in found):
+            raise exits.usage(f"--evidence {text}: another is named {made.said['name']} already; add name=… to one of them")
+        found.append(made)
+    return found
+
+
+def document(file: pathlib.Path, said: Json, typed: str) -> Document:
+    """One piece of evidence, named after its file if it was given no name.
+
+    Raises:
+        outcome.Stop: there is no such file, or its name, its type or when it was issued is none.
+    """
+    if not file.is_file():
+        raise exits.Stop(exits.Code.NOT_FOUND, f"{typed}: there is no file {file}")
+    said = {"name": said.get("name") or _slug(file.stem), **{key: value for key, value in said.items() if key != "name"}}
+    for key, kind in (("name", meta.ObjectName), ("type", gates_api.EvidenceType)):
+        validation.one(kind, said[key], f"--evidence, {key}")
+    if issued := said.get("issuedAt"):
+        moment = times.read(issued, "--evidence, issuedAt", times.now())
+        said["issuedAt"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Document(file, said)
+
+
+def metrics(typed: Sequence[str]) -> dict[str, float]:
+    """`auc=0.934` of each, as numbers by name.
+
+    Raises:
+        outcome.Stop: one is no finite number, or was given twice.
+    """
+    found = {}
+    for name, text in _pairs("--metric", typed, "auc=0.934"):
+        validation.one(meta.MetricName, name, "--metric")
+        try:
+            value = float(text)
+        except ValueError:
+            raise exits.usage(f"--metric {name}={text}: {text!r} is no number; write it like auc=0.934") from None
+        if not math.isfinite(value):
+            raise exits.usage(f"--metric {name}={text}: a metric is a finite number; leave out what could not be measured")
+        found[name] = value
+    return found
+
+
+def version(described: Json, namespace: str | None, uri: str, digest: str, evidence: Sequence[Json]) -> Json:
+    """The whole object.
+
+    Raises:
+        outcome.Stop: it is not as the CRD asks.
+    """
+    name = f"{described['model']}-{described['version']}"
+    artifact = {"uri": uri, "digest": digest, **described["artifact"]}
+    before = {key: described[key] for key in ("training", "metrics", "lineage") if key in described}
+    after = {key: described[key] for key in ("card", "signature", "description", "tags") if key in described}
+    made: Json = {
+        "apiVersion": api.API_VERSION,
+        "kind": "ModelVersion",
+        "metadata": {"name": name} | ({"namespace": namespace} if namespace else {}),
+        "spec": {
+            "model": described["model"],
+            "version": described["version"],
+            "artifact": artifact,
+            **before,
+            **({"evidence": list(evidence)} if evidence else {}),
+            **after,
+        },
+    }
+    validation.whole(api.ModelVersion, made, "what was typed makes no valid ModelVersion")
+    return made
+
+
+def _training(typed: Typed) -> Json:
+    if bool(typed.commit) != bool(typed.repository):
+        raise exits.usage("--commit and --repository belong together: give both, or neither")
+    name, _, release = (typed.framework or "").partition("=")
+    if typed.framework and not name:
+        raise exits.usage(f"--framework {typed.framework}: write it like xgboost=2.1.1")
+    return _filled(
+        {
+            "runId": typed.run_id,
+            "source": _filled({"repository": typed.repository, "commit": typed.commit}),
+            "image": typed.image,
+            "framework": _filled({"name": name, "version": release}),
+            "parameters": dict(_pairs("--param", typed.parameters, "max_depth=8")),
+            "seed": typed.seed,
+        }
+    )
+
+
+def _signature(path: pathlib.Path | None) -> Json | None:
+    found = _file("--signature", path, modelversion.Signature)
+    for side, tensors in (found or {}).items():
+        names = [tensor["name"] for tensor in tensors]
+        if len(set(names)) < len(names):
+            raise exits.usage(f"--signature {path}: two {side} have the same name; rename one")
+    return found
+
+
+def _file(option: str, path: pathlib.Path | None, kind: type[meta.Object]) -> Json | None:
+    if path is None:
+        return None
+    found = validation.read(path)
+    validation.part(kind, found, f"{option} {path}")
+    return found
+
+
+def _pairs(option: str, typed: Sequence[str], example: str) -> list[tuple[str, str]]:
+    """`left=right` of each; nothing twice."""
+    found: dict[str, str] = {}
+    for text in typed:
+        left, sign, right = text.partition("=")
+        if not (left and sign and right):
+            raise exits.usage(f"{option} {text}: write it like {example}")
+        if left in found:
+            raise exits.usage(f"{option} {text}: {left} was given before; give it once")
+        found[left] = right
+    return list(found.items())
+
+
+def _fields(option: str, typed: str, needed: Sequence[str], others: Sequence[str]) -> Json:
+    """`key=value,key=value` with these keys; a comma that no key follows belongs to the value before it."""
+    known = (*needed, *others)
+    parts = re.split(rf",(?=(?:{'|'.join(known)}|[a-z][a-zA-Z]*)=)", typed)
+    found: Json = {}
+    for part in parts:
+        key, sign, value = part.partition("=")
+        if not sign or key not in known:
+            raise exits.usage(
+                f"{option} {typed}: {key!r} is not known; it takes {', '.join(f'{name}=…' for name in known)}, with commas between"
+            )
+        if key in found or not value:
+            raise exits.usage(f"{option} {typed}: {key} is {'given twice' if key in found else 'empty'}")
+        found[key] = value
+    if missing := [name for name in needed if name not in found]:
+        raise exits.usage(f"{option} {typed}: {missing[0]}=… is missing")
+    return found
+
+
+def _guessed(paths: Sequence[str]) -> str:
+    """The format that the files' names tell, if they tell just one."""
+    signs = {_SIGNS[path] for path in paths if path in _SIGNS}
+    found = signs or {_SUFFIXES[suffix] for path in paths if (suffix := pathlib.PurePosixPath(path).suffix) in _SUFFIXES}
+    if len(found) != 1:
+        raise exits.usage(f"--format: the files do not tell what they are; give one of {', '.join(modelversion.Format)}")
+    return str(found.pop())
+
+
+def _slug(stem: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:63].strip("-") or "evidence"
+
+
+def _filled(fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if value not in (None, "", {}, [])}

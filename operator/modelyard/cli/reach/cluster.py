@@ -1,0 +1,321 @@
+"""What verbs ask of the API server: each question is one login, as `kubectl` would log in."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Final, NoReturn, TypeVar
+
+import pydantic
+
+from modelyard.api import access, meta
+from modelyard.api.access import changes
+from modelyard.cli.reach import alias, authorship
+from modelyard.cli.terminal import exits, output, validation
+from modelyard.content import jsontext
+from modelyard.edge import Unavailable
+from modelyard.edge.cluster import client
+
+Json = dict[str, Any]
+T = TypeVar("T")
+M = TypeVar("M", bound=pydantic.BaseModel)
+
+MANAGER: Final = "modelyard-cli"
+_EVERY: Final = 1.0
+"""Seconds between two looks at what is waited for."""
+
+
+def tidy(obj: Json) -> Json:
+    """An object without what only machines read."""
+    return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
+
+
+def written(kind: client.Kind, found: Json, form: output.Form) -> bool:
+    """Print an object as its name, as JSON or YAML; False, and nothing, for a table: what that shows is the verb's."""
+    if form is output.Form.NAME:
+        output.write(f"{kind.name.lower()}.{kind.group}/{found['metadata']['name']}\n")
+    elif form is not output.Form.TABLE:
+        output.write(output.document(tidy({"apiVersion": kind.api_version, "kind": kind.name, **found}), form))
+    return form is not output.Form.TABLE
+
+
+class Registry:
+    """The API server, in one context and one namespace.
+
+    Every method may raise outcome.Stop: the API server does not answer, or says no.
+    """
+
+    def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
+        self.context = context
+        self._namespace = namespace
+        self._named: set[str] = set()
+        """Objects that were told to be too much."""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that was typed, or that of the kubeconfig's context."""
+        if self._namespace is None:
+
+            async def ask(server: client.Cluster) -> str:
+                return server.namespace
+
+            self._namespace = self._ask(ask)
+        return self._namespace
+
+    def find(self, kind: client.Kind, name: str) -> Json | None:
+        """One object, or None."""
+        namespace = self.namespace
+        found = self._ask(lambda server: server.get(kind, namespace, name))
+        if found:
+            self._tell_excess(kind, found)
+        return found
+
+    def get(self, kind: client.Kind, name: str, hint: str = "") -> Json:
+        """One object; stops with NOT_FOUND and the hint if there is none."""
+        found = self.find(kind, name)
+        if found is None:
+            message = f"there is no {kind.name} {name} in namespace {self.namespace}"
+            raise exits.Stop(exits.Code.NOT_FOUND, f"{message}\n{hint}" if hint else message)
+        return {"apiVersion": kind.api_version, "kind": kind.name, **found}
+
+    def all(self, kind: client.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
+        """All objects of a kind, of the namespace or of every one; `labelSelector`, and `fieldSelector` of fields of spec, as in the API."""
+        namespace = None if everywhere else self.namespace
+
+        async def ask(server: client.Cluster) -> list[Json]:
+            try:
+                return [one async for one in server.list(kind, namespace, **query)]
+            except client.Refused as refused:
+                selector = query.pop("fieldSelector", None)
+                if refused.status != 400 or selector is None:
+                    raise
+            # Kubernetes 1.30 selects by no field of a custom resource.
+            wanted = {field: value for field, _, value in (one.removeprefix("spec.").partition("=") for one in selector.split(","))}
+            return [one async for one in server.list(kind, namespace, **query) if wanted.items() <= one["spec"].items()]
+
+        found = self._ask(ask)
+        for one in found:
+            self._tell_excess(kind, one)
+        return found
+
+    def version(self, model: str, version: str) -> str:
+        """The version that was typed for a model, or that its alias points at; the Model is asked only for an alias."""
+        validation.one(meta.ModelName, model, "the model")
+        if not version.startswith(alias.SIGN):
+            return alias.resolved({}, version, "")
+        return alias.resolve(self.get(client.MODEL, model, "check its name and --namespace"), version)
+
+    def apply(self, obj: Json, *, dry_run: bool = False) -> Json:
+        """Make an object so, as the user; nothing that another manager owns is taken away from it. What is changed is signed."""
+
+        async def ask(server: client.Cluster) -> Json:
+            about, me = obj["metadata"], await server.whoami()
+            now = await server.get(client.KINDS[obj["kind"]], about["namespace"], about["name"])
+            for wanted in _signed(obj, now, me):
+                try:
+                    return await server.apply(wanted, manager=MANAGER, force=False, dry_run=dry_run)
+                except client.Refused as no:
+                    refused = no
+                    if access.CHANGES not in no.message:
+                        break
+            raise refused
+
+        return self._ask(ask)
+
+    def create(self, obj: Json) -> Json:
+        """Create an object of ours that is not there yet, signed: before Kubernetes 1.36 the API server does not sign by itself."""
+
+        async def ask(server: client.Cluster) -> Json:
+            return await server.create(changes.signed(obj, await server.whoami()), manager=MANAGER)
+
+        return self._ask(ask)
+
+    def patch(
+        self, kind: client.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
+    ) -> Json:
+        """Change an object by the JSON patch that `steps` makes of what is there now and of the user's name; the steps test what they assume.
+
+        `takes` says which right it takes, to whoever has it not; with `dry_run` the API server only says what it would do.
+
+        Raises:
+            outcome.Stop: also what `steps` raises.
+        """
+        namespace = self.namespace
+
+        async def ask(server: client.Cluster) -> Json:
+            me, seen = await server.whoami(), ""
+            while True:
+                found = await server.get(kind, namespace, name)
+                if found is None:
+                    raise exits.Stop(exits.Code.NOT_FOUND, f"there is no {kind.name} {name} in namespace {namespace}")
+                try:
+                    return await server.patch(kind, namespace, name, steps(found, me), manager=MANAGER, dry_run=dry_run)
+                except (client.Refused, client.Conflict) as no:
+                    if takes and isinstance(no, client.Refused) and no.status == 403:
+                        raise exits.Stop(exits.Code.NO, f"the API server refuses: {no}\n{takes}") from None
+                    if found["metadata"]["resourceVersion"] == seen:
+                        raise  # refused twice on what has not changed since: no race
+                    seen = found["metadata"]["resourceVersion"]
+
+        return self._ask(ask)
+
+    def replace(self, obj: Json) -> Json:
+        """Write an object over the version of it that was looked at; signed, as `create`."""
+
+        async def ask(server: client.Cluster) -> Json:
+            return await server.replace(_with(obj, authorship.line(obj, await server.whoami())), manager=MANAGER)
+
+        return self._ask(ask)
+
+    def whoami(self) -> str:
+        """The name under which the API server knows the user."""
+        return self._ask(lambda server: server.whoami())
+
+    def secret(self, name: str) -> Mapping[str, str]:
+        """What a Secret holds."""
+        return {key: _decoded(value, name) for key, value in (self.get(client.SECRET, name).get("data") or {}).items()}
+
+    def config(self, name: str, key: str) -> str:
+        """One key of a ConfigMap."""
+        data = self.get(client.CONFIG_MAP, name).get("data") or {}
+        if key not in data:
+            raise exits.Stop(exits.Code.NOT_FOUND, f"the ConfigMap {name} in namespace {self.namespace} has no key {key}: add it")
+        return str(data[key])
+
+    def follow(self, kind: client.Kind, name: str, seconds: float, ended: Callable[[Json], bool]) -> Json:
+        """Look at an object until it has ended, telling on the way what changes; the object as it ended.
+
+        Raises:
+            outcome.Stop: TIMED_OUT when it has not ended after so many seconds, NOT_FOUND when it was deleted meanwhile.
+        """
+        namespace, until = self.namespace, time.monotonic() + seconds
+
+        async def ask(server: client.Cluster) -> Json:
+            told = ""
+            while True:
+                try:
+                    found = await server.get(kind, namespace, name)
+                except Unavailable:
+                    if time.monotonic() > until:
+                        raise
+                    found = {}  # it may be back at the next look
+                if found is None:
+                    raise exits.Stop(exits.Code.NOT_FOUND, f"{kind.name} {name} in namespace {namespace} was deleted meanwhile")
+                if found and (now := told_of(found)) != told:
+                    told = now
+                    output.say(f"{name}: {now}")
+                if found and _observed(found) and ended(found):
+                    return found
+                if time.monotonic() > until:
+                    late = f"{kind.name} {name} has not ended after {seconds:g} s: it is {told or 'not known'}"
+                    raise exits.Stop(
+                        exits.Code.TIMED_OUT, f"{late}\nit goes on by itself; look again with `modelyard show`, or give --timeout"
+                    )
+                await asyncio.sleep(_EVERY)
+
+        return self._ask(ask)
+
+    def _tell_excess(self, kind: client.Kind, obj: Json) -> None:
+        """Say, once, that an object is nested too deep or too large to be shown whole."""
+        if kind.group != meta.GROUP:  # only ours have fields without a schema
+            return
+        name = f"{kind.name} {obj['metadata']['name']}"
+        if name not in self._named and (wrong := jsontext.excess(tidy(obj))):
+            self._named.add(name)
+            output.say(f"the {name} is not shown whole: {wrong}")
+
+    def _ask(self, question: Callable[[client.Cluster], Awaitable[T]]) -> T:
+        async def answer() -> T:
+            async with client.Cluster.connect(self.context) as server:
+                return await question(server)
+
+        try:
+            return asyncio.run(answer())
+        except (Unavailable, client.Refused, client.Conflict) as error:
+            _stop(error)
+
+
+def _signed(obj: Json, now: Json | None, me: str) -> Iterator[Json]:
+    """What to apply, in the order in which it is tried: only the API server knows whether it signs, and whether the spec changes at all."""
+    if now is None:
+        yield changes.signed(obj, me)
+        return
+    yield obj
+    yield _with(obj, (now["metadata"].get("annotations") or {}).get(access.CHANGES, ""))
+    yield _with(obj, authorship.line(now, me))
+
+
+def _with(obj: Json, lines: str) -> Json:
+    about = obj["metadata"]
+    return {**obj, "metadata": {**about, "annotations": {**(about.get("annotations") or {}), access.CHANGES: lines}}}
+
+
+def strictly(obj: Json, where: str) -> Json:
+    """An object of one of our kinds, held to its CRD."""
+    from modelyard.api import crd  # noqa: PLC0415
+
+    kind = next((kind for kind in crd.KINDS if kind.name == obj.get("kind")), None)
+    if kind is None:
+        raise exits.usage(f"{where}: kind has to be one of {', '.join(kind.name for kind in crd.KINDS)}, not {obj.get('kind')!r}")
+    validation.whole(kind.model, obj, where)
+    return obj
+
+
+def parsed(kind: type[M], found: Json, what: str, code: exits.Code = exits.Code.NO) -> M:
+    """An object, or a part of one, as this release understands it.
+
+    Raises:
+        outcome.Stop: it does not, with this code; the first field that it cannot read is named.
+    """
+    try:
+        return kind.model_validate({field: value for field, value in found.items() if value is not None})
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        message = f"{what} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise exits.Stop(code, f"{message}\nif a newer release has written it, upgrade modelyard") from None
+
+
+def told_of(obj: Json) -> str:
+    """An object's phase, and what its Ready condition says, in one line."""
+    ready = ready_of(obj)
+    phase = phase_of(obj) or "not looked at yet"
+    return output.safe(f"{phase}: {ready['message']}" if ready.get("message") else str(phase))
+
+
+def phase_of(obj: Json) -> str | None:
+    """An object's phase; None before it was looked at."""
+    phase: str | None = (obj.get("status") or {}).get("phase")
+    return phase
+
+
+def ready_of(obj: Json) -> Json:
+    """The condition Ready, or nothing."""
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return next((one for one in conditions if one.get("type") == "Ready"), {})
+
+
+def _observed(obj: Json) -> bool:
+    return bool((obj.get("status") or {}).get("observedGeneration", -1) >= (obj["metadata"].get("generation") or 0))
+
+
+def _decoded(value: str, name: str) -> str:
+    try:
+        return base64.b64decode(value).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise exits.Stop(exits.Code.NO, f"the Secret {name} holds something that is not text: correct it") from None
+
+
+def _stop(error: Unavailable | client.Refused | client.Conflict) -> NoReturn:
+    match error:
+        case client.Refused(status=404):
+            hint = "is Modelyard installed in this cluster (kubectl get crd models.modelyard.dev), and is it the right context?"
+            raise exits.Stop(exits.Code.NOT_FOUND, f"the API server knows no such thing: {error}\n{hint}") from None
+        case client.Refused():
+            raise exits.Stop(exits.Code.NO, f"the API server refuses: {error}") from None
+        case client.Conflict():
+            raise exits.Stop(exits.Code.NO, f"the API server refuses, as it collides with what is there: {error}") from None
+        case _:
+            raise exits.Stop(exits.Code.UNAVAILABLE, error.message) from None

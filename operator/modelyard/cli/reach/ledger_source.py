@@ -1,0 +1,223 @@
+"""Where the ledger is that is asked: an exported folder, or the operator's own bucket, as this machine reaches it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Final
+
+from modelyard import edge
+from modelyard.api import meta
+from modelyard.cli.reach import operator_bucket
+from modelyard.cli.terminal import exits, validation
+from modelyard.content import location
+from modelyard.edge.bucket import archive, blobs, ownership, sources
+from modelyard.edge.s3.store import Store
+from modelyard.ledger import anchors, coverage, integrity, reader, record, signature
+
+_AT_ONCE: Final = 32
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed about where the ledger is."""
+
+    namespace: str | None = None
+    context: str | None = None
+    folder: pathlib.Path | None = None
+    bucket: str | None = None
+    registry: str | None = None
+    endpoint: str | None = None
+    ca_file: pathlib.Path | None = None
+
+
+@dataclasses.dataclass
+class Archive:
+    """An opened ledger. Every method may raise edge.Unavailable, which `opened` turns into an end of the verb."""
+
+    source: sources.Source
+    registry: str
+    typed: Typed
+    threads: futures.ThreadPoolExecutor
+    place: location.Place | None = None
+    store: Store | None = None
+    """None: a folder."""
+    where: operator_bucket.Own | None = None
+    """How the bucket is reached; None: a folder."""
+
+    def chain(self, model: str) -> record.Chain:
+        """A model's chain; `_operator` is the installation's own.
+
+        Raises:
+            outcome.Stop: it is not told in which namespace, or there is none.
+        """
+        if model == record.OPERATOR:
+            return record.Chain(self.registry, "_", record.OPERATOR)
+        validation.one(meta.ModelName, model, "the model")
+        if self.typed.namespace or self.store:
+            return record.Chain(self.registry, self.typed.namespace or _namespace(self.typed), model)
+        found = [record.Chain(self.registry, name, model) for name in _namespaces(self.typed, self.registry, model)]
+        if len(found) > 1:
+            raise exits.usage(f"{model} is in the namespaces {', '.join(one.namespace for one in found)}: give --namespace")
+        if not found:
+            raise self.nothing(model)
+        return found[0]
+
+    def book(self, chain: record.Chain, most: int | None = None, *, unproven: bool = False) -> reader.Book:
+        """A chain, read as far as is asked, and as if it had no more than so many records; `unproven`: whoever wrote them."""
+        signers = None if unproven else self.signers
+
+        def fetch(numbers: Sequence[int]) -> list[bytes | None]:
+            keys = [chain.key(number) for number in numbers]
+            if len(keys) == 1 or self.store is None:
+                return [self.source.get(key) for key in keys]
+            return list(self.threads.map(self.source.get, keys))
+
+        def blob(name: str) -> bytes | None:
+            return self.source.get(blobs.key(name))
+
+        def listed(number: int) -> list[int]:
+            return self.source.listed(chain, number)
+
+        found = reader.Book(chain, fetch, blob, listed, signers=signers)
+        return found if most is None else reader.Book(chain, fetch, blob, listed, min(most, found.last), signers)
+
+    def model(self, name: str, *, unproven: bool = False) -> reader.Book:
+        """A model's chain, which has to have a record; `unproven`: whoever wrote them."""
+        found = self.book(self.chain(name), unproven=unproven)
+        if found.data(1) is None and not found.last:
+            raise self.nothing(name, found.chain.namespace)
+        return found
+
+    @functools.cached_property
+    def signers(self) -> signature.Keys | None:
+        """The keys that records are believed from: those noted in an exported folder, else the registry's own; None: it has none."""
+        noted = self.source.public()
+        try:
+            return signature.by_id(signature.read_public(noted) if noted else self.source.signers(self.registry)) or None
+        except ValueError as error:
+            raise exits.Stop(exits.Code.NO, f"{anchors.PUBLIC}: {error}") from None
+
+    @functools.cached_property
+    def operators(self) -> reader.Book:
+        """The chain of the installation."""
+        return self.book(self.chain(record.OPERATOR))
+
+    @functools.cached_property
+    def gaps(self) -> list[coverage.Gap]:
+        """When nobody watched."""
+        return coverage.gaps(self.operators.all())
+
+    def warnings(self, book: reader.Book, *, watched: bool = True) -> list[str]:
+        """What is wrong with what was read of a model's chain; and, where the answer says when nobody watched, of the chain of the installation."""
+        of = {book.chain.model: list(book.flaws.values())}
+        if watched:
+            of[record.OPERATOR] = list(self.operators.flaws.values())
+            if self.operators.term < book.term:
+                told = f"{self.operators.chain.prefix} does not tell of the term {book.term}, so nobody knows who watched before it"
+                of[record.OPERATOR].append(told)
+        return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, flaws in of.items() for flaw in flaws]
+
+    def owner(self) -> tuple[str | None, int]:
+        """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
+        assert self.store is not None
+        assert self.place is not None
+        return ownership.holder(self.store, self.place, self.registry)
+
+    def nothing(self, model: str, namespace: str = "") -> exits.Stop:
+        """The end of a verb that found no record."""
+        where = f" of namespace {namespace}" if namespace else ""
+        hint = "check the name, --namespace and --registry"
+        return exits.Stop(exits.Code.NOT_FOUND, f"the ledger {self.registry} has no record of the model {model}{where}\n{hint}")
+
+
+@contextlib.contextmanager
+def opened(typed: Typed) -> Iterator[Archive]:
+    """The ledger that was typed, else that of the environment's or the cluster's operator.
+
+    Raises:
+        outcome.Stop: it cannot be found or reached.
+    """
+    with futures.ThreadPoolExecutor(_AT_ONCE, "ledger") as threads:
+        if typed.folder is not None:
+            try:
+                yield _folder(typed, threads)
+            except OSError as error:
+                raise exits.unreadable(error, typed.folder) from error
+            return
+        where = operator_bucket.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
+        client = Store(where.address)
+        try:
+            yield Archive(sources.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where)
+        except edge.Unavailable as trouble:
+            raise where.explain(trouble) from None
+
+
+def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, list[integrity.Anchor]]:
+    """What the cluster knows of the chains' ends: the operator's ConfigMaps, and each Model's status. Nothing where it cannot be asked."""
+    from modelyard.cli.reach import cluster  # noqa: PLC0415
+    from modelyard.edge.cluster.client import CONFIG_MAP, MODEL  # noqa: PLC0415  half a second, which an answer about the past need not wait for
+
+    found: dict[record.Chain, list[integrity.Anchor]] = {}
+    with contextlib.suppress(exits.Stop, ValueError):
+        for kept in cluster.Registry(typed.context, operator_bucket.system()).all(CONFIG_MAP, labelSelector=anchors.SELECTOR):
+            text = (kept.get("data") or {}).get(anchors.KEY, "")
+            for chain, anchor in anchors.read(text, f"the ConfigMap {kept['metadata']['name']}").items():
+                found.setdefault(chain, []).append(anchor)
+    for chain in chains:
+        with contextlib.suppress(exits.Stop):
+            if chain.model != record.OPERATOR and (model := cluster.Registry(typed.context, chain.namespace).find(MODEL, chain.model)):
+                said = (model.get("status") or {}).get("ledger") or {}
+                if said.get("sequence") and said.get("head"):
+                    found.setdefault(chain, []).append(integrity.Anchor(said["sequence"], said["head"], "the Model's status"))
+    return found
+
+
+def trusted(typed: Typed) -> list[signature.Key]:
+    """The public keys that the cluster's operator believes records of, as its ConfigMap has them; none where it cannot be asked."""
+    from modelyard.cli.reach import cluster  # noqa: PLC0415
+    from modelyard.edge.cluster import client as cluster_client  # noqa: PLC0415
+
+    with contextlib.suppress(exits.Stop, ValueError):
+        found = cluster.Registry(typed.context, operator_bucket.system()).find(cluster_client.CONFIG_MAP, anchors.OPERATORS) or {}
+        return signature.read_public(str((found.get("data") or {}).get(anchors.PUBLIC, "")).encode())
+    return []
+
+
+def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
+    assert typed.folder is not None
+    ledgers = typed.folder / "ledger"
+    if not ledgers.is_dir():
+        raise exits.Stop(exits.Code.NOT_FOUND, f"{typed.folder} is no exported ledger: it has no folder `ledger`")
+    names = sorted(path.name for path in ledgers.iterdir() if path.is_dir())
+    if typed.registry is None and len(names) != 1:
+        raise exits.usage(f"{typed.folder} has {len(names)} registries ({', '.join(names) or 'none'}): give --registry")
+    if typed.registry is not None and typed.registry not in names:
+        there = ", ".join(names) or "none"
+        raise exits.Stop(exits.Code.NOT_FOUND, f"{typed.folder} has no registry {typed.registry!r}, check --registry; it has {there}")
+    return Archive(sources.Folder(typed.folder), typed.registry or names[0], typed, threads)
+
+
+def _namespace(typed: Typed) -> str:
+    from modelyard.cli.reach import cluster  # noqa: PLC0415
+
+    return cluster.Registry(typed.context).namespace
+
+
+def _namespaces(typed: Typed, name: str, model: str) -> list[str]:
+    """Where an exported ledger has a chain of this model; a folder need not be read for that."""
+    assert typed.folder is not None
+    return sorted(path.name for path in (typed.folder / "ledger" / name).iterdir() if (path / model).is_dir())
+
+
+def each(do: Callable[[record.Chain], archive.Verdict], chains: Sequence[record.Chain]) -> Iterator[archive.Verdict]:
+    """What is found of each chain; text beside a ledger that cannot be read ends the verb."""
+    for chain in chains:
+        try:
+            yield do(chain)
+        except ValueError as error:
+            raise exits.Stop(exits.Code.NO, str(error)) from None

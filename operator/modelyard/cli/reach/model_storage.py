@@ -1,0 +1,74 @@
+"""A Model's own place in an object store, as this machine reaches it, and the documents that go there."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from modelyard import api, edge
+from modelyard.cli.reach import cluster, store_address, uploads
+from modelyard.cli.terminal import exits
+from modelyard.content import location
+from modelyard.edge.s3 import bounded, store
+
+Json = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """What was typed about how to get there."""
+
+    endpoint: str | None = None
+    ca_file: pathlib.Path | None = None
+    credentials_from_cluster: bool = False
+    limits: bounded.Limits = bounded.LIMITS
+    """What the store may ask of this machine."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Depot:
+    """The place below which everything of the Model is, and how it is reached."""
+
+    place: location.Place
+    address: location.Address
+    from_cluster: bool = False
+    """Whether the credentials are those of the Model's Secret."""
+    limits: bounded.Limits = bounded.LIMITS
+
+    def opened(self) -> store.Store:
+        """The store."""
+        return store.Store(self.address, limits=self.limits)
+
+    def below(self, path: str) -> location.Place:
+        """A folder below it."""
+        return location.Place(self.place.bucket, f"{self.place.key}{path}/")
+
+    def shelf(self) -> uploads.Shelf:
+        """Its bucket, opened."""
+        return uploads.Shelf(self.opened(), self.place.bucket)
+
+    def explain(self, trouble: edge.Unavailable) -> exits.Stop:
+        """Trouble with it, with what the person who typed can do."""
+        return store_address.explain(trouble, self.address, from_cluster=self.from_cluster)
+
+
+def of(model: api.Model, way: Way, server: cluster.Registry | None) -> Depot:
+    """What a Model says of its storage, and how to get there; without `server` no cluster is asked.
+
+    Raises:
+        outcome.Stop: the Model names no place, or no Secret where one is asked for; or what it names cannot be had.
+    """
+    storage, name = model.spec.storage, model.metadata.name
+    place = location.place(storage.uri)
+    if place is None:
+        raise exits.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {storage.uri!r}; correct it")
+    secret = None
+    if way.credentials_from_cluster and server:
+        if storage.credentials is None:
+            raise exits.usage(f"the Model {name} names no spec.storage.credentials: leave out --credentials-from-cluster")
+        secret = server.secret(storage.credentials.secret_name)
+    bundle = None
+    if storage.ca_bundle and server and not way.endpoint and not way.ca_file:
+        bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
+    return Depot(place, store_address.of(storage, way.endpoint, secret, way.ca_file, bundle), way.credentials_from_cluster, way.limits)

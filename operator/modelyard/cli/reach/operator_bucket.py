@@ -1,0 +1,126 @@
+"""The operator's own bucket: where it is, and how this machine reaches it. The one way for every verb that reads the ledger or adds to it.
+
+What was typed goes over the environment, and that over what the operator's Deployment says, which whoever may read it need not type again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Final
+
+import pydantic
+
+from modelyard import edge
+from modelyard.api import meta
+from modelyard.api.reason import Reason
+from modelyard.cli.reach import store_address
+from modelyard.cli.terminal import exits
+from modelyard.content import location
+
+_SYSTEM: Final = "modelyard-system"
+_OPERATOR: Final = "app.kubernetes.io/name=modelyard,app.kubernetes.io/component=operator"
+_URI, _ENDPOINT, _REGION, _CA_FILE = (f"MODELYARD_BUCKET__{name}" for name in ("URI", "ENDPOINT", "REGION", "CA_FILE"))
+_KEYS: Final = ("MODELYARD_BUCKET__ACCESS_KEY", "MODELYARD_BUCKET__SECRET_KEY")
+_REGISTRY: Final = "MODELYARD_LEDGER__REGISTRY"
+_RETENTION: Final = ("MODELYARD_LEDGER__RETENTION", "MODELYARD_LEDGER__RETENTION_MODE")
+_SIGNER: Final = "MODELYARD_LEDGER__KEY_SECRET"
+_DEFAULT_SIGNER: Final = "modelyard-ledger-key"
+_ALL: Final = (_URI, _ENDPOINT, _REGION, _REGISTRY, *_RETENTION, _SIGNER)
+"""What is taken from the Deployment as well; keys and files are of a machine."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Own:
+    """Where it is, and how it is reached."""
+
+    place: location.Place
+    address: location.Address
+    registry: str
+    retain: tuple[str, datetime.timedelta] | None = None
+    """Mode and duration of Object Lock for what is recorded."""
+    signer: str = _DEFAULT_SIGNER
+    """The Secret in the operator's namespace with the key that signs records."""
+    separate: bool = False
+    """Whether the keys are MODELYARD_BUCKET__…, not those of the environment at large."""
+
+    def explain(self, trouble: edge.Unavailable) -> exits.Stop:
+        """Trouble with it, with what the person who typed can do."""
+        if trouble.cause != Reason.STORE_FORBIDDEN:
+            return store_address.explain(trouble, self.address)
+        if self.separate:
+            hint = f"the credentials are those of {_KEYS[0]} in the environment"
+        else:
+            whose = "those of AWS_ACCESS_KEY_ID in the environment" if self.address.credentials else "missing"
+            hint = f"the credentials are {whose}: set {_KEYS[0]} and {_KEYS[1]} to keys that may read the operator's own bucket"
+        return exits.Stop(exits.Code.NO, f"{trouble.message}\n{hint}")
+
+
+def find(context: str | None, uri: str | None, registry: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> Own:
+    """The bucket that was typed, else that of the environment, else that of the cluster's operator.
+
+    Raises:
+        outcome.Stop: it cannot be found, or what names it is wrong.
+    """
+    here = {name: os.environ[name] for name in (*_ALL, *_KEYS, _CA_FILE) if os.environ.get(name)}
+    known = here if uri or _URI in here else _deployed(context) | here
+    where = uri or known.get(_URI) or ""
+    place = location.place(where)
+    if place is None or not place.is_prefix:
+        what = f"{where!r} is no folder in a bucket" if where else f"the operator's Deployment names no {_URI}"
+        raise exits.usage(f"{what}: name the operator's own bucket like s3://modelyard/, ending in `/`, with --bucket or {_URI}")
+    # As it is reached from here, before how a pod reaches it.
+    general = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    reached = endpoint or here.get(_ENDPOINT) or general or known.get(_ENDPOINT)
+    certificates = ca_file or (pathlib.Path(here[_CA_FILE]) if _CA_FILE in here else None)
+    asked = store_address.of(None, reached, _keys(here), certificates)
+    region = here.get(_REGION) or asked.region or known.get(_REGION)
+    name = registry or known.get(_REGISTRY) or "main"
+    return Own(
+        place, dataclasses.replace(asked, region=region), name, _retention(known), known.get(_SIGNER) or _DEFAULT_SIGNER, _KEYS[0] in here
+    )
+
+
+def system() -> str:
+    """The operator's namespace."""
+    return os.environ.get("MODELYARD_OPERATOR_NAMESPACE") or _SYSTEM
+
+
+def _keys(here: Mapping[str, str]) -> Mapping[str, str] | None:
+    """The bucket's own keys as address.of takes them; None where it has none, and those of the environment at large are meant."""
+    there = [name in here for name in _KEYS]
+    if any(there) and not all(there):
+        raise exits.usage(f"{_KEYS[not there[0]]} is set and {_KEYS[there[0]]} is not: set both, or neither to use AWS_ACCESS_KEY_ID")
+    return {"AWS_ACCESS_KEY_ID": here[_KEYS[0]], "AWS_SECRET_ACCESS_KEY": here[_KEYS[1]]} if all(there) else None
+
+
+def _retention(known: Mapping[str, str]) -> tuple[str, datetime.timedelta] | None:
+    text, mode = (known.get(name) for name in _RETENTION)
+    if not text:
+        return None
+    try:
+        return mode or "GOVERNANCE", pydantic.TypeAdapter(meta.Duration).validate_python(text)
+    except pydantic.ValidationError:
+        raise exits.usage(f"{_RETENTION[0]} is {text!r}: write a duration like 720h") from None
+
+
+def _deployed(context: str | None) -> dict[str, str]:
+    """The settings of the operator in the cluster."""
+    from modelyard.cli.reach import cluster  # noqa: PLC0415
+    from modelyard.edge.cluster import client  # noqa: PLC0415  half a second, which an answer about the past need not wait for
+
+    hint = f"or say where the ledger is: --bucket s3://NAME/ (or {_URI}), or to only read an exported one --from FOLDER"
+    try:
+        found = cluster.Registry(context, system()).all(client.DEPLOYMENT, labelSelector=_OPERATOR)
+    except exits.Stop as stop:
+        raise exits.Stop(stop.code, f"{stop.message}\n{hint}") from None
+    if len(found) != 1:
+        message = f"{len(found)} operators are in namespace {system()} (MODELYARD_OPERATOR_NAMESPACE names another)"
+        raise exits.usage(f"{message}\n{hint}")
+    containers = found[0]["spec"]["template"]["spec"]["containers"]
+    return {
+        one["name"]: str(one["value"]) for each in containers for one in each.get("env") or [] if one["name"] in _ALL and "value" in one
+    }

@@ -1,0 +1,77 @@
+"""Long work on many files: several at a time, with a progress bar where a person looks on, and an end when that person has had enough."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Final, TypeVar
+
+from modelyard.cli.terminal import output
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AT_ONCE: Final = 4
+"""Enough to keep a store or a few cores busy."""
+_LOOK_SECONDS: Final = 0.2
+"""Longest time until Ctrl-C is noticed."""
+
+
+class Stopped(Exception):
+    """Another part of the work failed, or the person pressed Ctrl-C: this part is not wanted any more."""
+
+
+class Work:
+    """Work that is measured in bytes."""
+
+    def __init__(self, tell: Callable[[int], object]) -> None:
+        self._tell = tell
+        self._stop = threading.Event()
+
+    def advance(self, count: int) -> None:
+        """So many more bytes are done; raises Stopped when nobody wants the rest."""
+        if self._stop.is_set():
+            raise Stopped
+        self._tell(count)
+
+    def each(self, do: Callable[[T], R], those: Sequence[T]) -> list[R]:
+        """What `do` makes of each, in their order. The first trouble, or Ctrl-C, ends all of it."""
+        if len(those) < 2:
+            return [do(one) for one in those]
+        with futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            try:
+                begun = [pool.submit(do, one) for one in those]
+                left = set(begun)
+                while left:
+                    # With an end: a Ctrl-C that another thread received does not wake one that waits for ever.
+                    done, left = futures.wait(left, _LOOK_SECONDS, futures.FIRST_EXCEPTION)
+                    for one in done:
+                        one.result()
+                return [one.result() for one in begun]
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+@contextlib.contextmanager
+def shown(title: str, total: int) -> Iterator[Work]:
+    """Work of `total` bytes; a bar on standard error while it lasts, if that is a terminal."""
+    if not output.coloured(sys.stderr):
+        yield Work(lambda _: None)
+        return
+    from rich import console, progress  # noqa: PLC0415  nobody else waits for it
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(binary_units=True),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console.Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield Work(lambda count: bar.advance(task, count))

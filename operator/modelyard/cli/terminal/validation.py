@@ -1,0 +1,193 @@
+"""What people type and files say, held to the same schema as the API server holds it to, before anything is uploaded.
+
+Types, patterns, bounds, enumerations, unknown fields, and unique list keys; the rest of the CEL rules the API server judges.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+import pydantic
+import yaml
+
+from modelyard.api import crd, meta, schema
+from modelyard.audit import shape
+from modelyard.cli.terminal import exits
+from modelyard.edge import local_files
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+_LARGEST: Final = 4 << 20
+"""Bytes of a manifest or a card; etcd takes less."""
+_WHOLE: Final = {"int32": 1 << 31, "int64": 1 << 63}
+
+
+def one(kind: Any, value: object, what: str, *, show: bool = True) -> None:
+    """Hold one value to a type of the API, such as meta.VersionName.
+
+    Raises:
+        outcome.Stop: with what is wrong; without the value itself unless `show`, as it might hold credentials.
+    """
+    said = crd.structural(pydantic.TypeAdapter(kind).json_schema(), what)
+    for _, problem in problems(value, said, ""):
+        raise exits.usage(f"{what}{f' {value!r}' if show else ''}: {problem}")
+
+
+def whole(resource: type[meta.Resource], obj: Json, where: str) -> None:
+    """Hold a whole object to its CRD.
+
+    Raises:
+        outcome.Stop: with every field that is wrong.
+    """
+    found = [f"{path.lstrip('.')}: {problem}" for path, problem in problems(obj, crd.root(resource), "")]
+    if found:
+        raise exits.usage(f"{where}:\n" + "\n".join(f"  {line}" for line in found[:20]))
+
+
+def part(model: type[pydantic.BaseModel], value: object, where: str) -> None:
+    """Hold a part of an object, such as a card, to its schema."""
+    found = [
+        f"{path.lstrip('.') or 'it'}: {problem}" for path, problem in problems(value, crd.structural(model.model_json_schema(), where), "")
+    ]
+    if found:
+        raise exits.usage(f"{where}:\n" + "\n".join(f"  {line}" for line in found[:20]))
+
+
+def problems(value: object, said: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Every place where a value is not as a structural schema says, and what is wrong there."""
+    kind = said.get("type")
+    if kind is not None and not _is(value, kind):
+        yield path, f"has to be {'an' if kind[0] in 'aeio' else 'a'} {kind}, not {_named(value)}"
+    elif "enum" in said and value not in said["enum"]:
+        yield path, f"{value!r} is not one of {', '.join(map(str, said['enum']))}"
+    elif isinstance(value, str):
+        yield from ((path, problem) for problem in _text(value, said))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from ((path, problem) for problem in _number(value, said))
+    elif isinstance(value, list):
+        yield from _list(value, said, path)
+    elif isinstance(value, dict):
+        yield from _object(value, said, path)
+
+
+def read_text(path: pathlib.Path) -> str:
+    """A small text file.
+
+    Raises:
+        outcome.Stop: it cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        data = local_files.read(path, _LARGEST, regular=False)  # what a shell's <(…) leads to is a pipe
+    except OSError as error:
+        raise exits.unreadable(error, path) from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise exits.usage(f"{path}: is not UTF-8 text; is it the right file?") from error
+
+
+def loaded(path: pathlib.Path, load: Callable[[str], T]) -> T:
+    """What a YAML or JSON file holds, as `load` makes it of its text.
+
+    Raises:
+        outcome.Stop: it cannot be read.
+    """
+    text = read_text(path)
+    try:
+        return load(text)
+    except RecursionError:
+        raise exits.usage(f"{path}: is nested too deeply; is it the right file?") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise exits.usage(f"{path}: is no {'JSON' if path.suffix == '.json' else 'YAML'}: {' '.join(str(error).split())}") from error
+
+
+def read(path: pathlib.Path) -> Json:
+    """A YAML or JSON file that holds one mapping.
+
+    Raises:
+        outcome.Stop: it cannot be read, or is something else.
+    """
+    load: Callable[[str], object] = json.loads if path.suffix == ".json" else yaml.safe_load
+    found = loaded(path, load)
+    if not isinstance(found, dict):
+        raise exits.usage(f"{path}: has to hold one mapping of fields, not {_named(found)}")
+    return found
+
+
+def _is(value: object, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    return isinstance(value, shape.TYPES[kind])
+
+
+def _named(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return f"the boolean {str(value).lower()} (put it in quotes if it is text)"
+        case int() | float():
+            return f"the number {value} (put it in quotes if it is text)"
+        case str():
+            return f"the text {value!r}"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+        case _:
+            return f"{value} (put it in quotes if it is text)"
+
+
+def _text(value: str, said: Mapping[str, Any]) -> Iterator[str]:
+    if len(value) > said.get("maxLength", math.inf):
+        yield f"is longer than {said['maxLength']} characters"
+    elif len(value) < said.get("minLength", 0):
+        yield "is empty"
+    elif "pattern" in said and not re.search(said["pattern"].removesuffix("$") + r"\Z" * said["pattern"].endswith("$"), value):
+        mine = (rule["message"] for rule in said.get(schema.VALIDATIONS, ()) if said["pattern"] in rule["rule"])
+        yield next(mine, f"has to match {said['pattern']}")
+
+
+def _number(value: float, said: Mapping[str, Any]) -> Iterator[str]:
+    if not math.isfinite(value):
+        yield f"{value} is no number that JSON can hold"
+    elif value < said.get("minimum", -math.inf) or value > said.get("maximum", math.inf):
+        yield f"{value} is not between {said.get('minimum', 'any')} and {said.get('maximum', 'any')}"
+    elif (limit := _WHOLE.get(said.get("format", ""))) and not -limit <= value < limit:
+        yield f"{value} does not fit in {said['format']}"
+
+
+def _list(value: list[Any], said: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    if not said.get("minItems", 0) <= len(value) <= said.get("maxItems", math.inf):
+        yield path, f"has {len(value)} entries; between {said.get('minItems', 0)} and {said.get('maxItems', 'any number of')} are allowed"
+    keys = said.get(schema.LIST_KEYS, ())
+    seen: set[tuple[object, ...]] = set()
+    for number, item in enumerate(value):
+        yield from problems(item, said.get("items", {}), f"{path}[{number}]")
+        if keys and isinstance(item, dict):
+            mine = tuple(str(item.get(key)) for key in keys)
+            if mine in seen:
+                yield f"{path}[{number}]", f"an entry before has the same {' and '.join(keys)}: {', '.join(mine)}"
+            seen.add(mine)
+
+
+def _object(value: Json, said: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    if len(value) > said.get("maxProperties", math.inf):
+        yield path, f"has more than {said['maxProperties']} entries"
+    for name in said.get("required", ()):
+        if name not in value:
+            yield f"{path}.{name}", "is missing"
+    fields, free = said.get("properties"), said.get("additionalProperties")
+    for name, item in value.items():
+        if fields is not None and name in fields:
+            yield from problems(item, fields[name], f"{path}.{name}")
+        elif free is not None:
+            yield from problems(item, free, f"{path}.{name}")
+        elif fields is not None and not said.get(schema.PRESERVE):
+            yield f"{path}.{name}", f"there is no such field; there are {', '.join(sorted(fields))}"
