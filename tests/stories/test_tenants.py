@@ -15,7 +15,7 @@ from modelyard.content import location
 from modelyard.edge.artifact import prover
 from modelyard.edge.bucket import blobs, chains
 from modelyard.edge.cluster import cache, client
-from modelyard.ledger import record as records
+from modelyard.ledger.record import Action
 from modelyard.plan import finding
 from tests.fakes import hostile_store
 from tests.stories import bucket, pretend
@@ -149,6 +149,6 @@ async def test_stores_that_hang_stop_nobody_else(mode: str) -> None:
             await until(lambda: operator.says("Promotion", "back").startswith("Succeeded"))
 
         told = [one for record in pretend.records(operator.bucket) if record.chain.namespace == "risk" for one in record.facts]
-        ended = [one.subject.name for one in told if one.action == records.Action.ENDED]
+        ended = [one.subject.name for one in told if one.action == Action.ENDED]
         assert ended[-1] == "back"
         assert len(hostile.asked) >= WORKERS

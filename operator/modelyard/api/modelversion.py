@@ -8,9 +8,8 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
-from modelyard.api import gates as gates_api
-from modelyard.api import lineage as lineage_api
-from modelyard.api import meta, schema
+from modelyard.api import gates, meta, schema
+from modelyard.api.lineage import Lineage, Training
 from modelyard.api.schema import Rule, Says
 
 _ANOTHER: Final = "what a version is cannot change: put it back, or register another version"
@@ -84,7 +83,7 @@ class Evidence(meta.Object):
     )
 
     name: Annotated[meta.ObjectName, Says("Name of the evidence, unique in the version.", maxLength=63)]
-    type: Annotated[gates_api.EvidenceType, Says("What a stage's gates.evidence asks for.")]
+    type: Annotated[gates.EvidenceType, Says("What a stage's gates.evidence asks for.")]
     title: Annotated[str | None, schema.text("Its title, for people.", 256)] = None
     uri: Annotated[meta.File, Says("One object below the Model's storage.uri.")]
     sha256: Annotated[meta.Digest, Says("sha256 of the object's bytes, as sha256:<hex>.")]
@@ -131,7 +130,7 @@ class ModelVersionSpec(meta.Object):
         Says("Lower-case SemVer without build metadata, or a plain number; in quotes. metadata.name is <model>-<version>. Immutable."),
     ]
     artifact: Annotated[Artifact, Says("The bytes. Immutable.")]
-    training: Annotated[lineage_api.Training | None, Says("How it was made. Immutable.")] = None
+    training: Annotated[Training | None, Says("How it was made. Immutable.")] = None
     metrics: Annotated[
         dict[str, float] | None,
         Says(
@@ -148,7 +147,7 @@ class ModelVersionSpec(meta.Object):
             maxProperties=128,
         ),
     ] = None
-    lineage: Annotated[lineage_api.Lineage | None, Says("Where it comes from. Immutable.")] = None
+    lineage: Annotated[Lineage | None, Says("Where it comes from. Immutable.")] = None
     evidence: Annotated[
         list[Evidence] | None,
         Says(

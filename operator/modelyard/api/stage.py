@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from modelyard.api import gates as gates_api
 from modelyard.api import meta
-from modelyard.api import serving as serving_api
+from modelyard.api.gates import Freeze, Gates
 from modelyard.api.schema import Rule, Says
+from modelyard.api.serving import Serving
 
 
 def _no_circle(rounds: int) -> str:
@@ -53,11 +53,11 @@ class Stage(meta.Object):
     auto_promote: Annotated[
         bool | None, Says("Whether a version that becomes Ready and passes the gates is promoted by itself; absent: false.")
     ] = None
-    frozen: Annotated[gates_api.Freeze | None, Says("While it is there nothing is granted, rollbacks excepted.")] = None
-    gates: Annotated[gates_api.Gates | None, Says("What must hold when the stage is granted; absent: that the version is Ready.")] = None
-    serving: Annotated[
-        serving_api.Serving | None, Says("What runs the stage's version; absent: the stage only says which version it stands for.")
-    ] = None
+    frozen: Annotated[Freeze | None, Says("While it is there nothing is granted, rollbacks excepted.")] = None
+    gates: Annotated[Gates | None, Says("What must hold when the stage is granted; absent: that the version is Ready.")] = None
+    serving: Annotated[Serving | None, Says("What runs the stage's version; absent: the stage only says which version it stands for.")] = (
+        None
+    )
 
 
 class StagePromotion(meta.Object):
@@ -125,7 +125,7 @@ class StageStatus(meta.Object):
 
 DEFAULT_STAGES = (
     Stage(name="development"),
-    Stage(name="staging", gates=gates_api.Gates(after=["development"])),
-    Stage(name="production", gates=gates_api.Gates(after=["staging"])),
+    Stage(name="staging", gates=Gates(after=["development"])),
+    Stage(name="production", gates=Gates(after=["staging"])),
 )
 """What every model has without declaring any."""

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Final
 
-from modelyard.content import canonical as canonical_json
+from modelyard.content.canonical import dumps, plain
 
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -18,7 +18,7 @@ def named(data: bytes) -> str:
 
 def canonical(value: object) -> bytes:
     """A value's canonical JSON (RFC 8785), in which what that cannot hold is `plain`."""
-    return canonical_json.dumps(canonical_json.plain(value))
+    return dumps(plain(value))
 
 
 def of_json(value: object) -> str:

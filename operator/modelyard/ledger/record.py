@@ -17,7 +17,7 @@ import rfc8785
 
 from modelyard.api import words
 from modelyard.content import canonical
-from modelyard.content import digest as digests
+from modelyard.content.digest import DIGEST
 
 OPERATOR: Final = "_operator"
 """The chain of an installation: terms of leadership, takeovers. It has no namespace: `_` stands there."""
@@ -338,7 +338,7 @@ def snapshots(record: Record) -> Iterator[str]:
     for one in record.facts:
         if one.digest and one.action in OF_SPECS:
             yield one.digest
-        yield from (name for field in _NAMES if isinstance(name := one.detail.get(field), str) and digests.DIGEST.fullmatch(name))
+        yield from (name for field in _NAMES if isinstance(name := one.detail.get(field), str) and DIGEST.fullmatch(name))
     yield from (stage.template for stage in record.state if stage.template)
 
 

@@ -11,7 +11,7 @@ from modelyard.api import labels
 from modelyard.api.access import changes
 from modelyard.edge.cluster import client
 from modelyard.plan.observed import recovery, specs
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 from modelyard.plan.promotion import grant
 from modelyard.reconcile.outside import Outside
 
@@ -28,7 +28,7 @@ class Creations:
         self._name = ""
         """By which the API server knows this operator, once it was asked."""
 
-    async def promotion(self, world: seen.World, name: str, version: str) -> None:
+    async def promotion(self, world: World, name: str, version: str) -> None:
         """AutoPromote writes the Promotion that a person would, under a name of its own."""
         ran = world.history.promotions
         names = (grant.automatic_name(world, name, version, number) for number in range(_NAMES))
@@ -54,7 +54,7 @@ class Creations:
         self._name = self._name or await self._outside.cluster.whoami()
         return changes.signed(obj, self._name)
 
-    async def restore(self, world: seen.World, lost: recovery.Lost) -> None:
+    async def restore(self, world: World, lost: recovery.Lost) -> None:
         """Create anew what was lost; its owner's next apply changes it as any other object."""
         spec = specs.read(lost.kind, lost.name, await self._outside.prover.blob(lost.spec))
         about = {"name": lost.name, "namespace": world.namespace}

@@ -11,7 +11,7 @@ from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge.cluster import client
 from modelyard.plan.observed import recovery
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 from modelyard.reconcile.outside import Outside
 
 AGAIN: Final = datetime.timedelta(seconds=15)
@@ -29,7 +29,7 @@ class Known:
     """That its namespace does not exist was told."""
 
 
-async def explained(outside: Outside, world: seen.World, known: Known) -> seen.World | None:
+async def explained(outside: Outside, world: World, known: Known) -> World | None:
     """The world with what became of what is missing; None: nothing can be said, let alone brought back, before its namespace exists.
 
     Raises:

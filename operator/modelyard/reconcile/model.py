@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from modelyard import api, edge
-from modelyard.api import model as model_api
+from modelyard.api.model import LedgerStatus
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge.bucket import appender
@@ -18,7 +18,7 @@ from modelyard.ledger.index import Index
 from modelyard.plan import finding, unforeseen
 from modelyard.plan.model import claims, decide
 from modelyard.plan.observed import outbox, recovery
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import Answer, Question, Recorded, World
 from modelyard.plan.promotion import approvals
 from modelyard.plan.promotion import status as promotion_status
 from modelyard.plan.record import model
@@ -52,7 +52,7 @@ class _Past:
 class _Remembered:
     """What this process knows of a model beyond the cache; losing it costs API calls, nothing else."""
 
-    answers: dict[seen.Question, seen.Answer] = dataclasses.field(default_factory=dict)
+    answers: dict[Question, Answer] = dataclasses.field(default_factory=dict)
     anchored: datetime.datetime | None = None
     """When the chain's end was last written to the Model's status."""
     past: _Past | None = None
@@ -191,9 +191,7 @@ class Models:
         again = REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
         return again, trouble or _first(later)
 
-    async def _written_ahead(
-        self, key: cache.Key, world: seen.World
-    ) -> tuple[seen.World, decide.Plan, model_api.LedgerStatus | None, edge.Unavailable | None]:
+    async def _written_ahead(self, key: cache.Key, world: World) -> tuple[World, decide.Plan, LedgerStatus | None, edge.Unavailable | None]:
         """The plan once the ledger has what it must have first; where it has not, what makes things safer, and what has to be kept of it."""
         trouble: edge.Unavailable | None = None
         while True:
@@ -214,7 +212,7 @@ class Models:
 
     async def _observed(
         self, key: cache.Key, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
-    ) -> tuple[seen.World, edge.Unavailable | None]:
+    ) -> tuple[World, edge.Unavailable | None]:
         """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
         past, trouble = await self._past_of(key)
         past = remembered.past = past or remembered.past
@@ -246,8 +244,8 @@ class Models:
         return world, trouble
 
     async def _caught_up(
-        self, key: cache.Key, world: seen.World, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
-    ) -> tuple[seen.World, edge.Unavailable | None]:
+        self, key: cache.Key, world: World, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
+    ) -> tuple[World, edge.Unavailable | None]:
         """The world once the ledger has what waited for it: what happened meanwhile counts in whatever is decided next."""
         try:
             await self._append(key, world, model.waiting(world, self._outside.clock()))
@@ -256,7 +254,7 @@ class Models:
             return _withheld(world, trouble), trouble
         return await self._observed(key, remembered, undone)
 
-    def _report_orphans(self, key: cache.Key, world: seen.World) -> None:
+    def _report_orphans(self, key: cache.Key, world: World) -> None:
         """What serves and belongs to no Model is told of once, and left alone; a Model that was lost is brought back instead."""
         before = self._orphans.pop(key, frozenset())
         if (
@@ -292,12 +290,12 @@ class Models:
         """Forget what was applied: everything is compared with the cluster once more."""
         self._servings.resync()
 
-    async def _decided(self, world: seen.World) -> tuple[seen.World, decide.Plan]:
+    async def _decided(self, world: World) -> tuple[World, decide.Plan]:
         """The plan, once all that it asks is answered."""
         while (plan := decide.decide(world, self._outside.clock())).ask:
             answers = {question: await self._answers.to(world, question) for question in plan.ask}
             for question, answer in answers.items():
-                if isinstance(question, seen.Recorded) and isinstance(answer, finding.Held):
+                if isinstance(question, Recorded) and isinstance(answer, finding.Held):
                     raise edge.Unavailable(answer.reason, answer.message)  # what a stage is brought back with must be known first
             world = dataclasses.replace(world, answers={**world.answers, **answers})
         return world, plan
@@ -323,7 +321,7 @@ class Models:
             return None, troubles.unavailable("the record", error, _called(key))
         return _Past(head, self._outside.book.index(chain)), None
 
-    async def _guarded(self, world: seen.World, remembered: _Remembered) -> seen.World:
+    async def _guarded(self, world: World, remembered: _Remembered) -> World:
         """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
         fresh, doubted = set(), set()
         for one in world.promotions:
@@ -350,7 +348,7 @@ class Models:
             untried=frozenset(fresh if held and not missing else ()),
         )
 
-    async def _recorded(self, key: cache.Key, world: seen.World, plan: decide.Plan) -> decide.Plan:
+    async def _recorded(self, key: cache.Key, world: World, plan: decide.Plan) -> decide.Plan:
         """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
         told = model.of(world, plan, self._outside.clock())
         head = await self._append(key, world, told)
@@ -360,7 +358,7 @@ class Models:
             self._outside.cache.recorded(asked)
         return self._anchored(key, world, plan, head)
 
-    async def _append(self, key: cache.Key, world: seen.World, told: model.Recording) -> appender.Head:
+    async def _append(self, key: cache.Key, world: World, told: model.Recording) -> appender.Head:
         await self._outside.prover.catch_up()
         for blob in told.blobs:
             await self._outside.prover.keep_blob(blob)
@@ -368,10 +366,10 @@ class Models:
         news = told.facts or told.state != world.state
         return await book.append(chain, told.facts, told.state, told.seen) if news else await book.load(chain)
 
-    async def _kept(self, world: seen.World, plan: decide.Plan) -> model_api.LedgerStatus | None:
+    async def _kept(self, world: World, plan: decide.Plan) -> LedgerStatus | None:
         """What the Model's status has to keep until the ledger answers: what makes things safer and is done, and what is seen; None: it does."""
         told = model.of(world, plan, self._outside.clock())
-        was = (world.model.status.ledger if world.model else None) or model_api.LedgerStatus()
+        was = (world.model.status.ledger if world.model else None) or LedgerStatus()
         kept = outbox.kept(was.unrecorded, [one for one in told.facts if one.action in model.KEPT])
         if kept == (was.unrecorded or []):
             return None
@@ -379,12 +377,12 @@ class Models:
             await self._outside.prover.keep_blob_late(blob)
         return was.model_copy(update={"unrecorded": kept})
 
-    def _anchored(self, key: cache.Key, world: seen.World, plan: decide.Plan, head: appender.Head) -> decide.Plan:
+    def _anchored(self, key: cache.Key, world: World, plan: decide.Plan, head: appender.Head) -> decide.Plan:
         """The chain's end is kept in the Model's status, at most every ten seconds for its own sake."""
         if world.model is None:
             return plan
         was = world.model.status.ledger
-        anchor = model_api.LedgerStatus(sequence=head.sequence, head=head.digest)
+        anchor = LedgerStatus(sequence=head.sequence, head=head.digest)
         if was == anchor:
             return plan
         remembered, now = self._models[key], self._outside.clock()
@@ -398,7 +396,7 @@ class Models:
     async def _act(
         self,
         key: cache.Key,
-        world: seen.World,
+        world: World,
         plan: decide.Plan,
         found: troubles.Found,
         undone: Mapping[tuple[str, str], troubles.Undone],
@@ -461,14 +459,14 @@ class Models:
             raise troubles.Undone(place, stages, why, lost=isinstance(error, edge.Unavailable)) from error
 
 
-def _withheld(world: seen.World, trouble: edge.Unavailable | None) -> seen.World:
+def _withheld(world: World, trouble: edge.Unavailable | None) -> World:
     """The world with the reason why nothing may be decided."""
     assert trouble is not None
     waits = finding.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else finding.Waits.BY_ITSELF
     return world.without_ledger(finding.Held(trouble.reason, trouble.message, waits))
 
 
-def _claims(world: seen.World, plan: decide.Plan, version: str) -> tuple[client.Kind, api.ModelVersion, dict[str, Any]]:
+def _claims(world: World, plan: decide.Plan, version: str) -> tuple[client.Kind, api.ModelVersion, dict[str, Any]]:
     """The status of a version that says which stages run it."""
     subject = world.versions[version]
     return client.MODEL_VERSION, subject, subject.status.model_copy(update={"stages": list(plan.claims[version]) or None}).dump()

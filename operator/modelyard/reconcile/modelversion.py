@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelyard import api, edge
-from modelyard.api import modelversion as api_version
+from modelyard.api.modelversion import ModelVersionStatus, VersionPhase
 from modelyard.api.reason import Reason
 from modelyard.content import canonical
 from modelyard.edge.cluster import cache, client
@@ -188,7 +188,7 @@ class Versions:
         try:
             await self._outside.book.load(chain)
         except edge.Unavailable:
-            if was.recorded and was.artifact and was.phase != api_version.VersionPhase.REUSED:
+            if was.recorded and was.artifact and was.phase != VersionPhase.REUSED:
                 return None
             raise
         return self._outside.book.index(chain).versions.get(version.spec.version)
@@ -229,7 +229,7 @@ class Versions:
         self._outside.post(plan.events)
         return True
 
-    async def _record_version(self, world: decide.World, status: api_version.ModelVersionStatus) -> None:
+    async def _record_version(self, world: decide.World, status: ModelVersionStatus) -> None:
         version, recorded = world.version, world.version.status.recorded
         now, stamped = self._outside.clock(), self._outside.guard.held is None
         before = world.meant

@@ -13,8 +13,8 @@ from modelyard.api import meta
 from modelyard.edge import metrics
 from modelyard.edge.artifact.prover import Prover
 from modelyard.edge.bucket import chains
-from modelyard.edge.cluster import cache as known
 from modelyard.edge.cluster import client, parse
+from modelyard.edge.cluster.cache import Cache, Key
 from modelyard.plan import finding
 from modelyard.plan.observed import specs
 
@@ -42,13 +42,13 @@ class Outside:
     """The world outside, as both sorts of key see it."""
 
     cluster: client.Cluster
-    cache: known.Cache
+    cache: Cache
     prover: Prover
     book: chains.Ledger
     config: settings.Settings
     recorder: Recorder
     guard: Guard
-    enqueue: Callable[[Iterable[known.Key]], None]
+    enqueue: Callable[[Iterable[Key]], None]
     """Called with every key that a write of ours concerns."""
     fence: Callable[[], None]
     """Raises `edge.Unavailable` when another replica may lead; called before every write."""
@@ -71,9 +71,7 @@ class Outside:
                 metrics.EVENTS_LOST.inc()
                 log.exception("an Event could not be posted", extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
-    async def write_status(
-        self, kind: client.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: known.Key | None = None
-    ) -> None:
+    async def write_status(self, kind: client.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: Key | None = None) -> None:
         """Write a status on the object as it was when this was decided; free text in its spec may be another by now.
 
         Args:

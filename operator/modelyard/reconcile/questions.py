@@ -7,12 +7,12 @@ import json
 from typing import Final
 
 from modelyard import edge
-from modelyard.api import serving as serving_api
+from modelyard.api import serving
 from modelyard.api.reason import Reason
 from modelyard.edge.cluster import client
 from modelyard.plan import finding
 from modelyard.plan.observed import specs
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import Answer, DryRun, Question, Recorded, Render, Snapshot, World
 from modelyard.plan.serving import confinement, objects, template
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
@@ -28,14 +28,14 @@ class Answers:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    async def to(self, world: seen.World, question: seen.Question) -> seen.Answer:
+    async def to(self, world: World, question: Question) -> Answer:
         """The answer; a Fact when what was asked for is refused, a Held when nobody knows now. Whatever goes wrong is this question's alone."""
         try:
-            if isinstance(question, seen.DryRun):
+            if isinstance(question, DryRun):
                 return await self._dry_run(world, question)
-            if isinstance(question, seen.Snapshot):
+            if isinstance(question, Snapshot):
                 return dict(json.loads(await self._outside.prover.blob(question.digest)))
-            if isinstance(question, seen.Recorded):
+            if isinstance(question, Recorded):
                 return await self._recorded(world, question)
             rendered = await self._render(world, question)
             if isinstance(rendered, finding.Fact):
@@ -46,10 +46,10 @@ class Answers:
         except edge.Unavailable as trouble:
             return finding.Held(trouble.reason, trouble.message)
         except Exception as error:
-            what = "a recorded spec" if isinstance(question, seen.Snapshot) else f"the stage {question.stage}"
+            what = "a recorded spec" if isinstance(question, Snapshot) else f"the stage {question.stage}"
             return troubles.explained(what, error, f"Model/{world.namespace}/{world.name}")
 
-    async def _render(self, world: seen.World, question: seen.Render) -> bytes | finding.Fact:
+    async def _render(self, world: World, question: Render) -> bytes | finding.Fact:
         declared, subject = world.stage(question.stage), world.versions[question.version]
         assert world.model is not None
         assert declared is not None
@@ -71,7 +71,7 @@ class Answers:
         )
         return await self._with_a_free_name(world, blueprint)
 
-    async def _recorded(self, world: seen.World, question: seen.Recorded) -> str | finding.Fact:
+    async def _recorded(self, world: World, question: Recorded) -> str | finding.Fact:
         """Whether a document that the ledger names is what its own spec renders to, with the version's bytes and our fetch container in it.
 
         Then pods that run it need not be restarted; what it was rendered from is judged as if it were written anew.
@@ -104,14 +104,14 @@ class Answers:
             return _not_ours(question, "it is no document of ours")
         return await self._confined(world, question.stage, runs) or question.template
 
-    async def _confined(self, world: seen.World, stage: str, runs: serving_api.Serving) -> finding.Fact | None:
+    async def _confined(self, world: World, stage: str, runs: serving.Serving) -> finding.Fact | None:
         """Why pods of a template may not be made: with the operator's rights, and whoever may promote need not have those."""
         if (refused := confinement.refused(runs.template)) is None:
             return None
         namespace = await self._outside.cluster.get(client.NAMESPACE, "", world.namespace)
         return None if confinement.allowed(namespace) else finding.Fact(Reason.TEMPLATE_INVALID, f"stage {stage}: {refused}")
 
-    async def _with_a_free_name(self, world: seen.World, blueprint: template.Blueprint) -> bytes:
+    async def _with_a_free_name(self, world: World, blueprint: template.Blueprint) -> bytes:
         """The document whose list of files has a name that nobody else took: whoever takes names cannot keep a rollout from beginning."""
         wish = _dry_wish(world, blueprint.stage)
         for attempt in range(1, NAMES + 1):
@@ -121,7 +121,7 @@ class Answers:
                 break
         return rendered
 
-    async def _dry_run(self, world: seen.World, question: seen.DryRun) -> finding.Fact | None:
+    async def _dry_run(self, world: World, question: DryRun) -> finding.Fact | None:
         """Whether the API server would take what the stage renders to, asked with a version that does not exist."""
         declared = world.stage(question.stage)
         assert world.model is not None
@@ -147,20 +147,20 @@ class Answers:
         return None
 
 
-def _not_ours(question: seen.Recorded, why: str) -> finding.Fact:
+def _not_ours(question: Recorded, why: str) -> finding.Fact:
     message = f"stage {question.stage}: the recorded template {question.template} is not used: {why}; the declared one is rolled out"
     return finding.Fact(Reason.TEMPLATE_INVALID, message)
 
 
-def _reserved(declared: serving_api.Serving, stage: str) -> finding.Fact | None:
+def _reserved(declared: serving.Serving, stage: str) -> finding.Fact | None:
     """What of a template we cannot render."""
     wrong = template.reserved(declared)
     return finding.Fact(wrong.reason, f"stage {stage}: {wrong.message}") if wrong else None
 
 
-def _dry_wish(world: seen.World, name: str) -> objects.Serve:
+def _dry_wish(world: World, name: str) -> objects.Serve:
     declared = world.stage(name)
     strategy = declared.serving.strategy if declared and declared.serving else None
     return objects.Serve(
-        world.name, name, template.NO_DIGEST, None, strategy or serving_api.Strategy.ROLLING_UPDATE, paused=False, deadline=600
+        world.name, name, template.NO_DIGEST, None, strategy or serving.Strategy.ROLLING_UPDATE, paused=False, deadline=600
     )

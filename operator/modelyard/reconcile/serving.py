@@ -13,7 +13,7 @@ from modelyard.api.reason import Reason
 from modelyard.edge.cluster import cache, client, file_lists
 from modelyard.plan import finding
 from modelyard.plan.model import decide
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 from modelyard.plan.serving import objects, template
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
@@ -88,7 +88,7 @@ class Servings:
             remembered.applied.clear()
             remembered.refused.clear()
 
-    async def look(self, key: cache.Key, world: seen.World) -> seen.World:
+    async def look(self, key: cache.Key, world: World) -> World:
         """The world with the lists of files that are somebody else's, before anything is said of what serves: who begins anew has applied nothing yet."""
         remembered = self._models.setdefault(key, _Remembered())
         tried = troubles.Found(f"Model/{world.namespace}/{world.name}", patient=True)  # what stays so, applying it says
@@ -102,7 +102,7 @@ class Servings:
                     remembered.refused[wish] = finding.Fact(why.reason, f"stage {wish.stage}: {why.message}")
         return dataclasses.replace(world, refused=dict(remembered.refused))
 
-    async def bring(self, key: cache.Key, world: seen.World, plan: decide.Plan, found: troubles.Found) -> None:
+    async def bring(self, key: cache.Key, world: World, plan: decide.Plan, found: troubles.Found) -> None:
         """Make every stage run what the plan says, and remove what it does not want any more; each for itself."""
         remembered = self._models.setdefault(key, _Remembered())
         tried = troubles.Found(f"Model/{world.namespace}/{world.name}", patient=found.patient)
@@ -124,7 +124,7 @@ class Servings:
         with found.of("what a put-back needs"):
             await self._read_ahead(world, remembered)
 
-    async def _read_ahead(self, world: seen.World, remembered: _Remembered) -> None:
+    async def _read_ahead(self, world: World, remembered: _Remembered) -> None:
         """Going back must not wait for the operator's bucket: what it takes is read while the bucket answers, and remembered."""
         standing = (world.model.status.stages if world.model else None) or []
         wanted = {one.serving.template for one in standing if one.serving and one.serving.template}
@@ -135,14 +135,14 @@ class Servings:
                 await self._outside.prover.blob(name)
                 remembered.ahead.add(name)
 
-    async def tidy(self, key: cache.Key, world: seen.World, plan: decide.Plan) -> None:
+    async def tidy(self, key: cache.Key, world: World, plan: decide.Plan) -> None:
         """After a rollout has ended and everything rests, delete the lists of files that nothing needs any more."""
         remembered = self._models.setdefault(key, _Remembered())
         remembered.leftovers = remembered.leftovers or decide.ended(world, plan)
         if remembered.leftovers and decide.at_rest(world, plan):
             await self._collect(world, plan, remembered)
 
-    async def _serve(self, key: cache.Key, world: seen.World, wish: objects.Serve, remembered: _Remembered) -> None:
+    async def _serve(self, key: cache.Key, world: World, wish: objects.Serve, remembered: _Remembered) -> None:
         """Make a stage run what it should; nothing is called when it already does and nobody touched it."""
         if self._is_applied(world, wish, remembered):
             return
@@ -174,7 +174,7 @@ class Servings:
         remembered.refused.pop(wish, None)
         remembered.applied[wish.stage] = _Applied(wish, generation, version, template.config(rendered))
 
-    def _is_applied(self, world: seen.World, wish: objects.Serve, remembered: _Remembered) -> bool:
+    def _is_applied(self, world: World, wish: objects.Serve, remembered: _Remembered) -> bool:
         """Whether the stage runs what it should, and nobody touched it since."""
         applied = remembered.applied.get(wish.stage)
         if applied is None or applied.wish != wish:
@@ -198,7 +198,7 @@ class Servings:
         self._outside.fence()
         await self._outside.cluster.apply(number, manager="modelyard-replicas")
 
-    async def _remove(self, world: seen.World, name: str) -> None:
+    async def _remove(self, world: World, name: str) -> None:
         """The stage serves nothing any more."""
         called = f"{world.name}-{name}"
         for kind in (client.DEPLOYMENT, client.SERVICE):
@@ -207,7 +207,7 @@ class Servings:
                 self._outside.fence()
                 await self._outside.cluster.delete(kind, world.namespace, called, known.uid)
 
-    async def _collect(self, world: seen.World, plan: decide.Plan, remembered: _Remembered) -> None:
+    async def _collect(self, world: World, plan: decide.Plan, remembered: _Remembered) -> None:
         """Delete the lists of files that no rollout needs any more; an old pod that goes on its own time is waited for."""
         needed = {template.config(await self._outside.prover.blob(name)) for name in {wish.template for wish in plan.serve}}
         try:
@@ -219,7 +219,7 @@ class Servings:
             log.warning("old lists of files stay: %s", refused.message, extra={"object": f"Model/{world.namespace}/{world.name}"})
 
 
-async def occupied(outside: Outside, world: seen.World, obj: Mapping[str, Any]) -> Occupant:
+async def occupied(outside: Outside, world: World, obj: Mapping[str, Any]) -> Occupant:
     """What has the name of an object that is to be applied."""
     kind, name = client.KINDS[obj["kind"]], obj["metadata"]["name"]
     known = outside.cache.seen(kind, world.namespace, world.name, name)

@@ -7,7 +7,7 @@ import contextlib
 from modelyard.edge.cluster import client
 from modelyard.plan import finding
 from modelyard.plan.observed import unreadable
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 from modelyard.reconcile import troubles
 from modelyard.reconcile.outside import Outside
 
@@ -20,7 +20,7 @@ class Unreadable:
         self._told: set[tuple[str, str]] = set()
         """uid and resource version of those that were told."""
 
-    async def block(self, world: seen.World, found: troubles.Found) -> bool:
+    async def block(self, world: World, found: troubles.Found) -> bool:
         """Whether decisions wait for objects that cannot be read; these and the Model say so."""
         those = unreadable.blocking(world.unread, world.past)
         for one in world.unread:

@@ -9,8 +9,8 @@ from typing import Any
 
 from modelyard.api import access
 from modelyard.api.access import probe
-from tests.cluster.node import access as node_access
 from tests.cluster.node import layout, process
+from tests.cluster.node.access import KubectlError
 
 KINDS = "validatingadmissionpolicybindings,mutatingadmissionpolicybindings"
 
@@ -68,7 +68,7 @@ def _made(cluster: Any, obj: dict[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = json.loads(
             cluster.kubectl("create", "--dry-run=server", "--output=json", "--filename=-", input=json.dumps(obj))
         )
-    except node_access.KubectlError as error:
+    except KubectlError as error:
         if "ValidatingAdmissionPolicy" not in str(error):
             raise
         return {}

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from modelyard.api import gates as gates_api
-from modelyard.api import lineage as lineage_api
-from modelyard.api import meta, model, modelversion, promotion
-from modelyard.api import serving as serving_api
+from modelyard.api import lineage, meta, model, modelversion, promotion
+from modelyard.api.gates import EvidenceType
+from modelyard.api.serving import NoData, Strategy
 
 _LETTERS: Final = string.ascii_lowercase
 _HEX: Final = "0123456789abcdef"
@@ -68,7 +67,7 @@ def gates(draw: st.DrawFn, earlier: list[str], all_stages: list[str]) -> dict[st
             {},
             {
                 "metrics": _rows(row, "name", least=1, most=4),
-                "evidence": st.lists(one_of(gates_api.EvidenceType), min_size=1, max_size=4, unique=True),
+                "evidence": st.lists(one_of(EvidenceType), min_size=1, max_size=4, unique=True),
                 "documentation": st.booleans(),
                 "approvals": _rows(people, "name", least=1, most=3).filter(lambda rows: sum(one.get("required", 1) for one in rows) <= 24),
             },
@@ -88,7 +87,7 @@ def serving(draw: st.DrawFn) -> dict[str, Any]:
     result = draw(
         _some(
             {"template": st.just(template), "port": st.integers(1, 65535)},
-            {"replicas": st.integers(0, 100), "strategy": one_of(serving_api.Strategy), "progressDeadline": DURATION},
+            {"replicas": st.integers(0, 100), "strategy": one_of(Strategy), "progressDeadline": DURATION},
         )
     )
     if result.get("strategy") == "Canary":
@@ -98,7 +97,7 @@ def serving(draw: st.DrawFn) -> dict[str, Any]:
     if result.get("strategy") in {"Canary", "BlueGreen"} and draw(st.booleans()):
         row = _some(
             {"name": MODEL, "prometheus": st.just("http://prometheus.monitoring.svc:9090/"), "query": TEXT, "atMost": NUMBER},
-            {"interval": DURATION, "failureLimit": st.integers(0, 100), "noData": one_of(serving_api.NoData)},
+            {"interval": DURATION, "failureLimit": st.integers(0, 100), "noData": one_of(NoData)},
         )
         result["analysis"] = draw(_rows(row, "name", least=1, most=3))
     return result
@@ -171,10 +170,10 @@ def modelversions(draw: st.DrawFn) -> dict[str, Any]:
             "finishedAt": TIME,
         },
     )
-    dataset = _some({"name": TEXT, "role": one_of(lineage_api.DatasetRole)}, {"uri": st.just("s3://data/x/"), "digest": DIGEST})
-    parent = st.fixed_dictionaries({"version": VERSION, "relation": one_of(lineage_api.Relation)})
+    dataset = _some({"name": TEXT, "role": one_of(lineage.DatasetRole)}, {"uri": st.just("s3://data/x/"), "digest": DIGEST})
+    parent = st.fixed_dictionaries({"version": VERSION, "relation": one_of(lineage.Relation)})
     evidence = _some(
-        {"name": OBJECT, "type": one_of(gates_api.EvidenceType), "uri": FILE, "sha256": DIGEST},
+        {"name": OBJECT, "type": one_of(EvidenceType), "uri": FILE, "sha256": DIGEST},
         {"title": TEXT, "author": TEXT, "issuedAt": TIME},
     )
     tensor = _some({"name": TEXT, "type": TEXT}, {"shape": st.lists(st.integers(-1, 2**40), max_size=4)})

@@ -10,7 +10,7 @@ import pytest
 
 from modelyard import edge
 from modelyard.api import access
-from modelyard.api.access import probe as writes
+from modelyard.api.access import probe
 from modelyard.api.reason import Reason
 from modelyard.edge.cluster import client, policies
 
@@ -41,7 +41,7 @@ class Pretended:
     async def create(self, obj: Json, *, dry_run: bool) -> Json:
         assert dry_run
         self.sent.append(obj)
-        named = {one.obj["metadata"]["name"] + one.obj["kind"]: one.policy for one in writes.forbidden("ours", ME)}
+        named = {one.obj["metadata"]["name"] + one.obj["kind"]: one.policy for one in probe.forbidden("ours", ME)}
         policy = named.get(obj["metadata"]["name"] + obj["kind"], "changes")
         if obj["metadata"]["namespace"] in self.ending:
             raise client.Refused(403, "unable to create new content in namespace risk because it is being terminated")
@@ -68,7 +68,7 @@ class Pretended:
         self, kind: client.Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool
     ) -> Json:
         assert dry_run
-        assert status["observedGeneration"] == writes.FUTURE
+        assert status["observedGeneration"] == probe.FUTURE
         if self.conflicts:
             raise client.Conflict("changed meanwhile")
         self._judge("status")

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard import api
-from modelyard.api import promotion as promotion_api
-from modelyard.api import stage as stage_api
+from modelyard.api import promotion, stage
 from modelyard.api.reason import Reason
 from modelyard.ledger import index
 from modelyard.plan import finding, unforeseen
@@ -77,11 +76,11 @@ def check(asked: world.World) -> decide.Plan:
 
     assert stages["staging"].promotion
     assert stages["staging"].promotion.name == "back"
-    assert plan.promotions["back"].phase == promotion_api.Phase.ROLLING_OUT
+    assert plan.promotions["back"].phase == promotion.Phase.ROLLING_OUT
     assert (stages["production"].current, stages["production"].promotion, stages["production"].serving) == (
         was.current,
         was.promotion,
-        was.serving.model_copy(update={"desired": 1, "available": 1}) if isinstance(was.serving, stage_api.ServingStatus) else was.serving,
+        was.serving.model_copy(update={"desired": 1, "available": 1}) if isinstance(was.serving, stage.ServingStatus) else was.serving,
     )
     assert "production" not in {wish.stage for wish in plan.serve} | set(plan.remove)
     assert ready
@@ -135,7 +134,7 @@ def test_one_promotions_trouble_grants_it_nothing_and_holds_up_no_other() -> Non
 
     assert plan.status
     assert sorted(one.promotion.name for one in plan.status.stages or [] if one.promotion) == ["asks", "back"]
-    assert plan.promotions["odd"].phase == promotion_api.Phase.PENDING
+    assert plan.promotions["odd"].phase == promotion.Phase.PENDING
     said, ready = finding.find(plan.promotions["odd"].conditions, "Ready"), finding.find(plan.status.conditions, "Ready")
     assert said
     assert ready

@@ -15,7 +15,7 @@ from modelyard.ledger import codec, coverage, index, reader, traffic
 from modelyard.ledger.record import Action, Fact, Record, StageState
 from modelyard.plan.model import decide
 from modelyard.plan.observed import outbox
-from modelyard.plan.observed import world as worlds
+from modelyard.plan.observed.world import Deployment, Pod
 from modelyard.plan.record import model
 from tests.unit.plan import chronicle, objects
 from tests.unit.plan.chronicle import MINUTE, START
@@ -209,13 +209,13 @@ ROLLOUT = {"version": "2", "template": "sha256:2", "since": "2026-10-03T14:00:00
 def rolled(*looks: Look) -> tuple[chronicle.Story, list[tuple[datetime.datetime, dict[str, int]]]]:
     """The records that a rolling update from 1 to 2 leaves, and what served since when."""
     of = objects.model(status={"stages": [{"name": "production", "current": "1", "rollout": ROLLOUT}]})
-    runs = worlds.Deployment("fraud-production", "sha256:2", settled=True, desired=9, updated=9, available=9, total=9)
+    runs = Deployment("fraud-production", "sha256:2", settled=True, desired=9, updated=9, available=9, total=9)
     story, truth, kept = chronicle.Story(), [(START, dict[str, int]())], list[str]()
     for look in looks:
         truth.append((story.later(seconds=look.after), weights(look, truth[-1][1])))
         waiting = outbox.read(kept)
         pods = [
-            worlds.Pod("production", version, ready=number < ready)
+            Pod("production", version, ready=number < ready)
             for version, (ready, others) in look.pods.items()
             for number in range(ready + others)
         ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.api import gates as gates_api
+from modelyard.api import gates
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
 from modelyard.plan.promotion import metric
@@ -46,7 +46,7 @@ def judged(mine: Any, theirs: Any, gate: dict[str, Any], current: str = "0") -> 
         version("0", metrics=theirs if isinstance(theirs, dict) else {"auc": theirs or 0}),
     )
     around = seen(of=model(status=status), versions=versions)
-    return metric.judge(around, "production", "1", gates_api.MetricGate.model_validate({"name": "auc", **gate}))
+    return metric.judge(around, "production", "1", gates.MetricGate.model_validate({"name": "auc", **gate}))
 
 
 @pytest.mark.parametrize("sentence", TABLE)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from modelyard import api
-from modelyard.api import meta
-from modelyard.api import promotion as promotion_api
+from modelyard.api import meta, promotion
 from modelyard.api.reason import Reason
 from modelyard.api.serving import Serving
 from modelyard.ledger import fold, index, record
@@ -277,7 +276,7 @@ class Life(RuleBasedStateMachine):
         holders = {stage["name"]: stage["promotion"]["name"] for stage in self.status["stages"] if stage.get("promotion")}
         for name, one in self.truth.requests.items():
             phase, holder = self.promotions[name]["status"]["phase"], holders.get(one.stage)
-            if promotion_api.Phase(phase).is_terminal or holder == name:
+            if promotion.Phase(phase).is_terminal or holder == name:
                 continue
             expected = self.truth.phase(one, held_by_another=holder is not None)
             assert phase == expected, (one, self.promotions[name]["status"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.api import serving as serving_api
+from modelyard.api import serving
 from modelyard.api.reason import Reason
 from modelyard.plan.serving import objects, podtemplate
 from modelyard.plan.serving.template import ARTIFACT_VOLUME, FETCH, FILES_VOLUME, reserved, source
@@ -45,12 +45,12 @@ TEMPLATE = named(metadata=named(labels=JSON, annotations=JSON), spec=SPEC)
 
 def judged(template: dict[str, Any]) -> str | None:
     """What is wrong with a template; None: it was rendered, and can be applied."""
-    found = reserved(serving_api.Serving(template=template, port=8080))
+    found = reserved(serving.Serving(template=template, port=8080))
     if found:
         assert found.reason == Reason.TEMPLATE_INVALID
         return found.message
     document = test_serving.rendered(test_serving.model(template))
-    wish = objects.Serve("fraud", "production", "sha256:2", 1, serving_api.Strategy.RECREATE, paused=False, deadline=600)
+    wish = objects.Serve("fraud", "production", "sha256:2", 1, serving.Strategy.RECREATE, paused=False, deadline=600)
     *_, deployment = objects.objects(wish, json.dumps(document).encode(), "risk")
     pod = deployment["spec"]["template"]["spec"]
     assert pod["initContainers"][-1]["name"] == FETCH
@@ -60,7 +60,7 @@ def judged(template: dict[str, Any]) -> str | None:
 
 @given(TEMPLATE)
 def test_any_template_is_rendered_or_refused_with_the_path_of_what_is_wrong(template: dict[str, Any]) -> None:
-    source(serving_api.Serving(template=template, port=8080))
+    source(serving.Serving(template=template, port=8080))
 
     found = judged(template)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelyard import api
-from modelyard.api import serving as serving_api
+from modelyard.api import serving
 from modelyard.content import manifest
 from modelyard.plan.serving import objects
 from modelyard.plan.serving import template as serving_template
@@ -114,7 +114,7 @@ def test_the_same_blueprint_renders_to_the_same_bytes_and_the_users_template_sta
 
 def test_reserved_names_and_a_template_without_containers_are_named() -> None:
     def reserved(template: dict[str, Any]) -> str | None:
-        found = serving_template.reserved(serving_api.Serving(template=template, port=1))
+        found = serving_template.reserved(serving.Serving(template=template, port=1))
         return found.message if found else None
 
     assert reserved(SERVER) is None
@@ -125,7 +125,7 @@ def test_reserved_names_and_a_template_without_containers_are_named() -> None:
 
 
 def test_replicas_that_the_stage_does_not_set_are_never_applied() -> None:
-    wish = objects.Serve("fraud", "production", "sha256:2", None, serving_api.Strategy.RECREATE, paused=False, deadline=600)
+    wish = objects.Serve("fraud", "production", "sha256:2", None, serving.Strategy.RECREATE, paused=False, deadline=600)
 
     *_, deployment = objects.objects(wish, json.dumps(rendered(model(SERVER))).encode(), "risk")
 

@@ -11,7 +11,7 @@ import pytest
 from modelyard import api
 from modelyard.audit import explain
 from modelyard.audit.dossier import bundle, dossier
-from modelyard.cli.query import explain as printed
+from modelyard.cli.query.explain import sections
 from modelyard.ledger import fold, record
 from modelyard.ledger.record import Action, Actor, Known
 from modelyard.plan.serving.template import Blueprint, name, render
@@ -125,7 +125,7 @@ def test_people_read_it() -> None:
     changed(story)
     answer = explain.at(story.book(), story.now, "production")
 
-    rows = dict(next(rows for _, rows in printed.sections(answer) if not isinstance(rows, str)))
+    rows = dict(next(rows for _, rows in sections(answer) if not isinstance(rows, str)))
 
     assert f"changed by {MALLORY.name}" in rows["Unapproved template"]
     assert "template/spec/containers/server/image: serve:1 → evil:2" in rows["Unapproved template"]

@@ -24,6 +24,6 @@ def fetch() -> None:
 
     Fails closed. Its settings come from the environment (MODELYARD_…).
     """
-    from modelyard.cli.container import fetch as verb
+    from modelyard.cli.container.fetch import main
 
-    raise typer.Exit(verb.main())
+    raise typer.Exit(main())

@@ -47,11 +47,11 @@ def promote(
 
     Creates a Promotion. Forms: table (what happens, told on standard error, the default), json, yaml, name.
     """
-    from modelyard.cli.decide import promote as verb
+    from modelyard.cli.decide import promote as decide_promote
     from modelyard.cli.reach import cluster
 
     server = cluster.Registry(context, namespace)
-    verb.promote(server, model, version, stage, reason=reason, name=name, wait=wait, timeout=timeout, asked=output)
+    decide_promote.promote(server, model, version, stage, reason=reason, name=name, wait=wait, timeout=timeout, asked=output)
 
 
 @app.command()
@@ -74,11 +74,11 @@ def rollback(
     is Retired; and the stage's autoPromote rests until a person promotes again. Forms: table (what happens, told on standard error, the default),
     json, yaml, name.
     """
-    from modelyard.cli.decide import rollback as verb
+    from modelyard.cli.decide import rollback as decide_rollback
     from modelyard.cli.reach import cluster
 
     server = cluster.Registry(context, namespace)
-    verb.rollback(server, model, stage, to, times.now(), reason=reason, wait=wait, timeout=timeout, asked=output)
+    decide_rollback.rollback(server, model, stage, to, times.now(), reason=reason, wait=wait, timeout=timeout, asked=output)
 
 
 def _says(decision: str) -> Callable[..., None]:
@@ -183,10 +183,10 @@ def deprecate(
 
     What serves, serves on, under a warning. Forms: table (the default), json, yaml, name.
     """
-    from modelyard.cli.decide import retire as verb
+    from modelyard.cli.decide import retire as decide_retire
     from modelyard.cli.reach import cluster
 
-    verb.deprecate(cluster.Registry(context, namespace), model, version, reason=reason, undo=undo, asked=output)
+    decide_retire.deprecate(cluster.Registry(context, namespace), model, version, reason=reason, undo=undo, asked=output)
 
 
 @app.command()
@@ -205,7 +205,7 @@ def retire(
 
     Retired is final. A version that is in use is not retired: promote another one in its place first. Forms: table (the default), json, yaml, name.
     """
-    from modelyard.cli.decide import retire as verb
+    from modelyard.cli.decide import retire as decide_retire
     from modelyard.cli.reach import cluster
 
-    verb.retire(cluster.Registry(context, namespace), model, version, reason=reason, yes=yes, asked=output)
+    decide_retire.retire(cluster.Registry(context, namespace), model, version, reason=reason, yes=yes, asked=output)

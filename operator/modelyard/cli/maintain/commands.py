@@ -56,16 +56,16 @@ def restore(
     without metrics or evidence that it had is Reused: this adds them, as you. --take-over makes the registry this
     cluster's: its operator leads, and that of the cluster which had it stops.
     """
-    from modelyard.cli.maintain import restore as verb
+    from modelyard.cli.maintain import restore as maintain_restore
     from modelyard.cli.reach import ledger_source
 
     typed = ledger_source.Typed(namespace, context, None, bucket, registry, endpoint, ca_file)
     if take_over == (model is not None):
         raise exits.usage("give a MODEL to put back, or --take-over")
     if model:
-        verb.model(typed, model, yes=yes)
+        maintain_restore.model(typed, model, yes=yes)
     else:
-        verb.take_over(typed, times.now(), yes=yes)
+        maintain_restore.take_over(typed, times.now(), yes=yes)
 
 
 @app.command()
@@ -88,13 +88,13 @@ def gc(
     --endpoint, --ca-file and the credentials of AWS_ACCESS_KEY_ID are for the Model's store; how the operator's own bucket is reached says
     `modelyard ledger --help`. Forms: table (the default), json, yaml.
     """
-    from modelyard.cli.maintain import gc as verb
+    from modelyard.cli.maintain import gc as maintain_gc
     from modelyard.cli.reach import cluster, ledger_writer, model_storage, operator_bucket
 
     where = operator_bucket.find(context, bucket, registry, None, None)
-    way = verb.Way(delete, model_storage.Way(endpoint, ca_file, credentials_from_cluster), output, where.place)
+    way = maintain_gc.Way(delete, model_storage.Way(endpoint, ca_file, credentials_from_cluster), output, where.place)
     opened = ledger_writer.Bucket.open(where, context)
-    verb.gc(cluster.Registry(context, namespace), opened, model, way)
+    maintain_gc.gc(cluster.Registry(context, namespace), opened, model, way)
 
 
 @ledger.command("verify")
@@ -120,10 +120,10 @@ def ledger_verify(
     Compared with the anchors that the cluster or the exported folder has, signatures, signed checkpoints, and the bucket's object versions. Without
     a key from elsewhere, the keys that the registry itself has only show who signed what. Forms: table (the default), json, yaml.
     """
-    from modelyard.cli.maintain import ledger as verb
+    from modelyard.cli.maintain.ledger import verify
     from modelyard.cli.reach import ledger_source
 
-    verb.verify(ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, public_key, output)
+    verify(ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, public_key, output)
 
 
 @ledger.command("export")
@@ -142,13 +142,13 @@ def ledger_export(
 
     What `--from FOLDER` of the other verbs reads, without a cluster and without a network. Forms: table (the folder, the default), json, yaml.
     """
-    from modelyard.cli.maintain import ledger as verb
+    from modelyard.cli.maintain.ledger import export
     from modelyard.cli.reach import ledger_source
 
     *names, target = models
     if not names:
         raise exits.usage("give at least one model, and the folder last")
-    verb.export(ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), names, pathlib.Path(target), output)
+    export(ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), names, pathlib.Path(target), output)
 
 
 @ledger.command("accept")
@@ -174,13 +174,13 @@ def ledger_accept(
     older than signing, or their key was lost) and --discard makes them mean nothing (somebody else wrote them). Forms: table (what was recorded, told on
     standard error, the default), json, yaml.
     """
-    from modelyard.cli.maintain import ledger as verb
+    from modelyard.cli.maintain.ledger import Acceptance, accept
     from modelyard.cli.reach import ledger_source
 
-    verb.accept(
+    accept(
         ledger_source.Typed(namespace, context, None, bucket, registry, endpoint, ca_file),
         model,
-        verb.Acceptance(reason, believe, yes=yes),
+        Acceptance(reason, believe, yes=yes),
         times.now(),
         output,
     )
@@ -201,7 +201,7 @@ def ledger_trust(
     For a registry that moves to another cluster, or whose key was lost: compare the id with one that you noted from the cluster that had it
     (`modelyard ledger verify -o json` prints it). Adds the key to the operator's Secret, as you.
     """
-    from modelyard.cli.maintain import ledger as verb
+    from modelyard.cli.maintain.ledger import trust
     from modelyard.cli.reach import ledger_source
 
-    verb.trust(ledger_source.Typed(None, context, None, bucket, registry, endpoint, ca_file), key, yes=yes)
+    trust(ledger_source.Typed(None, context, None, bucket, registry, endpoint, ca_file), key, yes=yes)

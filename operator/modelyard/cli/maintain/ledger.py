@@ -14,7 +14,7 @@ from modelyard.cli.reach import cluster, ledger_source, signing_key
 from modelyard.cli.terminal import exits, output
 from modelyard.edge import local_files
 from modelyard.edge.bucket import archive
-from modelyard.edge.bucket import chains as ledgers
+from modelyard.edge.bucket.chains import Ledger
 from modelyard.ledger import codec, integrity, record, signature
 from modelyard.ledger.record import Action
 
@@ -107,7 +107,7 @@ def accept(typed: ledger_source.Typed, model: str, said: Acceptance, now: dateti
             output.say(f"{flaw.kind} {flaw.sequence}: {flaw.sentence}")
         _confirmed(said, wrong)
         person = record.Actor(cluster.Registry(typed.context).whoami(), record.Known.DECLARED)
-        keeper = ledgers.Ledger(
+        keeper = Ledger(
             opened.store,
             opened.where.place,
             opened.registry,

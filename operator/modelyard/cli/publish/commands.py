@@ -86,7 +86,7 @@ def push(
     else stops the push. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
     """
     from modelyard.cli.publish import manifest
-    from modelyard.cli.publish import push as verb
+    from modelyard.cli.publish import push as publish_push
     from modelyard.cli.reach import model_storage
 
     typed = manifest.Typed(
@@ -94,7 +94,7 @@ def push(
         description, tag,
     )  # fmt: skip
     to = model_storage.Way(endpoint, ca_file, credentials_from_cluster)
-    verb.push(source, typed, verb.Way(namespace, context, model_file, to, apply, wait, timeout, write, output))
+    publish_push.push(source, typed, publish_push.Way(namespace, context, model_file, to, apply, wait, timeout, write, output))
 
 
 @app.command()
@@ -125,12 +125,12 @@ def attest(
     What is there never changes: the same again is fine, another value or other bytes under its name are refused. The document goes below the Model's
     storage.uri, as push puts it. Takes the verb attest. Forms: table (what was added, told on standard error, the default), json, yaml, name.
     """
-    from modelyard.cli.publish import attest as verb
+    from modelyard.cli.publish import attest as publish_attest
     from modelyard.cli.reach import cluster, model_storage
 
-    typed = verb.Typed(metric, evidence, type_, name, title, author, issued_at)
+    typed = publish_attest.Typed(metric, evidence, type_, name, title, author, issued_at)
     way = model_storage.Way(endpoint, ca_file, credentials_from_cluster)
-    verb.attest(cluster.Registry(context, namespace), model, version, typed, way, output)
+    publish_attest.attest(cluster.Registry(context, namespace), model, version, typed, way, output)
 
 
 @app.command()
@@ -147,6 +147,6 @@ def verify(
 
     No cluster is needed. Forms: table (the digest, the default), sums (the SHA256SUMS text whose sha256 is the digest), json, yaml.
     """
-    from modelyard.cli.publish import verify as verb
+    from modelyard.cli.publish import verify as publish_verify
 
-    verb.verify(what, digest, output, endpoint, ca_file)
+    publish_verify.verify(what, digest, output, endpoint, ca_file)

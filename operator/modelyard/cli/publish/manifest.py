@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.api import gates as gates_api
-from modelyard.api import meta, modelversion
+from modelyard.api import gates, meta, modelversion
 from modelyard.cli.terminal import exits, times, validation
 
 Json = dict[str, Any]
@@ -123,7 +122,7 @@ def document(file: pathlib.Path, said: Json, typed: str) -> Document:
     if not file.is_file():
         raise exits.Stop(exits.Code.NOT_FOUND, f"{typed}: there is no file {file}")
     said = {"name": said.get("name") or _slug(file.stem), **{key: value for key, value in said.items() if key != "name"}}
-    for key, kind in (("name", meta.ObjectName), ("type", gates_api.EvidenceType)):
+    for key, kind in (("name", meta.ObjectName), ("type", gates.EvidenceType)):
         validation.one(kind, said[key], f"--evidence, {key}")
     if issued := said.get("issuedAt"):
         moment = times.read(issued, "--evidence, issuedAt", times.now())

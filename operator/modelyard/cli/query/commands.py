@@ -50,10 +50,10 @@ def show(
 
     Forms: table (for people, the default), json, yaml, name.
     """
-    from modelyard.cli.query import show as verb
+    from modelyard.cli.query import show as query_show
     from modelyard.cli.reach import cluster
 
-    verb.show(cluster.Registry(context, namespace), name, version, output, times.now())
+    query_show.show(cluster.Registry(context, namespace), name, version, output, times.now())
 
 
 @app.command()
@@ -67,10 +67,10 @@ def status(
 
     Forms: table (for people, the default), json, yaml.
     """
-    from modelyard.cli.query import status as verb
+    from modelyard.cli.query import status as query_status
     from modelyard.cli.reach import cluster
 
-    verb.status(cluster.Registry(context, namespace), model, output, times.now())
+    query_status.status(cluster.Registry(context, namespace), model, output, times.now())
 
 
 @app.command()
@@ -91,10 +91,10 @@ def diff(
 
     Parameters, metrics, data, evidence, and files; from the ledger, or, without the files, from the cluster. Forms: table (the default), json, yaml.
     """
-    from modelyard.cli.query import diff as verb
+    from modelyard.cli.query import diff as query_diff
     from modelyard.cli.reach import ledger_source
 
-    verb.diff(ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, before, after, output)
+    query_diff.diff(ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, before, after, output)
 
 
 @app.command()
@@ -116,10 +116,10 @@ def history(
     Who, what and why, from the ledger, and when nobody watched. Times: 2026-10-03T14:03:00Z, 2026-10-03 14:03 (UTC), 2026-10-03, now. Forms: table
     (the default), json, yaml.
     """
-    from modelyard.cli.query import history as verb
+    from modelyard.cli.query import history as query_history
     from modelyard.cli.reach import ledger_source
 
-    verb.history(
+    query_history.history(
         ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, since, until, output, times.now()
     )
 
@@ -149,11 +149,11 @@ def explain(
     Versions with weights, digest, training source, parameters, data, metrics, evidence, who registered, asked and approved, which gates held; and
     when nobody watched. Read from the ledger; `ledger verify` proves that it is what it was. Forms: table (for people, the default), json, yaml.
     """
-    from modelyard.cli.query import explain as verb
+    from modelyard.cli.query import explain as query_explain
     from modelyard.cli.reach import ledger_source
 
     typed = ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file)
-    verb.explain(typed, model, stage=stage, at=at, version=version, digest=digest, asked=output, now=times.now())
+    query_explain.explain(typed, model, stage=stage, at=at, version=version, digest=digest, asked=output, now=times.now())
 
 
 class _Literal(typer.core.TyperCommand):
@@ -188,11 +188,11 @@ def dossier(
     missing, and follows from ledger records inside the file. `dossier verify FILE` checks that offline; with --from or --bucket also that the ledger
     holds these records. Of a model that is named `verify`, write `dossier -- verify VERSION`.
     """
-    from modelyard.cli.query import dossier as verb
+    from modelyard.cli.query import dossier as query_dossier
     from modelyard.cli.reach import ledger_source
 
     typed = ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file)
     if model == "verify" and not ctx.meta["literal"]:
-        verb.verify(pathlib.Path(version), typed, output)
+        query_dossier.verify(pathlib.Path(version), typed, output)
     else:
-        verb.dossier(typed, model, version, to, output, times.now())
+        query_dossier.dossier(typed, model, version, to, output, times.now())

@@ -7,7 +7,7 @@ import pathlib
 from typing import Any, Final
 
 from modelyard.audit.dossier import bundle
-from modelyard.audit.dossier import dossier as dossiers
+from modelyard.audit.dossier.dossier import check, make
 from modelyard.cli.query import dossier_html
 from modelyard.cli.reach import alias, ledger_source
 from modelyard.cli.terminal import exits, output
@@ -34,7 +34,7 @@ def dossier(typed: ledger_source.Typed, model: str, version: str, folder: pathli
     with ledger_source.opened(typed) as opened:
         book = opened.model(model)
         version = alias.recorded(book, version)
-        found = dossiers.make(bundle.gather(book, opened.operators, version), version, codec.write_time(now))
+        found = make(bundle.gather(book, opened.operators, version), version, codec.write_time(now))
         warnings = opened.warnings(book)
     for warning in warnings:
         output.say(warning)
@@ -57,7 +57,7 @@ def verify(file: pathlib.Path, typed: ledger_source.Typed, asked: str | None) ->
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     found, shown = _read(file)
     try:
-        wrong = dossiers.check(found)
+        wrong = check(found)
         evidence = bundle.load(found["attestation"])
     except ValueError as error:
         raise exits.Stop(exits.Code.NO, f"{file}: {error}") from None

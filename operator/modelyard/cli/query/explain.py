@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from modelyard.audit import explain as answers
+from modelyard.audit import explain as audit_explain
 from modelyard.audit import templates
 from modelyard.cli.reach import alias, ledger_source
 from modelyard.cli.terminal import exits, output, times
@@ -40,7 +40,9 @@ def explain(
             version = alias.recorded(book, version, book.at(moment) if at else None)
         names = _named(book, version, digest)
         over_time = names and not at
-        answer = answers.over_time(book, names, gaps, stage) if over_time else answers.at(book, moment, stage, gaps, names or None)
+        answer = (
+            audit_explain.over_time(book, names, gaps, stage) if over_time else audit_explain.at(book, moment, stage, gaps, names or None)
+        )
         answer["warnings"] = [*opened.warnings(book), *answer["warnings"]]
     for warning in answer["warnings"]:
         output.say(warning)
@@ -97,7 +99,7 @@ def _named(book: reader.Book, version: str | None, digest: str | None) -> list[s
     if version is None and digest is None:
         return []
     folded = book.index(book.last)
-    found = answers.by_digest(folded, digest) if digest else [version] if version in folded.versions else []
+    found = audit_explain.by_digest(folded, digest) if digest else [version] if version in folded.versions else []
     if version and digest:
         found = [one for one in found if one == version]
     if not found:

@@ -7,8 +7,7 @@ import pathlib
 from collections.abc import Mapping
 
 from modelyard import edge
-from modelyard.api import meta
-from modelyard.api import model as model_api
+from modelyard.api import meta, model
 from modelyard.api.reason import Reason
 from modelyard.cli.terminal import exits, validation
 from modelyard.content import location
@@ -17,7 +16,7 @@ _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def of(
-    storage: model_api.Storage | None,
+    storage: model.Storage | None,
     endpoint: str | None,
     secret: Mapping[str, str] | None = None,
     ca_file: pathlib.Path | None = None,

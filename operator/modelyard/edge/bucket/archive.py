@@ -15,8 +15,8 @@ from concurrent import futures
 from typing import Final, TypeVar
 
 from modelyard.edge.bucket import blobs, ownership, sources
-from modelyard.ledger import anchors as texts
 from modelyard.ledger import checkpoint, codec, integrity, signature
+from modelyard.ledger.anchors import KEY, PUBLIC, write
 from modelyard.ledger.record import Action, Chain, Record
 
 T = TypeVar("T")
@@ -188,9 +188,9 @@ def export(
                 collections.deque(copy(blobs.key(name.decode()) for name in _NAMED.findall(data)), maxlen=0)
     known = {**source.anchors(), **(anchors or {})}
     if noted := {chain: known[chain] for chain in wanted if chain in known}:
-        (folder / texts.KEY).write_text(texts.write(noted), encoding="utf-8")
+        (folder / KEY).write_text(write(noted), encoding="utf-8")
     if pem := public or source.public():
-        (folder / texts.PUBLIC).write_bytes(pem)
+        (folder / PUBLIC).write_bytes(pem)
     return count
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from modelyard import edge
 from modelyard.api import access
-from modelyard.api.access import probe as writes
+from modelyard.api.access.probe import FUTURE, forbidden, forgery
 from modelyard.api.reason import Reason
 from modelyard.edge.cluster import client
 
@@ -93,7 +93,7 @@ async def find(
     me, places = await server.whoami(), (namespace, *elsewhere)
     asked: dict[str, Callable[[str], Awaitable[Verdict]]] = {
         one.policy: _refusal(server, f"{prefix}-{one.policy}", me, one.policy)
-        for one in writes.forbidden(namespace, me)
+        for one in forbidden(namespace, me)
         if guards or one.policy != "serving"
     }
     asked["changes"] = _signature(server, f"{prefix}-changes", me)
@@ -131,7 +131,7 @@ async def _anywhere(ask: Callable[[str], Awaitable[Verdict]], namespaces: Sequen
 
 def _refusal(server: Server, called: str, me: str, policy: str) -> Callable[[str], Awaitable[Verdict]]:
     async def ask(namespace: str) -> Verdict:
-        (obj,) = (one.obj for one in writes.forbidden(namespace, me) if one.policy == policy)
+        (obj,) = (one.obj for one in forbidden(namespace, me) if one.policy == policy)
         try:
             await _create(server, obj)
         except client.Refused as refused:
@@ -146,7 +146,7 @@ def _signature(server: Server, called: str, me: str) -> Callable[[str], Awaitabl
 
     async def ask(namespace: str) -> Verdict:
         try:
-            made = await _create(server, writes.forgery(namespace, me))
+            made = await _create(server, forgery(namespace, me))
         except client.Refused as refused:
             return _by(called, refused)
         right = made["metadata"].get("annotations", {}).get(access.CHANGES) == access.changes.line(1, me)
@@ -184,7 +184,7 @@ async def _guards_status(server: Server, namespaces: Sequence[str | None], calle
 async def _status(server: Server, one: Json, called: str) -> Verdict | None:
     """What one Model shows; None: it has just changed."""
     about = one["metadata"]
-    status = {**(one.get("status") or {}), "observedGeneration": writes.FUTURE}
+    status = {**(one.get("status") or {}), "observedGeneration": FUTURE}
     try:
         await server.write_status(client.MODEL, about["namespace"], about["name"], about["resourceVersion"], status, dry_run=True)
     except client.Refused as refused:

@@ -8,16 +8,16 @@ from modelyard import api
 from modelyard.api import modelversion
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 
 
-def conditions(world: seen.World) -> Mapping[str, finding.State]:
+def conditions(world: World) -> Mapping[str, finding.State]:
     """`AliasesUnresolved` while an alias leads nowhere. Ready stays as it is: who applies the Model before its versions is not held up by it."""
     told = "; ".join(_unresolved(world))
     return {"AliasesUnresolved": finding.State.true(Reason.ALIASES_UNRESOLVED, told)} if told else {}
 
 
-def _unresolved(world: seen.World) -> Iterator[str]:
+def _unresolved(world: World) -> Iterator[str]:
     declared = (world.model.spec.aliases if world.model else None) or {}
     for alias, version in sorted(declared.items()):
         found = world.versions.get(version)

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from modelyard import api
 from modelyard.api import modelversion
 from modelyard.plan.model import isolation
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 
 
 def of(
-    world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime, parts: isolation.Parts
+    world: World, stages: Sequence[api.StageStatus], now: datetime.datetime, parts: isolation.Parts
 ) -> Iterator[tuple[str, tuple[modelversion.StageClaim, ...]]]:
     """A version is claimed before its first pod and released after its last; what a broken stage claims, it claims on."""
     wanted: dict[str, dict[str, _Wanted]] = {}
@@ -36,7 +36,7 @@ _Wanted = tuple[modelversion.StageState, datetime.datetime | None]
 """And since when, for a claim that was lost; None: since now."""
 
 
-def _runs(world: seen.World, stands: api.StageStatus) -> Mapping[str, _Wanted]:
+def _runs(world: World, stands: api.StageStatus) -> Mapping[str, _Wanted]:
     """The versions that a stage runs, or stands for."""
     declared = world.stage(stands.name)
     serves = (declared.serving if declared else stands.serving) is not None

@@ -8,18 +8,16 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 from modelyard import api
-from modelyard.api import model as model_api
-from modelyard.api import modelversion
-from modelyard.api import promotion as promotion_api
-from modelyard.api import serving as serving_api
-from modelyard.api import stage as stage_api
+from modelyard.api import modelversion, promotion, serving
+from modelyard.api.model import ModelStatus, VersionCounts
 from modelyard.api.reason import Reason
+from modelyard.api.stage import ServingStatus
 from modelyard.plan import finding, semver, unforeseen
 from modelyard.plan.model import aliases, isolation, retirement, stage
 from modelyard.plan.model.claims import of
 from modelyard.plan.modelversion import conditions, legal_hold
 from modelyard.plan.observed import recovery, specs
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import DryRun, Question, Snapshot, World
 from modelyard.plan.promotion import status as promotion_status
 from modelyard.plan.serving import objects
 from modelyard.plan.serving import template as serving_template
@@ -29,13 +27,13 @@ from modelyard.plan.serving import template as serving_template
 class Plan:
     """What to do for one model, in the order in which it is done; only what differs from what already is."""
 
-    ask: tuple[seen.Question, ...] = ()
+    ask: tuple[Question, ...] = ()
     """Answer these first, and decide again."""
     claims: Mapping[str, tuple[modelversion.StageClaim, ...]] = dataclasses.field(default_factory=dict)
     """By version: the stages that run it."""
-    promotions: Mapping[str, promotion_api.PromotionStatus] = dataclasses.field(default_factory=dict)
+    promotions: Mapping[str, promotion.PromotionStatus] = dataclasses.field(default_factory=dict)
     """By name."""
-    status: model_api.ModelStatus | None = None
+    status: ModelStatus | None = None
     serve: tuple[objects.Serve, ...] = ()
     """All wishes, not only new ones: applying the same again costs nothing and puts back what was changed by hand."""
     remove: tuple[str, ...] = ()
@@ -52,7 +50,7 @@ class Plan:
     """Mistakes of ours that were met on the way; each is in a status as well."""
 
 
-def decide(world: seen.World, now: datetime.datetime) -> Plan:
+def decide(world: World, now: datetime.datetime) -> Plan:
     """What this model should do next; a stage of which something cannot be handled stays as it is, and holds up no other."""
     while True:
         parts = isolation.Parts(world.broken)
@@ -68,7 +66,7 @@ def decide(world: seen.World, now: datetime.datetime) -> Plan:
         world = dataclasses.replace(world, broken={**world.broken, **parts.news})
 
 
-def _decide(world: seen.World, now: datetime.datetime, parts: isolation.Parts) -> Plan:
+def _decide(world: World, now: datetime.datetime, parts: isolation.Parts) -> Plan:
     asked, before = world.promotions, world.model
     if first := tuple(question for question in recovery.questions(world) if question not in world.answers):
         return Plan(ask=first)
@@ -124,7 +122,7 @@ def _decide(world: seen.World, now: datetime.datetime, parts: isolation.Parts) -
     )
 
 
-def _turns(world: seen.World, names: Sequence[str], now: datetime.datetime, parts: isolation.Parts) -> list[stage.Turn]:
+def _turns(world: World, names: Sequence[str], now: datetime.datetime, parts: isolation.Parts) -> list[stage.Turn]:
     """Every stage's turn; an older Model than the ledger's decides nothing, not even what makes things safer."""
     if world.withheld and recovery.is_behind(world):
         return retirement.waiting(world, names, world.withheld)
@@ -138,7 +136,7 @@ def _turns(world: seen.World, names: Sequence[str], now: datetime.datetime, part
     return [_or_stays(world, name, parts, parts.of(name, take, world, name, now)) for name in names]
 
 
-def _or_stays(world: seen.World, name: str, parts: isolation.Parts, turn: stage.Turn | None) -> stage.Turn:
+def _or_stays(world: World, name: str, parts: isolation.Parts, turn: stage.Turn | None) -> stage.Turn:
     return turn or stage.stays(world, name, parts.why(name))
 
 
@@ -148,9 +146,7 @@ def _unforeseen(turns: Sequence[stage.Turn]) -> tuple[unforeseen.Unforeseen, ...
     return tuple(dict.fromkeys(why for why in told if isinstance(why, unforeseen.Unforeseen)))
 
 
-def _told(
-    world: seen.World, one: api.Promotion, told: promotion_status.Told | None, now: datetime.datetime
-) -> promotion_api.PromotionStatus:
+def _told(world: World, one: api.Promotion, told: promotion_status.Told | None, now: datetime.datetime) -> promotion.PromotionStatus:
     """The whole status of one promotion, whether or not anything is said to it."""
     status = promotion_status.status(told, now) if told else one.status
     return (
@@ -158,15 +154,15 @@ def _told(
     )
 
 
-def _snapshots(world: seen.World) -> list[seen.Snapshot]:
+def _snapshots(world: World) -> list[Snapshot]:
     """What the ledger has of the specs that have changed since."""
     if world.withheld:
         return []
     kept = [one.status.recorded for one in (world.model, *world.promotions) if one and one.status.recorded and specs.is_new(one)]
-    return [seen.Snapshot(one.spec) for one in kept if one]
+    return [Snapshot(one.spec) for one in kept if one]
 
 
-def ended(world: seen.World, plan: Plan) -> bool:
+def ended(world: World, plan: Plan) -> bool:
     """Whether this decision ends a rollout, or what a stage serves: something may be left over."""
     if world.model is None:
         return False
@@ -174,7 +170,7 @@ def ended(world: seen.World, plan: Plan) -> bool:
     return bool(plan.remove) or any(one.rollout and one.name not in moving for one in world.model.status.stages or [])
 
 
-def at_rest(world: seen.World, plan: Plan) -> bool:
+def at_rest(world: World, plan: Plan) -> bool:
     """Whether every stage runs what it stands for, and nothing else is on its way."""
     if world.model is None or plan.remove:
         return False
@@ -184,60 +180,60 @@ def at_rest(world: seen.World, plan: Plan) -> bool:
     )
 
 
-def _names(world: seen.World) -> list[str]:
+def _names(world: World) -> list[str]:
     """Every stage that is declared, recorded, or asked for; the declared first, in their order."""
     recorded = [one.name for one in (world.model.status.stages if world.model else None) or []]
     asked = sorted({one.spec.stage for one in world.promotions})
     return list(dict.fromkeys([*(one.name for one in world.stages()), *recorded, *asked]))
 
 
-def dry_runs(world: seen.World, parts: isolation.Parts | None = None) -> list[seen.DryRun]:
+def dry_runs(world: World, parts: isolation.Parts | None = None) -> list[DryRun]:
     """What the API server is asked about each template that is declared now."""
     if retirement.asked(world):
         return []
     parts = parts or isolation.Parts(world.broken)
     declared = [one for one in world.stages() if one.serving and one.serving.strategy in {None, *objects.STRATEGIES}]
     sources = [(one.name, parts.always(one.name, serving_template.source, one.serving)) for one in declared if one.serving]
-    return [seen.DryRun(name, source) for name, source in sources if source]
+    return [DryRun(name, source) for name, source in sources if source]
 
 
-def wishes(world: seen.World) -> tuple[objects.Serve, ...]:
+def wishes(world: World) -> tuple[objects.Serve, ...]:
     """What each stage is to run as the Model's status has it now."""
     return tuple(_wishes(world, (world.model.status.stages if world.model else None) or [], isolation.Parts(world.broken)))
 
 
-def _wishes(world: seen.World, stages: Sequence[api.StageStatus], parts: isolation.Parts) -> Iterator[objects.Serve]:
+def _wishes(world: World, stages: Sequence[api.StageStatus], parts: isolation.Parts) -> Iterator[objects.Serve]:
     """What each stage is to run: what is being rolled out, else what it stands for; what is broken goes on as it is."""
     for stands in stages:
         if wish := parts.of(stands.name, _wish, world, stands):
             yield wish
 
 
-def _wish(world: seen.World, stands: api.StageStatus) -> objects.Serve | None:
+def _wish(world: World, stands: api.StageStatus) -> objects.Serve | None:
     declared = world.stage(stands.name)
     template = (stands.rollout and stands.rollout.template) or (stands.serving and stands.serving.template)
     if declared is None or declared.serving is None or not template:
         return None
     holder = stands.promotion and next((one for one in world.promotions if one.metadata.uid == stands.promotion.uid), None)
-    deadline = declared.serving.progress_deadline or serving_api.DEFAULT_PROGRESS_DEADLINE
+    deadline = declared.serving.progress_deadline or serving.DEFAULT_PROGRESS_DEADLINE
     return objects.Serve(
         model=world.name,
         stage=stands.name,
         template=template,
         replicas=declared.serving.replicas,
-        strategy=declared.serving.strategy or serving_api.Strategy.ROLLING_UPDATE,
+        strategy=declared.serving.strategy or serving.Strategy.ROLLING_UPDATE,
         paused=bool(holder and holder.spec.paused),
         deadline=max(1, int(deadline.total_seconds())),
     )
 
 
 def _status(
-    world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], now: datetime.datetime, parts: isolation.Parts
-) -> model_api.ModelStatus:
+    world: World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], now: datetime.datetime, parts: isolation.Parts
+) -> ModelStatus:
     assert world.model is not None
     was = world.model.status
     generation = world.model.metadata.generation
-    return model_api.ModelStatus(
+    return ModelStatus(
         observed_generation=generation,
         conditions=finding.settle(
             was.conditions, {**_conditions(world, turns, stages, parts), **_policies(world), **aliases.conditions(world)}, generation, now
@@ -250,7 +246,7 @@ def _status(
 
 
 def _conditions(
-    world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], parts: isolation.Parts
+    world: World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], parts: isolation.Parts
 ) -> dict[str, finding.State]:
     if world.withheld:
         said = finding.Fact(world.withheld.reason, world.withheld.message)
@@ -281,15 +277,13 @@ def _conditions(
     return {"Ready": finding.State.true(Reason.READY, fine)}
 
 
-def _troubles(
-    world: seen.World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], parts: isolation.Parts
-) -> list[finding.Fact]:
+def _troubles(world: World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], parts: isolation.Parts) -> list[finding.Fact]:
     """All that keeps a stage from being as it is asked to be: a Held is tried again by itself, a person must mend the others."""
     told = [one.trouble for turn in turns for one in turn.told if isinstance(one.trouble, unforeseen.Unforeseen)]
     found: list[finding.Fact] = [*world.flaws, *(turn.trouble for turn in turns if isinstance(turn.trouble, finding.Held)), *told]
     if retirement.asked(world):
         return found
-    answers = [answer for question, answer in world.answers.items() if isinstance(question, seen.DryRun)]
+    answers = [answer for question, answer in world.answers.items() if isinstance(question, DryRun)]
     live = set(_wishes(world, stages, parts))
     found += [answer for answer in answers if isinstance(answer, finding.Fact)]
     found += [why for tried in (world.refused, world.unserved) for wish, why in tried.items() if wish in live]
@@ -297,7 +291,7 @@ def _troubles(
     return found + [turn.trouble for turn in turns if turn.trouble and not isinstance(turn.trouble, finding.Held)]
 
 
-def _policies(world: seen.World) -> dict[str, finding.State]:
+def _policies(world: World) -> dict[str, finding.State]:
     """Told of a Model that asks people: while the policies are not effective, nobody knows who said what."""
     asks = any(one.gates and one.gates.approvals for one in world.stages())
     if world.unguarded is None or world.unguarded.reason != Reason.POLICIES_MISSING or not asks:
@@ -305,9 +299,9 @@ def _policies(world: seen.World) -> dict[str, finding.State]:
     return {"PoliciesMissing": finding.State.true(world.unguarded.reason, world.unguarded.message)}
 
 
-def _counts(world: seen.World) -> model_api.VersionCounts:
+def _counts(world: World) -> VersionCounts:
     ready = [name for name, one in world.versions.items() if one.status.phase == api.VersionPhase.READY]
-    return model_api.VersionCounts(
+    return VersionCounts(
         total=len(world.versions),
         ready=len(ready),
         latest=max(ready, key=semver.rank, default=None),
@@ -315,19 +309,19 @@ def _counts(world: seen.World) -> model_api.VersionCounts:
     )
 
 
-def _with_serving(world: seen.World, stands: api.StageStatus) -> api.StageStatus:
+def _with_serving(world: World, stands: api.StageStatus) -> api.StageStatus:
     """The stage's status with what its Deployment says now."""
     deployment = world.deployments.get(stands.name)
     if deployment is None:
         kept = stands.serving.model_copy(update={"desired": None, "available": None}) if stands.serving else None
         return stands.model_copy(update={"serving": kept})
-    known = stands.serving or stage_api.ServingStatus(deployment=deployment.name)
+    known = stands.serving or ServingStatus(deployment=deployment.name)
     return stands.model_copy(
         update={"serving": known.model_copy(update={"desired": deployment.desired, "available": deployment.available})}
     )
 
 
-def unknown(model: api.Model, why: finding.Fact, now: datetime.datetime) -> model_api.ModelStatus:
+def unknown(model: api.Model, why: finding.Fact, now: datetime.datetime) -> ModelStatus:
     """What a Model says of which nothing could be decided; what it said of its stages stays."""
     generation = model.metadata.generation
     said = conditions.unknown(model.status.conditions, why, generation, now)
@@ -344,7 +338,7 @@ def unseen(promotions: Sequence[api.Promotion]) -> list[api.Promotion]:
     ]
 
 
-def depends_on(world: seen.World, plan: Plan, one: api.Promotion) -> set[str]:
+def depends_on(world: World, plan: Plan, one: api.Promotion) -> set[str]:
     """The stage of a promotion, where what becomes of it there depends on its status: it holds it, is to hold it, or ends."""
     status, uid = plan.promotions[one.metadata.name], one.metadata.uid
     before, after = (world.model.status.stages if world.model else None) or [], (plan.status.stages if plan.status else None) or []
@@ -352,12 +346,12 @@ def depends_on(world: seen.World, plan: Plan, one: api.Promotion) -> set[str]:
     return {one.spec.stage} if holds or (status.phase and status.phase.is_terminal) else set()
 
 
-def events(model: api.Model, status: model_api.ModelStatus) -> tuple[finding.Event, ...]:
+def events(model: api.Model, status: ModelStatus) -> tuple[finding.Event, ...]:
     """What a status tells that is news."""
     return tuple(_model_events(model, status))
 
 
-def _model_events(model: api.Model, status: model_api.ModelStatus) -> Iterator[finding.Event]:
+def _model_events(model: api.Model, status: ModelStatus) -> Iterator[finding.Event]:
     was, now = finding.find(model.status.conditions, "Ready"), finding.find(status.conditions, "Ready")
     warns = now is not None and now.reason == Reason.SERVES_DEPRECATED
     news = now and (was is None or (was.status, was.reason) != (now.status, now.reason) or (warns and was.message != now.message))

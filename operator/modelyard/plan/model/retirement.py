@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from modelyard import api
-from modelyard.api import model as model_api
+from modelyard.api import model
 from modelyard.api.access import cel
 from modelyard.api.modelversion import VersionLifecycle
 from modelyard.api.promotion import Phase
@@ -13,23 +13,23 @@ from modelyard.api.reason import Reason
 from modelyard.plan import finding, semver
 from modelyard.plan.model import stage
 from modelyard.plan.modelversion import legal_hold
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 from modelyard.plan.promotion import status
 
 
-def asked(world: seen.World) -> bool:
+def asked(world: World) -> bool:
     """Whether the Model is to serve nothing any more."""
-    return world.model is not None and world.model.spec.lifecycle == model_api.ModelLifecycle.RETIRED
+    return world.model is not None and world.model.spec.lifecycle == model.ModelLifecycle.RETIRED
 
 
-def turn(world: seen.World, name: str, names: Sequence[str]) -> stage.Turn:
+def turn(world: World, name: str, names: Sequence[str]) -> stage.Turn:
     """One stage's turn among all: unfinished promotions are aborted at once, and the first stage that still runs anything is taken down."""
     if world.withheld:
         return waiting(world, [name], world.withheld)[0]
     return _turn(world, name, down=name in _next(world, names))
 
 
-def order(world: seen.World, names: Sequence[str]) -> list[str]:
+def order(world: World, names: Sequence[str]) -> list[str]:
     """The stages in the order in which they go: what others come `after` goes first, so what matters most goes last.
 
     If something is wrong on the way (a finalizer, a missing permission, a pod that hangs), it shows where the least depends on it.
@@ -44,7 +44,7 @@ def order(world: seen.World, names: Sequence[str]) -> list[str]:
     return line
 
 
-def _next(world: seen.World, names: Sequence[str]) -> Iterator[str]:
+def _next(world: World, names: Sequence[str]) -> Iterator[str]:
     """Those that go now: up to the first whose last pod is not gone yet."""
     for name in order(world, names):
         yield name
@@ -52,12 +52,12 @@ def _next(world: seen.World, names: Sequence[str]) -> Iterator[str]:
             return
 
 
-def _runs(world: seen.World, name: str) -> bool:
+def _runs(world: World, name: str) -> bool:
     """Whether anything of what serves the stage is still there."""
     return name in world.deployments or name in world.services or any(pod.stage == name for pod in world.pods)
 
 
-def _turn(world: seen.World, name: str, *, down: bool) -> stage.Turn:
+def _turn(world: World, name: str, *, down: bool) -> stage.Turn:
     was = world.stands(name)
     said = finding.Fact(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
     told = tuple(status.Told(one, Phase.ABORTED, said) for one in _unfinished(world, name))
@@ -68,7 +68,7 @@ def _turn(world: seen.World, name: str, *, down: bool) -> stage.Turn:
     return stage.with_those_that_are_over(world, stage.Turn(gone, (*told, *stage.taken_down(world, name))))
 
 
-def waiting(world: seen.World, names: Sequence[str], why: finding.Held) -> list[stage.Turn]:
+def waiting(world: World, names: Sequence[str], why: finding.Held) -> list[stage.Turn]:
     """Nothing is decided of any stage now; the unfinished promotions say why."""
     said = finding.Fact(why.reason, why.message)
 
@@ -79,12 +79,12 @@ def waiting(world: seen.World, names: Sequence[str], why: finding.Held) -> list[
     return [stage.Turn(world.stands(name), tuple(told(name))) for name in names]
 
 
-def _unfinished(world: seen.World, name: str) -> list[api.Promotion]:
+def _unfinished(world: World, name: str) -> list[api.Promotion]:
     mine = [one for one in world.promotions if one.spec.stage == name and not one.metadata.deletion_timestamp]
     return [one for one in mine if not (one.status.phase and one.status.phase.is_terminal)]
 
 
-def conditions(world: seen.World, stages: Sequence[api.StageStatus]) -> dict[str, finding.State]:
+def conditions(world: World, stages: Sequence[api.StageStatus]) -> dict[str, finding.State]:
     """What the Model says of itself meanwhile, and in the end."""
     standing = {one.name for one in stages if one.current}
     known = list(dict.fromkeys([*(one.name for one in world.stages()), *world.deployments, *sorted(world.services), *_of_pods(world)]))
@@ -108,7 +108,7 @@ def conditions(world: seen.World, stages: Sequence[api.StageStatus]) -> dict[str
     }
 
 
-def _of_pods(world: seen.World) -> list[str]:
+def _of_pods(world: World) -> list[str]:
     return sorted({pod.stage for pod in world.pods})
 
 

@@ -6,13 +6,12 @@ import dataclasses
 import datetime
 
 from modelyard import api
-from modelyard.api import labels
-from modelyard.api import stage as stage_api
+from modelyard.api import labels, stage
 from modelyard.api.promotion import Phase, RolloutStatus
 from modelyard.api.reason import Reason
 from modelyard.ledger import record
 from modelyard.plan import finding, unforeseen
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import DryRun, Question, World
 from modelyard.plan.promotion import grant
 from modelyard.plan.promotion.status import Told, ran_before, unknown
 from modelyard.plan.rollout.progress import RETRY, begin, judge
@@ -25,7 +24,7 @@ class Turn:
 
     status: api.StageStatus
     told: tuple[Told, ...] = ()
-    ask: tuple[seen.Question, ...] = ()
+    ask: tuple[Question, ...] = ()
     auto: str | None = None
     """The version that autoPromote wants to promote."""
     trouble: finding.Fact | None = None
@@ -35,7 +34,7 @@ class Turn:
     again: datetime.timedelta | None = None
 
 
-def take(world: seen.World, name: str, now: datetime.datetime, *, begins: bool = True) -> Turn:
+def take(world: World, name: str, now: datetime.datetime, *, begins: bool = True) -> Turn:
     """What this stage should do next; whether anything new may begin."""
     turn = _take(world, world.stands(name), now, begins=begins)
     if world.model and not world.withheld and world.stage(name) is None:
@@ -43,7 +42,7 @@ def take(world: seen.World, name: str, now: datetime.datetime, *, begins: bool =
     return with_those_that_are_over(world, turn)
 
 
-def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime, *, begins: bool) -> Turn:
+def _take(world: World, was: api.StageStatus, now: datetime.datetime, *, begins: bool) -> Turn:
     if was.promotion:
         turn = _go_on(world, was, was.promotion, now)
         turn = dataclasses.replace(turn, told=(*turn.told, *grant.superseded(world, was)))
@@ -61,7 +60,7 @@ def _take(world: seen.World, was: api.StageStatus, now: datetime.datetime, *, be
     return _change_template(world, turn, now)
 
 
-def stays(world: seen.World, name: str, why: finding.Held) -> Turn:
+def stays(world: World, name: str, why: finding.Held) -> Turn:
     """A stage of which something cannot be handled: it stays as it is, nothing is granted in it, and whoever wants it is told why."""
     told = tuple(
         unknown(one, why)
@@ -74,7 +73,7 @@ def stays(world: seen.World, name: str, why: finding.Held) -> Turn:
 # --- the promotion that holds the stage
 
 
-def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromotion, now: datetime.datetime) -> Turn:
+def _go_on(world: World, was: api.StageStatus, holds: stage.StagePromotion, now: datetime.datetime) -> Turn:
     holder = next((one for one in world.promotions if one.metadata.uid == holds.uid), None)
     phase, rollback = (holder.status.phase, bool(holder.spec.rollback)) if holder else _told_of(world, holds)
     if phase == Phase.SUCCEEDED:  # told before, but the Model does not say so yet
@@ -100,7 +99,7 @@ def _go_on(world: seen.World, was: api.StageStatus, holds: stage_api.StagePromot
     return Turn(was, (Told(holder, Phase.ROLLING_OUT, said, rollout=began, trouble=trouble),), again=progress.again)
 
 
-def _told_of(world: seen.World, holds: stage_api.StagePromotion) -> tuple[Phase | None, bool]:
+def _told_of(world: World, holds: stage.StagePromotion) -> tuple[Phase | None, bool]:
     """How a promotion whose object is gone ended, as the ledger has it or is to have it, and whether it was a rollback."""
     known = world.past.promotions.get(holds.name) if world.past else None
     if known and known.uid == holds.uid and known.phase:
@@ -117,7 +116,7 @@ def _goes_on(holder: api.Promotion, now: datetime.datetime) -> RolloutStatus | N
     return was.model_copy(update={"since": now.replace(microsecond=0)})
 
 
-def _cannot_succeed_now(world: seen.World, was: api.StageStatus, holder: api.Promotion, why: finding.Held, now: datetime.datetime) -> Turn:
+def _cannot_succeed_now(world: World, was: api.StageStatus, holder: api.Promotion, why: finding.Held, now: datetime.datetime) -> Turn:
     """Its pods are there, but that the stage stands for it cannot be recorded; a rollback does not wait for that."""
     if grant.rollback_is_due(world, was, now):
         said = finding.Fact(Reason.SUPERSEDED, f"a rollback was asked for before {was.name} stood for {holder.spec.version}")
@@ -126,7 +125,7 @@ def _cannot_succeed_now(world: seen.World, was: api.StageStatus, holder: api.Pro
     return Turn(was, (Told(holder, Phase.ROLLING_OUT, said, trouble=why),), again=RETRY)
 
 
-def _expired(world: seen.World, was: api.StageStatus, holder: api.Promotion, why: finding.Fact) -> Turn:
+def _expired(world: World, was: api.StageStatus, holder: api.Promotion, why: finding.Fact) -> Turn:
     """It will not become available: it is put back, where there is anything to go back to."""
     if world.stage(was.name) is None:
         return _ended(was, holder, Phase.FAILED, finding.Fact(why.reason, f"{why.message}: what it serves is taken down"))
@@ -140,20 +139,20 @@ def _ended(was: api.StageStatus, holder: api.Promotion, phase: Phase, said: find
     return Turn(_released(was), (Told(holder, phase, said),))
 
 
-def _supersede(world: seen.World, name: str, holds: stage_api.StagePromotion) -> tuple[Told, ...]:
+def _supersede(world: World, name: str, holds: stage.StagePromotion) -> tuple[Told, ...]:
     """What the stage stood for before, it does no more."""
     said = finding.Fact(Reason.SUPERSEDED, f"{holds.version} was granted {name} later")
     older = [one for one in _succeeded(world, name) if one.metadata.uid != holds.uid]
     return tuple(Told(one, Phase.SUPERSEDED, said) for one in older)
 
 
-def taken_down(world: seen.World, name: str) -> tuple[Told, ...]:
+def taken_down(world: World, name: str) -> tuple[Told, ...]:
     """What a stage stood for it does not once it is taken down: Succeeded is only what still stands."""
     said = finding.Fact(Reason.DECOMMISSIONED, f"{name} was taken down, and stands for nothing")
     return tuple(Told(one, Phase.SUPERSEDED, said) for one in _succeeded(world, name))
 
 
-def _succeeded(world: seen.World, name: str) -> list[api.Promotion]:
+def _succeeded(world: World, name: str) -> list[api.Promotion]:
     """The promotions that say Succeeded of themselves in a stage."""
     mine = [one for one in world.promotions if one.spec.stage == name and one.status.phase == Phase.SUCCEEDED]
     return [one for one in mine if not ran_before(world, one)]
@@ -165,12 +164,12 @@ def _released(was: api.StageStatus) -> api.StageStatus:
 
 
 def _finished(
-    world: seen.World, was: api.StageStatus, holds: stage_api.StagePromotion, now: datetime.datetime, *, rollback: bool
+    world: World, was: api.StageStatus, holds: stage.StagePromotion, now: datetime.datetime, *, rollback: bool
 ) -> api.StageStatus:
     version = holds.version
     subject = world.versions.get(version)
     proven = subject.status.artifact if subject else None
-    hold = stage_api.Hold(since=now.replace(microsecond=0), promotion=holds.name) if rollback else was.hold
+    hold = stage.Hold(since=now.replace(microsecond=0), promotion=holds.name) if rollback else was.hold
     return api.StageStatus(
         name=was.name,
         current=version,
@@ -182,13 +181,13 @@ def _finished(
     )
 
 
-def _stood_for(world: seen.World, was: api.StageStatus) -> stage_api.ServingStatus | None:
+def _stood_for(world: World, was: api.StageStatus) -> stage.ServingStatus | None:
     if was.rollout is None or was.rollout.template is None:
         return None
-    return stage_api.ServingStatus(deployment=f"{world.name}-{was.name}", template=was.rollout.template, source=was.rollout.source)
+    return stage.ServingStatus(deployment=f"{world.name}-{was.name}", template=was.rollout.template, source=was.rollout.source)
 
 
-def with_those_that_are_over(world: seen.World, turn: Turn) -> Turn:
+def with_those_that_are_over(world: World, turn: Turn) -> Turn:
     """Those whose end was told, and whose spec changed since: it is told again, of the generation that is now."""
     spoken_to = _spoken_to(turn)
     over = tuple(
@@ -204,13 +203,13 @@ def with_those_that_are_over(world: seen.World, turn: Turn) -> Turn:
 # --- those who want it
 
 
-def _others_wait(world: seen.World, turn: Turn, now: datetime.datetime) -> Turn:
+def _others_wait(world: World, turn: Turn, now: datetime.datetime) -> Turn:
     holds = turn.status.promotion
     by = f"{holds.name} ({holds.version})" if holds else "a changed template"
     return dataclasses.replace(turn, told=(*turn.told, *grant.wait(world, turn.status, _spoken_to(turn), by, now)))
 
 
-def _grant(world: seen.World, turn: Turn, now: datetime.datetime) -> Turn:
+def _grant(world: World, turn: Turn, now: datetime.datetime) -> Turn:
     choice = grant.choose(world, turn.status, _spoken_to(turn), now)
     if choice.ask:
         return dataclasses.replace(turn, ask=(*turn.ask, choice.ask))
@@ -229,8 +228,8 @@ def _spoken_to(turn: Turn) -> set[str]:
     return {one.promotion.metadata.uid for one in turn.told}
 
 
-def _held_by(was: api.StageStatus, one: api.Promotion, begun: stage_api.StageRollout) -> api.StageStatus:
-    holder = stage_api.StagePromotion(name=one.metadata.name, uid=one.metadata.uid, version=one.spec.version)
+def _held_by(was: api.StageStatus, one: api.Promotion, begun: stage.StageRollout) -> api.StageStatus:
+    holder = stage.StagePromotion(name=one.metadata.name, uid=one.metadata.uid, version=one.spec.version)
     hold = was.hold if labels.AUTOMATIC in one.metadata.labels else None  # a person made this one: autoPromote may go on
     return was.model_copy(update={"promotion": holder, "rollout": begun, "hold": hold})
 
@@ -238,7 +237,7 @@ def _held_by(was: api.StageStatus, one: api.Promotion, begun: stage_api.StageRol
 # --- a template that changed without a promotion
 
 
-def _change_template(world: seen.World, turn: Turn, now: datetime.datetime) -> Turn:
+def _change_template(world: World, turn: Turn, now: datetime.datetime) -> Turn:
     """The version that the stage stands for, with the template that is declared now."""
     was, declared = turn.status, world.stage(turn.status.name)
     if declared is None or declared.serving is None or was.current is None:
@@ -255,14 +254,14 @@ def _change_template(world: seen.World, turn: Turn, now: datetime.datetime) -> T
     if why := _cannot_be_loaded(world, was.name, was.current):
         return dataclasses.replace(turn, trouble=why)
     begun = begin(world, was, was.current, now)
-    if isinstance(begun, seen.Question):
+    if isinstance(begun, Question):
         return dataclasses.replace(turn, ask=(begun,))
     if isinstance(begun, finding.Fact):
         return dataclasses.replace(turn, again=RETRY, trouble=begun)
     return dataclasses.replace(turn, status=was.model_copy(update={"rollout": begun}), again=RETRY)
 
 
-def _waits_for_people(world: seen.World, declared: api.Stage, version: str) -> finding.Fact:
+def _waits_for_people(world: World, declared: api.Stage, version: str) -> finding.Fact:
     """Who must do what before the changed template serves."""
     name, gates = declared.name, ", ".join(agreed.gates_that_ask(declared))
     asked = [
@@ -282,7 +281,7 @@ def _waits_for_people(world: seen.World, declared: api.Stage, version: str) -> f
     return finding.Fact(Reason.TEMPLATE_WAITS_FOR_APPROVAL, message)
 
 
-def _cannot_be_loaded(world: seen.World, name: str, version: str) -> finding.Fact | None:
+def _cannot_be_loaded(world: World, name: str, version: str) -> finding.Fact | None:
     """Why new pods of the stage's version could not start: those that serve now hold verified bytes, and are not given up for them."""
     wanted, waits = world.versions.get(version), f"the changed template of {name} waits"
     if wanted is None or wanted.status.artifact is None:
@@ -295,12 +294,12 @@ def _cannot_be_loaded(world: seen.World, name: str, version: str) -> finding.Fac
     return None
 
 
-def _go_on_with_template(world: seen.World, was: api.StageStatus, changed: stage_api.StageRollout, now: datetime.datetime) -> Turn:
+def _go_on_with_template(world: World, was: api.StageStatus, changed: stage.StageRollout, now: datetime.datetime) -> Turn:
     progress = judge(world, was, now, paused=False)
     if progress.done:
         return Turn(was.model_copy(update={"rollout": None, "serving": _stood_for(world, was)}))
     if progress.expired:
-        stands = was.serving or stage_api.ServingStatus(deployment=f"{world.name}-{was.name}")
+        stands = was.serving or stage.ServingStatus(deployment=f"{world.name}-{was.name}")
         return Turn(
             was.model_copy(update={"rollout": None, "serving": stands.model_copy(update={"refused": changed.source})}),
             trouble=progress.said,
@@ -308,9 +307,9 @@ def _go_on_with_template(world: seen.World, was: api.StageStatus, changed: stage
     return Turn(was, again=progress.again)
 
 
-def _template_invalid(world: seen.World, name: str) -> bool:
+def _template_invalid(world: World, name: str) -> bool:
     """Whether the API server would not take what the stage's template renders to; what it said is told elsewhere."""
     declared = world.stage(name)
     if declared is None or declared.serving is None:
         return False
-    return isinstance(world.answers.get(seen.DryRun(name, template.source(declared.serving))), finding.Fact)
+    return isinstance(world.answers.get(DryRun(name, template.source(declared.serving))), finding.Fact)

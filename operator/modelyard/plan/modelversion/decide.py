@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.api import model as model_api
 from modelyard.api import modelversion
+from modelyard.api.model import Storage
 from modelyard.api.modelversion import VersionPhase
 from modelyard.api.reason import Reason
 from modelyard.content import location
@@ -196,7 +196,7 @@ def evidence_requests(world: World) -> dict[str, inspection.EvidenceRequest]:
     return {item.name: inspection.EvidenceRequest(address, item.uri, below, item.sha256, tenant=tenant) for item in evidence}
 
 
-def _storage(world: World) -> model_api.Storage:
+def _storage(world: World) -> Storage:
     assert world.model is not None
     return world.model.spec.storage
 

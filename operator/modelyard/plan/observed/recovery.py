@@ -9,12 +9,12 @@ import dataclasses
 from collections.abc import Iterator
 
 from modelyard import api
-from modelyard.api import stage as stage_api
+from modelyard.api import stage
 from modelyard.api.reason import Reason
 from modelyard.ledger import codec, index, record
 from modelyard.plan import finding
 from modelyard.plan.observed import specs
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import Recorded, World
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Lost:
     """Snapshot of its spec in the operator's bucket."""
 
 
-def missing(world: seen.World) -> bool:
+def missing(world: World) -> bool:
     """Whether the ledger knows of an object that is neither here nor known to be gone."""
     past = world.past
     if past is None or past.uid is None:
@@ -41,7 +41,7 @@ def missing(world: seen.World) -> bool:
     )
 
 
-def lost(world: seen.World) -> tuple[Lost, ...]:
+def lost(world: World) -> tuple[Lost, ...]:
     """What is to be brought back, the Model first."""
     past = world.past
     if past is None or world.terminating or past.uid is None:
@@ -68,7 +68,7 @@ def comes_back(known: index.Version, *, whole: bool, runs: bool) -> bool:
     return whole or (known.digest is not None and (known.lifecycle != "Retired" or runs))
 
 
-def forgotten(world: seen.World) -> tuple[str, ...]:
+def forgotten(world: World) -> tuple[str, ...]:
     """Promotions that went with what the cluster lost: nobody deleted them."""
     past = world.past
     if past is None or world.terminating or not (world.older or lost(world)):
@@ -76,13 +76,13 @@ def forgotten(world: seen.World) -> tuple[str, ...]:
     return _unexplained(world, past)
 
 
-def _unexplained(world: seen.World, past: index.Index) -> tuple[str, ...]:
+def _unexplained(world: World, past: index.Index) -> tuple[str, ...]:
     """Promotions that are not here, and of which the ledger does not say why."""
     here = world.asked()
     return tuple(name for name, one in past.promotions.items() if name not in here and not (one.deleted or one.lost))
 
 
-def behind(world: seen.World) -> finding.Held | None:
+def behind(world: World) -> finding.Held | None:
     """Whether specs in the cluster are older than those that the ledger has: an older backup was restored."""
     past, subject = world.past, world.model
     if past is None or subject is None:
@@ -104,7 +104,7 @@ def behind(world: seen.World) -> finding.Held | None:
     return finding.Held(Reason.BEHIND, message, finding.Waits.FOR_A_PERSON)
 
 
-def is_behind(world: seen.World) -> bool:
+def is_behind(world: World) -> bool:
     """Whether nothing is decided because the Model is older than the ledger's."""
     return world.withheld is not None and world.withheld.reason == Reason.BEHIND
 
@@ -129,7 +129,7 @@ def was_behind(model: api.Model | None) -> bool:
     return ready is not None and ready.reason == Reason.BEHIND
 
 
-def stages(world: seen.World) -> Iterator[api.StageStatus]:
+def stages(world: World) -> Iterator[api.StageStatus]:
     """The stages as the ledger has them, for a status that was lost or is older."""
     for state in world.state:
         yield api.StageStatus(
@@ -143,7 +143,7 @@ def stages(world: seen.World) -> Iterator[api.StageStatus]:
         )
 
 
-def _hold(world: seen.World, name: str) -> stage_api.Hold | None:
+def _hold(world: World, name: str) -> stage.Hold | None:
     """AutoPromote rests while the last that was granted the stage is a rollback that Succeeded."""
     granted = [
         (one.granted, called) for called, one in (world.past.promotions if world.past else {}).items() if one.granted and one.stage == name
@@ -154,35 +154,35 @@ def _hold(world: seen.World, name: str) -> stage_api.Hold | None:
     last = world.past.promotions[called]
     if not (last.rollback and last.succeeded and last.ended):
         return None
-    return stage_api.Hold(since=codec.read_time(last.ended).replace(microsecond=0), promotion=called)
+    return stage.Hold(since=codec.read_time(last.ended).replace(microsecond=0), promotion=called)
 
 
-def _serving(world: seen.World, state: record.StageState) -> stage_api.ServingStatus | None:
+def _serving(world: World, state: record.StageState) -> stage.ServingStatus | None:
     """What it serves; of a document that is not one of ours nothing is used, and the declared template is rendered instead."""
     if state.template is None or isinstance(world.answers.get(_question(state)), finding.Fact):
         return None
-    return stage_api.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
+    return stage.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
 
 
-def _question(state: record.StageState) -> seen.Recorded:
-    return seen.Recorded(state.name, state.current or "", state.template or "", state.source)
+def _question(state: record.StageState) -> Recorded:
+    return Recorded(state.name, state.current or "", state.template or "", state.source)
 
 
-def questions(world: seen.World) -> list[seen.Recorded]:
+def questions(world: World) -> list[Recorded]:
     """What has to be known of the templates that the ledger names, before a stage is taken from it."""
     if world.model is None or not _has_lost_stages(world, world.model):
         return []
     return [_question(state) for state in world.state if state.template]
 
 
-def _has_lost_stages(world: seen.World, model: api.Model) -> bool:
+def _has_lost_stages(world: World, model: api.Model) -> bool:
     """Whether the status has no stages yet, or older ones. That something was written in it before the ledger could be asked says nothing."""
     return bool(world.state) and (
         world.older or is_behind(world) or model.status.observed_generation == -1 or model.status.recorded is None
     )
 
 
-def with_ledgers_stages(world: seen.World) -> seen.World:
+def with_ledgers_stages(world: World) -> World:
     """The world with the stages that the ledger has, where the Model's status has none yet or is older; a rollout that began may go on."""
     model = world.model
     if model is None or not _has_lost_stages(world, model):
@@ -194,7 +194,7 @@ def with_ledgers_stages(world: seen.World) -> seen.World:
     return dataclasses.replace(world, model=model.model_copy(update={"status": status}))
 
 
-def told(world: seen.World, those: tuple[Lost, ...]) -> Iterator[record.Fact]:
+def told(world: World, those: tuple[Lost, ...]) -> Iterator[record.Fact]:
     """That they are brought back."""
     gone = forgotten(world)
     if world.past is None or not (those or gone):
@@ -210,7 +210,7 @@ def told(world: seen.World, those: tuple[Lost, ...]) -> Iterator[record.Fact]:
     yield record.fact(record.Action.RESTORED, record.BY_OPERATOR, about, step, None, detail)
 
 
-def happened(world: seen.World, those: tuple[Lost, ...]) -> tuple[finding.Event, ...]:
+def happened(world: World, those: tuple[Lost, ...]) -> tuple[finding.Event, ...]:
     """An Event on the Model, if it is there."""
     if not those or world.model is None:
         return ()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.api import gates as gates_api
-from modelyard.api import promotion as promotion_api
+from modelyard.api import promotion
+from modelyard.api.gates import ApprovalGate, Gates
 from modelyard.api.promotion import Approval, Decision
 from modelyard.content import digest
 from modelyard.ledger import record
@@ -52,13 +52,13 @@ def subject(seen: world.World, stage: str, version: str) -> str | None:
     )
 
 
-def _gates(gates: gates_api.Gates | None) -> dict[str, Any]:
+def _gates(gates: Gates | None) -> dict[str, Any]:
     dumped = gates.dump() if gates else {}
     named = {field: _by_name(dumped[field]) for field in ("metrics", "approvals") if field in dumped}
     return dumped | named | {field: sorted(dumped[field]) for field in ("after", "evidence") if field in dumped}
 
 
-def _tier(model: api.Model | None, gates: gates_api.Gates | None) -> dict[str, Any]:
+def _tier(model: api.Model | None, gates: Gates | None) -> dict[str, Any]:
     return {"riskTier": str(documentation.tier(model))} if model and gates and gates.documentation else {}
 
 
@@ -116,7 +116,7 @@ def said(seen: world.World, one: api.Promotion) -> dict[tuple[str, str], Said]:
     return found
 
 
-def count(seen: world.World, one: api.Promotion, gates: Sequence[gates_api.ApprovalGate], about: str | None) -> list[Count]:
+def count(seen: world.World, one: api.Promotion, gates: Sequence[ApprovalGate], about: str | None) -> list[Count]:
     """How far each gate is; one person counts for one gate only, and such that as many as possible are satisfied."""
     approved: dict[str, list[Approval]] = {gate.name: [] for gate in gates}
     refused: dict[str, list[str]] = {gate.name: [] for gate in gates}
@@ -145,20 +145,20 @@ class Asked:
     """What people are asked, as `status` shows it and the API server judges their answers by it."""
 
     subject: str | None = None
-    gates: tuple[promotion_api.ApprovalStatus, ...] = ()
+    gates: tuple[promotion.ApprovalStatus, ...] = ()
 
 
 NOBODY: Final = Asked()
 """Nobody is asked anything."""
 
 
-def asked(seen: world.World, one: api.Promotion, gates: Sequence[gates_api.ApprovalGate], about: str | None) -> Asked:
+def asked(seen: world.World, one: api.Promotion, gates: Sequence[ApprovalGate], about: str | None) -> Asked:
     """The subject and a row for each gate."""
     machines = {gate.name for gate in gates if gate.allow_service_accounts}
     return Asked(
         about,
         tuple(
-            promotion_api.ApprovalStatus(
+            promotion.ApprovalStatus(
                 gate=row.gate,
                 required=row.required,
                 approved_by=list(row.people) or None,
@@ -169,7 +169,7 @@ def asked(seen: world.World, one: api.Promotion, gates: Sequence[gates_api.Appro
     )
 
 
-def rejection(seen: world.World, one: api.Promotion, gates: Sequence[gates_api.ApprovalGate], about: str | None) -> Approval | None:
+def rejection(seen: world.World, one: api.Promotion, gates: Sequence[ApprovalGate], about: str | None) -> Approval | None:
     """The entry of somebody who says no to what is asked now, if there is one."""
     for gate in gates:
         for entry in _entries(one, gate.name):
@@ -224,7 +224,7 @@ def why_not(seen: world.World, one: api.Promotion, entry: Approval) -> str | Non
     return _why_not(seen, one, gate, entry, subject(seen, one.spec.stage, one.spec.version))
 
 
-def _why_not(seen: world.World, one: api.Promotion, gate: gates_api.ApprovalGate, entry: Approval, about: str | None) -> str | None:
+def _why_not(seen: world.World, one: api.Promotion, gate: ApprovalGate, entry: Approval, about: str | None) -> str | None:
     """Why an entry does not count, in words."""
     if about is None or entry.subject != about:
         return "it is about something else than what is asked now, status.subject: write the entry anew"
@@ -251,5 +251,5 @@ def _entry(one: api.Promotion, entry: Approval) -> tuple[str, str, str]:
     return one.metadata.uid, entry.user, entry.gate
 
 
-def _required(gate: gates_api.ApprovalGate) -> int:
+def _required(gate: ApprovalGate) -> int:
     return max(gate.required if gate.required is not None else 1, 1)

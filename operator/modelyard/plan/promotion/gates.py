@@ -10,7 +10,7 @@ from typing import Final
 
 from modelyard import api
 from modelyard.api import access, meta, promotion
-from modelyard.api import gates as gates_api
+from modelyard.api.gates import EvidenceType, MetricGate
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
 from modelyard.plan.modelversion import documentation
@@ -94,12 +94,12 @@ def _uncounted(case: prerequisites.Case, stages: Iterable[str], now: datetime.da
     return f"; {meta.write_duration(whole)} in which nobody watched do not count" if whole else ""
 
 
-def metric_is_good_enough(case: prerequisites.Case, now: datetime.datetime, gate: gates_api.MetricGate) -> prerequisites.Found:
+def metric_is_good_enough(case: prerequisites.Case, now: datetime.datetime, gate: MetricGate) -> prerequisites.Found:
     del now
     return metric.judge(case.world, case.stage, case.version, gate)
 
 
-def evidence_is_there(case: prerequisites.Case, now: datetime.datetime, kind: gates_api.EvidenceType) -> prerequisites.Found:
+def evidence_is_there(case: prerequisites.Case, now: datetime.datetime, kind: EvidenceType) -> prerequisites.Found:
     """The type is present, and the bytes of all evidence are verified as it is declared now."""
     del now
     wanted = case.wanted

@@ -7,13 +7,13 @@ import datetime
 from collections.abc import Collection, Sequence
 
 from modelyard import api
-from modelyard.api import stage as stage_api
 from modelyard.api.promotion import Phase
 from modelyard.api.reason import Reason
+from modelyard.api.stage import StageRollout
 from modelyard.content import digest
 from modelyard.plan import finding, semver, unforeseen
 from modelyard.plan.observed import recovery
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import Question, World, order
 from modelyard.plan.promotion import approvals, gates, prerequisites, status
 from modelyard.plan.rollout import progress
 
@@ -24,24 +24,24 @@ class Choice:
 
     told: tuple[status.Told, ...] = ()
     granted: api.Promotion | None = None
-    begun: stage_api.StageRollout | None = None
+    begun: StageRollout | None = None
     """What the granted one begins with."""
-    ask: seen.Question | None = None
+    ask: Question | None = None
     again: datetime.timedelta | None = None
 
 
-def choose(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], now: datetime.datetime) -> Choice:
+def choose(world: World, was: api.StageStatus, spoken_to: Collection[str], now: datetime.datetime) -> Choice:
     """The latest promotion whose gates all hold is granted the stage, those after it wait; `superseded` are those before it, once it has it."""
     told: list[status.Told] = []
     again: list[datetime.timedelta] = []
     granted: api.Promotion | None = None
-    begun: stage_api.StageRollout | None = None
-    for one in sorted(unfinished(world, was, spoken_to), key=seen.order, reverse=True):
+    begun: StageRollout | None = None
+    for one in sorted(unfinished(world, was, spoken_to), key=order, reverse=True):
         try:
             found = _ended(world, one) or (None if granted else _considered(world, was, one, now))
         except Exception as error:  # nothing is granted to it, and the others are judged
             found = status.unknown(one, unforeseen.of(f"the Promotion {one.metadata.name}", error))
-        if isinstance(found, seen.Question):
+        if isinstance(found, Question):
             return Choice(ask=found)
         if isinstance(found, _Begins):
             granted, begun = one, found.begun
@@ -57,36 +57,34 @@ class _Begins:
     """It may be granted the stage."""
 
     told: status.Told
-    begun: stage_api.StageRollout
+    begun: StageRollout
 
 
-def _considered(
-    world: seen.World, was: api.StageStatus, one: api.Promotion, now: datetime.datetime
-) -> status.Told | seen.Question | _Begins:
+def _considered(world: World, was: api.StageStatus, one: api.Promotion, now: datetime.datetime) -> status.Told | Question | _Begins:
     """What keeps one promotion from being granted its stage, or what it would begin with."""
     case = prerequisites.Case.of(world, one)
     verdicts = gates.judge(case, now)
     if waits := _waits(world, one, case, verdicts):
         return waits
     answer = progress.begin(world, was, one.spec.version, now, rollback=case.rollback)
-    if isinstance(answer, seen.Question):
+    if isinstance(answer, Question):
         return answer
     if isinstance(answer, finding.Fact):
         return status.troubled(one, verdicts, answer, case.asked)
     return _Begins(status.granted(one, verdicts, answer, case.asked), answer)
 
 
-def superseded(world: seen.World, was: api.StageStatus) -> tuple[status.Told, ...]:
+def superseded(world: World, was: api.StageStatus) -> tuple[status.Told, ...]:
     """Those that wanted the stage before whoever was granted it; a grant that is written nowhere but in the ledger may come to nothing."""
     holder = next((one for one in world.promotions if was.promotion and one.metadata.uid == was.promotion.uid), None)
     if holder is None:
         return ()
     said = finding.Fact(Reason.SUPERSEDED, f"{holder.spec.version} was granted {was.name} later")
-    earlier = [one for one in unfinished(world, was, ()) if seen.order(one) < seen.order(holder)]
+    earlier = [one for one in unfinished(world, was, ()) if order(one) < order(holder)]
     return tuple(_ended(world, one) or status.Told(one, Phase.SUPERSEDED, said) for one in earlier)
 
 
-def wait(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], by: str, now: datetime.datetime) -> tuple[status.Told, ...]:
+def wait(world: World, was: api.StageStatus, spoken_to: Collection[str], by: str, now: datetime.datetime) -> tuple[status.Told, ...]:
     """Who holds the stage is not disturbed; the others are judged, and wait for its end before people are asked."""
     behind = finding.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {was.name}; this goes on after it")
     told = []
@@ -98,7 +96,7 @@ def wait(world: seen.World, was: api.StageStatus, spoken_to: Collection[str], by
     return tuple(told)
 
 
-def _behind(world: seen.World, one: api.Promotion, behind: finding.Held, now: datetime.datetime) -> status.Told:
+def _behind(world: World, one: api.Promotion, behind: finding.Held, now: datetime.datetime) -> status.Told:
     """What else holds it is said first."""
     case = prerequisites.Case.of(world, one)
     verdicts = gates.judge(case, now)
@@ -106,7 +104,7 @@ def _behind(world: seen.World, one: api.Promotion, behind: finding.Held, now: da
     return status.held(one, verdicts, why, case.asked)
 
 
-def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
+def automatic(world: World, was: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
     """The highest version above the current one and all that wait, that passes the gates and was never asked for here; and when to look again.
 
     People are asked once there is a Promotion: the approvals that it will need hold nothing here. A rollback that waits is not overtaken.
@@ -133,7 +131,7 @@ def automatic(world: seen.World, was: api.StageStatus, now: datetime.datetime) -
     return None, min(again, default=None)
 
 
-def automatic_name(world: seen.World, stage: str, version: str, number: int) -> str:
+def automatic_name(world: World, stage: str, version: str, number: int) -> str:
     """The name of autoPromote's Promotion: always the same, so that it is made once, and none that a person or Git would choose.
 
     Args:
@@ -146,14 +144,14 @@ def automatic_name(world: seen.World, stage: str, version: str, number: int) -> 
     return f"{world.name}-{version}-{stage}-auto-{sign}"
 
 
-def rollback_is_due(world: seen.World, was: api.StageStatus, now: datetime.datetime) -> bool:
+def rollback_is_due(world: World, was: api.StageStatus, now: datetime.datetime) -> bool:
     """Whether a rollback asks for the stage that could be granted it now."""
     over = {told.promotion.metadata.uid for told in superseded(world, was)}
     wishes = [one for one in unfinished(world, was, over) if one.spec.rollback and not one.spec.abort and not one.spec.paused]
     return any(not gates.worst(gates.judge(prerequisites.Case.of(world, one), now)) for one in wishes)
 
 
-def unfinished(world: seen.World, was: api.StageStatus, spoken_to: Collection[str]) -> list[api.Promotion]:
+def unfinished(world: World, was: api.StageStatus, spoken_to: Collection[str]) -> list[api.Promotion]:
     """The promotions of a stage that want it, do not hold it, and were not spoken to yet."""
     holds = was.promotion.uid if was.promotion else None
     return [
@@ -167,7 +165,7 @@ def unfinished(world: seen.World, was: api.StageStatus, spoken_to: Collection[st
     ]
 
 
-def _waits(world: seen.World, one: api.Promotion, case: prerequisites.Case, verdicts: tuple[gates.Verdict, ...]) -> status.Told | None:
+def _waits(world: World, one: api.Promotion, case: prerequisites.Case, verdicts: tuple[gates.Verdict, ...]) -> status.Told | None:
     """What keeps it from being granted, if anything does.
 
     What a person must mend and what comes by itself; then policies that do not guard, as nobody may be asked without them; then people's
@@ -187,7 +185,7 @@ def _waits(world: seen.World, one: api.Promotion, case: prerequisites.Case, verd
     return None
 
 
-def _ended(world: seen.World, one: api.Promotion) -> status.Told | None:
+def _ended(world: World, one: api.Promotion) -> status.Told | None:
     """A person said so before anything changed."""
     if one.spec.abort:
         return status.Told(one, Phase.ABORTED, finding.Fact(Reason.ABORTED, "spec.abort was set before anything changed"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import decimal
 import math
 
-from modelyard.api import gates as gates_api
+from modelyard.api import gates
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
 from modelyard.plan.observed import world
 
 
-def judge(seen: world.World, stage: str, version: str, gate: gates_api.MetricGate) -> finding.Held | str:
+def judge(seen: world.World, stage: str, version: str, gate: gates.MetricGate) -> finding.Held | str:
     """Whether the version's number is good enough: what was found, or why it is not."""
     value = _number(seen, version, gate.name)
     if isinstance(value, finding.Held):
@@ -38,7 +38,7 @@ def judge(seen: world.World, stage: str, version: str, gate: gates_api.MetricGat
     return f"{declared} {' and '.join(said)}"
 
 
-def _not_worse(seen: world.World, version: str, gate: gates_api.MetricGate, value: float) -> finding.Held | str:
+def _not_worse(seen: world.World, version: str, gate: gates.MetricGate, value: float) -> finding.Held | str:
     """Against what the other stage stands for now."""
     other = str(gate.not_worse_than)
     rival = seen.stands(other).current

@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from modelyard import api
-from modelyard.api import gates as gates_api
-from modelyard.api import model as model_api
-from modelyard.api import modelversion
-from modelyard.api import serving as serving_api
+from modelyard.api import gates, modelversion, serving
+from modelyard.api.model import ModelLifecycle
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import DryRun, World
 from modelyard.plan.promotion import approvals, successes
 from modelyard.plan.serving import agreed, template
 
@@ -23,7 +21,7 @@ from modelyard.plan.serving import agreed, template
 class Case:
     """One version that wants one stage."""
 
-    world: seen.World
+    world: World
     stage: str
     version: str
     rollback: bool = False
@@ -31,7 +29,7 @@ class Case:
     """Who asks, and what people say to it; None: nobody has asked yet, so nobody has agreed."""
 
     @classmethod
-    def of(cls, world: seen.World, one: api.Promotion) -> Case:
+    def of(cls, world: World, one: api.Promotion) -> Case:
         """What a Promotion asks for."""
         return cls(world, one.spec.stage, one.spec.version, bool(one.spec.rollback), one)
 
@@ -41,10 +39,10 @@ class Case:
         return self.world.versions.get(self.version)
 
     @property
-    def demands(self) -> gates_api.Gates:
+    def demands(self) -> gates.Gates:
         """The gates of the stage."""
         declared = self.world.stage(self.stage)
-        return (declared.gates if declared else None) or gates_api.Gates()
+        return (declared.gates if declared else None) or gates.Gates()
 
     @property
     def subject(self) -> str | None:
@@ -74,7 +72,7 @@ def model_is_active(case: Case, now: datetime.datetime) -> Found:
     model = case.world.model
     if model is None:
         return finding.Held(Reason.MODEL_MISSING, f"the Model {case.world.name} does not exist yet; apply it, and this goes on")
-    if model.spec.lifecycle == model_api.ModelLifecycle.RETIRED:
+    if model.spec.lifecycle == ModelLifecycle.RETIRED:
         return person(Reason.MODEL_RETIRED, f"the Model {case.world.name} is Retired: nothing is promoted any more")
     return "the Model is Active"
 
@@ -91,7 +89,7 @@ def strategy_is_supported(case: Case, now: datetime.datetime) -> Found:
     del now
     declared = case.world.stage(case.stage)
     runs = declared.serving if declared else None
-    if runs and runs.strategy in {serving_api.Strategy.CANARY, serving_api.Strategy.BLUE_GREEN}:
+    if runs and runs.strategy in {serving.Strategy.CANARY, serving.Strategy.BLUE_GREEN}:
         message = (
             f"the stage {case.stage} asks for the strategy {runs.strategy}, which this release does not have: use RollingUpdate or Recreate"
         )
@@ -109,7 +107,7 @@ def template_is_valid(case: Case, now: datetime.datetime) -> Found:
         return "the stage serves nothing"
     if case.rollback and agreed.waits(declared, case.world.stands(case.stage)):
         return "a rollback runs with the template that serves, as people have not agreed to the declared one"
-    answer = case.world.answers.get(seen.DryRun(case.stage, template.source(declared.serving)))
+    answer = case.world.answers.get(DryRun(case.stage, template.source(declared.serving)))
     if isinstance(answer, finding.Held):  # nobody knows yet whether it is
         return answer
     if isinstance(answer, finding.Fact):

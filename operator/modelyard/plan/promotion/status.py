@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from modelyard import api
-from modelyard.api import promotion as promotion_api
-from modelyard.api import stage as stage_api
-from modelyard.api.promotion import Phase
+from modelyard.api import stage
+from modelyard.api.promotion import Phase, PromotionSpec, PromotionStatus, RolloutStatus
 from modelyard.api.reason import Reason
 from modelyard.content import canonical
 from modelyard.ledger import codec, index
 from modelyard.plan import finding
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 from modelyard.plan.promotion import approvals, gates
 
 
@@ -28,7 +27,7 @@ class Told:
     said: finding.Fact
     verdicts: Sequence[gates.Verdict] = ()
     """Empty: the gates as they were judged when the stage was granted stay."""
-    rollout: promotion_api.RolloutStatus | None = None
+    rollout: RolloutStatus | None = None
     trouble: finding.Fact | None = None
     """An error of ours or of a dependency: Ready is Unknown, and never for itself a phase."""
     asked: approvals.Asked = approvals.NOBODY
@@ -41,12 +40,12 @@ _MOVING = {Phase.PENDING, Phase.ROLLING_OUT}
 _READY = {Phase.SUCCEEDED, Phase.SUPERSEDED}
 
 
-def status(told: Told, now: datetime.datetime) -> promotion_api.PromotionStatus:
+def status(told: Told, now: datetime.datetime) -> PromotionStatus:
     """The whole status of a promotion, as DESIGN's table of phases says."""
     was = told.promotion.status
     generation = told.promotion.metadata.generation
     phase = told.phase
-    return promotion_api.PromotionStatus(
+    return PromotionStatus(
         observed_generation=generation,
         phase=phase,
         conditions=finding.settle(was.conditions, _conditions(told), generation, now),
@@ -60,7 +59,7 @@ def status(told: Told, now: datetime.datetime) -> promotion_api.PromotionStatus:
     )
 
 
-def as_recorded(world: seen.World, one: api.Promotion, now: datetime.datetime) -> api.Promotion:
+def as_recorded(world: World, one: api.Promotion, now: datetime.datetime) -> api.Promotion:
     """A promotion with the outcome that the ledger has: its name ran before, or its object is older than what became of it."""
     if ran := ran_before(world, one):
         return _reused(one, ran, other, now) if (other := _others(ran, one.spec)) else _ran_already(world, one, ran, now)
@@ -74,7 +73,7 @@ def as_recorded(world: seen.World, one: api.Promotion, now: datetime.datetime) -
     return _shown(one, told, _when(known.ended) or now, now)
 
 
-def ran_before(world: seen.World, one: api.Promotion) -> index.Promotion | None:
+def ran_before(world: World, one: api.Promotion) -> index.Promotion | None:
     """The promotion that ran under this one's name, if that is another object's: then this one never runs.
 
     While nothing was known of the ledger a rollback may have been granted under such a name: it is carried on to its end.
@@ -87,7 +86,7 @@ def ran_before(world: seen.World, one: api.Promotion) -> index.Promotion | None:
     return None if went_on or (holds and holds.uid == one.metadata.uid) else known
 
 
-def _others(ran: index.Promotion, spec: promotion_api.PromotionSpec) -> list[str]:
+def _others(ran: index.Promotion, spec: PromotionSpec) -> list[str]:
     """The fields that a Promotion cannot change, and that are not as they were when its name ran."""
     pairs: dict[str, tuple[object, object]] = {
         "version": (ran.version, spec.version),
@@ -110,7 +109,7 @@ def _reused(one: api.Promotion, ran: index.Promotion, other: Sequence[str], now:
     return _shown(one, told, one.status.finished_at or now, now)
 
 
-def _ran_already(world: seen.World, one: api.Promotion, ran: index.Promotion, now: datetime.datetime) -> api.Promotion:
+def _ran_already(world: World, one: api.Promotion, ran: index.Promotion, now: datetime.datetime) -> api.Promotion:
     """The same was asked for under its name before: how that ended, and what came of it since."""
     phase = Phase(ran.phase) if ran.phase else Phase.ABORTED
     message = ran.message if ran.phase else "it was deleted while it held the stage"
@@ -123,7 +122,7 @@ def _ran_already(world: seen.World, one: api.Promotion, ran: index.Promotion, no
     return _shown(one, told, _when(ran.ended) or now, now)
 
 
-def _stands_by(world: seen.World, ran: index.Promotion) -> bool:
+def _stands_by(world: World, ran: index.Promotion) -> bool:
     """Whether the stage stands for the version of the promotion that Succeeded there last, or is about to."""
     stands = world.stands(ran.stage)
     return stands.current == ran.version or (stands.promotion is not None and stands.promotion.uid == ran.uid)
@@ -179,9 +178,9 @@ def unknown(promotion: api.Promotion, why: finding.Held) -> Told:
     return Told(promotion, phase or Phase.PENDING, why, trouble=why)
 
 
-def granted(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage_api.StageRollout, asked: approvals.Asked) -> Told:
+def granted(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage.StageRollout, asked: approvals.Asked) -> Told:
     """The stage is its own from now on."""
-    rollout = promotion_api.RolloutStatus(since=begun.since, template=begun.template)
+    rollout = RolloutStatus(since=begun.since, template=begun.template)
     said = finding.Fact(Reason.ROLLING_OUT, f"{begun.version} was granted {promotion.spec.stage}")
     return Told(promotion, Phase.ROLLING_OUT, said, verdicts, rollout, asked=asked)
 

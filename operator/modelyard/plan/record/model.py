@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.api import model as model_api
-from modelyard.api import promotion as promotion_api
+from modelyard.api import promotion
+from modelyard.api.model import ModelLifecycle
 from modelyard.api.reason import Reason
 from modelyard.content import digest
 from modelyard.ledger import codec, index, record, traffic
@@ -119,8 +119,8 @@ def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, wr
 
 
 def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, *, retired: bool) -> bool:
-    asked = change.after.spec.lifecycle == model_api.ModelLifecycle.RETIRED
-    return asked and (not retired if before is None else before.get("lifecycle") != model_api.ModelLifecycle.RETIRED)
+    asked = change.after.spec.lifecycle == ModelLifecycle.RETIRED
+    return asked and (not retired if before is None else before.get("lifecycle") != ModelLifecycle.RETIRED)
 
 
 def _deleted(world: World) -> Iterator[record.Fact]:
@@ -153,7 +153,7 @@ def _deleted(world: World) -> Iterator[record.Fact]:
 
 def _aborted(name: str, asked: index.Promotion) -> record.Fact:
     """Who deletes a promotion that holds its stage aborts it; nobody is there any more whose status could say so."""
-    phase, message = str(promotion_api.Phase.ABORTED), "it was deleted while it held the stage"
+    phase, message = str(promotion.Phase.ABORTED), "it was deleted while it held the stage"
     detail = {"version": asked.version, "stage": asked.stage, "phase": phase, "reason": str(Reason.ABORTED), "message": message}
     about = record.Subject("Promotion", name, asked.uid, 0)
     return record.fact(Action.ENDED, record.BY_OPERATOR, about, phase, None, detail | {"rollback": asked.rollback})
@@ -236,7 +236,7 @@ def _is_granted(world: World, one: api.Promotion, plan: decide.Plan) -> bool:
     return before is None or before.uid != uid
 
 
-def _granted(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> record.Fact:
+def _granted(world: World, one: api.Promotion, status: promotion.PromotionStatus) -> record.Fact:
     """Named by all that it tells: a grant that never took effect is no other's."""
     spec, declared, subject = one.spec, world.stage(one.spec.stage), world.versions.get(one.spec.version)
     detail = {
@@ -253,7 +253,7 @@ def _granted(world: World, one: api.Promotion, status: promotion_api.PromotionSt
     return record.fact(Action.GRANTED, record.BY_OPERATOR, specs.about(one), step, proven, detail)
 
 
-def _end(world: World, one: api.Promotion, status: promotion_api.PromotionStatus) -> Iterator[record.Fact]:
+def _end(world: World, one: api.Promotion, status: promotion.PromotionStatus) -> Iterator[record.Fact]:
     """How it ended."""
     was, spec, about = one.status, one.spec, specs.about(one)
     known = world.past.promotions.get(one.metadata.name) if world.past else None

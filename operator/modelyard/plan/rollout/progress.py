@@ -7,12 +7,10 @@ import datetime
 from typing import Final
 
 from modelyard import api
-from modelyard.api import meta
-from modelyard.api import serving as serving_api
-from modelyard.api import stage as stage_api
+from modelyard.api import meta, serving, stage
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import Question, Render, World
 from modelyard.plan.serving import agreed, template
 
 RETRY: Final = datetime.timedelta(seconds=15)
@@ -30,9 +28,7 @@ class Progress:
     again: datetime.timedelta | None = None
 
 
-def judge(
-    world: seen.World, was: api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None
-) -> Progress:
+def judge(world: World, was: api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None) -> Progress:
     """How far the stage's Deployment is with what is being rolled out; `since`: from when its deadline counts, by default from its beginning."""
     rollout = was.rollout
     declared = world.stage(was.name)
@@ -48,7 +44,7 @@ def judge(
             return Progress(expired=True, said=why)
     if paused:
         return Progress(said=finding.Fact(Reason.PAUSED, "spec.paused is set: set it to false to go on, or spec.abort to go back"))
-    deadline = declared.serving.progress_deadline or serving_api.DEFAULT_PROGRESS_DEADLINE
+    deadline = declared.serving.progress_deadline or serving.DEFAULT_PROGRESS_DEADLINE
     trouble = next((pod.trouble for pod in world.pods if pod.stage == was.name and pod.version == rollout.version and pod.trouble), None)
     because = f": {trouble}" if trouble else ""
     since = since or rollout.since
@@ -65,8 +61,8 @@ def judge(
 
 
 def begin(
-    world: seen.World, was: api.StageStatus, version: str, now: datetime.datetime, *, rollback: bool = False
-) -> stage_api.StageRollout | seen.Question | finding.Fact:
+    world: World, was: api.StageStatus, version: str, now: datetime.datetime, *, rollback: bool = False
+) -> stage.StageRollout | Question | finding.Fact:
     """The rollout of a version in a stage, once it is known what that renders to.
 
     Nobody approves a rollback, so it brings no template that people would have to agree to: it runs with the one that serves.
@@ -74,16 +70,16 @@ def begin(
     declared = world.stage(was.name)
     since = now.replace(microsecond=0)
     if declared is None or declared.serving is None:
-        return stage_api.StageRollout(version=version, since=since)
-    question = seen.Render(was.name, version, template.source(declared.serving))
+        return stage.StageRollout(version=version, since=since)
+    question = Render(was.name, version, template.source(declared.serving))
     if rollback and agreed.waits(declared, was):
         runs = was.serving
         if runs is None or runs.template is None:
-            return stage_api.StageRollout(version=version, since=since)  # there is no template that anybody agreed to
-        question = seen.Render(was.name, version, runs.source or "", runs.template)
+            return stage.StageRollout(version=version, since=since)  # there is no template that anybody agreed to
+        question = Render(was.name, version, runs.source or "", runs.template)
     if question not in world.answers:
         return question
     answer = world.answers[question]
     if not isinstance(answer, str):
         return answer if isinstance(answer, finding.Fact) else finding.Fact(Reason.TEMPLATE_INVALID, "the template renders to nothing")
-    return stage_api.StageRollout(version=version, template=answer, source=question.source, since=since)
+    return stage.StageRollout(version=version, template=answer, source=question.source, since=since)

@@ -6,14 +6,14 @@ import datetime
 from collections.abc import Iterator, Sequence
 
 from modelyard import api
-from modelyard.api import stage as stage_api
 from modelyard.api.reason import Reason
+from modelyard.api.stage import ServingStatus
 from modelyard.ledger import record
 from modelyard.plan import finding
-from modelyard.plan.observed import world as seen
+from modelyard.plan.observed.world import World
 
 
-def of(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
+def of(world: World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
     """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing.
 
     While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
@@ -22,7 +22,7 @@ def of(world: seen.World, stages: Sequence[api.StageStatus], now: datetime.datet
         yield state(stands, tuple(_shares(world, stands, was, now)))
 
 
-def each(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, record.StageState]]:
+def each(world: World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, record.StageState]]:
     """Each stage that is recorded or still serves, and what it was."""
     before = {one.name: one for one in world.state}
     declared = {one.name: one for one in stages}
@@ -32,11 +32,11 @@ def each(world: seen.World, stages: Sequence[api.StageStatus]) -> Iterator[tuple
 
 def state(stands: api.StageStatus, shares: tuple[record.Share, ...]) -> record.StageState:
     """What a record says of a stage."""
-    runs = stands.serving or stage_api.ServingStatus(deployment="")
+    runs = stands.serving or ServingStatus(deployment="")
     return record.StageState(stands.name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
 
 
-def _shares(world: seen.World, stands: api.StageStatus, was: record.StageState, now: datetime.datetime) -> Iterator[record.Share]:
+def _shares(world: World, stands: api.StageStatus, was: record.StageState, now: datetime.datetime) -> Iterator[record.Share]:
     if stands.name in world.unexposed and (not was.serves or service_taken(world, stands.name)):
         return  # what traffic goes to is not known; a Service that was just deleted is put back at once
     pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
@@ -55,14 +55,14 @@ def _shares(world: seen.World, stands: api.StageStatus, was: record.StageState, 
         yield record.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
 
 
-def service_taken(world: seen.World, stage: str) -> finding.Fact | None:
+def service_taken(world: World, stage: str) -> finding.Fact | None:
     """What is wrong, where the stage's Service is somebody else's."""
     if stage not in world.unexposed:
         return None
     return next((why for wish, why in world.refused.items() if wish.stage == stage and why.reason == Reason.NAME_TAKEN), None)
 
 
-def _wanted(world: seen.World, stands: api.StageStatus) -> str | None:
+def _wanted(world: World, stands: api.StageStatus) -> str | None:
     """The version that the stage's Deployment is told to run; None when it is told to run nothing."""
     deployment = world.deployments.get(stands.name)
     if deployment is None or deployment.desired == 0:

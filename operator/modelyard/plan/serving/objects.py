@@ -7,8 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modelyard.api import labels
-from modelyard.api import serving as serving_api
+from modelyard.api import labels, serving
 from modelyard.plan.serving import podtemplate
 
 FILES_KEY: Final = "files.json.gz"
@@ -30,7 +29,7 @@ class Serve:
     template: str
     """sha256 of the rendered document."""
     replicas: int | None
-    strategy: serving_api.Strategy
+    strategy: serving.Strategy
     paused: bool
     deadline: int
     """Seconds."""
@@ -96,7 +95,7 @@ def is_foreign(about: Mapping[str, Any]) -> bool:
     return bool(managers) and labels.MANAGER not in managers
 
 
-STRATEGIES: Mapping[serving_api.Strategy, dict[str, Any]] = {
-    serving_api.Strategy.ROLLING_UPDATE: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-    serving_api.Strategy.RECREATE: {"type": "Recreate"},
+STRATEGIES: Mapping[serving.Strategy, dict[str, Any]] = {
+    serving.Strategy.ROLLING_UPDATE: {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+    serving.Strategy.RECREATE: {"type": "Recreate"},
 }

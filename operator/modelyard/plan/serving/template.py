@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from modelyard import api
 from modelyard.api import labels
-from modelyard.api import serving as serving_api
 from modelyard.api.access import cel
 from modelyard.api.reason import Reason
+from modelyard.api.serving import Serving
 from modelyard.content.digest import canonical
 from modelyard.content.manifest import read_manifest
 from modelyard.plan import finding
@@ -40,7 +40,7 @@ class Blueprint:
 
     model: api.Model
     stage: str
-    serving: serving_api.Serving
+    serving: Serving
     version: str
     uri: str
     digest: str
@@ -51,7 +51,7 @@ class Blueprint:
     """Above 1 where the list's names before are taken by somebody else's ConfigMaps."""
 
 
-def source(serving: serving_api.Serving) -> str:
+def source(serving: Serving) -> str:
     """sha256 of what the user wrote and the pods run: two equal ones need no rollout."""
     return _sha256(canonical({"template": serving.template, "port": serving.port}))
 
@@ -62,7 +62,7 @@ def files(manifest: bytes) -> bytes:
     return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), mtime=0)
 
 
-def reserved(serving: serving_api.Serving) -> finding.Fact | None:
+def reserved(serving: Serving) -> finding.Fact | None:
     """A template must be of a shape that we can add to, leave our names alone and have a container to serve with; else `render` may raise."""
     if wrong := podtemplate.wrong(serving.template):
         return finding.Fact(Reason.TEMPLATE_INVALID, wrong)
@@ -108,7 +108,7 @@ def _config(blueprint: Blueprint) -> str:
     return "-".join(words) + cel.FILES
 
 
-def written(rendered: bytes) -> serving_api.Serving:
+def written(rendered: bytes) -> Serving:
     """What the user wrote of a rendered document, for any version: rendered again for the same one, it makes the same document."""
     document: dict[str, Any] = json.loads(rendered)
     template: dict[str, Any] = document["template"]
@@ -120,7 +120,7 @@ def written(rendered: bytes) -> serving_api.Serving:
     _without_named(spec["containers"][0], "env", _VARIABLES)
     _without_named(spec, "initContainers", {FETCH})
     _without_named(spec, "volumes", _RESERVED)
-    return serving_api.Serving(template=template, port=document["port"])
+    return Serving(template=template, port=document["port"])
 
 
 def _without(holder: dict[str, Any], field: str, ours: Collection[str]) -> None:
