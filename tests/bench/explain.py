@@ -17,7 +17,7 @@ from typing import Any
 from modelyard.ledger import codec
 from tests.bench.row import row
 from tests.cluster import stores
-from tests.unit.plan import chronicle
+from tests.fakes import chronicle
 
 RECORDS = 100_000
 VERSIONS = 200

@@ -21,7 +21,7 @@ from modelyard.edge.s3 import store
 from modelyard.ledger import codec, integrity, record
 from tests.bench.row import row
 from tests.cluster import stores
-from tests.stories import bucket
+from tests.fakes import bucket
 
 WHERE = location.Place("modelyard", "")
 CALLERS = 32

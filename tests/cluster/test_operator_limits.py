@@ -14,7 +14,7 @@ from modelyard.edge.cluster import client
 from modelyard.plan.serving import confinement
 from modelyard.reconcile import serving
 from tests.cluster.access import older, people, place
-from tests.unit.plan.test_confinement import CONFINED, REACHING
+from tests.unit.plan.serving.test_confinement import CONFINED, REACHING
 
 Json = dict[str, Any]
 ENFORCE = {"metadata": {"labels": {confinement.ENFORCE: "privileged"}}}

@@ -21,7 +21,7 @@ from modelyard.edge.bucket import blobs
 from modelyard.edge.s3 import store
 from modelyard.plan.modelversion import inspection
 from tests.cluster import stores
-from tests.unit.edge import pretend
+from tests.fakes import s3
 
 BELOW = "s3://models/fraud/"
 ODD = [
@@ -333,7 +333,7 @@ async def test_a_bucket_that_does_not_exist(running: stores.Running, prover: Pro
 
 
 def test_tls(tmp_path: pathlib.Path) -> None:
-    with stores.run("versitygw", tmp_path, certificate=pretend.certificate(tmp_path)) as running:
+    with stores.run("versitygw", tmp_path, certificate=s3.certificate(tmp_path)) as running:
         client = running.open()
         client.make_bucket("models")
         client.put("models", "a", b"x")

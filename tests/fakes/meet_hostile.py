@@ -31,8 +31,7 @@ from modelyard.edge.bucket import blobs
 from modelyard.edge.s3 import bounded, store
 from modelyard.ledger import index, record
 from modelyard.plan.modelversion import inspection, legal_hold
-from tests.fakes import hostile_store
-from tests.unit.cli import apiserver
+from tests.fakes import apiserver, hostile_store
 
 LIMITS: Final = bounded.Limits(connect=5, silence=0.6, answer=0.7, window=0.7, empty_pages=10)
 ROOM: Final = 400 << 20

@@ -11,13 +11,14 @@ import pytest
 from modelyard.api import access
 from modelyard.edge.cluster import client
 from modelyard.ledger.record import NOBODY_KNOWS, Action, Fact
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes.world import World, digest_of, lost, records
+from tests.stories import test_properties, test_stories
 
 Object = dict[str, Any]
 STAGES: list[Object] = [{"name": "staging"}, {"name": "production", "gates": {"approvals": [{"name": "risk", "required": 2}]}}]
 
 
-def write(world: pretend.World, kind: str, name: str, user: str, change: Callable[[Object], object]) -> None:
+def write(world: World, kind: str, name: str, user: str, change: Callable[[Object], object]) -> None:
     """Change a spec as a person, signed as the API server signs it; what is on its way is not disturbed."""
     stored = world.objects[kind, "risk", name]
     obj = copy.deepcopy({part: value for part, value in stored.items() if part != "status"})
@@ -59,7 +60,7 @@ async def begun() -> test_stories.Teller:
 
 
 def facts(teller: test_stories.Teller, *actions: Action) -> list[Fact]:
-    return [one for record in pretend.records(teller.bucket) for one in record.facts if one.action in actions]
+    return [one for record in records(teller.bucket) for one in record.facts if one.action in actions]
 
 
 def told(teller: test_stories.Teller, *actions: Action) -> list[tuple[str, list[str]]]:
@@ -71,7 +72,7 @@ def weaken(spec: Object) -> None:
     spec["stages"][1]["gates"]["approvals"][0]["required"] = 1
 
 
-def quick(world: pretend.World, kind: client.Kind, name: str, user: str, field: str, times: int, every: int = 0) -> None:
+def quick(world: World, kind: client.Kind, name: str, user: str, field: str, times: int, every: int = 0) -> None:
     """Somebody changes a field before each of the next writes of the object's status, but for one in `every`."""
     numbers = iter(range(times))
 
@@ -100,7 +101,7 @@ async def test_a_change_of_gates_is_told_once_with_whoever_made_it_while_somebod
     assert len(changed) == 1 + times
     assert model["status"]["recorded"]["generation"] == model["metadata"]["generation"]
     assert model["status"]["observedGeneration"] == model["metadata"]["generation"]
-    assert pretend.lost(teller.bucket) == {}
+    assert lost(teller.bucket) == {}
 
 
 async def test_each_entry_says_what_the_one_before_it_left() -> None:
@@ -268,7 +269,7 @@ async def test_what_is_attested_is_told_once_with_whoever_added_it_while_somebod
 async def test_metrics_that_were_added_before_the_first_look_are_not_the_registrants() -> None:
     teller = await begun()
     obj = test_properties.version("3")
-    obj["spec"]["artifact"] = {"uri": "s3://models/fraud/3/", "format": "onnx", "digest": pretend.digest_of("3")}
+    obj["spec"]["artifact"] = {"uri": "s3://models/fraud/3/", "format": "onnx", "digest": digest_of("3")}
     teller.store.bytes["s3://models/fraud/3/"] = "3"
     teller.world.put(obj)
     write(teller.world, "ModelVersion", "fraud-3", "mallory", lambda spec: spec.update(metrics={"auc": 0.99}))

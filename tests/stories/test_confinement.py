@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.stories import test_leftovers, test_properties, test_stories
-from tests.unit.plan import test_confinement
+from tests.unit.plan.serving import test_confinement
 
 
 async def promoted(reaches: dict[str, Any], labels: dict[str, str] | None = None) -> test_stories.Teller:

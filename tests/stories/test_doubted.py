@@ -7,7 +7,8 @@ from typing import Any
 
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 MISSING = finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
 
@@ -41,7 +42,7 @@ async def test_an_approval_from_then_never_counts_until_it_is_written_anew() -> 
     await restarted(teller)
     assert asked(teller)["status"]["phase"] == "AwaitingApproval"
     assert "withdraw it and write it anew" in asked(teller)["status"]["conditions"][0]["message"]
-    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"]
+    told = [one for record in world.records(teller.bucket) for one in record.facts if one.action == "Approved"]
     assert [(one.actor.known, one.detail["doubted"], one.detail["counts"]) for one in told] == [("Declared", True, False)]
 
     await teller.tell([bob("Withdrawn"), bob()])
@@ -53,12 +54,12 @@ async def test_an_approval_that_appeared_while_the_policies_could_not_be_tried_w
     teller.guard.held = teller.guard.found = finding.Held(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
     await teller.tell([bob()])
     assert asked(teller)["status"]["phase"] != "Succeeded"
-    assert [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"] == []
+    assert [one for record in world.records(teller.bucket) for one in record.facts if one.action == "Approved"] == []
 
     await teller.tell([{"policies": "are effective"}])
 
     assert asked(teller)["status"]["phase"] == "Succeeded"
-    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"]
+    told = [one for record in world.records(teller.bucket) for one in record.facts if one.action == "Approved"]
     assert [(one.actor.known, one.detail["doubted"], one.detail["counts"]) for one in told] == [("Authenticated", False, True)]
 
 
@@ -103,7 +104,7 @@ async def test_an_approval_from_then_does_not_count_either_when_it_could_not_be_
 
     await teller.tell([{"ledger": "answers"}, {"after": "5m"}])
     assert asked(teller)["status"]["phase"] == "AwaitingApproval"
-    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Approved"]
+    told = [one for record in world.records(teller.bucket) for one in record.facts if one.action == "Approved"]
     assert [(one.actor.known, one.detail["doubted"]) for one in told] == [("Declared", True)]
 
     await teller.tell([bob("Withdrawn"), bob()])
@@ -136,6 +137,6 @@ async def test_what_was_recorded_before_is_not_doubted_by_who_begins_to_look_wit
     await teller.tell([{"policies": "are effective"}, {"ledger": "answers"}, {"after": "5m"}])
 
     assert [row["approvedBy"] for row in asked(teller)["status"]["approvals"]] == [["bob"]]
-    assert [line for line in pretend.recorded(teller.bucket, 0) if "Approved" in line] == [
+    assert [line for line in world.recorded(teller.bucket, 0) if "Approved" in line] == [
         "  = Approved Promotion to-guarded by bob {'gate': 'risk'}"
     ]

@@ -15,7 +15,8 @@ from modelyard.content import canonical
 from modelyard.edge.cluster import cache
 from modelyard.ledger import codec, signature
 from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Chain, Fact, Known, StageState, Subject, fact, follow
-from tests.stories import pretend, test_properties, test_restoring, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_restoring, test_stories
 
 CHAIN = Chain("main", "risk", "fraud")
 THEIRS = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
@@ -29,7 +30,7 @@ def forge(
     key: ed25519.Ed25519PrivateKey = THEIRS,
 ) -> None:
     """The next record of the chain, well made but for the key."""
-    known = [record for record in pretend.records(teller.bucket) if record.chain == CHAIN]
+    known = [record for record in world.records(teller.bucket) if record.chain == CHAIN]
     last = known[-1] if known else None
     prev = codec.named(codec.write(last)) if last else None
     shown = last.state if last and state is None else state or ()
@@ -70,7 +71,7 @@ async def test_what_serves_goes_on_beside_forged_records_and_a_discarded_one_mea
     teller = await test_restoring.served()
     forge(teller, success("2"), [StageState("production", "2", template=codec.named(b"privileged"))])
     await teller.tell([{"after": "5m"}, {"apply": test_properties.promotion("1", "guarded")}, {"after": "1m"}])
-    held = dict(pretend.shown(teller.world))
+    held = dict(world.shown(teller.world))
 
     await teller.book.accept(CHAIN, BY_OPERATOR, "not ours")
     await teller.tell([{"after": "10m"}])

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelyard.audit import provenance
-from tests.stories import pretend, test_properties, test_stories, test_unrecorded
+from tests.fakes import world
+from tests.stories import test_properties, test_stories, test_unrecorded
 
 
 async def asking(production: Mapping[str, Any], *versions: str) -> test_stories.Teller:
@@ -48,7 +49,7 @@ async def test_who_agreed_to_the_grant_that_takes_effect_is_recorded() -> None:
     await teller.tell([{"after": "24h"}, {"approve": {"promotion": "p1", "user": "carol", "gate": "risk"}}])
 
     assert test_unrecorded.phase(teller, "p1") == "Succeeded"
-    [told] = provenance.of("1", pretend.records(teller.bucket)).requests
+    [told] = provenance.of("1", world.records(teller.bucket)).requests
     assert told.granted
     assert told.granted.fact.detail["approvals"] == [["carol", "risk", subject]]
 

@@ -20,7 +20,8 @@ from modelyard.api.reason import Reason
 from modelyard.content import digest
 from modelyard.edge.cluster import client
 from modelyard.ledger import integrity, record
-from tests.stories import pretend, test_stories
+from tests.fakes import world
+from tests.stories import test_stories
 
 Call = tuple[str, ...]
 """An edge, what is asked of it, and about which object."""
@@ -270,7 +271,7 @@ def honest(teller: Teller) -> None:
 
 
 def final(teller: test_stories.Teller) -> dict[str, str]:
-    return dict(pretend.shown(teller.world))
+    return dict(world.shown(teller.world))
 
 
 @functools.cache
@@ -290,12 +291,12 @@ def ends_the_same(teller: Teller, golden: dict[str, str], apart: Collection[str]
     if not differs.keys() <= set(apart):
         raise AssertionError(differs)
     honest(teller)
-    assert pretend.lost(teller.bucket) == {}
+    assert world.lost(teller.bucket) == {}
     for name in ("fraud", "other"):
         chain = record.Chain("main", "risk", name)
         kept = [
             (one.sequence, teller.bucket.kept[chain.key(one.sequence)][-1] or b"")
-            for one in pretend.records(teller.bucket)
+            for one in world.records(teller.bucket)
             if one.chain == chain
         ]
         assert integrity.check(chain, kept) == ()

@@ -10,7 +10,8 @@ import pytest
 from modelyard.edge.cluster import client
 from modelyard.ledger import codec, fold, integrity
 from modelyard.ledger.record import NOBODY_KNOWS, Action, Subject, fact
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/vr.pdf", "text": "fine"}
 
@@ -28,7 +29,7 @@ async def lose_statuses(teller: test_stories.Teller) -> None:
 
 def flaws(teller: test_stories.Teller) -> list[integrity.Flaw]:
     chain = teller.book.chain("risk", "fraud")
-    return list(integrity.check(chain, ((one.sequence, codec.write(one)) for one in pretend.records(teller.bucket) if one.chain == chain)))
+    return list(integrity.check(chain, ((one.sequence, codec.write(one)) for one in world.records(teller.bucket) if one.chain == chain)))
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def add(what: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_status_that_was_lost_long_after_is_no_news(teller: test_stories.Teller) -> None:
-    before = dict(pretend.shown(teller.world))
+    before = dict(world.shown(teller.world))
     await lose_statuses(teller)
     told = teller.told
 
@@ -52,7 +53,7 @@ async def test_a_status_that_was_lost_long_after_is_no_news(teller: test_stories
 
     assert flaws(teller) == []
     assert teller.told == told
-    assert dict(pretend.shown(teller.world)).keys() == before.keys()
+    assert dict(world.shown(teller.world)).keys() == before.keys()
 
 
 async def test_what_was_changed_while_the_status_was_lost_is_told_as_a_change(teller: test_stories.Teller) -> None:
@@ -81,15 +82,15 @@ async def test_what_succeeded_stands_though_its_promotion_was_deleted_before_a_s
     await teller.tell([*steps, {"apply": wish}, {"after": "1m"}])
 
     def dies(key: str) -> None:
-        if any(one.action == "Ended" and one.subject.name == "next" for record in pretend.records(teller.bucket) for one in record.facts):
+        if any(one.action == "Ended" and one.subject.name == "next" for record in world.records(teller.bucket) for one in record.facts):
             teller.bucket.after = lambda _key: None
             teller.world.remove(client.PROMOTION, "next")
-            raise pretend.Crash
+            raise world.Crash
 
     teller.bucket.after = dies
     await teller.tell([{"available": "fraud-production"}, {"after": "5m"}, {"available": "fraud-production"}, {"after": "5m"}])
 
     [stage] = [one for one in teller.world.objects["Model", "risk", "fraud"]["status"]["stages"] if one["name"] == "production"]
     assert ("promotion" in stage, stage["current"], bool(stage.get("hold"))) == (False, wish["spec"]["version"], rollback)
-    assert f"runs {stage['current']} " in dict(pretend.shown(teller.world))["Deployment fraud-production"]
+    assert f"runs {stage['current']} " in dict(world.shown(teller.world))["Deployment fraud-production"]
     assert flaws(teller) == []

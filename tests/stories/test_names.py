@@ -9,7 +9,8 @@ import pytest
 
 from modelyard.cli.decide import promote
 from modelyard.edge.cluster import client
-from tests.stories import pretend, test_properties, test_stories, test_unrecorded
+from tests.fakes import world
+from tests.stories import test_properties, test_stories, test_unrecorded
 from tests.stories.test_unrecorded import phase, promotion
 
 AGAIN = {"delete": "Promotion p"}
@@ -51,7 +52,7 @@ async def test_another_spec_under_a_name_that_ran_is_reused_and_counts_for_nothi
     spec, differs = OTHER[sentence]
     teller = await staged()
     await teller.tell([promotion("p", "1", "staging"), {"after": "1m"}, AGAIN, {"after": "1m"}])
-    told = len(list(pretend.recorded(teller.bucket, 0)))
+    told = len(list(world.recorded(teller.bucket, 0)))
 
     await teller.tell([promotion("p", **spec), {"after": "5m"}])
 
@@ -61,7 +62,7 @@ async def test_another_spec_under_a_name_that_ran_is_reused_and_counts_for_nothi
     assert condition(teller, "p", "Stalled")[0] == "True"
     assert condition(teller, "p", "Succeeded")[0] == "False"
     assert not ended_well(teller, "p")
-    assert pretend.recorded(teller.bucket, told) == []
+    assert world.recorded(teller.bucket, told) == []
     assert (current(teller, "staging"), current(teller, "production")) == ("1", None)
 
 
@@ -171,7 +172,7 @@ async def test_a_rollback_under_an_old_name_while_nothing_was_known_is_recorded_
     await teller.tell([{"ledger": "answers"}, {"after": "1m"}, promotion("p3", "2", "production"), {"after": "1m"}])
 
     assert (phase(teller, "s1"), current(teller, "staging")) == ("Succeeded", "1")
-    ends = [line for line in pretend.recorded(teller.bucket, 0) if "Ended Promotion s1" in line]
+    ends = [line for line in world.recorded(teller.bucket, 0) if "Ended Promotion s1" in line]
     assert ends[-1] == "  = Ended Promotion s1 {'phase': 'Succeeded'}"
     assert phase(teller, "p3") == "Pending", "2 was undone in staging"
 

@@ -10,7 +10,8 @@ import pytest
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge.cluster import client
-from tests.stories import pretend, test_injected, test_stories
+from tests.fakes import world as fakes_world
+from tests.stories import test_injected, test_stories
 
 SERVER: dict[str, Any] = {"name": "server", "image": "serve:2"}
 TYPED = "failed to create typed patch object (risk/fraud-production; apps/v1, Kind=Deployment): "
@@ -31,7 +32,7 @@ async def rolled_back(teller: test_stories.Teller) -> dict[str, str]:
     """What is shown once somebody asked for a rollback in shadow, and its pods are there."""
     await teller.tell([{"apply": test_injected.promotion("back", "fraud", "1", "shadow", rollback=True)}])
     await teller.tell([{"available": "fraud-shadow"}, {"after": "1m"}])
-    return dict(pretend.shown(teller.world))
+    return dict(fakes_world.shown(teller.world))
 
 
 def ready(teller: test_stories.Teller) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def ready(teller: test_stories.Teller) -> dict[str, Any]:
     return told
 
 
-class Api(pretend.World):
+class Api(fakes_world.World):
     """An API server that answers to what one Deployment would become as it is told to."""
 
     def __init__(self) -> None:
@@ -93,7 +94,7 @@ async def test_a_template_that_cannot_be_rendered_is_named_and_holds_up_no_other
 async def test_what_the_api_server_answers_to_one_stage_is_that_stages(
     answers: Exception, status: str, reason: Reason, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pretend, "World", Api)
+    monkeypatch.setattr(fakes_world, "World", Api)
     teller = await begun()
     world = teller.world
     assert isinstance(world, Api)
@@ -117,7 +118,7 @@ async def test_what_the_api_server_answers_to_one_stage_is_that_stages(
     world.answers = None
     await teller.tell([{"after": "5m"}, {"available": "fraud-production"}, {"after": "5m"}])
     assert ready(teller)["status"] == "True"
-    assert dict(pretend.shown(world))["Deployment fraud-production"] == "runs 1 with serve:2"
+    assert dict(fakes_world.shown(world))["Deployment fraud-production"] == "runs 1 with serve:2"
 
 
 async def test_a_blob_of_one_stage_that_is_missing_is_that_stages() -> None:

@@ -14,7 +14,8 @@ import pytest
 from modelyard.audit import explain
 from modelyard.ledger import codec, integrity, reader
 from modelyard.ledger.record import Action, Chain, Fact
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 STORY = pathlib.Path(__file__).with_name("data") / "ledger_away.yaml"
 CHAIN = Chain("main", "risk", "fraud")
@@ -42,7 +43,7 @@ async def told(dies_after: int | None = None) -> test_stories.Teller:
 
 
 def facts(teller: test_stories.Teller) -> list[Fact]:
-    return [one for record in pretend.records(teller.bucket) for one in record.facts]
+    return [one for record in world.records(teller.bucket) for one in record.facts]
 
 
 def served(teller: test_stories.Teller, stage: str, clock: str) -> tuple[list[str], bool]:
@@ -64,12 +65,12 @@ def undisturbed() -> test_stories.Teller:
 @pytest.mark.parametrize("dies_after", range(1, WRITES + 1))
 async def test_all_is_recorded_once_and_ends_in_the_same_place(dies_after: int, undisturbed: test_stories.Teller) -> None:
     teller = await told(dies_after)
-    records = [(record.sequence, codec.write(record)) for record in pretend.records(teller.bucket)]
+    records = [(record.sequence, codec.write(record)) for record in world.records(teller.bucket)]
 
     def decided(of: test_stories.Teller) -> collections.Counter[str]:
         return collections.Counter(f"{one.action} {one.subject.name}" for one in facts(of) if one.action != Action.SERVING)
 
-    assert dict(pretend.shown(teller.world)) == dict(pretend.shown(undisturbed.world))
+    assert dict(world.shown(teller.world)) == dict(world.shown(undisturbed.world))
     assert decided(teller) == decided(undisturbed)
     assert integrity.check(CHAIN, records) == ()
 
@@ -120,7 +121,7 @@ async def test_evidence_that_was_added_while_a_record_could_not_be_written_count
     assert said["DocumentationComplete"]["status"] == "Unknown"
 
     await teller.tell([{"ledger": "answers"}, {"after": "5m"}])
-    assert dict(pretend.shown(teller.world))["Promotion to-production"].startswith("Blocked Ready=False EvidenceNotVerified")
+    assert dict(world.shown(teller.world))["Promotion to-production"].startswith("Blocked Ready=False EvidenceNotVerified")
 
     await teller.tell([{"upload": {REPORT["uri"]: REPORT["text"]}}, {"after": "5m"}])
-    assert dict(pretend.shown(teller.world))["Promotion to-production"].startswith("Succeeded")
+    assert dict(world.shown(teller.world))["Promotion to-production"].startswith("Succeeded")

@@ -7,10 +7,11 @@ import copy
 import pytest
 
 from modelyard.plan.modelversion import inspection
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 
-class Unread(pretend.Store):
+class Unread(world.Store):
     """A store that must not be asked."""
 
     async def inspect(self, request: inspection.Request) -> inspection.Result:

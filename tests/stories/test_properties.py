@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.stories import pretend, test_stories
+from tests.fakes import world
+from tests.stories import test_stories
 
 STAGES: list[dict[str, Any]] = [
     {"name": "development", "autoPromote": True},
@@ -54,7 +55,7 @@ STEPS: list[dict[str, Any]] = [
 
 
 def outcome(teller: test_stories.Teller) -> dict[str, str]:
-    return dict(pretend.shown(teller.world))
+    return dict(world.shown(teller.world))
 
 
 async def play(steps: list[dict[str, Any]], *, restart: bool = False) -> test_stories.Teller:
@@ -105,7 +106,7 @@ async def test_at_rest_nothing_is_called_and_nothing_is_said(steps: list[dict[st
     assert len(teller.lines) == lines
 
 
-def told(teller: test_stories.Teller) -> dict[pretend.Place, Any]:
+def told(teller: test_stories.Teller) -> dict[world.Place, Any]:
     """What only the operator writes: statuses, and what serves."""
     return {place: obj.get("status", "applied") for place, obj in teller.world.objects.items() if "status" in obj or place[0] in SERVING}
 

@@ -10,7 +10,8 @@ import pytest
 
 from modelyard.audit import provenance
 from modelyard.edge.cluster import cache
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 
 async def served() -> test_stories.Teller:
@@ -40,7 +41,7 @@ def model(teller: test_stories.Teller) -> dict[str, Any]:
 
 
 def facts(teller: test_stories.Teller) -> list[str]:
-    return [line.strip(" =") for line in pretend.recorded(teller.bucket, 0)]
+    return [line.strip(" =") for line in world.recorded(teller.bucket, 0)]
 
 
 async def test_an_older_model_is_held_as_behind_and_nothing_is_granted_or_recorded_as_deleted() -> None:
@@ -135,7 +136,7 @@ async def test_stages_that_are_older_than_the_ledger_are_taken_from_it(*, interr
     [again] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
     assert stands["current"] == again["current"] == "1"
     assert again["serving"]["template"] == stands["serving"]["template"]
-    assert "Deployment fraud-production" in dict(pretend.shown(teller.world))
+    assert "Deployment fraud-production" in dict(world.shown(teller.world))
 
 
 def asked(version: str, stage: str) -> dict[str, Any]:
@@ -159,7 +160,7 @@ KINDS = {"Model", "ModelVersion", "Promotion"}
 
 async def test_stages_come_back_also_when_the_ledger_answers_only_after_something_was_said_of_the_model() -> None:
     teller = await served()
-    before = dict(pretend.shown(teller.world))
+    before = dict(world.shown(teller.world))
     teller.world.objects = {place: obj for place, obj in teller.world.objects.items() if place[0] not in KINDS}
     teller.world.put(copy.deepcopy(test_properties.MODEL) | {"metadata": {"name": "fraud", "namespace": "risk"}})
     teller.bucket.down = "no answer"
@@ -174,7 +175,7 @@ async def test_stages_come_back_also_when_the_ledger_answers_only_after_somethin
     [production] = [one for one in model(teller)["status"]["stages"] if one["name"] == "production"]
     assert said == "Unknown"
     assert production["current"] == "1"
-    assert dict(pretend.shown(teller.world))["Deployment fraud-production"] == before["Deployment fraud-production"]
+    assert dict(world.shown(teller.world))["Deployment fraud-production"] == before["Deployment fraud-production"]
 
 
 async def test_who_registered_a_version_cannot_approve_it_after_the_operator_brought_it_back() -> None:
@@ -261,7 +262,7 @@ async def test_what_serves_is_not_taken_down_because_an_older_model_does_not_nam
     )
 
     assert teller.world.objects["Deployment", "risk", "fraud-audit"]["metadata"]["uid"] == uid
-    assert "audit=1" in dict(pretend.shown(teller.world))["Model fraud"]
+    assert "audit=1" in dict(world.shown(teller.world))["Model fraud"]
 
 
 async def test_nobody_rolls_back_what_is_behind() -> None:
@@ -281,10 +282,10 @@ async def test_a_stage_that_is_removed_while_the_ledger_is_away_serves_until_tha
     stages = [one for one in copy.deepcopy(test_properties.STAGES) if one["name"] != "production"]
 
     await teller.tell([{"ledger": "no answer"}, {"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": stages}}}])
-    assert "Deployment fraud-production" in dict(pretend.shown(teller.world))
+    assert "Deployment fraud-production" in dict(world.shown(teller.world))
 
     await teller.tell([{"ledger": "answers"}, {"after": "1m"}])
-    assert "Deployment fraud-production" not in dict(pretend.shown(teller.world))
+    assert "Deployment fraud-production" not in dict(world.shown(teller.world))
     assert any(line.startswith("Decommissioned Model fraud") for line in facts(teller))
 
 
@@ -299,7 +300,7 @@ async def test_promotions_that_went_with_everything_are_history_and_not_deleted(
     since = facts(teller)[told:]
     assert "Restored Model fraud" in since
     assert not [line for line in since if line.startswith(("Deleted", "Granted"))]
-    [restored] = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Restored"]
+    [restored] = [one for record in world.records(teller.bucket) for one in record.facts if one.action == "Restored"]
     assert restored.detail["objects"] == ["Model/fraud", "ModelVersion/fraud-1"]
     assert {name.partition("-auto-")[0] for name in restored.detail["promotions"]} == {"fraud-1-development", "to-production", "open"}
     assert restored.detail["unfinished"] == ["open"]
@@ -335,7 +336,7 @@ async def test_a_dossier_tells_of_what_came_back_who_registered_it_and_added_to_
     await lose(teller)
     await teller.tell([{"upload": {"s3://models/fraud/1/": "1"}}, {"after": "1h"}])
 
-    found = provenance.of("1", pretend.records(teller.bucket))
+    found = provenance.of("1", world.records(teller.bucket))
     assert [line.split(" by ")[0] for line in facts(teller)].count("Registered ModelVersion fraud-1") == 2
     assert found.registered
     assert found.registered.fact.actor.name == "dan"
@@ -381,7 +382,7 @@ async def test_nothing_is_recorded_as_deleted_while(name: str, how: dict[str, An
     assert meanwhile == told
     assert "Restored Model fraud" in facts(teller)[len(told) :]
     assert not [line for line in facts(teller) if line.startswith("Deleted")]
-    assert "Model fraud" in dict(pretend.shown(teller.world))
+    assert "Model fraud" in dict(world.shown(teller.world))
 
 
 async def test_what_goes_with_its_namespace_is_deleted() -> None:
@@ -428,7 +429,7 @@ async def test_what_went_with_its_namespace_and_is_applied_again_keeps_its_metri
     assert {line.split()[0] for line in facts(teller)[before:] if "ModelVersion" in line} >= set(told)
     assert bool(known.other) == (shown[0] == "Reused")
     assert known.attested == ({"metrics/f1": "dan"} if "f1" in metrics else {})
-    assert provenance.of("1", pretend.records(teller.bucket)).spec == known.spec
+    assert provenance.of("1", world.records(teller.bucket)).spec == known.spec
 
 
 async def test_a_hold_of_before_the_loss_is_known_as_ours_and_lifted_when_it_is_due() -> None:
@@ -558,11 +559,11 @@ async def applied_too_early(*, restart: bool = False) -> test_stories.Teller:
 
 async def test_what_was_applied_again_without_what_was_added_since_is_deleted_and_comes_back_whole() -> None:
     teller = await applied_too_early()
-    reused = dict(pretend.shown(teller.world))
+    reused = dict(world.shown(teller.world))
     await teller.tell([{"delete": "ModelVersion fraud-1"}, {"after": "1m"}])
 
     assert reused["ModelVersion fraud-1"].startswith("Reused [development:Granted, production:Serving] Ready=False Reused: ")
-    assert reused["Deployment fraud-production"] == dict(pretend.shown(teller.world))["Deployment fraud-production"]
+    assert reused["Deployment fraud-production"] == dict(world.shown(teller.world))["Deployment fraud-production"]
     version = teller.world.objects["ModelVersion", "risk", "fraud-1"]
     assert (version["spec"]["metrics"], version["status"]["phase"]) == ({"auc": 0.9}, "Ready")
 
@@ -596,4 +597,4 @@ async def test_what_was_applied_again_means_what_it_meant_once_what_it_lacked_wa
     assert bool(known.other) == (phase == "Reused")
     assert [line.split()[0] for line in facts(teller)[before:]].count("Registered") == (phase == "Ready")
     assert known.attested == attested
-    assert provenance.of("1", pretend.records(teller.bucket)).spec == known.spec
+    assert provenance.of("1", world.records(teller.bucket)).spec == known.spec

@@ -19,8 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from modelyard.api.reason import Reason
 from modelyard.edge.cluster import client
 from modelyard.plan import finding
-from tests.fakes import admission
-from tests.stories import pretend, test_stories, truth
+from tests.fakes import admission, world
+from tests.stories import test_stories, truth
 
 Json = dict[str, Any]
 MODELS, STAGES, VERSIONS = ("fraud", "churn"), ("dev", "staging", "production"), ("1", "2", "3")
@@ -289,7 +289,7 @@ class Sequences(RuleBasedStateMachine):
         return self.names[-1 - which % len(self.names)]
 
     def _register(self, who: str, of: str, number: str) -> None:
-        artifact = {"uri": f"s3://models/{of}/{number}/", "format": "onnx", "digest": pretend.digest_of(number)}
+        artifact = {"uri": f"s3://models/{of}/{number}/", "format": "onnx", "digest": world.digest_of(number)}
         self._create(who, "ModelVersion", f"{of}-{number}", {"model": of, "version": number, "artifact": artifact})
 
     def _create(self, who: str, kind: str, called: str, spec: Json) -> None:

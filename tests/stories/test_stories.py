@@ -22,7 +22,8 @@ from modelyard.content import digest, location
 from modelyard.edge.bucket import blobs, chains
 from modelyard.edge.cluster import cache, client, term
 from modelyard.plan import finding
-from tests.stories import bucket, conform, pretend
+from tests.fakes import bucket, world
+from tests.stories import conform
 
 STORIES = sorted(pathlib.Path(__file__).with_name("data").glob("*.yaml"))
 
@@ -34,8 +35,8 @@ class Teller:
     """Runs a story through the real reconciler, and writes down what changed to the eye."""
 
     def __init__(self, *, restart: bool, seed: int = 0) -> None:
-        self.world, self.store, self.lines = pretend.World(), pretend.Store(), list[str]()
-        self.bucket, self.guard = bucket.Bucket(), pretend.Guard()
+        self.world, self.store, self.lines = world.World(), world.Store(), list[str]()
+        self.bucket, self.guard = bucket.Bucket(), world.Guard()
         self.bucket.after = self._die
         self.seen: dict[str, str] = {}
         self.told = 0
@@ -101,7 +102,7 @@ class Teller:
 
     def _die(self, _key: str) -> None:
         if self.world.crash:
-            raise pretend.Crash
+            raise world.Crash
 
     def enqueue(self, keys: Any) -> None:
         self.ready += [key for key in sorted(keys, key=str) if key not in self.ready]
@@ -138,7 +139,7 @@ class Teller:
             self.failed.discard(key)
             try:
                 again = await self.operator(key)
-            except pretend.Crash:
+            except world.Crash:
                 if self.bucket.down:
                     self.world.lives = None
                     self.died = self.world.now
@@ -176,11 +177,11 @@ class Teller:
         for (kind, _, _), obj in self.world.objects.items():
             if kind in {"Model", "ModelVersion", "Promotion"} and not self.fenced:
                 conform.check(obj)
-        now = dict(pretend.shown(self.world))
+        now = dict(world.shown(self.world))
         for name in sorted({*now, *self.seen}):
             if now.get(name) != self.seen.get(name):
                 self.lines.append(f"{name}: {now.get(name, 'gone')}")
-        facts = [] if self.bucket.down else pretend.recorded(self.bucket, self.told)
+        facts = [] if self.bucket.down else world.recorded(self.bucket, self.told)
         self.told += len(facts)
         self.lines += sorted(facts)
         self.lines += self._events
@@ -202,7 +203,7 @@ class Teller:
 
     def do_apply(self, obj: dict[str, Any]) -> None:
         if obj["kind"] == "ModelVersion" and "text" in obj["spec"]["artifact"]:
-            obj["spec"]["artifact"]["digest"] = pretend.digest_of(obj["spec"]["artifact"].pop("text"))
+            obj["spec"]["artifact"]["digest"] = world.digest_of(obj["spec"]["artifact"].pop("text"))
         self.world.put(obj)
 
     def do_change(self, what: dict[str, Any]) -> None:
@@ -315,7 +316,7 @@ async def test_story(path: pathlib.Path, request: pytest.FixtureRequest) -> None
     teller = Teller(restart=False)
     told = await teller.tell(read(path))
 
-    assert pretend.lost(teller.bucket) == {}
+    assert world.lost(teller.bucket) == {}
     golden = path.with_suffix(".txt")
     if request.config.getoption("--update"):
         golden.write_text(told)
@@ -328,7 +329,7 @@ async def test_the_story_is_the_same_when_the_operator_dies_after_every_write(pa
     teller = Teller(restart=True, seed=seed)
     told = await teller.tell(read(path))
 
-    assert pretend.lost(teller.bucket) == {}
+    assert world.lost(teller.bucket) == {}
     assert without_events(told) == without_events(path.with_suffix(".txt").read_text())
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from modelyard.edge.cluster import client
-from tests.stories import pretend, test_leftovers, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_leftovers, test_properties, test_stories
 
 Json = dict[str, Any]
 FILES = {"files.json.gz": "c3RyYW5nZQ=="}
 
 
-class Racing(pretend.World):
+class Racing(world.World):
     """Somebody makes an object of each name in the moment after it was looked for."""
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ def ready(teller: test_stories.Teller) -> tuple[str, str, str]:
 
 def recorded(teller: test_stories.Teller) -> dict[str, list[str]]:
     """What the ledger's last record that says so has each stage serve."""
-    state = [record.state for record in pretend.records(teller.bucket) if record.state][-1]
+    state = [record.state for record in world.records(teller.bucket) if record.state][-1]
     return {stage.name: [share.version for share in stage.serves] for stage in state}
 
 
@@ -156,12 +157,12 @@ async def test_the_ledger_does_not_claim_what_goes_through_anothers_service(rest
 
     await teller.settle()
     assert recorded(teller)["production"] == []
-    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.action == "Serving"][-1]
+    told = [one for record in world.records(teller.bucket) for one in record.facts if one.action == "Serving"][-1]
     assert "the Service fraud-production exists and is not Modelyard's" in told.detail["why"]
 
-    facts = len(pretend.recorded(teller.bucket, 0))
+    facts = len(world.recorded(teller.bucket, 0))
     await teller.tell([{"restart": "at once"}, {"after": "1m"}])
-    assert (len(pretend.recorded(teller.bucket, 0)), recorded(teller)["production"]) == (facts, [])
+    assert (len(world.recorded(teller.bucket, 0)), recorded(teller)["production"]) == (facts, [])
 
     teller.world.remove(client.SERVICE, "fraud-production")
     await teller.tell([{"after": "31s"}])
@@ -170,13 +171,13 @@ async def test_the_ledger_does_not_claim_what_goes_through_anothers_service(rest
 
 async def test_a_service_that_is_only_deleted_is_put_back_and_served_all_the_while() -> None:
     teller = await serving()
-    facts = len(pretend.recorded(teller.bucket, 0))
+    facts = len(world.recorded(teller.bucket, 0))
 
     teller.world.remove(client.SERVICE, "fraud-production")
     await teller.settle()
 
     assert at(teller, "Service", "fraud-production")["metadata"]["labels"]["modelyard.dev/stage"] == "production"
-    assert (len(pretend.recorded(teller.bucket, 0)), recorded(teller)["production"]) == (facts, ["1"])
+    assert (len(world.recorded(teller.bucket, 0)), recorded(teller)["production"]) == (facts, ["1"])
 
 
 @pytest.mark.parametrize("kind", ["Service", "Deployment", "ConfigMap"])

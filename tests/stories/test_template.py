@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 Object = dict[str, Any]
 
@@ -57,7 +58,7 @@ async def begun(scope: str | None, runs: Object | None = None, *, restart: bool 
 
 
 def runs(teller: test_stories.Teller) -> str | None:
-    return dict(pretend.shown(teller.world)).get("Deployment fraud-production")
+    return dict(world.shown(teller.world)).get("Deployment fraud-production")
 
 
 def ready(teller: test_stories.Teller) -> Object:

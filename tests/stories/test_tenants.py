@@ -17,8 +17,7 @@ from modelyard.edge.bucket import blobs, chains
 from modelyard.edge.cluster import cache, client
 from modelyard.ledger.record import Action
 from modelyard.plan import finding
-from tests.fakes import hostile_store
-from tests.stories import bucket, pretend
+from tests.fakes import bucket, hostile_store, world
 
 WORKERS = 16
 LONG = 0.3
@@ -32,7 +31,7 @@ class Operator:
     """The real reconciler, queues, prover and ledger, in a cluster and a bucket of the operator's own that are pretended."""
 
     def __init__(self) -> None:
-        self.world, self.bucket, self.cache = pretend.World(), bucket.Bucket(), cache.Cache()
+        self.world, self.bucket, self.cache = world.World(), bucket.Bucket(), cache.Cache()
         own = location.Place("own", "")
         kept = blobs.Blobs(self.bucket, own)
         self.versions = workqueue.Queue(self._work, WORKERS, owner=lambda key: key.namespace, long=LONG)
@@ -47,7 +46,7 @@ class Operator:
             "book": self.book,
             "config": settings.Settings(fetch_image="modelyard:test", endpoints=["*"]),
             "recorder": self,
-            "guard": pretend.Guard(),
+            "guard": world.Guard(),
             "enqueue": self._enqueue,
             "fence": lambda: None,
             "clock": self._now,
@@ -73,7 +72,7 @@ class Operator:
 
     def says(self, kind: str, name: str) -> str:
         """As `kubectl get` shows an object of the namespace risk."""
-        return dict(pretend.shown(self.world)).get(f"{kind} {name}", "")
+        return dict(world.shown(self.world)).get(f"{kind} {name}", "")
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.now(datetime.UTC)
@@ -148,7 +147,7 @@ async def test_stores_that_hang_stop_nobody_else(mode: str) -> None:
             operator.world.put(promotion("back", 1, rollback=True))
             await until(lambda: operator.says("Promotion", "back").startswith("Succeeded"))
 
-        told = [one for record in pretend.records(operator.bucket) if record.chain.namespace == "risk" for one in record.facts]
+        told = [one for record in world.records(operator.bucket) if record.chain.namespace == "risk" for one in record.facts]
         ended = [one.subject.name for one in told if one.action == Action.ENDED]
         assert ended[-1] == "back"
         assert len(hostile.asked) >= WORKERS

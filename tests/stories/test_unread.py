@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 CASES = {
     "Model fraud": ("stages", "none", test_properties.STAGES),
@@ -31,7 +32,7 @@ async def served() -> test_stories.Teller:
 async def test_what_cannot_be_read_withholds_every_decision_of_its_model_until_it_can(named: str) -> None:
     field, wrong, right = CASES[named]
     teller = await served()
-    before = dict(pretend.shown(teller.world))
+    before = dict(world.shown(teller.world))
     teller.lines.clear()
 
     await teller.tell([change(named, wrong), {"after": "5m"}, {"upload": {"s3://models/fraud/2/": "2"}}])
@@ -39,7 +40,7 @@ async def test_what_cannot_be_read_withholds_every_decision_of_its_model_until_i
         await teller.tell([{"apply": test_properties.version("2")}])
     await teller.tell([{"restart": "at once"}, {"after": "5m"}])
 
-    meanwhile = dict(pretend.shown(teller.world))
+    meanwhile = dict(world.shown(teller.world))
     assert not [line for line in teller.lines if any(f"= {action} " in line for action in ("Requested", "Granted", "Ended", "Deleted"))]
     assert meanwhile["Deployment fraud-production"] == before["Deployment fraud-production"]
     assert f" Invalid: {'' if named == 'Model fraud' else named + ': '}this release cannot read spec.{field}" in meanwhile["Model fraud"]
@@ -48,7 +49,7 @@ async def test_what_cannot_be_read_withholds_every_decision_of_its_model_until_i
 
     await teller.tell([change(named, right), {"after": "5m"}])
 
-    after = dict(pretend.shown(teller.world))
+    after = dict(world.shown(teller.world))
     assert set(before) <= set(after)
     assert not [told for told in after.values() if "Invalid" in told]
     assert f"development={'1' if named == 'Model fraud' else '2'}, production=1" in after["Model fraud"]
@@ -60,7 +61,7 @@ async def test_a_promotion_that_is_history_withholds_nothing_and_is_not_taken_fo
     await teller.tell([{"change": {"kind": "Promotion", "metadata": {"name": "to-production"}, "set": {"reason": 7}}}, {"after": "5m"}])
     await teller.tell([{"restart": "at once"}, {"delete": "Promotion to-guarded"}])
 
-    assert "Ready=True" in dict(pretend.shown(teller.world))["Model fraud"]
+    assert "Ready=True" in dict(world.shown(teller.world))["Model fraud"]
     assert [line.split()[:4] for line in teller.lines if "Deleted" in line and "to-production" in line] == []
     assert [line for line in teller.lines if "Deleted" in line]
 
@@ -95,12 +96,12 @@ async def test_evidence_that_was_added_to_what_could_not_be_read_counts_once_it_
 
     await teller.tell([{"restart": "at once"}, {"after": "5m"}])
 
-    assert dict(pretend.shown(teller.world))["Promotion to-production"].startswith("Blocked Ready=False EvidenceNotVerified")
+    assert dict(world.shown(teller.world))["Promotion to-production"].startswith("Blocked Ready=False EvidenceNotVerified")
 
 
 async def test_a_template_that_is_nested_too_deep_costs_its_own_model_and_says_where() -> None:
     teller = await served()
-    before = dict(pretend.shown(teller.world))
+    before = dict(world.shown(teller.world))
     deep: dict[str, Any] = {}
     for _ in range(120):
         deep = {"a": deep}
@@ -110,7 +111,7 @@ async def test_a_template_that_is_nested_too_deep_costs_its_own_model_and_says_w
     await teller.tell([{"change": {"kind": "Model", "metadata": {"name": "fraud"}, "set": {"stages": spoilt}}}, {"after": "5m"}])
     await teller.tell([{"apply": other}, {"restart": "at once"}, {"after": "5m"}])
 
-    meanwhile = dict(pretend.shown(teller.world))
+    meanwhile = dict(world.shown(teller.world))
     assert "Ready=Unknown Invalid: this release cannot read spec.stages.0.serving.template.a" in meanwhile["Model fraud"]
     assert "(nested more than 100 levels deep)" in meanwhile["Model fraud"]
     assert meanwhile["Deployment fraud-production"] == before["Deployment fraud-production"]
@@ -118,4 +119,4 @@ async def test_a_template_that_is_nested_too_deep_costs_its_own_model_and_says_w
 
     await teller.tell([change("Model fraud", test_properties.STAGES), {"after": "5m"}])
 
-    assert "Ready=True" in dict(pretend.shown(teller.world))["Model fraud"]
+    assert "Ready=True" in dict(world.shown(teller.world))["Model fraud"]

@@ -11,7 +11,8 @@ import pytest
 from modelyard.audit import explain
 from modelyard.ledger import reader
 from modelyard.ledger.record import Action, Chain
-from tests.stories import pretend, test_properties, test_stories
+from tests.fakes import world
+from tests.stories import test_properties, test_stories
 
 
 async def test_a_quarantine_is_recorded_once_the_ledger_answers_though_nothing_else_happens() -> None:
@@ -26,7 +27,7 @@ async def test_a_quarantine_is_recorded_once_the_ledger_answers_though_nothing_e
     await teller.tell([{"after": "1h"}, {"ledger": "answers"}, {"after": "1h"}])
     status = teller.world.objects["ModelVersion", "risk", "fraud-1"]["status"]
     assert (status["phase"], status.get("unrecorded")) == ("Quarantined", None)
-    assert [line for line in pretend.recorded(teller.bucket, 0) if "Quarantined" in line] == ["  = Quarantined ModelVersion fraud-1"]
+    assert [line for line in world.recorded(teller.bucket, 0) if "Quarantined" in line] == ["  = Quarantined ModelVersion fraud-1"]
 
 
 SERVES = {"port": 8080, "template": {"spec": {"containers": [{"name": "server", "image": "serve:1"}]}}}
@@ -93,7 +94,7 @@ async def test_the_record_of_what_waited_says_what_the_stages_stand_for_since_th
 
 def lost(teller: test_stories.Teller) -> list[str]:
     """What facts name by its digest, and nobody wrote."""
-    told = [one for record in pretend.records(teller.bucket) for one in record.facts if one.subject.kind == "Promotion"]
+    told = [one for record in world.records(teller.bucket) for one in record.facts if one.subject.kind == "Promotion"]
     named = [(one, one.detail["policy"] if one.action == Action.GRANTED else one.digest) for one in told]
     specs = {Action.REQUESTED, Action.STEERED, Action.GRANTED}
     return [f"{one.action} {one.subject.name}" for one, name in named if one.action in specs and teller.store.blobs.get(str(name)) is None]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from modelyard.cli.decide import promote
-from tests.fakes import admission
-from tests.stories import bucket, pretend
+from tests.fakes import admission, bucket
+from tests.fakes.world import Guard, World, records
 from tests.unit.plan import oracle
 
 Json = dict[str, Any]
@@ -51,7 +51,7 @@ class Truth:
         kept: the operator's bucket.
     """
 
-    def __init__(self, world: pretend.World, guard: pretend.Guard, kept: bucket.Bucket) -> None:
+    def __init__(self, world: World, guard: Guard, kept: bucket.Bucket) -> None:
         self._world, self._guard, self._bucket = world, guard, kept
         self._stages: dict[tuple[str, str], oracle.Stage] = {}
         self._last: dict[tuple[str, str], Success] = {}
@@ -248,7 +248,7 @@ class Truth:
         """Whether the ledger, or what waits for it, has that another object was granted its stage, or ended, under the name."""
         about, model = promotion["metadata"], self._object("Model", promotion["spec"]["model"]) or {}
         waits = ((model.get("status") or {}).get("ledger") or {}).get("unrecorded") or []
-        subjects = [(one.action, one.subject) for record in pretend.records(self._bucket) for one in record.facts]
+        subjects = [(one.action, one.subject) for record in records(self._bucket) for one in record.facts]
         told = [subject.uid for action, subject in subjects if action in {"Granted", "Ended"} and subject.name == about["name"]]
         told += [json.loads(one)["subject"]["uid"] for one in waits if json.loads(one)["subject"]["name"] == about["name"]]
         return any(uid != about["uid"] for uid in told)

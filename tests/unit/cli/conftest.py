@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fakes.s3 import CREDENTIALS, S3, run
 from tests.unit.cli import typed
-from tests.unit.edge import pretend
 
 
 @pytest.fixture
-def s3() -> Iterator[pretend.S3]:
+def s3() -> Iterator[S3]:
     """An empty store."""
-    with pretend.run() as running:
+    with run() as running:
         yield running
 
 
@@ -23,7 +23,7 @@ def person(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     """Somebody without a cluster, with the small S3's keys."""
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", pretend.CREDENTIALS.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", pretend.CREDENTIALS.secret_key)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", CREDENTIALS.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CREDENTIALS.secret_key)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-such-kubeconfig"))
     return typed.Person(capsys)

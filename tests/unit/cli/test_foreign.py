@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import watched_api
-from tests.unit.cli import apiserver, typed
-from tests.unit.plan import chronicle
+from tests.fakes import apiserver, chronicle, watched_api
+from tests.unit.cli import typed
 
 VERSION = "1.5.0-rc.1"
 VERBS = [

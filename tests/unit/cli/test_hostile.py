@@ -15,7 +15,8 @@ import yaml
 
 from modelyard.cli import app
 from modelyard.cli.terminal import output
-from tests.unit.cli import apiserver, typed
+from tests.fakes import apiserver
+from tests.unit.cli import typed
 
 EVIL = "[red]free[/] text[/] \x1b[2J\x1b]0;owned\x07 \x9b31m \u202e\u2066 \x7f 'x' {{7*7}} %s"
 PACKAGES = pathlib.Path(app.__file__).parents[2]

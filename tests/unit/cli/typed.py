@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from modelyard.cli import app
-from tests.unit.edge import pretend
+from tests.fakes import s3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Person:
             app.run([str(word) for word in words])
         seen = self._capture.readouterr()
         assert "Traceback" not in seen.err
-        for secret in (pretend.CREDENTIALS.access_key, pretend.CREDENTIALS.secret_key):
+        for secret in (s3.CREDENTIALS.access_key, s3.CREDENTIALS.secret_key):
             assert secret not in seen.out + seen.err
         return Ended(int(ended.value.code or 0), seen.out, seen.err)
 

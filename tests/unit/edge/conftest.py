@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.edge import pretend
+from tests.fakes.s3 import S3, run
 
 
 @pytest.fixture
-def s3() -> Iterator[pretend.S3]:
+def s3() -> Iterator[S3]:
     """A store that behaves until it is told otherwise."""
-    with pretend.run() as running:
+    with run() as running:
         yield running
