@@ -39,11 +39,12 @@ test: $(STAMP) ## Every test, the ones on a real cluster among them
 	@$(BIN)/python -m pytest tests/chart tests/demo tests/cluster -q
 
 .PHONY: check
-check: $(STAMP) ## Lint, types, architecture
+check: $(STAMP) ## Lint, types, architecture, words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=operator $(BIN)/lint-imports --no-logo
+	@$(BIN)/python tests/house.py
 
 .PHONY: generate
 generate: $(STAMP) ## Write what is generated: CRDs, the chart's copies, tables in the manuals

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import yaml
 
-from modelyard.api import access, crd, policy, reason, role, schema
-from modelyard.api.access import cel, serving
+from modelyard.api import access, reason
+from modelyard.api.access import cel, policy, role, serving
+from modelyard.api.openapi import crd, schema
 from modelyard.cli import app
 from modelyard.ledger import integrity, record
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from modelyard import edge, policy_guard, settings
@@ -20,6 +21,17 @@ AGAIN: Final = 5.0
 """Seconds between two tries of what must succeed before anything is decided."""
 OWNED_EVERY: Final = 5.0
 """Seconds between two looks at whose registry it is."""
+
+
+@contextlib.contextmanager
+def _goes_on(what: str) -> Iterator[None]:
+    """Whatever is raised in here is in the log, and the term goes on: it is tried again."""
+    try:
+        yield
+    except (edge.Unavailable, client.Refused, client.Conflict) as trouble:
+        log.warning("%s: %s", what, trouble)
+    except Exception:  # a mistake of ours in one of these works must not take the others with it
+        log.exception("%s", what)
 
 
 class Leading:
@@ -59,6 +71,10 @@ class Leading:
             except edge.Unavailable as trouble:
                 log.warning("does not decide yet: %s", trouble.message, extra={"reason": str(trouble.reason)})
                 self.trouble = trouble.message
+                await asyncio.sleep(AGAIN)
+            except Exception as error:  # ending here would end every start the same way, and nobody would see why
+                log.exception("does not decide yet")
+                self.trouble = f"the term cannot begin, by a mistake in the operator ({type(error).__name__}): look in its log"
                 await asyncio.sleep(AGAIN)
             else:
                 self.trouble = None
@@ -109,12 +125,16 @@ class Leading:
         cluster = await self._uid()
         while True:
             await asyncio.sleep(OWNED_EVERY)
-            try:
-                await self._book.still_mine(cluster)
-            except edge.Unavailable as trouble:
-                if trouble.reason == Reason.REGISTRY_TAKEN:
-                    raise
-                log.warning("whose registry it is could not be read: %s", trouble.message)
+            taken: edge.Unavailable | None = None
+            with _goes_on("whose registry it is could not be read"):
+                try:
+                    await self._book.still_mine(cluster)
+                except edge.Unavailable as trouble:
+                    if trouble.reason != Reason.REGISTRY_TAKEN:
+                        raise
+                    taken = trouble
+            if taken:
+                raise taken
 
     async def read_anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """The ends that were kept."""
@@ -133,21 +153,17 @@ class Leading:
         """Sign the ends that moved, from time to time; a key that a person has come to trust is believed at once."""
         while True:
             await asyncio.sleep(ANCHOR_EVERY)
-            try:
+            with _goes_on("the ends of the ledger's chains could not be signed"):
                 if await self._hold_keys():
                     await self._look_at_all()
                 await self._book.sign(self._config.ledger.checkpoints)
-            except edge.Unavailable as trouble:
-                log.warning("the ends of the ledger's chains could not be signed: %s", trouble.message)
 
     async def _anchor(self) -> None:
         """Keep the ends of all chains where the bucket's owner cannot reach them, every ten seconds until cancelled."""
         while True:
             await asyncio.sleep(ANCHOR_EVERY)
-            try:
+            with _goes_on("the ends of the ledger's chains could not be kept"):
                 await self.write_anchors()
-            except (edge.Unavailable, client.Refused, client.Conflict) as trouble:
-                log.warning("the ends of the ledger's chains could not be kept: %s", trouble)
 
     async def write_anchors(self) -> None:
         """One ConfigMap for each namespace, written when it changed."""

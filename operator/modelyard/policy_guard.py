@@ -10,7 +10,7 @@ from typing import Final
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge import metrics
-from modelyard.plan import finding
+from modelyard.plan import finding, unforeseen
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,9 @@ class Guard:
             passed = await self._probe()
         except edge.Unavailable as trouble:
             held: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
+        except Exception as error:  # the minutes go on, whatever one of them met
+            passed, held = [], unforeseen.of("the admission policies", error)
+            log.exception("%s", held.message)
         else:
             held = _missing(passed) if passed else None
         metrics.POLICIES_MISSING.set(len(passed) if held and held.reason == Reason.POLICIES_MISSING else 0)

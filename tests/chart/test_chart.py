@@ -194,6 +194,7 @@ def test_secrets_can_be_named(render: Render) -> None:
             name: [
                 rule
                 for role in of_kind(render({**values, "rbac": {"secretNames": named}}), "Role", "ClusterRole")
+                if role["metadata"]["name"] != "modelyard-leader"  # its own key, in its own namespace
                 for rule in role["rules"]
             ]
             for name, named in (("any", []), ("some", ["models-s3", "corp.s3"]))

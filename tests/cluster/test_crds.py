@@ -16,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from modelyard.api import crd
+from modelyard.api.openapi import crd
 from tests.cluster.access import aside
 from tests.unit.api import objects
 

@@ -169,6 +169,45 @@ def test_a_leader_whose_registry_was_taken_over_meanwhile_stops() -> None:
     clock.run(main)
 
 
+async def test_a_mistake_in_trying_the_policies_is_said_and_ends_no_term() -> None:
+    class Broken:
+        """Policies that are tried, and the operator makes a mistake."""
+
+        async def __call__(self) -> list[str]:
+            raise KeyError("metadata")
+
+    held = await policy_guard.Guard(Broken(), lambda: None).prove()
+
+    assert held is not None
+    assert held.reason == Reason.INTERNAL_ERROR
+
+
+def test_a_mistake_in_what_a_leader_does_beside_ends_no_term() -> None:
+    async def main() -> None:
+        world, kept = World(), bucket.Bucket()
+        world.around["kube-system"] = {"metadata": {"name": "kube-system", "uid": "here"}}
+        book = chains.Ledger(kept, location.Place("own", ""), "main", lambda: world.now, threads=0)
+        leader = leads(world, book)
+        await leader.begin(term.Term("pod-a", 1, None, None, None))
+
+        async def wrong(*_: object, **__: object) -> None:
+            raise KeyError("metadata")
+
+        world.get = world.apply = wrong  # type: ignore[method-assign]
+        kept.down = "no answer"
+        anchoring, guarding, signing, owning = leader.works()
+        guarding.close()
+        works = [asyncio.ensure_future(work) for work in (anchoring, signing)]
+        owning.close()
+        await asyncio.sleep(120)
+
+        assert not any(work.done() for work in works)
+        for work in works:
+            work.cancel()
+
+    clock.run(main)
+
+
 def fact(chain: record.Chain) -> record.Fact:
     return record.fact(
         record.Action.MODEL_CREATED, record.NOBODY_KNOWS, record.Subject("Model", chain.model, "uid", 1), "created", "sha256:" + "0" * 64

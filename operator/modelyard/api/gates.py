@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 import pydantic
 
-from modelyard.api import meta, schema
-from modelyard.api.schema import Rule, Says
+from modelyard.api import meta
+from modelyard.api.openapi import schema
+from modelyard.api.openapi.schema import Rule, Says
 
 
 class EvidenceType(enum.StrEnum):

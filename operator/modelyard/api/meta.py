@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 import pydantic
 from pydantic import alias_generators
 
-from modelyard.api import schema
-from modelyard.api.schema import Says
+from modelyard.api.openapi import schema
+from modelyard.api.openapi.schema import Says
 
 GROUP: Final = "modelyard.dev"
 VERSION: Final = "v1alpha1"

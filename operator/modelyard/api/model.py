@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 import pydantic
 
-from modelyard.api import meta, schema, stage
-from modelyard.api.schema import Rule, Says
+from modelyard.api import meta, stage
+from modelyard.api.openapi import schema
+from modelyard.api.openapi.schema import Rule, Says
 
 
 class RiskTier(enum.StrEnum):

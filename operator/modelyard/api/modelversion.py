@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
-from modelyard.api import gates, meta, schema
+from modelyard.api import gates, meta
 from modelyard.api.lineage import Lineage, Training
-from modelyard.api.schema import Rule, Says
+from modelyard.api.openapi import schema
+from modelyard.api.openapi.schema import Rule, Says
 
 _ANOTHER: Final = "what a version is cannot change: put it back, or register another version"
 

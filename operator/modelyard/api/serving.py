@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final
 
 import pydantic
 
-from modelyard.api import meta, schema
-from modelyard.api.schema import LATER, Rule, Says
+from modelyard.api import meta
+from modelyard.api.openapi import schema
+from modelyard.api.openapi.schema import LATER, Rule, Says
 
 DEFAULT_PROGRESS_DEADLINE: Final = datetime.timedelta(minutes=10)
 POSITIVE: Final = schema.Says("", Rule("duration(self) >= duration('1s')", "give at least 1s"))

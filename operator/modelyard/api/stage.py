@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from modelyard.api import meta
 from modelyard.api.gates import Freeze, Gates
-from modelyard.api.schema import Rule, Says
+from modelyard.api.openapi.schema import Rule, Says
 from modelyard.api.serving import Serving
 
 

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modelyard.api import crd, meta
+from modelyard.api import meta
+from modelyard.api.openapi import crd
 
 TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,),

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from modelyard.api import access, labels, policy, role
-from modelyard.api.access import cel, model, probe, serving
+from modelyard.api import access, labels
+from modelyard.api.access import cel, model, policy, probe, role, serving
 from modelyard.api.stage import DEFAULT_STAGES
 
 VERBS = {"register", "attest", "promote", "approve", "govern", "rollback", "retire", "alias"}

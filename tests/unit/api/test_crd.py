@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from modelyard import api
-from modelyard.api import crd, meta, schema
-from modelyard.api.schema import Says
+from modelyard.api import meta
+from modelyard.api.openapi import crd, schema
+from modelyard.api.openapi.schema import Says
 
 ROOT: Final = pathlib.Path(__file__).resolve().parents[3]
 

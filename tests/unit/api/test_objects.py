@@ -14,7 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.api import crd, meta, model, modelversion, promotion
+from modelyard.api import meta, model, modelversion, promotion
+from modelyard.api.openapi import crd
 from tests.unit.api import objects
 
 ROOT: Final = pathlib.Path(__file__).resolve().parents[3]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelyard.api.access import cel
-from modelyard.api.policy import KINDS, Check, Policy, Rule, Stamp
+from modelyard.api.access.policy import KINDS, Check, Policy, Rule, Stamp
 
 VARIABLES: Final = {
     "next": "request.operation == 'CREATE' ? 1 : oldObject.metadata.generation + 1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from modelyard.api.access import cel
-from modelyard.api.policy import KINDS, Check, Policy, Rule
+from modelyard.api.access.policy import KINDS, Check, Policy, Rule
 
 MOST_BYTES: Final = 192 * 1024
 """What all annotations but ours may take together, of the 256 KiB that Kubernetes allows: the rest is for the lines of `modelyard.dev/changes`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from modelyard.api.access import cel
-from modelyard.api.policy import Check, Policy, Rule
+from modelyard.api.access.policy import Check, Policy, Rule
 
 DEFAULT_STAGES: Final = (
     "[dyn({'name': 'development'}), dyn({'name': dyn('staging'), 'gates': dyn({'after': ['development']})}), "

@@ -6,7 +6,7 @@ from typing import Final
 
 from modelyard.api import promotion
 from modelyard.api.access import cel, changes
-from modelyard.api.policy import Check, Policy, Rule, Stamp
+from modelyard.api.access.policy import Check, Policy, Rule, Stamp
 
 _RULED_BY_PROMOTE: Final = " || ".join(
     f"object.spec.?{alias} != oldObject.spec.?{alias}"

@@ -6,7 +6,7 @@ from typing import Final
 
 from modelyard.api import meta
 from modelyard.api.access import cel
-from modelyard.api.policy import KINDS, Check, Policy, Rule
+from modelyard.api.access.policy import KINDS, Check, Policy, Rule
 
 STATUS: Final = Policy(
     "status",

@@ -255,7 +255,7 @@ def _with(obj: Json, lines: str) -> Json:
 
 def strictly(obj: Json, where: str) -> Json:
     """An object of one of our kinds, held to its CRD."""
-    from modelyard.api import crd  # noqa: PLC0415
+    from modelyard.api.openapi import crd  # noqa: PLC0415
 
     kind = next((kind for kind in crd.KINDS if kind.name == obj.get("kind")), None)
     if kind is None:

@@ -15,7 +15,8 @@ from typing import Any, Final, TypeVar
 import pydantic
 import yaml
 
-from modelyard.api import crd, meta, schema
+from modelyard.api import meta
+from modelyard.api.openapi import crd, schema
 from modelyard.audit import shape
 from modelyard.cli.terminal import exits
 from modelyard.edge import local_files

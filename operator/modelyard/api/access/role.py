@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from modelyard.api import meta
-from modelyard.api.policy import KINDS
+from modelyard.api.access.policy import KINDS
 
 Object = dict[str, Any]
 

@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modelyard.api import meta, model, modelversion, promotion, schema
+from modelyard.api import meta, model, modelversion, promotion
+from modelyard.api.openapi import schema
 
 Schema = dict[str, Any]
 
