@@ -1,4 +1,4 @@
-"""Writes what is generated from `api`: CRDs, policies, roles, their copies in the chart, tables in the manuals; and the README's command line."""
+"""Writes what is generated from `api`: CRDs, policies, roles, their copies in the chart, tables in the manuals; and the help of the command line."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def ledger_manual(text: str) -> str:
 
 
 def command_line(text: str) -> str:
-    """The README with what every verb says of itself."""
+    """operator/docs/cli.md with the help of every verb."""
     return MARKED.sub(lambda match: f"{match['begin']}\n```text\n{app.manual()}\n```\n{match['end']}", text)
 
 
@@ -249,8 +249,8 @@ def main() -> int:
     if missing := untold(text for path, text in files.items() if path.suffix == ".md"):
         sys.stderr.write(f"no manual tells of {', '.join(sorted(missing))}: name them in a `generated: reasons` marker of crds/*.md\n")
         return 1
-    readme = ROOT / "README.md"
-    files[readme] = command_line(readme.read_text(encoding="utf-8"))
+    page = ROOT / "operator/docs/cli.md"
+    files[page] = command_line(page.read_text(encoding="utf-8"))
     for path, text in files.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
