@@ -51,7 +51,7 @@ class Player(test_stories.Teller):
         """What a command prints."""
         typed, _, pipe = command.partition(" | ")
         printed = "".join([part async for part in self._kubectl(shlex.split(typed, comments=True))])
-        return subprocess.run(["bash", "-c", pipe], input=printed, capture_output=True, text=True, check=True).stdout if pipe else printed
+        return piped(printed, pipe) if pipe else printed
 
     async def _kubectl(self, words: list[str]) -> Any:
         program, verb, *rest = words
@@ -98,6 +98,11 @@ async def played(text: str) -> str:
                 player.manifests += manifests(part["body"])
             parts.append(part[0])
     return "".join([*parts, text[end:]])
+
+
+def piped(text: str, shell: str) -> str:
+    """What a shell makes of a command's output."""
+    return subprocess.run(["bash", "-c", shell], input=text, capture_output=True, text=True, check=True).stdout
 
 
 def commands(block: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from modelyard.cli import app, output
 PACKAGES = pathlib.Path(app.__file__).parents[2]
 VERBS = (
     "push", "attest", "verify", "list", "show", "status", "diff", "history", "explain", "dossier", "promote", "rollback", "approve", "reject", "withdraw",
-    "abort", "pause", "resume", "deprecate", "retire", "restore", "gc", "ledger", "ledger verify", "ledger export", "ledger accept", "operator", "fetch",
+    "abort", "pause", "resume", "deprecate", "retire", "restore", "gc", "ledger", "ledger verify", "ledger export", "ledger accept", "ledger trust", "operator", "fetch",
 )  # fmt: skip
 HEAVY = {"jinja2", "cryptography", "kubernetes", "kopf", "minio", "urllib3", "aiohttp", "yaml", "rich", "modelyard.api"}
 
