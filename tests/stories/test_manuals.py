@@ -23,7 +23,7 @@ from modelyard.api import crd
 from tests.stories import kubectl, test_stories
 
 ROOT: Final = pathlib.Path(__file__).resolve().parents[2]
-PLAYED: Final = ("README.md",)
+PLAYED: Final = ("README.md", "crds/model.md", "crds/modelversion.md", "crds/promotion.md")
 _PART: Final = re.compile(r"<!-- play: (?P<step>.*?) -->\n|^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```\n", re.DOTALL | re.MULTILINE)
 
 
@@ -71,13 +71,13 @@ class Player(test_stories.Teller):
         else:
             assert verb == "describe", words
             [obj] = self._of(kubectl.find(names[0]), names[1])
-            yield kubectl.describe(obj, self._events(obj["kind"], names[1]), self.world.now)
+            yield kubectl.describe(obj, self._events_of(obj["kind"], names[1]), self.world.now)
 
     def _of(self, kind: crd.Kind, *names: str) -> list[dict[str, Any]]:
         objects = sorted(self.world.objects.items())
         return [obj for (called, _, name), obj in objects if called == kind.name and (not names or name in names)]
 
-    def _events(self, kind: str, name: str) -> list[kubectl.Event]:
+    def _events_of(self, kind: str, name: str) -> list[kubectl.Event]:
         return [event for about, called, event in self.posted if (about, called) == (kind, name)]
 
 
