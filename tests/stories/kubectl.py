@@ -42,12 +42,11 @@ def describe(obj: Json, events: Sequence[Event], now: datetime.datetime) -> str:
     lines = [f"Name:\t{about['name']}", f"Namespace:\t{about['namespace']}"]
     lines += _pairs("Labels", about.get("labels") or {}, "=") + _pairs("Annotations", about.get("annotations") or {}, ": ")
     lines += _content(dict(obj) | {"metadata": {key: value for key, value in about.items() if key not in _OWN_LINES}}, 0)
-    blocks = _cells(lines)
     if not events:
-        return blocks + "Events:  <none>\n"
+        return _cells([*lines, "Events:\t<none>"])
     rows = [["  Type", "Reason", "Age", "From", "Message"], ["  ----", "------", "----", "----", "-------"]]
     rows += [[f"  {kind}", reason, age(now - at), "modelyard", message] for at, kind, reason, message in events]
-    return blocks + "Events:\n" + _aligned(rows, padding=2, least=0)
+    return _cells(lines) + "Events:\n" + _aligned(rows, padding=2, least=0)
 
 
 def age(span: datetime.timedelta) -> str:
@@ -101,8 +100,13 @@ def _cells(lines: Sequence[str]) -> str:
 
 
 def _pairs(title: str, pairs: Mapping[str, str], between: str) -> list[str]:
-    values = [f"{key}{between}{value}" for key, value in sorted(pairs.items())] or ["<none>"]
+    values = [line for key, value in sorted(pairs.items()) for line in _pair(key, between, value)] or ["<none>"]
     return [f"{title}:\t{values[0]}", *(f"\t{value}" for value in values[1:])]
+
+
+def _pair(key: str, between: str, value: str) -> list[str]:
+    lines = value.removesuffix("\n").split("\n")
+    return [f"{key}:", *(f"  {line}" for line in lines)] if len(lines) > 1 else [f"{key}{between}{value}"]
 
 
 def _content(content: Json, level: int) -> Iterator[str]:
