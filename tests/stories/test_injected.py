@@ -372,10 +372,11 @@ async def test_what_is_raised_for_a_while_is_shown_and_holds_up_nothing_else(chu
 def told_otherwise(call: Call, name: str) -> set[str]:
     """What one no decides for good: a rollout that the API server refuses is put back, and approvals that nobody guarded do not count."""
     refused = name.isdigit() and call[:2] in {("cluster", "apply"), ("cluster", "get")}
-    if refused and {"fraud-shadow", "fraud-1", "fraud-2", "fraud-production"} & set(call):
+    files = call[-1] if call[2:3] == ("ConfigMap",) else ""  # of both, the list of files of a version in a stage
+    if refused and (files.startswith("fraud-") or {"fraud-shadow", "fraud-1", "fraud-2", "fraud-production"} & set(call)):
         kinds = {"ModelVersion fraud-1", "ModelVersion fraud-2", "Deployment fraud-shadow", "Deployment fraud-production"}
         return {"Promotion back", "Promotion production-2", "Promotion production-1", "Promotion shadow-2", "Model fraud", *kinds}
-    if refused and {"other-shadow", "other-1"} & set(call):
+    if refused and (files.startswith("other-") or {"other-shadow", "other-1"} & set(call)):
         return {"Promotion other-1", "Model other", "ModelVersion other-1", "Deployment other-shadow"}
     return {"Promotion guarded-2", "Model fraud", "ModelVersion fraud-2"} if call[0] == "guard" else set()
 

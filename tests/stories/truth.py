@@ -142,10 +142,10 @@ class Truth:
                     f"{place} came to {now.get('current')} by nothing"
                 )
             if holds and holds != held:
-                promotion = self._known.get(holds["uid"]) or self._object("Promotion", holds["name"])
-                assert promotion, f"{place} was granted to what nobody has seen"
-                assert not (why := self._why_not(promotion)), f"{promotion['metadata']['name']} was granted {place}: {why}"
-                self._runs(promotion)
+                granted = self._known.get(holds["uid"]) or self._object("Promotion", holds["name"])
+                assert granted, f"{place} was granted to what nobody has seen"
+                assert not (why := self._why_not(granted)), f"{granted['metadata']['name']} was granted {place}: {why}"
+                self._runs(granted)
 
     def _has_succeeded(self, held: Json, was: Json, now: Json) -> bool:
         """Whether the promotion that held a stage is why it is at its version."""

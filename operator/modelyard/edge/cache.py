@@ -20,7 +20,7 @@ Name = tuple[str, str]
 Place = tuple[str, str, str]
 """Kind, namespace and name."""
 Sort = Literal["version", "model"]
-MOST_EARLIER: Final = 16
+MOST_EARLIER: Final = 32
 """Generations of an object that are kept until they are recorded; who wrote those between is then known together only."""
 log = logging.getLogger(__name__)
 

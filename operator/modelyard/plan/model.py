@@ -54,6 +54,8 @@ class Plan:
     """(stage, version) that autoPromote asks for."""
     events: tuple[fact.Event, ...] = ()
     again: datetime.timedelta | None = None
+    stays: frozenset[str] = frozenset()
+    """Stages of which something cannot be handled: nothing is decided of them."""
     unforeseen: tuple[unforeseen.Unforeseen, ...] = ()
     """Mistakes of ours that were met on the way; each is in a status as well."""
 
@@ -102,6 +104,7 @@ def _decide(world: seen.World, now: datetime.datetime, parts: apart.Parts) -> Pl
         restore=gone,
         events=events,
         again=max(min(times), datetime.timedelta(seconds=1)) if times else None,
+        stays=frozenset(parts.broken),
         unforeseen=_unforeseen(turns),
     )
     if world.model is None:

@@ -54,7 +54,7 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
     """Everything that the ledger must have before this plan is carried out."""
     # What stood when the Model was lost goes on serving, and stands again when it is back.
     stages = list(restoring.stages(world)) if world.model is None else (plan.status or world.model.status).stages or []
-    state = tuple(shares.of(world, stages, now))
+    state = tuple(_stands(world, plan, tuple(shares.of(world, stages, now))))
     facts = (
         *(_model(world, world.model) if world.model else ()),
         *_deleted(world),
@@ -66,6 +66,15 @@ def of(world: seen.World, plan: model.Plan, now: datetime.datetime) -> Recording
     )
     facts = tuple(dataclasses.replace(one, at=one.at or now) for one in facts)
     return Recording(facts, tuple(_blobs(world, facts)), state, now)
+
+
+def _stands(world: seen.World, plan: model.Plan, state: Sequence[ledger.StageState]) -> Iterator[ledger.StageState]:
+    """What each stage stands for: of one that stays as it is the ledger may have more than its status, which could not be written yet."""
+    recorded = {stage.name: stage for stage in world.state}
+    for stage in state:
+        known = recorded.pop(stage.name, None)
+        yield dataclasses.replace(known, serves=stage.serves) if known and stage.name in plan.stays else stage
+    yield from (stage for stage in recorded.values() if stage.name in plan.stays)
 
 
 def waiting(world: seen.World, now: datetime.datetime) -> Recording:

@@ -17,7 +17,7 @@ from modelyard.reconcile.outside import Guard, Outside, Recorder
 from modelyard.reconcile.version import Versions
 
 FIRST_CONFLICT: Final = datetime.timedelta(milliseconds=200)
-LAST_CONFLICT: Final = datetime.timedelta(seconds=30)
+LAST_CONFLICT: Final = datetime.timedelta(seconds=1)
 __all__ = ["Guard", "Outside", "Reconciler", "Recorder"]
 
 

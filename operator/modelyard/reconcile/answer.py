@@ -53,10 +53,10 @@ class Answers:
         assert declared is not None
         assert declared.serving is not None
         assert subject.status.artifact is not None
-        if wrong := _reserved(declared.serving, question.stage):
+        runs = serving.written(await self._outside.prover.blob(question.of)) if question.of else declared.serving
+        if wrong := _reserved(runs, question.stage):
             return wrong
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
-        runs = serving.written(await self._outside.prover.blob(question.of)) if question.of else declared.serving
         blueprint = serving.Blueprint(
             model=world.model,
             stage=question.stage,

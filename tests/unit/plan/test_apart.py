@@ -43,7 +43,7 @@ def of(**production: Any) -> api.Model:
 
 
 def seen(subject: api.Model, *more: api.Promotion) -> world.World:
-    past = index.Index()
+    past = index.Index(succeeded={"staging": [["1", "2026-10-01T00:00:00.000000Z"], ["2", "2026-10-02T00:00:00.000000Z"]]})
     succeeded = [objects.promotion(f"s{n}", "staging", str(n), finished=objects.STAMP) for n in (1, 2)]
     back = objects.promotion("back", "staging", "1", rollback=True)
     asks = objects.promotion("asks", "production", "2")
