@@ -47,12 +47,12 @@ check: $(STAMP) ## Lint, types, architecture, words
 	@$(BIN)/python tests/house.py
 
 .PHONY: generate
-generate: $(STAMP) ## Write what is generated: CRDs, the chart's copies, tables in the manuals
+generate: $(STAMP) ## Write what is generated: CRDs, the chart's copies, tables in the manuals, the command line's help
 	@$(BIN)/python tests/generate.py
 
 .PHONY: verify
 verify: generate ## Fail when a generated file is not current
-	@git diff --exit-code -- crds charts README.md operator/README.md || \
+	@git diff --exit-code -- crds charts operator/docs || \
 	  { echo "generated files are not current: run make generate and commit" >&2; exit 1; }
 
 .PHONY: lock

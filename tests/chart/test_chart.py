@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -404,3 +405,18 @@ def test_the_readme_names_every_value() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
 
     assert [value for value in values if f"`{value}" not in readme] == []
+
+
+def test_the_chart_takes_what_the_readme_installs_it_with(render: Render) -> None:
+    readme = (CHART.parents[1] / "README.md").read_text()
+    command = next(line for line in readme.replace("\\\n", " ").splitlines() if line.startswith("$ helm install "))
+    _, _, verb, release, chart, *options = shlex.split(command)
+    assert (verb, release, chart) == ("install", "modelyard", "charts/modelyard")
+
+    done = render.run("template", release, str(CHART), *(word for word in options if word != "--wait"))
+
+    assert done.returncode == 0, done.stderr
+    [deployment] = [obj for obj in yaml.safe_load_all(done.stdout) if obj and obj["kind"] == "Deployment"]
+    environment = {entry["name"]: entry.get("value") for entry in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert environment["MODELYARD_BUCKET__ENDPOINT"] == "https://objects.example.com"
+    assert environment["MODELYARD_ENDPOINTS"] == "https://objects.example.com"

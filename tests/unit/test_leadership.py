@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -190,10 +190,15 @@ def test_a_mistake_in_what_a_leader_does_beside_ends_no_term() -> None:
         leader = leads(world, book)
         await leader.begin(term.Term("pod-a", 1, None, None, None))
 
-        async def wrong(*_: object, **__: object) -> None:
-            raise KeyError("metadata")
+        class Wrong(World):
+            """An API server whose answers the operator makes a mistake with."""
 
-        world.get = world.apply = wrong  # type: ignore[method-assign]
+            async def get(self, *_: object, **__: object) -> NoReturn:
+                raise KeyError("metadata")
+
+            apply = get
+
+        world.__class__ = Wrong
         kept.down = "no answer"
         anchoring, guarding, signing, owning = leader.works()
         guarding.close()
