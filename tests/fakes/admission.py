@@ -11,7 +11,7 @@ Json = dict[str, Any]
 Verbs = frozenset[str]
 """`promote` for every stage, `promote/production` for one, `approve/production/risk` for one gate of it; of every model."""
 CHANGES = "modelyard.dev/changes"
-DEFAULT_STAGES = [
+DEFAULT_STAGES: list[Json] = [
     {"name": "development"},
     {"name": "staging", "gates": {"after": ["development"]}},
     {"name": "production", "gates": {"after": ["staging"]}},

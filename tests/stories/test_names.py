@@ -13,7 +13,7 @@ from tests.stories import pretend, test_properties, test_stories, test_unrecorde
 from tests.stories.test_unrecorded import phase, promotion
 
 AGAIN = {"delete": "Promotion p"}
-GATES = {"approvals": [{"name": "risk"}]}
+GATES: dict[str, Any] = {"approvals": [{"name": "risk"}]}
 
 
 def condition(teller: test_stories.Teller, name: str, kind: str = "Ready") -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ from tests.unit.plan import oracle
 Json = dict[str, Any]
 FIXED: Final = ("model", "version", "stage", "reason", "rollback")
 """What a Promotion cannot change: under its name this runs once, for ever."""
+NOT_AGREED: Final = "nobody, or not enough, agreed"
 WAITS: Final = {None, "Pending", "Blocked", "AwaitingApproval"}
 
 
@@ -83,7 +84,7 @@ class Truth:
                 self._retired.add(place)
         for obj in self._objects("Promotion"):
             self._known[obj["metadata"]["uid"]] = obj
-            if obj["status"]["phase"] not in admission.ENDED:
+            if obj["status"].get("phase") not in admission.ENDED:
                 self._heard |= {
                     (obj["metadata"]["uid"], word["user"], word["gate"]): self._word(obj, word)
                     for word in obj["spec"].get("approvals") or []
@@ -93,7 +94,7 @@ class Truth:
         """Fail where a person would see something better than what is so, or something is held that may be granted."""
         for obj in self._objects("Promotion"):
             spec, name, uid = obj["spec"], obj["metadata"]["name"], obj["metadata"]["uid"]
-            phase, place = obj["status"]["phase"], (spec["model"], spec["stage"])
+            phase, place = obj["status"].get("phase"), (spec["model"], spec["stage"])
             stands = self._stands(*place)
             by = self._last.get(place)
             if phase == "Succeeded":
@@ -109,19 +110,21 @@ class Truth:
                 assert stalled
             if phase == "Reused":
                 assert self._told_of_another(obj), f"{name} is Reused, and nothing ran under its name"
-            held = stands.get("promotion") and stands["promotion"]["uid"] != uid
+            held = stands["promotion"]["uid"] != uid if stands.get("promotion") else bool(stands.get("rollout"))
             if phase in WAITS and not held and self._bucket.down is None and self._guard.held is None:
-                assert self._why_not(obj), f"{name} is {phase}, and nothing is in its way: {obj['status']['conditions'][0]['message']}"
+                why, message = self._why_not(obj), obj["status"]["conditions"][0]["message"]
+                assert why, f"{name} is {phase}, and nothing is in its way: {message}"
+                assert why != NOT_AGREED or phase == "AwaitingApproval", f"{name} is {phase}, and nobody is asked: {message}"
 
     def _judge(self, obj: Json, status: Json) -> None:
         """The operator writes a status."""
         if obj["kind"] == "Promotion":
             self._known[obj["metadata"]["uid"]] = obj
-            if (subject := status.get("subject")) and status["phase"] in WAITS:
+            if (subject := status.get("subject")) and status.get("phase") in WAITS:
                 asked = self._content(obj)
                 assert self._asked.setdefault(subject, asked) == asked, "two things that can be asked have one subject"
             own = next((one["reason"] for one in status["conditions"] if one["type"] == "Ready"), "") not in {"AlreadyRan", "Reused"}
-            if status["phase"] in admission.ENDED and own:
+            if status.get("phase") in admission.ENDED and own:
                 self._runs(obj)
         if obj["kind"] == "Model":
             self._stage(obj["metadata"]["name"], (obj.get("status") or {}).get("stages") or [], status.get("stages") or [])
@@ -130,6 +133,7 @@ class Truth:
         old = {one["name"]: one for one in before}
         for now in after:
             was, place = old.get(now["name"], {}), (model, now["name"])
+            promotion: Json | None
             held, holds = was.get("promotion"), now.get("promotion")
             if held and held != holds and self._has_succeeded(held, was, now):
                 promotion = self._known[held["uid"]]
@@ -194,7 +198,7 @@ class Truth:
         if stage.get("frozen"):
             return "the stage is frozen"
         if gates.get("approvals") and (self._guard.held or not self._agreed(promotion, gates["approvals"])):
-            return "nobody, or not enough, agreed"
+            return NOT_AGREED
         return ""
 
     def _agreed(self, promotion: Json, gates: list[Json]) -> bool:

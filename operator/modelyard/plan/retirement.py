@@ -72,7 +72,9 @@ def waiting(world: seen.World, names: Sequence[str], why: fact.Held) -> list[sta
 
     def told(name: str) -> Iterator[promotion.Told]:
         for one in _unfinished(world, name):
-            yield promotion.Told(one, one.status.phase or Phase.PENDING, said, trouble=said)
+            # Whatever it waited for, there is nothing that a person can do about it now.
+            phase = Phase.ROLLING_OUT if one.status.phase == Phase.ROLLING_OUT else Phase.PENDING
+            yield promotion.Told(one, phase, said, trouble=said)
 
     return [stage.Turn(world.stands(name), tuple(told(name))) for name in names]
 
