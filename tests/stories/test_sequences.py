@@ -282,6 +282,12 @@ class Sequences(RuleBasedStateMachine):
 
         self.teller.bucket.after = after
 
+    @rule(who=person, other=person, of=model, gates=st.sampled_from(GATES))
+    def govern_while_somebody_describes(self, who: str, other: str, of: str, gates: Json) -> None:
+        """The rules are recorded, and before the Model's status says so somebody else writes it."""
+        self.write_while_a_record_is_written(other, 0, deletes=False, of=of)
+        self.govern(who, of, 2, gates, frozen=False, look=True)
+
     # --- what must be so
 
     @invariant()
@@ -317,6 +323,8 @@ class Sequences(RuleBasedStateMachine):
             obj = copy.deepcopy({part: was[part] for part in ("kind", "metadata", "spec")})
             change(obj["spec"])
             self._write(lambda: self.admission.change(who, was, obj))
+            if (now := self.world.objects[kind, "risk", called])["metadata"]["generation"] != was["metadata"]["generation"]:
+                self.truth.changed(who, was, now)
 
     def _write(self, admitted: Any) -> None:
         """A write of a person's, during which the operator does not die."""
@@ -353,3 +361,16 @@ class Sequences(RuleBasedStateMachine):
 
 Sequences.TestCase.settings = settings(max_examples=int(os.environ.get("MODELYARD_SEQUENCES", "80")), stateful_step_count=25, deadline=None)
 TestNothingIsGrantedOrShownThatIsNotSo: Final = Sequences.TestCase
+
+
+class Authors(Sequences):
+    """The same, and what the ledger tells of rules."""
+
+    @invariant()
+    def each_change_of_the_rules_is_told_once_with_who_made_it(self) -> None:
+        if hasattr(self, "truth") and self.rests and self.teller.bucket.down is None:
+            self.truth.told()
+
+
+Authors.TestCase.settings = settings(Sequences.TestCase.settings, max_examples=Sequences.TestCase.settings.max_examples // 2)
+TestEachChangeIsToldOnceWithWhoMadeIt: Final = Authors.TestCase

@@ -69,11 +69,34 @@ class Truth:
         self._retired: set[tuple[str, str]] = set()
         self._creators: dict[str, str] = {}
         """By uid."""
+        self._writes: dict[str, list[tuple[int, str, set[str]]]] = {}
+        """By uid: generation, who made it, and the fields of the spec that they changed."""
         world.judge = self._judge
 
     def created(self, user: str, obj: Json) -> None:
         """Somebody created an object."""
         self._creators[obj["metadata"]["uid"]] = user
+
+    def changed(self, user: str, was: Json, now: Json) -> None:
+        """Somebody changed an object's spec."""
+        fields = {field for field in {*was["spec"], *now["spec"]} if was["spec"].get(field) != now["spec"].get(field)}
+        self._writes.setdefault(now["metadata"]["uid"], []).append((now["metadata"]["generation"], user, fields))
+
+    def told(self) -> None:
+        """Fail where the ledger has a change of a Model's rules twice, leaves one out, or names somebody who did not make it."""
+        last: dict[str, tuple[str | None, int]] = {}
+        for one in (one for record in pretend.records(self._bucket) for one in record.facts if one.subject.kind == "Model"):
+            uid, generation = one.subject.uid, one.subject.generation
+            if one.action == "RulesChanged":
+                before, since = last[uid]
+                assert one.detail["before"] == before, (
+                    f"generation {generation} of {one.subject.name} begins at what was told to have changed"
+                )
+                fields = {path.partition("/")[0] for path in one.detail["changed"]}
+                made = {who for when, who, what in self._writes.get(uid, ()) if since < when <= generation and what & fields}
+                assert one.actor.name in made, f"{one.actor.name} is said to have changed {fields} of {one.subject.name}, and {made} did"
+            if one.action in {"ModelCreated", "RulesChanged"}:
+                last[uid] = one.digest, generation
 
     def heard(self) -> None:
         """The operator has looked at everything: who registered what, what was retired, and who said what."""
