@@ -26,8 +26,8 @@ VERSION = {
     "Ready": ({"True", "Unknown"}, None),
     "Failed": ({"False", "Unknown"}, None),
     "Quarantined": ({"False", "Unknown"}, None),
-    "Deprecated": ({"True", "False"}, None),  # False while it waits to be Retired
-    "Retired": ({"True"}, None),
+    "Deprecated": ({"True", "False", "Unknown"}, None),  # False while it waits to be Retired
+    "Retired": ({"True", "Unknown"}, None),  # Unknown while a change of it cannot be recorded
     "Reused": ({"False"}, "Stalled"),
 }
 

@@ -35,8 +35,10 @@ GATES: tuple[Json, ...] = (
     {"after": ["dev"]},
     {"after": ["staging"]},
     {"after": ["dev"], "approvals": [{"name": "risk"}]},
+    {"approvals": [{"name": "risk"}]},
     {"approvals": [{"name": "risk"}, {"name": "business"}]},
 )
+RIGHTS = st.builds(frozenset.union, st.frozensets(st.sampled_from(VERBS)), st.sampled_from([frozenset(), frozenset({"approve"})]))
 MISSING = finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
 
 person, model, stage, version = (st.sampled_from(those) for those in (("root", *PEOPLE), ("fraud", *MODELS), STAGES, VERSIONS))
@@ -60,7 +62,7 @@ class Sequences(RuleBasedStateMachine):
     """People, an API server that lets in what DESIGN says, and the real operator."""
 
     @initialize(
-        rights=st.fixed_dictionaries({who: st.frozensets(st.sampled_from(VERBS), min_size=2) for who in PEOPLE[1:]}),
+        rights=st.fixed_dictionaries(dict.fromkeys(PEOPLE[1:], RIGHTS)),
         gates=st.sampled_from(GATES[2:]),
         serves=st.booleans(),
     )
@@ -96,14 +98,14 @@ class Sequences(RuleBasedStateMachine):
         self._create(who, "Promotion", self._name(called), spec)
         self._look(look)
 
-    @rule(called=old, to=version, into=stage, back=seldom, look=looks, then=looks)
+    @rule(called=old, to=version, into=stage, back=seldom, look=st.booleans(), then=looks)
     def use_a_name_again(self, called: int, to: str, into: str, back: bool, look: bool, then: bool) -> None:
         """As who may do everything with a pruning Git does: what has the name goes, and something comes under it."""
         self._delete("root", "Promotion", self._name(called))
         self._look(look)
         self.ask("root", called, "fraud", to, into, back, None, then)
 
-    @rule(called=old, look=looks, then=looks)
+    @rule(called=old, look=st.booleans(), then=looks)
     def prune_and_apply_again(self, called: int, look: bool, then: bool) -> None:
         """The same under the same name."""
         if was := self.world.objects.get(("Promotion", "risk", self._name(called))):
@@ -128,6 +130,16 @@ class Sequences(RuleBasedStateMachine):
         for who in PEOPLE:
             for gate in ("risk", "business"):
                 self.speak(who, called, gate, "Approved", look=True)
+
+    @rule(called=old)
+    def agree_while_nobody_knows_whose_word_it_is_and_again(self, called: int) -> None:
+        """The policies are not effective for a while: what is taken back and said anew after that counts."""
+        self.policies(missing=True)
+        self.agree(called)
+        self.policies(missing=False)
+        for who in PEOPLE:
+            self.speak(who, called, "risk", "Withdrawn", look=False)
+        self.agree(called)
 
     @rule(called=name, to=version, into=stage)
     def go_back(self, called: int | None, to: str, into: str) -> None:
@@ -201,10 +213,11 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(who=person, of=model, to=version, look=looks)
     def delete_a_version_and_register_it_again(self, who: str, of: str, to: str, look: bool) -> None:
-        self._delete(who, "ModelVersion", f"{of}-{to}")
-        self._look(look)
-        self._register(who, of, to)
-        self._look()
+        if self.teller.bucket.down is None:  # else what the name meant cannot be read
+            self._delete(who, "ModelVersion", f"{of}-{to}")
+            self._look(look)
+            self._register(who, of, to)
+            self._look()
 
     @rule(who=person, of=st.sampled_from(MODELS), sure=seldom, look=looks)
     def retire_the_model_and_create_it_again(self, who: str, of: str, sure: bool, look: bool) -> None:
@@ -269,6 +282,12 @@ class Sequences(RuleBasedStateMachine):
 
         self.teller.bucket.after = after
 
+    @rule(who=person, other=person, of=model, gates=st.sampled_from(GATES))
+    def govern_while_somebody_describes(self, who: str, other: str, of: str, gates: Json) -> None:
+        """The rules are recorded, and before the Model's status says so somebody else writes it."""
+        self.write_while_a_record_is_written(other, 0, deletes=False, of=of)
+        self.govern(who, of, 2, gates, frozen=False, look=True)
+
     # --- what must be so
 
     @invariant()
@@ -304,6 +323,8 @@ class Sequences(RuleBasedStateMachine):
             obj = copy.deepcopy({part: was[part] for part in ("kind", "metadata", "spec")})
             change(obj["spec"])
             self._write(lambda: self.admission.change(who, was, obj))
+            if (now := self.world.objects[kind, "risk", called])["metadata"]["generation"] != was["metadata"]["generation"]:
+                self.truth.changed(who, was, now)
 
     def _write(self, admitted: Any) -> None:
         """A write of a person's, during which the operator does not die."""
@@ -338,5 +359,18 @@ class Sequences(RuleBasedStateMachine):
         self.rests = True
 
 
-Sequences.TestCase.settings = settings(max_examples=int(os.environ.get("MODELYARD_SEQUENCES", "40")), stateful_step_count=25, deadline=None)
+Sequences.TestCase.settings = settings(max_examples=int(os.environ.get("MODELYARD_SEQUENCES", "80")), stateful_step_count=25, deadline=None)
 TestNothingIsGrantedOrShownThatIsNotSo: Final = Sequences.TestCase
+
+
+class Authors(Sequences):
+    """The same, and what the ledger tells of rules."""
+
+    @invariant()
+    def each_change_of_the_rules_is_told_once_with_who_made_it(self) -> None:
+        if hasattr(self, "truth") and self.rests and self.teller.bucket.down is None:
+            self.truth.told()
+
+
+Authors.TestCase.settings = settings(Sequences.TestCase.settings, max_examples=Sequences.TestCase.settings.max_examples // 2)
+TestEachChangeIsToldOnceWithWhoMadeIt: Final = Authors.TestCase

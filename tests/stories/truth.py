@@ -16,6 +16,7 @@ from tests.unit.plan import oracle
 Json = dict[str, Any]
 FIXED: Final = ("model", "version", "stage", "reason", "rollback")
 """What a Promotion cannot change: under its name this runs once, for ever."""
+NOT_AGREED: Final = "nobody, or not enough, agreed"
 WAITS: Final = {None, "Pending", "Blocked", "AwaitingApproval"}
 
 
@@ -68,11 +69,34 @@ class Truth:
         self._retired: set[tuple[str, str]] = set()
         self._creators: dict[str, str] = {}
         """By uid."""
+        self._writes: dict[str, list[tuple[int, str, set[str]]]] = {}
+        """By uid: generation, who made it, and the fields of the spec that they changed."""
         world.judge = self._judge
 
     def created(self, user: str, obj: Json) -> None:
         """Somebody created an object."""
         self._creators[obj["metadata"]["uid"]] = user
+
+    def changed(self, user: str, was: Json, now: Json) -> None:
+        """Somebody changed an object's spec."""
+        fields = {field for field in {*was["spec"], *now["spec"]} if was["spec"].get(field) != now["spec"].get(field)}
+        self._writes.setdefault(now["metadata"]["uid"], []).append((now["metadata"]["generation"], user, fields))
+
+    def told(self) -> None:
+        """Fail where the ledger has a change of a Model's rules twice, leaves one out, or names somebody who did not make it."""
+        last: dict[str, tuple[str | None, int]] = {}
+        for one in (one for record in pretend.records(self._bucket) for one in record.facts if one.subject.kind == "Model"):
+            uid, generation = one.subject.uid, one.subject.generation
+            if one.action == "RulesChanged":
+                before, since = last[uid]
+                assert one.detail["before"] == before, (
+                    f"generation {generation} of {one.subject.name} begins at what was told to have changed"
+                )
+                fields = {path.partition("/")[0] for path in one.detail["changed"]}
+                made = {who for when, who, what in self._writes.get(uid, ()) if since < when <= generation and what & fields}
+                assert one.actor.name in made, f"{one.actor.name} is said to have changed {fields} of {one.subject.name}, and {made} did"
+            if one.action in {"ModelCreated", "RulesChanged"}:
+                last[uid] = one.digest, generation
 
     def heard(self) -> None:
         """The operator has looked at everything: who registered what, what was retired, and who said what."""
@@ -83,7 +107,7 @@ class Truth:
                 self._retired.add(place)
         for obj in self._objects("Promotion"):
             self._known[obj["metadata"]["uid"]] = obj
-            if obj["status"]["phase"] not in admission.ENDED:
+            if obj["status"].get("phase") not in admission.ENDED:
                 self._heard |= {
                     (obj["metadata"]["uid"], word["user"], word["gate"]): self._word(obj, word)
                     for word in obj["spec"].get("approvals") or []
@@ -93,7 +117,7 @@ class Truth:
         """Fail where a person would see something better than what is so, or something is held that may be granted."""
         for obj in self._objects("Promotion"):
             spec, name, uid = obj["spec"], obj["metadata"]["name"], obj["metadata"]["uid"]
-            phase, place = obj["status"]["phase"], (spec["model"], spec["stage"])
+            phase, place = obj["status"].get("phase"), (spec["model"], spec["stage"])
             stands = self._stands(*place)
             by = self._last.get(place)
             if phase == "Succeeded":
@@ -109,19 +133,21 @@ class Truth:
                 assert stalled
             if phase == "Reused":
                 assert self._told_of_another(obj), f"{name} is Reused, and nothing ran under its name"
-            held = stands.get("promotion") and stands["promotion"]["uid"] != uid
+            held = stands["promotion"]["uid"] != uid if stands.get("promotion") else bool(stands.get("rollout"))
             if phase in WAITS and not held and self._bucket.down is None and self._guard.held is None:
-                assert self._why_not(obj), f"{name} is {phase}, and nothing is in its way: {obj['status']['conditions'][0]['message']}"
+                why, message = self._why_not(obj), obj["status"]["conditions"][0]["message"]
+                assert why, f"{name} is {phase}, and nothing is in its way: {message}"
+                assert why != NOT_AGREED or phase == "AwaitingApproval", f"{name} is {phase}, and nobody is asked: {message}"
 
     def _judge(self, obj: Json, status: Json) -> None:
         """The operator writes a status."""
         if obj["kind"] == "Promotion":
             self._known[obj["metadata"]["uid"]] = obj
-            if (subject := status.get("subject")) and status["phase"] in WAITS:
+            if (subject := status.get("subject")) and status.get("phase") in WAITS:
                 asked = self._content(obj)
                 assert self._asked.setdefault(subject, asked) == asked, "two things that can be asked have one subject"
             own = next((one["reason"] for one in status["conditions"] if one["type"] == "Ready"), "") not in {"AlreadyRan", "Reused"}
-            if status["phase"] in admission.ENDED and own:
+            if status.get("phase") in admission.ENDED and own:
                 self._runs(obj)
         if obj["kind"] == "Model":
             self._stage(obj["metadata"]["name"], (obj.get("status") or {}).get("stages") or [], status.get("stages") or [])
@@ -130,6 +156,7 @@ class Truth:
         old = {one["name"]: one for one in before}
         for now in after:
             was, place = old.get(now["name"], {}), (model, now["name"])
+            promotion: Json | None
             held, holds = was.get("promotion"), now.get("promotion")
             if held and held != holds and self._has_succeeded(held, was, now):
                 promotion = self._known[held["uid"]]
@@ -194,7 +221,7 @@ class Truth:
         if stage.get("frozen"):
             return "the stage is frozen"
         if gates.get("approvals") and (self._guard.held or not self._agreed(promotion, gates["approvals"])):
-            return "nobody, or not enough, agreed"
+            return NOT_AGREED
         return ""
 
     def _agreed(self, promotion: Json, gates: list[Json]) -> bool:

@@ -132,7 +132,10 @@ def test_what_was_lost_is_whoevers_who_registers_it_when(after: tuple[record.Fac
     assert (known.registrant, known.attested) == ("mallory", {})
 
 
-def promotions(*facts: tuple[Action, str, str, dict[str, Any]]) -> index.Index:
+Told = tuple[Action, str, str, dict[str, Any]]
+
+
+def promotions(*facts: Told) -> index.Index:
     """The index of facts of Promotions, a record each: what, of which name, of which uid, and its detail."""
     whole, before = index.Index(), None
     for number, (action, name, uid, detail) in enumerate(facts):
@@ -146,7 +149,7 @@ def promotions(*facts: tuple[Action, str, str, dict[str, Any]]) -> index.Index:
     return index.Index.load(whole.dump())
 
 
-RAN: tuple[tuple[Action, str, str, dict[str, Any]], ...] = (
+RAN: tuple[Told, ...] = (
     (Action.REQUESTED, "p", "u1", {"reason": "CAB-1"}),
     (Action.GRANTED, "p", "u1", {}),
     (Action.ENDED, "p", "u1", {"phase": "Succeeded"}),
@@ -176,7 +179,7 @@ def test_a_name_that_never_was_granted_its_stage_is_anothers_who_asks_under_it()
     assert (found.uid, found.version, found.deleted) == ("u2", "2", False)
 
 
-AFTER: dict[str, tuple[tuple[tuple[Action, str, str, dict[str, Any]], ...], list[str], str]] = {
+AFTER: dict[str, tuple[tuple[Told, ...], list[str], str]] = {
     "another Succeeds there": (
         ((Action.ENDED, "q", "u2", {"version": "2", "phase": "Succeeded"}),),
         ["2026-10-06T14:03:00.000000Z", "q", "2"],
@@ -215,7 +218,7 @@ def test_what_another_stage_comes_to_supersedes_nothing_and_a_success_is_told_on
 
 
 def test_since_when_a_version_stands_is_its_first_success_that_was_not_undone() -> None:
-    def ended(name: str, version: str, **more: Any) -> tuple[Action, str, str, dict[str, Any]]:
+    def ended(name: str, version: str, **more: Any) -> Told:
         return (Action.ENDED, name, name, {"version": version, "phase": "Succeeded", **more})
 
     back = (ended("a", "1"), ended("b", "2"), ended("c", "1"))

@@ -74,7 +74,9 @@ def waiting(world: World, names: Sequence[str], why: finding.Held) -> list[stage
 
     def told(name: str) -> Iterator[status.Told]:
         for one in _unfinished(world, name):
-            yield status.Told(one, one.status.phase or Phase.PENDING, said, trouble=said)
+            # Whatever it waited for, there is nothing that a person can do about it now.
+            phase = Phase.ROLLING_OUT if one.status.phase == Phase.ROLLING_OUT else Phase.PENDING
+            yield status.Told(one, phase, said, trouble=said)
 
     return [stage.Turn(world.stands(name), tuple(told(name))) for name in names]
 
