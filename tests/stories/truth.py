@@ -85,7 +85,7 @@ class Truth:
     def told(self) -> None:
         """Fail where the ledger has a change of a Model's rules twice, leaves one out, or names somebody who did not make it."""
         last: dict[str, tuple[str | None, int]] = {}
-        for one in (one for record in pretend.records(self._bucket) for one in record.facts if one.subject.kind == "Model"):
+        for one in (one for record in records(self._bucket) for one in record.facts if one.subject.kind == "Model"):
             uid, generation = one.subject.uid, one.subject.generation
             if one.action == "RulesChanged":
                 before, since = last[uid]

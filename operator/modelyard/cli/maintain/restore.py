@@ -60,7 +60,10 @@ def model(typed: ledger_source.Typed, name: str, *, yes: bool) -> None:
             output.say(f"nothing proves who wrote the last record of {name}: look at what is put back, it will be yours")
         server = cluster.Registry(typed.context, book.chain.namespace)
         missing = list(_missing(server, past, name))
-        older = [] if missing else list(_older(server, book, past, name, opened))
+        model_is_missing = bool(missing) and missing[0].kind == "Model"
+        older = [] if model_is_missing else list(_older(server, book, past, name, opened, anothers=bool(missing)))
+        if older:  # what is missing beside them the operator brings back, once nothing is older
+            missing = []
         if not (older or missing):
             output.say(f"the Model {name} and its versions are as the ledger has them, or newer: nothing is put back")
             return
@@ -83,10 +86,17 @@ def model(typed: ledger_source.Typed, name: str, *, yes: bool) -> None:
     output.say("the operator goes on when it sees it" + ("; restore again when it has, for what is older" if created else ""))
 
 
-def _older(server: cluster.Registry, book: reader.Book, past: index.Index, name: str, opened: ledger_source.Archive) -> Iterator[_Older]:
-    """What is older, the Model last: until then it is held as Behind, whatever else is written."""
+def _older(
+    server: cluster.Registry, book: reader.Book, past: index.Index, name: str, opened: ledger_source.Archive, *, anothers: bool
+) -> Iterator[_Older]:
+    """What is older, the Model last: until then it is held as Behind, whatever else is written.
+
+    A Model that was created anew is another one than the ledger's: `anothers` says that this is all right, as its versions follow.
+    """
     found = server.get(client.MODEL, name, "check the name and --namespace")
     subject = cluster.parsed(api.Model, found, f"the Model {name}")
+    if past.uid != subject.metadata.uid and anothers:
+        return
     if past.uid != subject.metadata.uid:
         place = f"{opened.place or opened.typed.folder}, registry {opened.registry}"
         message = f"the ledger in {place} is of another Model {name} (uid {past.uid}, and here it is {subject.metadata.uid})"
