@@ -1,4 +1,4 @@
-"""What differs between two versions of a model: parameters, metrics, data, files. Pure."""
+"""Differences between two versions of a model: parameters, metrics, data, files. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Json = dict[str, Any]
 
 
 def of(before: Mapping[str, Any], after: Mapping[str, Any], files: tuple[manifest.Manifest | None, manifest.Manifest | None]) -> Json:
-    """Every difference of two specs and their lists of files; files are None when one of the lists is not known."""
+    """Return every difference between two specs and their lists of files; `files` is None if one of the lists is not known."""
     old, new = before.get("training") or {}, after.get("training") or {}
     return {
         "parameters": _differences(old.get("parameters") or {}, new.get("parameters") or {}),
-        "metrics": [_with_change(one) for one in _differences(before.get("metrics") or {}, after.get("metrics") or {})],
+        "metrics": [_with_change(metric) for metric in _differences(before.get("metrics") or {}, after.get("metrics") or {})],
         "training": _differences(_flat(old, "parameters"), _flat(new, "parameters")),
         "datasets": _differences(_data(before), _data(after)),
         "artifact": _differences(_flat(before.get("artifact") or {}), _flat(after.get("artifact") or {})),
@@ -25,7 +25,7 @@ def of(before: Mapping[str, Any], after: Mapping[str, Any], files: tuple[manifes
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Json]:
-    """What has another value, or is only in one of them."""
+    """Return the names whose values differ, or that only one side has."""
     return [
         {"name": name, "before": before.get(name), "after": after.get(name)}
         for name in sorted({*before, *after})
@@ -33,32 +33,35 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Js
     ]
 
 
-def _with_change(one: Json) -> Json:
-    before, after = one["before"], one["after"]
+def _with_change(difference: Json) -> Json:
+    before, after = difference["before"], difference["after"]
     both = isinstance(before, int | float) and isinstance(after, int | float)
-    return {**one, "change": after - before if both else None}
+    return {**difference, "change": after - before if both else None}
 
 
 def _flat(value: Mapping[str, Any], *without: str, prefix: str = "") -> Json:
-    """Nested fields by their path."""
-    found: Json = {}
-    for name, one in value.items():
+    """Return nested fields, keyed by their path."""
+    fields: Json = {}
+    for name, item in value.items():
         if name in without:
             continue
-        if isinstance(one, Mapping):
-            found |= _flat(one, prefix=f"{prefix}{name}.")
+        if isinstance(item, Mapping):
+            fields |= _flat(item, prefix=f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = one
-    return found
+            fields[f"{prefix}{name}"] = item
+    return fields
 
 
 def _data(spec: Mapping[str, Any]) -> Json:
-    rows = (spec.get("lineage") or {}).get("datasets") or []
-    return {f"{one.get('name')} ({one.get('role')})": one.get("digest") or one.get("uri") or "without a digest" for one in rows}
+    datasets = (spec.get("lineage") or {}).get("datasets") or []
+    return {
+        f"{dataset.get('name')} ({dataset.get('role')})": dataset.get("digest") or dataset.get("uri") or "without a digest"
+        for dataset in datasets
+    }
 
 
 def _evidence(spec: Mapping[str, Any]) -> Json:
-    return {f"{one.get('name')} ({one.get('type')})": one.get("sha256") for one in spec.get("evidence") or []}
+    return {f"{document.get('name')} ({document.get('type')})": document.get("sha256") for document in spec.get("evidence") or []}
 
 
 def _files(before: manifest.Manifest | None, after: manifest.Manifest | None) -> list[Json] | None:
@@ -71,4 +74,4 @@ def _files(before: manifest.Manifest | None, after: manifest.Manifest | None) ->
 
 
 def _by_path(files: Iterable[manifest.File]) -> Json:
-    return {one.path: {"sha256": one.sha256, "bytes": one.size} for one in files}
+    return {file.path: {"sha256": file.sha256, "bytes": file.size} for file in files}

@@ -1,4 +1,4 @@
-"""When which version got which share of a stage's traffic, as records tell. Pure."""
+"""Periods in which a version got a share of a stage's traffic, from the ledger's records. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from modelyard.ledger.record import Record, Share
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Spell:
-    """A span in which a version got the same share of a stage's traffic."""
+class Period:
+    """A period in which a version got the same share of a stage's traffic."""
 
     stage: str
     version: str
@@ -21,36 +21,40 @@ class Spell:
     since: datetime.datetime
     until: datetime.datetime | None
     began: int
-    """Number of the record that first says so."""
+    """Number of the first record that says so."""
     ended: int | None
 
 
-def of(records: Iterable[Record], wanted: Callable[[str], bool] = lambda _: True) -> list[Spell]:
-    """When which version served in which stage with which weight, in the order in which they began.
+def of(records: Iterable[Record], wanted: Callable[[str], bool] = lambda _: True) -> list[Period]:
+    """Return the periods in which the wanted versions served, in the order in which they began.
 
-    Exact for every record that is given: one at which nothing of the wanted versions changed may be left out.
+    The result is exact for the records that are given. A record that changes nothing for the wanted versions may be left out.
     """
-    found: list[Spell] = []
-    running: dict[str, dict[str, Spell]] = {}
+    over: list[Period] = []
+    running: dict[str, dict[str, Period]] = {}
     for record in records:
         for step in traffic.steps(record, tuple(running)):
-            now = {share.version: share for share in step.shares if wanted(share.version)}
-            was = running.get(step.stage, {})
-            turned = {version for version, one in was.items() if version not in now or now[version] != _share(one, now[version])}
-            found += [dataclasses.replace(was[version], until=step.moment, ended=record.sequence) for version in sorted(turned)]
-            running[step.stage] = {version: one for version, one in was.items() if version not in turned} | {
-                version: _spell(step, share, record.sequence, step.moment if version in turned else min(share.since, step.moment))
-                for version, share in now.items()
-                if version in turned or version not in was
+            current = {share.version: share for share in step.shares if wanted(share.version)}
+            previous = running.get(step.stage, {})
+            changed = {
+                version
+                for version, period in previous.items()
+                if version not in current or current[version] != _unchanged(period, current[version])
             }
-    left = [one for some in running.values() for one in some.values()]
-    return sorted([*found, *left], key=lambda spell: (spell.since, spell.began, spell.stage, spell.version))
+            over += [dataclasses.replace(previous[version], until=step.moment, ended=record.sequence) for version in sorted(changed)]
+            running[step.stage] = {version: period for version, period in previous.items() if version not in changed} | {
+                version: _begin(step, share, record.sequence, step.moment if version in changed else min(share.since, step.moment))
+                for version, share in current.items()
+                if version in changed or version not in previous
+            }
+    open_periods = [period for by_version in running.values() for period in by_version.values()]
+    return sorted([*over, *open_periods], key=lambda period: (period.since, period.began, period.stage, period.version))
 
 
-def _share(spell: Spell, now: Share) -> Share:
-    """What goes on, if nothing turned."""
-    return dataclasses.replace(now, weight=spell.weight, digest=spell.digest)
+def _unchanged(period: Period, share: Share) -> Share:
+    """Return the share that continues the period."""
+    return dataclasses.replace(share, weight=period.weight, digest=period.digest)
 
 
-def _spell(step: traffic.Step, share: Share, record: int, since: datetime.datetime) -> Spell:
-    return Spell(step.stage, share.version, share.digest, share.weight, since, None, record, None)
+def _begin(step: traffic.Step, share: Share, record: int, since: datetime.datetime) -> Period:
+    return Period(step.stage, share.version, share.digest, share.weight, since, None, record, None)

@@ -1,4 +1,4 @@
-"""What of a value has the shape that the API gives to fields of that name: for snapshots that anybody may have written. Pure."""
+"""Reduces a value to what fits its schema: for snapshots that anybody may have written. Pure."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "integer": (int,),
     "number": (int, float),
 }
-"""What a schema's types are once JSON is parsed; a boolean is no number."""
+"""The Python types of a schema's types in parsed JSON; a boolean is not a number."""
 
 
 @functools.cache
 def of(resource: type[meta.Resource]) -> Mapping[str, Any]:
-    """The schema of an object's spec."""
-    found: Mapping[str, Any] = crd.root(resource)["properties"]["spec"]
-    return found
+    """Return the schema of an object's spec."""
+    schema: Mapping[str, Any] = crd.root(resource)["properties"]["spec"]
+    return schema
 
 
-def fitting(value: object, said: Mapping[str, Any]) -> Any:
-    """The value without what has another JSON type than its schema says, and without items of lists that lack a required field.
+def fitting(value: object, schema: Mapping[str, Any]) -> Any:
+    """Return the value without parts of another JSON type than their schema says, and without list items that lack a required field.
 
-    None when it has another type itself; fields without a schema stay.
+    Return None if the value itself has another type. Fields without a schema stay.
     """
-    kind = said.get("type")
+    kind = schema.get("type")
     if kind and (not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
         return None
     if isinstance(value, list):
-        of_items = said.get("items", {})
-        fits = [fit for each in value if (fit := fitting(each, of_items)) is not None]
-        return [fit for fit in fits if not isinstance(fit, dict) or fit.keys() >= set(of_items.get("required", ()))]
+        item_schema = schema.get("items", {})
+        fitting_items = [fitted for item in value if (fitted := fitting(item, item_schema)) is not None]
+        return [fitted for fitted in fitting_items if not isinstance(fitted, dict) or fitted.keys() >= set(item_schema.get("required", ()))]
     if isinstance(value, dict):
-        fields, free = said.get("properties", {}), said.get("additionalProperties", {})
-        found = {name: fitting(each, fields.get(name, free)) for name, each in value.items()}
-        return {name: each for name, each in found.items() if each is not None}
+        fields, free = schema.get("properties", {}), schema.get("additionalProperties", {})
+        fitting_fields = {name: fitting(item, fields.get(name, free)) for name, item in value.items()}
+        return {name: item for name, item in fitting_fields.items() if item is not None}
     return value

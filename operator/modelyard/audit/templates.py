@@ -1,4 +1,4 @@
-"""Templates that came to serve without an approval: who changed a stage's `serving`, when, and what differs. Pure."""
+"""Templates that served without an approval: who changed a stage's `serving`, when, and what differs. Pure."""
 
 from __future__ import annotations
 
@@ -28,69 +28,69 @@ class Unapproved:
     after: str
     """Names of the rendered documents."""
     changes: tuple[provenance.Told, ...]
-    """The changes of the Model's spec that it may come from."""
+    """The changes of the Model's spec that may have caused it."""
 
 
 def unapproved(records: Iterable[Record], blob: Callable[[str | None], bytes | None]) -> list[Unapproved]:
-    """Those that were not put back, in the order in which they began.
+    """Return the unapproved templates that were not put back, in the order in which they began.
 
     Args:
-        records: all that tell of grants, of their ends, of rollouts, and of changes of `serving`.
-        blob: reads rendered documents; what is not to be had may differ.
+        records: all records of grants, of their ends, of rollouts, and of changes of `serving`.
+        blob: reads rendered documents; a document that cannot be read counts as different.
     """
-    found: list[Unapproved] = []
+    unapproved_runs: list[Unapproved] = []
     pending: list[provenance.Told] = []
     for record in records:
-        runs = {state.name: state.template for state in record.state}
-        for one in provenance.told([record]):
-            if one.fact.action == Action.RULES_CHANGED and any(fold.touched(one.fact)):
-                pending.append(one)
-            elif _failed(one):
-                found = [each for each in found if not _is_of(each, one)]
-            elif (after := one.text("template")) and _asks_nobody(one):
-                stage, before = one.text("stage"), runs.get(one.text("stage"))
+        running = {state.name: state.template for state in record.state}
+        for entry in provenance.told([record]):
+            if entry.fact.action == Action.RULES_CHANGED and any(fold.touched(entry.fact)):
+                pending.append(entry)
+            elif _failed(entry):
+                unapproved_runs = [run for run in unapproved_runs if not _is_end_of(run, entry)]
+            elif (after := entry.text("template")) and _needs_no_approval(entry):
+                stage, before = entry.text("stage"), running.get(entry.text("stage"))
                 if before != after and differences(blob(before), blob(after)) != []:
-                    changes = tuple(each for each in pending if {stage, "*"} & {*fold.touched(each.fact)})
-                    found.append(Unapproved(stage, one.text("version"), one, before, after, changes))
-    return found
+                    changes = tuple(change for change in pending if {stage, "*"} & {*fold.touched(change.fact)})
+                    unapproved_runs.append(Unapproved(stage, entry.text("version"), entry, before, after, changes))
+    return unapproved_runs
 
 
-def _asks_nobody(one: provenance.Told) -> bool:
-    if one.fact.action == Action.ROLLOUT:
-        return one.text("why") == TEMPLATE_CHANGED
-    return one.fact.action == Action.GRANTED and one.fact.detail.get("rollback") is True
+def _needs_no_approval(entry: provenance.Told) -> bool:
+    if entry.fact.action == Action.ROLLOUT:
+        return entry.text("why") == TEMPLATE_CHANGED
+    return entry.fact.action == Action.GRANTED and entry.fact.detail.get("rollback") is True
 
 
-def _failed(one: provenance.Told) -> bool:
-    put_back = one.fact.action == Action.ROLLOUT and one.text("why") == TEMPLATE_PUT_BACK
-    return put_back or (one.fact.action == Action.ENDED and one.text("phase") in _FAILED)
+def _failed(entry: provenance.Told) -> bool:
+    put_back = entry.fact.action == Action.ROLLOUT and entry.text("why") == TEMPLATE_PUT_BACK
+    return put_back or (entry.fact.action == Action.ENDED and entry.text("phase") in _FAILED)
 
 
-def _is_of(entry: Unapproved, end: provenance.Told) -> bool:
-    """Whether an end is that of what began with the entry."""
+def _is_end_of(run: Unapproved, end: provenance.Told) -> bool:
+    """Whether the entry `end` ends this run."""
     if end.fact.action == Action.ROLLOUT:
-        return (entry.began.fact.action, entry.stage) == (Action.ROLLOUT, end.text("stage")) and entry.after != end.text("template")
-    return entry.began.fact.subject.uid == end.fact.subject.uid
+        return (run.began.fact.action, run.stage) == (Action.ROLLOUT, end.text("stage")) and run.after != end.text("template")
+    return run.began.fact.subject.uid == end.fact.subject.uid
 
 
 def differences(before: bytes | None, after: bytes | None) -> list[Json] | None:
-    """What the user wrote otherwise in two rendered documents: paths with before and after; None when one of them is not to be had."""
+    """Return what the user changed between two rendered documents: paths with before and after; None if one of them cannot be read."""
     old, new = _written(before), _written(after)
     return None if old is None or new is None else list(_differing(old, new))
 
 
 def _written(rendered: bytes | None) -> Json | None:
     try:
-        found = template.written(rendered) if rendered is not None else None
+        stage_template = template.written(rendered) if rendered is not None else None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
-    return {"port": found.port, "template": found.template} if found else None
+    return {"port": stage_template.port, "template": stage_template.template} if stage_template else None
 
 
 def _differing(before: Any, after: Any, path: str = "") -> Iterator[Json]:
     if before == after:
         return
-    old, new = _entries(before), _entries(after)
+    old, new = _by_name(before), _by_name(after)
     if old is None or new is None:
         yield {"path": path, "before": before, "after": after}
         return
@@ -98,30 +98,30 @@ def _differing(before: Any, after: Any, path: str = "") -> Iterator[Json]:
         yield from _differing(old.get(key), new.get(key), f"{path}/{key}".lstrip("/"))
 
 
-def _entries(value: Any) -> Mapping[str, Any] | None:
-    """A mapping, or a list by its entries' names, else by their places."""
+def _by_name(value: Any) -> Mapping[str, Any] | None:
+    """Return a mapping as it is, and a list keyed by its items' names, else by their positions."""
     if isinstance(value, Mapping):
         return value
     if not isinstance(value, list):
         return None
-    names = [str(each["name"]) if isinstance(each, Mapping) and "name" in each else str(place) for place, each in enumerate(value)]
+    names = [str(item["name"]) if isinstance(item, Mapping) and "name" in item else str(position) for position, item in enumerate(value)]
     return dict(zip(names, value, strict=True)) if len({*names}) == len(names) else None
 
 
-def document(one: Unapproved, blob: Callable[[str | None], bytes | None]) -> Json:
-    """As `explain -o json` prints it."""
+def document(run: Unapproved, blob: Callable[[str | None], bytes | None]) -> Json:
+    """Return the document that `explain -o json` prints."""
     return {
-        "since": codec.write_time(one.began.time),
-        "record": one.began.record,
-        "byRollback": one.began.fact.action == Action.GRANTED,
-        "differences": differences(blob(one.before), blob(one.after)),
-        "changes": [each.who() for each in one.changes],
+        "since": codec.write_time(run.began.time),
+        "record": run.began.record,
+        "byRollback": run.began.fact.action == Action.GRANTED,
+        "differences": differences(blob(run.before), blob(run.after)),
+        "changes": [change.who() for change in run.changes],
     }
 
 
-def sentence(one: Mapping[str, Any]) -> str:
-    """A difference in words."""
-    return f"{one['path']}: {_brief(one['before'])} → {_brief(one['after'])}"
+def sentence(difference: Mapping[str, Any]) -> str:
+    """Describe a difference in words."""
+    return f"{difference['path']}: {_brief(difference['before'])} → {_brief(difference['after'])}"
 
 
 def _brief(value: Any) -> str:

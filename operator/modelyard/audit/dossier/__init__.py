@@ -1,4 +1,4 @@
-"""A version's compliance file: its fields, where each comes from, and what frameworks of regulation ask.
+"""A version's compliance file: its fields, where each comes from, and which questions of regulatory frameworks it answers.
 
-A dossier carries what it follows from; checking one means making it again. How it looks as a page is `cli`'s.
+A dossier carries its evidence; checking a dossier means making it again. `cli` renders it as a page.
 """

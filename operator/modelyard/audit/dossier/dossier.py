@@ -21,15 +21,15 @@ _SECTIONS: Final = (
 
 
 def make(evidence: bundle.Evidence, version: str, made: str) -> Json | None:
-    """The dossier of a version; None when the evidence knows no such version.
+    """Return the dossier of a version; None if no record in the evidence registers it.
 
     Args:
-        evidence: from `attestation.gather`.
+        evidence: from `bundle.gather`.
         version: its name.
         made: when, as `codec.write_time` writes it.
     """
     case = material.of(evidence, version)
-    if case.its.registered is None:
+    if case.history.registered is None:
         return None
     sections = [make_section(case) for make_section in _SECTIONS]
     return {
@@ -47,10 +47,10 @@ def make(evidence: bundle.Evidence, version: str, made: str) -> Json | None:
 
 
 def check(dossier: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a dossier: hashes and links of its records, and every field that does not follow from them.
+    """Return what is wrong with a dossier: hashes and links of its records, and every field that does not follow from them.
 
     Raises:
-        ValueError: it is no dossier.
+        ValueError: it is not a dossier.
     """
     if dossier.get("format") != FORMAT:
         raise ValueError(f"its format is {dossier.get('format')!r}, not {FORMAT}")
@@ -58,22 +58,22 @@ def check(dossier: Mapping[str, Any]) -> list[str]:
     if not isinstance(raw, Mapping):
         raise ValueError("it has no attestation")  # noqa: TRY004  callers know one exception
     evidence = bundle.load(raw)
-    found = list(bundle.problems(raw, evidence))
-    again = make(evidence, str(dossier.get("version")), str(dossier.get("made")))
-    if again is None:
-        return [*found, f"version: no included record registers {dossier.get('version')!a}"]
-    return [*found, *differences(again, dossier)]
+    problems = list(bundle.problems(raw, evidence))
+    remade = make(evidence, str(dossier.get("version")), str(dossier.get("made")))
+    if remade is None:
+        return [*problems, f"version: no included record registers {dossier.get('version')!a}"]
+    return [*problems, *differences(remade, dossier)]
 
 
 def differences(expected: Any, found: Any, path: str = "") -> Iterator[str]:
-    """Where two documents differ, with what the records say."""
+    """Yield where two documents differ, with what the records say."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         for key in dict.fromkeys([*expected, *found]):
             yield from differences(expected.get(key, _ABSENT), found.get(key, _ABSENT), f"{path}.{key}" if path else str(key))
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for number, (one, other) in enumerate(zip(expected, found, strict=True)):
-            name = one.get("id") or one.get("ref") if isinstance(one, Mapping) else None
-            yield from differences(one, other, f"{path}[{name or number}]")
+        for number, (expected_item, found_item) in enumerate(zip(expected, found, strict=True)):
+            name = expected_item.get("id") or expected_item.get("ref") if isinstance(expected_item, Mapping) else None
+            yield from differences(expected_item, found_item, f"{path}[{name or number}]")
     elif type(expected) is not type(found) or expected != found:
         yield f"{path}: says {_brief(found)}; from the records follows {_brief(expected)}"
 
@@ -84,23 +84,23 @@ def _brief(value: object) -> str:
 
 
 def _completeness(case: material.Case) -> Json:
-    """What the Model's risk tier demands, and how much of it there is."""
+    """Return what the Model's risk tier demands, and how much of it is there."""
     try:
         model = api.Model.model_validate({"metadata": {"name": case.chain.model}, "spec": case.model})
         version = api.ModelVersion.model_validate({"metadata": {"name": "it"}, "spec": case.spec, "status": _status(case)})
-    except ValueError:  # a spec of another release, or one that is not there
+    except ValueError:  # the spec is of another release, or is missing
         return {"tier": case.model.get("riskTier"), "have": None, "of": None, "items": []}
-    proven = all(case.its.evidence.get(one.name) == one.sha256 for one in version.spec.evidence or [])
+    proven = all(case.history.evidence.get(document.name) == document.sha256 for document in version.spec.evidence or [])
     tier = documentation.tier(model)
     file = documentation.File(model, version, proven)
-    items = [{"what": words, "there": there(file)} for words, there in documentation.TABLE[tier]]
-    return {"tier": str(tier), "have": sum(1 for one in items if one["there"]), "of": len(items), "items": items}
+    items = [{"what": words, "there": is_there(file)} for words, is_there in documentation.TABLE[tier]]
+    return {"tier": str(tier), "have": sum(1 for item in items if item["there"]), "of": len(items), "items": items}
 
 
 def _status(case: material.Case) -> Json:
-    if not case.its.verified:
+    if not case.history.verified:
         return {}
-    last = case.its.verified[-1]
+    last = case.history.verified[-1]
     when = last.time.astimezone(datetime.UTC).isoformat()
     read = {key: last.fact.detail.get(key) for key in ("files", "bytes", "manifest", "seconds")}
     return {"artifact": {**read, "digest": last.fact.digest, "verifiedAt": when, "checkedAt": when}}

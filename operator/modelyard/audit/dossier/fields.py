@@ -1,4 +1,4 @@
-"""How each field of a dossier stands: verified, declared or missing. Pure."""
+"""Fields, tables and sections of a dossier, and their states: verified, declared or missing. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class State(words.Word):
 
 
 def field(name: str, label: str, value: Any, state: State, *records: int) -> Json:
-    """One field; what has no value is missing, whatever it would be otherwise."""
+    """Return one field; a field without a value is missing, whatever `state` says."""
     empty = value is None or value in ("", [], {})
     return {
         "id": name,
@@ -33,43 +33,43 @@ def field(name: str, label: str, value: Any, state: State, *records: int) -> Jso
 
 
 def row(cells: Sequence[Any], state: State, *records: int) -> Json:
-    """One row of a table."""
+    """Return one row of a table."""
     return {"cells": list(cells), "state": str(state), "records": sorted(set(records))}
 
 
 def table(name: str, label: str, columns: Sequence[str], rows: Sequence[Json]) -> Json:
-    """A table; without rows it is missing."""
+    """Return a table; a table without rows is missing."""
     return {"id": name, "label": label, "columns": list(columns), "rows": list(rows)}
 
 
 def section(name: str, title: str, fields: Sequence[Json], *tables: Json) -> Json:
-    """One part of a dossier."""
+    """Return one section of a dossier."""
     return {"id": name, "title": title, "fields": list(fields), "tables": list(tables)}
 
 
-def of_actor(one: provenance.Told) -> State:
-    """Whether it is known who did it."""
-    return State.VERIFIED if one.fact.actor.known in {record.Known.AUTHENTICATED, record.Known.OPERATOR} else State.DECLARED
+def of_actor(entry: provenance.Told) -> State:
+    """Return Verified if the actor is authenticated or the operator, else Declared."""
+    return State.VERIFIED if entry.fact.actor.known in {record.Known.AUTHENTICATED, record.Known.OPERATOR} else State.DECLARED
 
 
 def states(sections: Sequence[Mapping[str, Any]]) -> dict[str, State]:
-    """How each `section.field` stands; of a table the weakest of its rows, missing when it has none."""
-    found: dict[str, State] = {}
+    """Return the state of each `section.field`. A table has the weakest state of its rows; without rows it is missing."""
+    states_by_field: dict[str, State] = {}
     for part in sections:
-        for one in part["fields"]:
-            found[f"{part['id']}.{one['id']}"] = State(one["state"])
-        for one in part["tables"]:
-            rows = {State(each["state"]) for each in one["rows"]}
+        for part_field in part["fields"]:
+            states_by_field[f"{part['id']}.{part_field['id']}"] = State(part_field["state"])
+        for part_table in part["tables"]:
+            rows = {State(table_row["state"]) for table_row in part_table["rows"]}
             weakest = next((state for state in (State.MISSING, State.DECLARED, State.VERIFIED) if state in rows), State.MISSING)
-            found[f"{part['id']}.{one['id']}"] = weakest
-    return found
+            states_by_field[f"{part['id']}.{part_table['id']}"] = weakest
+    return states_by_field
 
 
 def count(sections: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many fields and rows stand how; an empty table counts as one that is missing."""
-    words: list[str] = []
+    """Count fields and rows by state; an empty table counts as one that is missing."""
+    found: list[str] = []
     for part in sections:
-        words += [one["state"] for one in part["fields"]]
-        for one in part["tables"]:
-            words += [each["state"] for each in one["rows"]] or [str(State.MISSING)]
-    return {str(state): words.count(str(state)) for state in State}
+        found += [part_field["state"] for part_field in part["fields"]]
+        for part_table in part["tables"]:
+            found += [table_row["state"] for table_row in part_table["rows"]] or [str(State.MISSING)]
+    return {str(state): found.count(str(state)) for state in State}

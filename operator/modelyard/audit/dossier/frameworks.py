@@ -25,7 +25,7 @@ class Covers(enum.StrEnum):
     PARTLY = "partly"
     MISSING = "missing"
     OUTSIDE = "outside"
-    """A registry does not know it: it has to come from elsewhere."""
+    """A registry does not know it; the answer comes from elsewhere."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Item:
     asks: str
     fields: tuple[str, ...] = ()
     beyond: str = ""
-    """What of it the registry does not know."""
+    """The part of it that the registry does not know."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Framework:
 
 
 def coverage(states: Mapping[str, State]) -> list[Json]:
-    """Every framework with its items, and how far the fields of a dossier (by `section.field`) answer them."""
+    """Return every framework with its items, and how far the fields of a dossier (by `section.field`) answer them."""
     return [
         {
-            "id": one.id,
-            "title": one.title,
+            "id": framework.id,
+            "title": framework.title,
             "items": [
                 {
                     "ref": item.ref,
@@ -62,22 +62,22 @@ def coverage(states: Mapping[str, State]) -> list[Json]:
                     "covers": str(_covers(item, states)),
                     "beyond": item.beyond,
                 }
-                for item in one.items
+                for item in framework.items
             ],
         }
-        for one in FRAMEWORKS
+        for framework in FRAMEWORKS
     ]
 
 
 def _covers(item: Item, states: Mapping[str, State]) -> Covers:
-    found = {states.get(name, State.MISSING) for name in item.fields}
-    if not found:
+    field_states = {states.get(name, State.MISSING) for name in item.fields}
+    if not field_states:
         return Covers.OUTSIDE
-    if found == {State.MISSING}:
+    if field_states == {State.MISSING}:
         return Covers.MISSING
-    if State.MISSING in found:
+    if State.MISSING in field_states:
         return Covers.PARTLY
-    return Covers.VERIFIED if found == {State.VERIFIED} else Covers.DECLARED
+    return Covers.VERIFIED if field_states == {State.VERIFIED} else Covers.DECLARED
 
 
 _EU: Final = Framework(

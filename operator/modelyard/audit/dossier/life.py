@@ -1,4 +1,4 @@
-"""The sections of a dossier that tell what became of a version: evaluation, evidence, approvals, deployment, changes, retirement. Pure."""
+"""The sections of a dossier about the life of a version: evaluation, evidence, approvals, deployment, changes, retirement. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ Json = dict[str, Any]
 
 
 def evaluation(case: material.Case) -> Json:
-    """How it was judged, by whoever made it and by the gates."""
+    """Metrics that its authors declared, and results of the gates."""
     rows = [
-        row((one.stage, one.name, gate.get("name"), gate.get("passed"), gate.get("message")), State.VERIFIED, one.granted.record)
-        for one in case.its.requests
-        if one.granted
-        for gate in one.granted.rows("gates")
+        row(
+            (request.stage, request.name, gate.get("name"), gate.get("passed"), gate.get("message")), State.VERIFIED, request.granted.record
+        )
+        for request in case.history.requests
+        if request.granted
+        for gate in request.granted.rows("gates")
     ]
     return section(
         "evaluation",
@@ -30,7 +32,7 @@ def evaluation(case: material.Case) -> Json:
             "Metrics",
             ("name", "value", "declared by"),
             [
-                row((name, value, _declarer(case, name)), State.DECLARED, case.said)
+                row((name, value, _declarer(case, name)), State.DECLARED, case.spec_record)
                 for name, value in sorted((case.spec.get("metrics") or {}).items())
             ],
         ),
@@ -39,102 +41,110 @@ def evaluation(case: material.Case) -> Json:
 
 
 def _declarer(case: material.Case, metric: str) -> str | None:
-    """Who wrote a metric down: whoever added it since the version was registered, else whoever registered it."""
-    for one in reversed(case.its.own):
-        added = one.fact.action == Action.ATTESTED and (metric in one.mapping("metrics") or metric in one.words("metrics"))
-        if f"metrics/{metric}" in one.words("unattributed"):
+    """Return who declared a metric: the person who added it after the registration, else the person who registered the version."""
+    for entry in reversed(case.history.own):
+        added = entry.fact.action == Action.ATTESTED and (metric in entry.mapping("metrics") or metric in entry.words("metrics"))
+        if f"metrics/{metric}" in entry.words("unattributed"):
             return None
-        if added or one.fact.action == Action.REGISTERED:
-            return one.fact.actor.name or None
+        if added or entry.fact.action == Action.REGISTERED:
+            return entry.fact.actor.name or None
     return None
 
 
 def evidence(case: material.Case) -> Json:
-    """Documents about it."""
+    """Documents about the version."""
     keys = ("name", "type", "title", "author", "issuedAt", "uri", "sha256")
-    read = max((one.record for one in case.its.own if one.fact.action == Action.EVIDENCE_VERIFIED), default=0)
+    read = max((entry.record for entry in case.history.own if entry.fact.action == Action.EVIDENCE_VERIFIED), default=0)
     rows = []
-    for one in case.spec.get("evidence") or []:
-        proven = bool(read) and case.its.evidence.get(one.get("name")) == one.get("sha256")
-        records = (case.said, read) if proven else (case.said,)
-        rows.append(row([one.get(key) for key in keys], State.VERIFIED if proven else State.DECLARED, *records))
+    for document in case.spec.get("evidence") or []:
+        proven = bool(read) and case.history.evidence.get(document.get("name")) == document.get("sha256")
+        records = (case.spec_record, read) if proven else (case.spec_record,)
+        rows.append(row([document.get(key) for key in keys], State.VERIFIED if proven else State.DECLARED, *records))
     return section("evidence", "Evidence", [], table("documents", "Documents; verified: their bytes were read", keys, rows))
 
 
 def approvals(case: material.Case) -> Json:
-    """Who asked for it, and what people said."""
-    asked = [
+    """Requests for stages, and the approvals and rejections of people."""
+    request_rows = [
         row(
             (
-                one.name,
-                one.stage,
-                one.requested.fact.actor.name,
-                codec.write_time(one.requested.time),
-                one.requested.text("reason"),
-                one.outcome,
-                one.ended.text("message") if one.ended else None,
+                request.name,
+                request.stage,
+                request.requested.fact.actor.name,
+                codec.write_time(request.requested.time),
+                request.requested.text("reason"),
+                request.outcome,
+                request.ended.text("message") if request.ended else None,
             ),
-            fields.of_actor(one.requested),
-            *(told.record for told in (one.requested, one.granted, one.ended, one.gone) if told),
+            fields.of_actor(request.requested),
+            *(entry.record for entry in (request.requested, request.granted, request.ended, request.gone) if entry),
         )
-        for one in case.its.requests
-        if one.requested
+        for request in case.history.requests
+        if request.requested
     ]
-    words = [
+    approval_rows = [
         row(
             (
-                one.name,
-                one.stage,
-                word.text("gate"),
-                word.fact.actor.name,
-                str(word.fact.actor.known),
-                str(word.fact.action),
-                word.text("comment"),
-                word.fact.detail.get("counts", True) is not False,
-                codec.write_time(word.time),
+                request.name,
+                request.stage,
+                approval.text("gate"),
+                approval.fact.actor.name,
+                str(approval.fact.actor.known),
+                str(approval.fact.action),
+                approval.text("comment"),
+                approval.fact.detail.get("counts", True) is not False,
+                codec.write_time(approval.time),
             ),
-            fields.of_actor(word),
-            word.record,
+            fields.of_actor(approval),
+            approval.record,
         )
-        for one in case.its.requests
-        for word in one.said
+        for request in case.history.requests
+        for approval in request.approvals
     ]
     return section(
         "approvals",
         "Requests and approvals",
         [],
-        table("requests", "Promotions", ("promotion", "stage", "requested by", "at", "reason", "outcome", "message"), asked),
-        table("words", "What people said", ("promotion", "stage", "gate", "who", "known", "said", "comment", "counts", "at"), words),
+        table("requests", "Promotions", ("promotion", "stage", "requested by", "at", "reason", "outcome", "message"), request_rows),
+        table(
+            "words", "What people said", ("promotion", "stage", "gate", "who", "known", "said", "comment", "counts", "at"), approval_rows
+        ),
     )
 
 
 def deployment(case: material.Case) -> Json:
-    """When it may have got traffic, and when nobody watched."""
+    """When the version may have got traffic, and when nobody watched."""
     last = case.records[-1] if case.records else None
     number = last.sequence if last else 0
-    now = [f"{one.stage} {one.weight} %" for one in case.spells if one.until is None]
-    spells = [
+    serving = [f"{period.stage} {period.weight} %" for period in case.served if period.until is None]
+    period_rows = [
         row(
-            (one.stage, one.weight, codec.write_time(one.since), codec.write_time(one.until) if one.until else None, one.digest),
+            (
+                period.stage,
+                period.weight,
+                codec.write_time(period.since),
+                codec.write_time(period.until) if period.until else None,
+                period.digest,
+            ),
             State.VERIFIED,
-            *(number for number in (one.began, one.ended) if number),
+            *(number for number in (period.began, period.ended) if number),
         )
-        for one in case.spells
+        for period in case.served
     ]
-    gaps = [gap for gap in case.gaps if any(gap.overlaps(one.since, one.until) for one in case.spells)]
+    gaps = [gap for gap in case.gaps if any(gap.overlaps(period.since, period.until) for period in case.served)]
     return section(
         "deployment",
         "Deployment",
         [
             field("asOf", "As of the last record", codec.write_time(last.time) if last else None, State.VERIFIED, number),
-            field("serves", "It serves then", now or "nothing", State.VERIFIED, number),
+            field("serves", "It serves then", serving or "nothing", State.VERIFIED, number),
         ],
-        table("spells", "When it may have got traffic", ("stage", "weight in %", "from", "until", "digest"), spells),
+        table("spells", "When it may have got traffic", ("stage", "weight in %", "from", "until", "digest"), period_rows),
         table(
             "templates",
             "Templates that it ran with and nobody approved",
             ("stage", "since", "how", "changed by", "what differs"),
-            [_template(one, differs) for one, differs in case.unapproved],
+            [_template(run, differs) for run, differs in case.unapproved],
         ),
         table(
             "unobserved",
@@ -148,40 +158,42 @@ def deployment(case: material.Case) -> Json:
     )
 
 
-def _template(one: templates.Unapproved, differs: list[Json] | None) -> Json:
-    """A template that came without an approval: since when, who changed it, and what differs from what served before."""
-    who = [f"{_name(told)}, {codec.write_time(told.time)}" for told in one.changes]
-    how = "a rollback brought it" if one.began.fact.action == Action.GRANTED else "serving was changed"
-    what = ["not known: a rendered document is not here"] if differs is None else [templates.sentence(each) for each in differs]
-    known = all(fields.of_actor(told) == State.VERIFIED for told in one.changes) and one.changes and differs is not None
+def _template(run: templates.Unapproved, differs: list[Json] | None) -> Json:
+    """Return the row of a template without an approval: since when, who changed it, and what differs from the template before."""
+    who = [f"{_name(entry)}, {codec.write_time(entry.time)}" for entry in run.changes]
+    how = "a rollback brought it" if run.began.fact.action == Action.GRANTED else "serving was changed"
+    lines = (
+        ["not known: a rendered document is not here"] if differs is None else [templates.sentence(difference) for difference in differs]
+    )
+    verified = all(fields.of_actor(entry) == State.VERIFIED for entry in run.changes) and run.changes and differs is not None
     return row(
-        (one.stage, codec.write_time(one.began.time), how, "\n".join(who) or None, "\n".join(what)),
-        State.VERIFIED if known else State.DECLARED,
-        one.began.record,
-        *(told.record for told in one.changes),
+        (run.stage, codec.write_time(run.began.time), how, "\n".join(who) or None, "\n".join(lines)),
+        State.VERIFIED if verified else State.DECLARED,
+        run.began.record,
+        *(entry.record for entry in run.changes),
     )
 
 
-def _name(told: provenance.Told) -> str:
-    return told.fact.actor.name or f"one of {', '.join(told.words('authors')) or 'those who may promote'}"
+def _name(entry: provenance.Told) -> str:
+    return entry.fact.actor.name or f"one of {', '.join(entry.words('authors')) or 'those who may promote'}"
 
 
 def changes(case: material.Case) -> Json:
-    """What happened to it and to the rules of its Model."""
-    facts = sorted({id(one): one for one in (*case.its.facts, *case.rules)}.values(), key=lambda one: one.record)
+    """What happened to the version and to the rules of its Model."""
+    entries = sorted({id(entry): entry for entry in (*case.history.entries, *case.rules)}.values(), key=lambda entry: entry.record)
     rows = [
         row(
             (
-                codec.write_time(one.time),
-                one.fact.actor.name or None,
-                str(one.fact.actor.known),
-                timeline.sentence(one),
-                timeline.why(one) or None,
+                codec.write_time(entry.time),
+                entry.fact.actor.name or None,
+                str(entry.fact.actor.known),
+                timeline.sentence(entry),
+                timeline.why(entry) or None,
             ),
-            fields.of_actor(one),
-            one.record,
+            fields.of_actor(entry),
+            entry.record,
         )
-        for one in facts
+        for entry in entries
     ]
     return section(
         "changes",
@@ -192,14 +204,14 @@ def changes(case: material.Case) -> Json:
 
 
 def retirement(case: material.Case) -> Json:
-    """Whether it is still to be used."""
-    lifecycle = case.its.lifecycle
+    """Whether the version may still be used."""
+    lifecycle = case.history.lifecycle
     last = lifecycle[-1] if lifecycle else None
-    words = {Action.DEPRECATED: "Deprecated", Action.RETIRED: "Retired"}
-    state = words.get(last.fact.action, "Active") if last else "Active"
-    model = provenance.retired(case.rules)
-    gone = [one for one in case.its.own if one.fact.action in {Action.DELETED, Action.COLLECTED}]
-    registered = max((one.record for one in case.its.own if one.fact.action == Action.REGISTERED), default=0)
+    states = {Action.DEPRECATED: "Deprecated", Action.RETIRED: "Retired"}
+    state = states.get(last.fact.action, "Active") if last else "Active"
+    model_retired = provenance.retired(case.rules)
+    deletions = [entry for entry in case.history.own if entry.fact.action in {Action.DELETED, Action.COLLECTED}]
+    registered = max((entry.record for entry in case.history.own if entry.fact.action == Action.REGISTERED), default=0)
     return section(
         "retirement",
         "Retirement",
@@ -217,15 +229,15 @@ def retirement(case: material.Case) -> Json:
             field(
                 "modelRetired",
                 "The Model was retired",
-                codec.write_time(model.time) if model else None,
+                codec.write_time(model_retired.time) if model_retired else None,
                 State.VERIFIED,
-                model.record if model else 0,
+                model_retired.record if model_retired else 0,
             ),
         ],
         table(
             "gone",
             "What was deleted",
             ("at", "what"),
-            [row((codec.write_time(one.time), timeline.sentence(one)), State.VERIFIED, one.record) for one in gone],
+            [row((codec.write_time(entry.time), timeline.sentence(entry)), State.VERIFIED, entry.record) for entry in deletions],
         ),
     )
