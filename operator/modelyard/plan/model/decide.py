@@ -67,7 +67,7 @@ def decide(world: World, now: datetime.datetime) -> Plan:
 
 
 def _decide(world: World, now: datetime.datetime, parts: isolation.Parts) -> Plan:
-    promotions_before, model = world.promotions, world.model
+    promotions_before, model_before = world.promotions, world.model
     if first := tuple(question for question in recovery.questions(world) if question not in world.answers):
         return Plan(ask=first)
     world = recovery.with_ledgers_stages(world)
@@ -123,7 +123,7 @@ def _decide(world: World, now: datetime.datetime, parts: isolation.Parts) -> Pla
     return dataclasses.replace(
         plan,
         claims=claimed,
-        status=status if model is None or status != model.status else None,
+        status=status if model_before is None or status != model_before.status else None,
         serve=wanted,
         remove=() if world.withheld else tuple(sorted({*world.deployments, *world.services} - untouched)),
         create=tuple((turn.status.name, turn.auto) for turn in turns if turn.auto),

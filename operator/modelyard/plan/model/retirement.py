@@ -30,7 +30,7 @@ def turn(world: World, name: str, names: Sequence[str]) -> stage.Turn:
 
 
 def order(world: World, names: Sequence[str]) -> list[str]:
-    """Return the stages in the order in which they are taken down: a stage that others come `after` goes before them, so what matters most goes last.
+    """Return the stages in the order in which they are taken down: a stage that others come `after` goes first, so what matters most goes last.
 
     If something is wrong on the way (a finalizer, a missing permission, a pod that hangs), it shows in the stage on which the least depends.
     """
