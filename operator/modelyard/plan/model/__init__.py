@@ -1,4 +1,4 @@
-"""What a Model should do next: one decision about its stages, promotions, serving objects and claims.
+"""Decide what a Model does next: its stages, promotions, serving objects and claims in one decision.
 
-`decide` is the arbiter; how one promotion is judged is `promotion`'s, what pods are rendered from `serving`'s.
+`decide` makes the decision; `plan.promotion` judges one promotion, `plan.serving` renders the pods.
 """

@@ -1,4 +1,4 @@
-"""Names that people and clients point at: whether there is something at the end of each."""
+"""Aliases of a Model: whether each points at a version that exists and may be used."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from modelyard.plan.observed.world import World
 
 
 def conditions(world: World) -> Mapping[str, finding.State]:
-    """`AliasesUnresolved` while an alias leads nowhere. Ready stays as it is: who applies the Model before its versions is not held up by it."""
-    told = "; ".join(_unresolved(world))
-    return {"AliasesUnresolved": finding.State.true(Reason.ALIASES_UNRESOLVED, told)} if told else {}
+    """Return `AliasesUnresolved` while an alias leads nowhere. Ready does not depend on it, so a Model may be applied before its versions."""
+    message = "; ".join(_unresolved(world))
+    return {"AliasesUnresolved": finding.State.true(Reason.ALIASES_UNRESOLVED, message)} if message else {}
 
 
 def _unresolved(world: World) -> Iterator[str]:
     declared = (world.model.spec.aliases if world.model else None) or {}
     for alias, version in sorted(declared.items()):
-        found = world.versions.get(version)
-        called = f"{world.name}-{version}"
-        if found is None:
-            yield f"{alias} points at {version}: the ModelVersion {called} does not exist; register it, or point {alias} elsewhere"
-        elif found.spec.lifecycle == modelversion.VersionLifecycle.RETIRED or found.status.phase == api.VersionPhase.REUSED:
-            yield f"{alias} points at {version}: the ModelVersion {called} is {found.status.phase or 'Retired'}; point {alias} elsewhere"
+        subject = world.versions.get(version)
+        name = f"{world.name}-{version}"
+        if subject is None:
+            yield f"{alias} points at {version}: the ModelVersion {name} does not exist; register it, or point {alias} elsewhere"
+        elif subject.spec.lifecycle == modelversion.VersionLifecycle.RETIRED or subject.status.phase == api.VersionPhase.REUSED:
+            yield f"{alias} points at {version}: the ModelVersion {name} is {subject.status.phase or 'Retired'}; point {alias} elsewhere"

@@ -1,4 +1,4 @@
-"""A Model that is Retired: what it serves is taken down stage by stage, in the order of `after`, and nothing is promoted any more."""
+"""Retire a Model: take down what it serves stage by stage, in the order of `after`, and promote nothing any more."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from modelyard.plan.observed.world import World
 from modelyard.plan.promotion import status
 
 
-def asked(world: World) -> bool:
-    """Whether the Model is to serve nothing any more."""
+def is_retired(world: World) -> bool:
+    """Whether the Model's spec says Retired: it is to serve nothing any more."""
     return world.model is not None and world.model.spec.lifecycle == model.ModelLifecycle.RETIRED
 
 
 def turn(world: World, name: str, names: Sequence[str]) -> stage.Turn:
-    """One stage's turn among all: unfinished promotions are aborted at once, and the first stage that still runs anything is taken down."""
+    """Decide one stage of a retired Model: abort unfinished promotions at once, and take down the first stage that still runs anything."""
     if world.withheld:
         return waiting(world, [name], world.withheld)[0]
     return _turn(world, name, down=name in _next(world, names))
 
 
 def order(world: World, names: Sequence[str]) -> list[str]:
-    """The stages in the order in which they go: what others come `after` goes first, so what matters most goes last.
+    """Return the stages in the order in which they are taken down: a stage that others come `after` goes first, so what matters most goes last.
 
-    If something is wrong on the way (a finalizer, a missing permission, a pod that hangs), it shows where the least depends on it.
+    If something is wrong on the way (a finalizer, a missing permission, a pod that hangs), it shows in the stage on which the least depends.
     """
-    after = {one.name: set((one.gates.after if one.gates else None) or []) for one in world.stages()}
-    line: list[str] = [name for name in names if name not in after]
-    left = [name for name in names if name in after]
-    while left:
-        free = [name for name in left if not after[name] & set(left)] or left
-        line += free
-        left = [name for name in left if name not in free]
-    return line
+    after = {declared.name: set((declared.gates.after if declared.gates else None) or []) for declared in world.stages()}
+    ordered: list[str] = [name for name in names if name not in after]
+    remaining = [name for name in names if name in after]
+    while remaining:
+        ready = [name for name in remaining if not after[name] & set(remaining)] or remaining
+        ordered += ready
+        remaining = [name for name in remaining if name not in ready]
+    return ordered
 
 
 def _next(world: World, names: Sequence[str]) -> Iterator[str]:
-    """Those that go now: up to the first whose last pod is not gone yet."""
+    """Yield the stages that are taken down now: up to the first whose last pod is not gone yet."""
     for name in order(world, names):
         yield name
         if _runs(world, name):
@@ -53,57 +53,59 @@ def _next(world: World, names: Sequence[str]) -> Iterator[str]:
 
 
 def _runs(world: World, name: str) -> bool:
-    """Whether anything of what serves the stage is still there."""
+    """Whether the stage still has a Deployment, a Service or a pod."""
     return name in world.deployments or name in world.services or any(pod.stage == name for pod in world.pods)
 
 
 def _turn(world: World, name: str, *, down: bool) -> stage.Turn:
-    was = world.stands(name)
-    said = finding.Fact(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
-    told = tuple(status.Told(one, Phase.ABORTED, said) for one in _unfinished(world, name))
-    standing = was.model_copy(update={"promotion": None, "rollout": None})  # until its turn it serves what it stands for
+    recorded = world.stands(name)
+    outcome = finding.Fact(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
+    updates = tuple(status.Told(promotion, Phase.ABORTED, outcome) for promotion in _unfinished(world, name))
+    released = recorded.model_copy(update={"promotion": None, "rollout": None})  # until its turn it serves its current version
     if not down:
-        return stage.with_those_that_are_over(world, stage.Turn(standing, told))
-    gone = api.StageStatus(name=name, previous=was.current or was.previous)
-    return stage.with_those_that_are_over(world, stage.Turn(gone, (*told, *stage.taken_down(world, name))))
+        return stage.refresh_finished_promotions(world, stage.Turn(released, updates))
+    gone = api.StageStatus(name=name, previous=recorded.current or recorded.previous)
+    return stage.refresh_finished_promotions(world, stage.Turn(gone, (*updates, *stage.taken_down(world, name))))
 
 
 def waiting(world: World, names: Sequence[str], why: finding.Held) -> list[stage.Turn]:
-    """Nothing is decided of any stage now; the unfinished promotions say why."""
-    said = finding.Fact(why.reason, why.message)
+    """Decide nothing of any stage now. The unfinished promotions say why."""
+    cause = finding.Fact(why.reason, why.message)
 
-    def told(name: str) -> Iterator[status.Told]:
-        for one in _unfinished(world, name):
+    def updates(name: str) -> Iterator[status.Told]:
+        for promotion in _unfinished(world, name):
             # Whatever it waited for, there is nothing that a person can do about it now.
-            phase = Phase.ROLLING_OUT if one.status.phase == Phase.ROLLING_OUT else Phase.PENDING
-            yield status.Told(one, phase, said, trouble=said)
+            phase = Phase.ROLLING_OUT if promotion.status.phase == Phase.ROLLING_OUT else Phase.PENDING
+            yield status.Told(promotion, phase, cause, trouble=cause)
 
-    return [stage.Turn(world.stands(name), tuple(told(name))) for name in names]
+    return [stage.Turn(world.stands(name), tuple(updates(name))) for name in names]
 
 
 def _unfinished(world: World, name: str) -> list[api.Promotion]:
-    mine = [one for one in world.promotions if one.spec.stage == name and not one.metadata.deletion_timestamp]
-    return [one for one in mine if not (one.status.phase and one.status.phase.is_terminal)]
+    promotions = [promotion for promotion in world.promotions if promotion.spec.stage == name and not promotion.metadata.deletion_timestamp]
+    return [promotion for promotion in promotions if not (promotion.status.phase and promotion.status.phase.is_terminal)]
 
 
 def conditions(world: World, stages: Sequence[api.StageStatus]) -> dict[str, finding.State]:
-    """What the Model says of itself meanwhile, and in the end."""
-    standing = {one.name for one in stages if one.current}
-    known = list(dict.fromkeys([*(one.name for one in world.stages()), *world.deployments, *sorted(world.services), *_of_pods(world)]))
-    left = [name for name in order(world, known) if name in standing or _runs(world, name)]
-    if not left and (held := legal_hold.still(world.versions.values())):
+    """Return the Model's conditions while it is being retired, and in the end."""
+    current = {entry.name for entry in stages if entry.current}
+    names = list(
+        dict.fromkeys([*(declared.name for declared in world.stages()), *world.deployments, *sorted(world.services), *_of_pods(world)])
+    )
+    remaining = [name for name in order(world, names) if name in current or _runs(world, name)]
+    if not remaining and (holds := legal_hold.still(world.versions.values())):
         message = (
-            f"it serves nothing; the legal hold on the objects of {', '.join(sorted(held, key=semver.rank))} is being lifted: where that "
+            f"it serves nothing; the legal hold on the objects of {', '.join(sorted(holds, key=semver.rank))} is being lifted: where that "
             f"fails, status.artifact.holdMessage says why, and the annotation {cel.LEAVE} on the ModelVersion gives it up"
         )
         return {
             "Ready": finding.State.false(finding.Fact(Reason.MODEL_RETIRED, message)),
             "Reconciling": finding.State.true(Reason.MODEL_RETIRED, message),
         }
-    if not left:
+    if not remaining:
         return {"Ready": finding.State.true(Reason.RETIRED, "Retired, everything is decommissioned")}
-    then = f", then {', '.join(left[1:])}" if left[1:] else ""
-    message = f"it is being retired: {left[0]} is taken down{then}"
+    then = f", then {', '.join(remaining[1:])}" if remaining[1:] else ""
+    message = f"it is being retired: {remaining[0]} is taken down{then}"
     return {
         "Ready": finding.State.false(finding.Fact(Reason.MODEL_RETIRED, message)),
         "Reconciling": finding.State.true(Reason.MODEL_RETIRED, message),
@@ -115,11 +117,11 @@ def _of_pods(world: World) -> list[str]:
 
 
 def outdated(versions: Mapping[str, api.ModelVersion], stages: Sequence[api.StageStatus]) -> str:
-    """Which stages stand for a version that should not be promoted any more; empty when none does."""
-    words = {VersionLifecycle.DEPRECATED: "is Deprecated", VersionLifecycle.RETIRED: "is to be Retired"}
-    told = [
-        f"{stands.name} stands for {stands.current}, which {words[lifecycle]}"
-        for stands in stages
-        if stands.current and (known := versions.get(stands.current)) and (lifecycle := known.spec.lifecycle) in words
+    """Say which stages have a Deprecated or Retired current version; empty when none has."""
+    phrases = {VersionLifecycle.DEPRECATED: "is Deprecated", VersionLifecycle.RETIRED: "is to be Retired"}
+    sentences = [
+        f"{entry.name} stands for {entry.current}, which {phrases[lifecycle]}"
+        for entry in stages
+        if entry.current and (version := versions.get(entry.current)) and (lifecycle := version.spec.lifecycle) in phrases
     ]
-    return "; ".join(told)
+    return "; ".join(sentences)

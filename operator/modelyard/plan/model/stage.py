@@ -1,4 +1,4 @@
-"""One stage's turn: the promotion that holds it goes on, else the next is granted it, else a changed template rolls out."""
+"""Decide one stage: continue the promotion that holds it, else grant it to the next promotion, else roll out a changed template."""
 
 from __future__ import annotations
 
@@ -20,36 +20,39 @@ from modelyard.plan.serving import agreed, template
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turn:
-    """What a decision makes of one stage."""
+    """The decision on one stage."""
 
     status: api.StageStatus
-    told: tuple[Told, ...] = ()
+    updates: tuple[Told, ...] = ()
+    """New statuses of the stage's promotions."""
     ask: tuple[Question, ...] = ()
     auto: str | None = None
     """The version that autoPromote wants to promote."""
     trouble: finding.Fact | None = None
-    """What a person must mend in the Model; a Held: what is tried again by itself."""
+    """What a person must mend in the Model. If it is a Held, the operator tries again by itself."""
     waits: finding.Fact | None = None
-    """What people must agree to before the stage is as it is asked to be."""
+    """What people must approve before the stage is as its spec says."""
     again: datetime.timedelta | None = None
 
 
 def take(world: World, name: str, now: datetime.datetime, *, begins: bool = True) -> Turn:
-    """What this stage should do next; whether anything new may begin."""
+    """Decide what this stage does next. `begins`: whether anything new may begin."""
     turn = _take(world, world.stands(name), now, begins=begins)
     if world.model and not world.withheld and world.stage(name) is None:
-        turn = dataclasses.replace(turn, told=(*turn.told, *taken_down(world, name)))
-    return with_those_that_are_over(world, turn)
+        turn = dataclasses.replace(turn, updates=(*turn.updates, *taken_down(world, name)))
+    return refresh_finished_promotions(world, turn)
 
 
-def _take(world: World, was: api.StageStatus, now: datetime.datetime, *, begins: bool) -> Turn:
-    if was.promotion:
-        turn = _go_on(world, was, was.promotion, now)
-        turn = dataclasses.replace(turn, told=(*turn.told, *grant.superseded(world, was)))
-    elif was.rollout:
-        turn = _go_on_with_template(world, was, was.rollout, now)
+def _take(world: World, status: api.StageStatus, now: datetime.datetime, *, begins: bool) -> Turn:
+    if status.promotion:
+        turn = _continue_promotion(world, status, status.promotion, now)
+        turn = dataclasses.replace(turn, updates=(*turn.updates, *grant.superseded(world, status)))
+    elif status.rollout:
+        if begins and (turn_back := _roll_back_instead(world, status, now)):
+            return turn_back
+        turn = _continue_template(world, status, status.rollout, now)
     else:
-        turn = Turn(was)
+        turn = Turn(status)
     if turn.status.promotion or turn.status.rollout:
         return _others_wait(world, turn, now)
     if not begins:
@@ -60,219 +63,231 @@ def _take(world: World, was: api.StageStatus, now: datetime.datetime, *, begins:
     return _change_template(world, turn, now)
 
 
-def stays(world: World, name: str, why: finding.Held) -> Turn:
-    """A stage of which something cannot be handled: it stays as it is, nothing is granted in it, and whoever wants it is told why."""
-    told = tuple(
-        unknown(one, why)
-        for one in world.promotions
-        if one.spec.stage == name and not (one.status.phase and one.status.phase.is_terminal) and not one.metadata.deletion_timestamp
+def _roll_back_instead(world: World, status: api.StageStatus, now: datetime.datetime) -> Turn | None:
+    """Grant a rollback that is due although a changed template is being rolled out: no promotion holds the stage that somebody could abort."""
+    if not grant.rollback_is_due(world, status, now):
+        return None
+    turn = _grant(world, Turn(_released(status)), now)
+    return turn if turn.ask or turn.status.promotion else None
+
+
+def unchanged(world: World, name: str, why: finding.Held) -> Turn:
+    """Leave a stage as it is, because a part of it cannot be handled. Nothing is granted; each unfinished promotion's status says why."""
+    updates = tuple(
+        unknown(promotion, why)
+        for promotion in world.promotions
+        if promotion.spec.stage == name
+        and not (promotion.status.phase and promotion.status.phase.is_terminal)
+        and not promotion.metadata.deletion_timestamp
     )
-    return Turn(world.stands(name), told, trouble=why, again=RETRY)
+    return Turn(world.stands(name), updates, trouble=why, again=RETRY)
 
 
 # --- the promotion that holds the stage
 
 
-def _go_on(world: World, was: api.StageStatus, holds: stage.StagePromotion, now: datetime.datetime) -> Turn:
-    holder = next((one for one in world.promotions if one.metadata.uid == holds.uid), None)
-    phase, rollback = (holder.status.phase, bool(holder.spec.rollback)) if holder else _told_of(world, holds)
-    if phase == Phase.SUCCEEDED:  # told before, but the Model does not say so yet
-        return Turn(_finished(world, was, holds, now, rollback=rollback), _supersede(world, was.name, holds))
+def _continue_promotion(world: World, status: api.StageStatus, reference: stage.StagePromotion, now: datetime.datetime) -> Turn:
+    holder = next((promotion for promotion in world.promotions if promotion.metadata.uid == reference.uid), None)
+    phase, rollback = (holder.status.phase, bool(holder.spec.rollback)) if holder else _recorded_outcome(world, reference)
+    if phase == Phase.SUCCEEDED:  # the promotion's status was written, the Model's was not yet
+        return Turn(_finished(world, status, reference, now, rollback=rollback), _supersede(world, status.name, reference))
     if holder is None or holder.metadata.deletion_timestamp or (phase and phase.is_terminal):
-        return Turn(_released(was))
+        return Turn(_released(status))
     version = holder.spec.version
     if holder.spec.abort:
-        back = f"; {was.current} serves on" if was.current and world.stage(was.name) else ""
-        return _ended(was, holder, Phase.ABORTED, finding.Fact(Reason.ABORTED, f"spec.abort was set{back}"))
-    began = _goes_on(holder, now) or holder.status.rollout
-    progress = judge(world, was, now, paused=bool(holder.spec.paused), since=began.since if began else None)
+        remainder = f"; {status.current} serves on" if status.current and world.stage(status.name) else ""
+        return _ended(status, holder, Phase.ABORTED, finding.Fact(Reason.ABORTED, f"spec.abort was set{remainder}"))
+    began = _resumed_rollout(holder, now) or holder.status.rollout
+    progress = judge(world, status, now, paused=bool(holder.spec.paused), since=began.since if began else None)
     if progress.done and world.withheld and not holder.spec.rollback:
-        return _cannot_succeed_now(world, was, holder, world.withheld, now)
+        return _cannot_succeed_now(world, status, holder, world.withheld, now)
     if progress.done:
-        finished = _finished(world, was, holds, now, rollback=rollback)
-        said = finding.Fact(Reason.SUCCEEDED, f"{was.name} stands for {version}")
-        return Turn(finished, (Told(holder, Phase.SUCCEEDED, said), *_supersede(world, was.name, holds)))
+        finished = _finished(world, status, reference, now, rollback=rollback)
+        outcome = finding.Fact(Reason.SUCCEEDED, f"{status.name} stands for {version}")
+        return Turn(finished, (Told(holder, Phase.SUCCEEDED, outcome), *_supersede(world, status.name, reference)))
     if progress.expired:
-        return _expired(world, was, holder, progress.said)
-    trouble = next((why for wish, why in world.unserved.items() if was.rollout and wish.template == was.rollout.template), None)
-    said = trouble or progress.said
-    return Turn(was, (Told(holder, Phase.ROLLING_OUT, said, rollout=began, trouble=trouble),), again=progress.again)
+        return _expired(world, status, holder, progress.said)
+    trouble = next((why for wish, why in world.unserved.items() if status.rollout and wish.template == status.rollout.template), None)
+    cause = trouble or progress.said
+    return Turn(status, (Told(holder, Phase.ROLLING_OUT, cause, rollout=began, trouble=trouble),), again=progress.again)
 
 
-def _told_of(world: World, holds: stage.StagePromotion) -> tuple[Phase | None, bool]:
-    """How a promotion whose object is gone ended, as the ledger has it or is to have it, and whether it was a rollback."""
-    known = world.past.promotions.get(holds.name) if world.past else None
-    if known and known.uid == holds.uid and known.phase:
-        return Phase(known.phase), known.rollback
-    waiting = [one.detail for one in world.unrecorded if one.action == record.Action.ENDED and one.subject.uid == holds.uid]
+def _recorded_outcome(world: World, reference: stage.StagePromotion) -> tuple[Phase | None, bool]:
+    """Return how a deleted promotion ended, and whether it was a rollback. The ledger or an entry that waits for the ledger says it."""
+    recorded = world.past.promotions.get(reference.name) if world.past else None
+    if recorded and recorded.uid == reference.uid and recorded.phase:
+        return Phase(recorded.phase), recorded.rollback
+    waiting = [entry.detail for entry in world.unrecorded if entry.action == record.Action.ENDED and entry.subject.uid == reference.uid]
     return (Phase(waiting[-1]["phase"]), bool(waiting[-1]["rollback"])) if waiting else (None, False)
 
 
-def _goes_on(holder: api.Promotion, now: datetime.datetime) -> RolloutStatus | None:
-    """The rollout of a promotion that was paused until now: its deadline begins anew, as a Deployment's does."""
-    told, was = finding.find(holder.status.conditions, "Ready"), holder.status.rollout
-    if was is None or holder.spec.paused or told is None or told.reason != Reason.PAUSED:
+def _resumed_rollout(holder: api.Promotion, now: datetime.datetime) -> RolloutStatus | None:
+    """Return the rollout of a promotion that was paused until now. Its progress deadline begins anew, as a Deployment's does."""
+    ready, rollout = finding.find(holder.status.conditions, "Ready"), holder.status.rollout
+    if rollout is None or holder.spec.paused or ready is None or ready.reason != Reason.PAUSED:
         return None
-    return was.model_copy(update={"since": now.replace(microsecond=0)})
+    return rollout.model_copy(update={"since": now.replace(microsecond=0)})
 
 
-def _cannot_succeed_now(world: World, was: api.StageStatus, holder: api.Promotion, why: finding.Held, now: datetime.datetime) -> Turn:
-    """Its pods are there, but that the stage stands for it cannot be recorded; a rollback does not wait for that."""
-    if grant.rollback_is_due(world, was, now):
-        said = finding.Fact(Reason.SUPERSEDED, f"a rollback was asked for before {was.name} stood for {holder.spec.version}")
-        return Turn(_released(was), (Told(holder, Phase.SUPERSEDED, said),))
-    said = finding.Fact(Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {was.name} stands for it waits to be recorded")
-    return Turn(was, (Told(holder, Phase.ROLLING_OUT, said, trouble=why),), again=RETRY)
+def _cannot_succeed_now(world: World, status: api.StageStatus, holder: api.Promotion, why: finding.Held, now: datetime.datetime) -> Turn:
+    """The pods are available, but the ledger cannot record the new current version. A rollback does not wait for the ledger."""
+    if grant.rollback_is_due(world, status, now):
+        outcome = finding.Fact(Reason.SUPERSEDED, f"a rollback was asked for before {status.name} stood for {holder.spec.version}")
+        return Turn(_released(status), (Told(holder, Phase.SUPERSEDED, outcome),))
+    waits = finding.Fact(Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {status.name} stands for it waits to be recorded")
+    return Turn(status, (Told(holder, Phase.ROLLING_OUT, waits, trouble=why),), again=RETRY)
 
 
-def _expired(world: World, was: api.StageStatus, holder: api.Promotion, why: finding.Fact) -> Turn:
-    """It will not become available: it is put back, where there is anything to go back to."""
-    if world.stage(was.name) is None:
-        return _ended(was, holder, Phase.FAILED, finding.Fact(why.reason, f"{why.message}: what it serves is taken down"))
-    if was.current:
-        return _ended(was, holder, Phase.ROLLED_BACK, finding.Fact(why.reason, f"{why.message}; put back to {was.current}"))
-    message = f"{why.message}; nothing to go back to: {was.name} serves nothing"
-    return _ended(was, holder, Phase.FAILED, finding.Fact(why.reason, message))
+def _expired(world: World, status: api.StageStatus, holder: api.Promotion, why: finding.Fact) -> Turn:
+    """The version did not become available in time: put the stage back to its current version, if it has one."""
+    if world.stage(status.name) is None:
+        return _ended(status, holder, Phase.FAILED, finding.Fact(why.reason, f"{why.message}: what it serves is taken down"))
+    if status.current:
+        return _ended(status, holder, Phase.ROLLED_BACK, finding.Fact(why.reason, f"{why.message}; put back to {status.current}"))
+    message = f"{why.message}; nothing to go back to: {status.name} serves nothing"
+    return _ended(status, holder, Phase.FAILED, finding.Fact(why.reason, message))
 
 
-def _ended(was: api.StageStatus, holder: api.Promotion, phase: Phase, said: finding.Fact) -> Turn:
-    return Turn(_released(was), (Told(holder, phase, said),))
+def _ended(status: api.StageStatus, holder: api.Promotion, phase: Phase, outcome: finding.Fact) -> Turn:
+    return Turn(_released(status), (Told(holder, phase, outcome),))
 
 
-def _supersede(world: World, name: str, holds: stage.StagePromotion) -> tuple[Told, ...]:
-    """What the stage stood for before, it does no more."""
-    said = finding.Fact(Reason.SUPERSEDED, f"{holds.version} was granted {name} later")
-    older = [one for one in _succeeded(world, name) if one.metadata.uid != holds.uid]
-    return tuple(Told(one, Phase.SUPERSEDED, said) for one in older)
+def _supersede(world: World, name: str, reference: stage.StagePromotion) -> tuple[Told, ...]:
+    """Mark the stage's earlier Succeeded promotions as Superseded."""
+    outcome = finding.Fact(Reason.SUPERSEDED, f"{reference.version} was granted {name} later")
+    older = [promotion for promotion in _succeeded(world, name) if promotion.metadata.uid != reference.uid]
+    return tuple(Told(promotion, Phase.SUPERSEDED, outcome) for promotion in older)
 
 
 def taken_down(world: World, name: str) -> tuple[Told, ...]:
-    """What a stage stood for it does not once it is taken down: Succeeded is only what still stands."""
-    said = finding.Fact(Reason.DECOMMISSIONED, f"{name} was taken down, and stands for nothing")
-    return tuple(Told(one, Phase.SUPERSEDED, said) for one in _succeeded(world, name))
+    """Mark the promotions of a stage that is taken down as Superseded. Succeeded says that a version is still current."""
+    outcome = finding.Fact(Reason.DECOMMISSIONED, f"{name} was taken down, and stands for nothing")
+    return tuple(Told(promotion, Phase.SUPERSEDED, outcome) for promotion in _succeeded(world, name))
 
 
 def _succeeded(world: World, name: str) -> list[api.Promotion]:
-    """The promotions that say Succeeded of themselves in a stage."""
-    mine = [one for one in world.promotions if one.spec.stage == name and one.status.phase == Phase.SUCCEEDED]
-    return [one for one in mine if not ran_before(world, one)]
+    """Return the stage's promotions in the phase Succeeded."""
+    succeeded = [promotion for promotion in world.promotions if promotion.spec.stage == name and promotion.status.phase == Phase.SUCCEEDED]
+    return [promotion for promotion in succeeded if not ran_before(world, promotion)]
 
 
-def _released(was: api.StageStatus) -> api.StageStatus:
-    """As before the grant: the stage stands for what it stood for."""
-    return was.model_copy(update={"promotion": None, "rollout": None})
+def _released(status: api.StageStatus) -> api.StageStatus:
+    """Return the status without the grant. The current version stays."""
+    return status.model_copy(update={"promotion": None, "rollout": None})
 
 
 def _finished(
-    world: World, was: api.StageStatus, holds: stage.StagePromotion, now: datetime.datetime, *, rollback: bool
+    world: World, status: api.StageStatus, reference: stage.StagePromotion, now: datetime.datetime, *, rollback: bool
 ) -> api.StageStatus:
-    version = holds.version
+    version = reference.version
     subject = world.versions.get(version)
     proven = subject.status.artifact if subject else None
-    hold = stage.Hold(since=now.replace(microsecond=0), promotion=holds.name) if rollback else was.hold
+    hold = stage.Hold(since=now.replace(microsecond=0), promotion=reference.name) if rollback else status.hold
     return api.StageStatus(
-        name=was.name,
+        name=status.name,
         current=version,
         digest=proven.digest if proven else None,
-        previous=was.current if was.current != version else was.previous,
-        since=now.replace(microsecond=0) if was.current != version else was.since,
-        serving=_stood_for(world, was),
+        previous=status.current if status.current != version else status.previous,
+        since=now.replace(microsecond=0) if status.current != version else status.since,
+        serving=_serving_after(world, status),
         hold=hold,
     )
 
 
-def _stood_for(world: World, was: api.StageStatus) -> stage.ServingStatus | None:
-    if was.rollout is None or was.rollout.template is None:
+def _serving_after(world: World, status: api.StageStatus) -> stage.ServingStatus | None:
+    if status.rollout is None or status.rollout.template is None:
         return None
-    return stage.ServingStatus(deployment=f"{world.name}-{was.name}", template=was.rollout.template, source=was.rollout.source)
+    return stage.ServingStatus(deployment=f"{world.name}-{status.name}", template=status.rollout.template, source=status.rollout.source)
 
 
-def with_those_that_are_over(world: World, turn: Turn) -> Turn:
-    """Those whose end was told, and whose spec changed since: it is told again, of the generation that is now."""
-    spoken_to = _spoken_to(turn)
-    over = tuple(
-        Told(one, one.status.phase, finding.Fact(Reason(ready.reason), ready.message))
-        for one in world.promotions
-        if one.spec.stage == turn.status.name and one.status.phase and one.status.phase.is_terminal
-        if one.metadata.uid not in spoken_to and one.status.observed_generation != one.metadata.generation
-        if (ready := finding.find(one.status.conditions, "Ready"))
+def refresh_finished_promotions(world: World, turn: Turn) -> Turn:
+    """Write the outcome of finished promotions whose spec changed since again, for the present generation."""
+    updated = _updated_uids(turn)
+    finished = tuple(
+        Told(promotion, promotion.status.phase, finding.Fact(Reason(ready.reason), ready.message))
+        for promotion in world.promotions
+        if promotion.spec.stage == turn.status.name and promotion.status.phase and promotion.status.phase.is_terminal
+        if promotion.metadata.uid not in updated and promotion.status.observed_generation != promotion.metadata.generation
+        if (ready := finding.find(promotion.status.conditions, "Ready"))
     )
-    return dataclasses.replace(turn, told=(*turn.told, *over))
+    return dataclasses.replace(turn, updates=(*turn.updates, *finished))
 
 
-# --- those who want it
+# --- the promotions that wait for the stage
 
 
 def _others_wait(world: World, turn: Turn, now: datetime.datetime) -> Turn:
-    holds = turn.status.promotion
-    by = f"{holds.name} ({holds.version})" if holds else "a changed template"
-    return dataclasses.replace(turn, told=(*turn.told, *grant.wait(world, turn.status, _spoken_to(turn), by, now)))
+    holder = turn.status.promotion
+    by = f"{holder.name} ({holder.version})" if holder else "a changed template"
+    return dataclasses.replace(turn, updates=(*turn.updates, *grant.wait(world, turn.status, _updated_uids(turn), by, now)))
 
 
 def _grant(world: World, turn: Turn, now: datetime.datetime) -> Turn:
-    choice = grant.choose(world, turn.status, _spoken_to(turn), now)
+    choice = grant.choose(world, turn.status, _updated_uids(turn), now)
     if choice.ask:
         return dataclasses.replace(turn, ask=(*turn.ask, choice.ask))
-    told = (*turn.told, *choice.told)
+    updates = (*turn.updates, *choice.told)
     if choice.granted and choice.begun:
-        return dataclasses.replace(turn, status=_held_by(turn.status, choice.granted, choice.begun), told=told, again=choice.again)
+        return dataclasses.replace(turn, status=_with_grant(turn.status, choice.granted, choice.begun), updates=updates, again=choice.again)
     try:
         auto, again = grant.automatic(world, turn.status, now)
-    except Exception as error:  # nothing is promoted by itself, and what people asked for goes on
+    except Exception as error:  # autoPromote rests; what people requested goes on
         turn = dataclasses.replace(turn, trouble=unforeseen.of(f"autoPromote of the stage {turn.status.name}", error))
         auto, again = None, RETRY
-    return dataclasses.replace(turn, told=told, auto=auto, again=min((one for one in (choice.again, again) if one), default=None))
+    return dataclasses.replace(
+        turn, updates=updates, auto=auto, again=min((delay for delay in (choice.again, again) if delay), default=None)
+    )
 
 
-def _spoken_to(turn: Turn) -> set[str]:
-    return {one.promotion.metadata.uid for one in turn.told}
+def _updated_uids(turn: Turn) -> set[str]:
+    return {update.promotion.metadata.uid for update in turn.updates}
 
 
-def _held_by(was: api.StageStatus, one: api.Promotion, begun: stage.StageRollout) -> api.StageStatus:
-    holder = stage.StagePromotion(name=one.metadata.name, uid=one.metadata.uid, version=one.spec.version)
-    hold = was.hold if labels.AUTOMATIC in one.metadata.labels else None  # a person made this one: autoPromote may go on
-    return was.model_copy(update={"promotion": holder, "rollout": begun, "hold": hold})
+def _with_grant(status: api.StageStatus, promotion: api.Promotion, begun: stage.StageRollout) -> api.StageStatus:
+    holder = stage.StagePromotion(name=promotion.metadata.name, uid=promotion.metadata.uid, version=promotion.spec.version)
+    hold = status.hold if labels.AUTOMATIC in promotion.metadata.labels else None  # a person made this one: autoPromote may go on
+    return status.model_copy(update={"promotion": holder, "rollout": begun, "hold": hold})
 
 
 # --- a template that changed without a promotion
 
 
 def _change_template(world: World, turn: Turn, now: datetime.datetime) -> Turn:
-    """The version that the stage stands for, with the template that is declared now."""
-    was, declared = turn.status, world.stage(turn.status.name)
-    if declared is None or declared.serving is None or was.current is None:
+    """Roll out the stage's current version with the template that is declared now."""
+    status, declared = turn.status, world.stage(turn.status.name)
+    if declared is None or declared.serving is None or status.current is None:
         return turn
     source = template.source(declared.serving)
-    stands = was.serving
-    if stands and source in {stands.source, stands.refused}:
-        message = f"stage {was.name}: the changed template did not become available and was put back; change it again"
-        return dataclasses.replace(turn, trouble=finding.Fact(Reason.DEADLINE_EXCEEDED, message)) if source == stands.refused else turn
-    if _template_invalid(world, was.name) or world.withheld:
+    serving = status.serving
+    if serving and source in {serving.source, serving.refused}:
+        message = f"stage {status.name}: the changed template did not become available and was put back; change it again"
+        return dataclasses.replace(turn, trouble=finding.Fact(Reason.DEADLINE_EXCEEDED, message)) if source == serving.refused else turn
+    if _template_invalid(world, status.name) or world.withheld:
         return turn
-    if agreed.waits(declared, was):
-        return dataclasses.replace(turn, waits=_waits_for_people(world, declared, was.current))
-    if why := _cannot_be_loaded(world, was.name, was.current):
+    if agreed.waits(declared, status):
+        return dataclasses.replace(turn, waits=_waits_for_people(world, declared, status.current))
+    if why := _cannot_be_loaded(world, status.name, status.current):
         return dataclasses.replace(turn, trouble=why)
-    begun = begin(world, was, was.current, now)
+    begun = begin(world, status, status.current, now)
     if isinstance(begun, Question):
         return dataclasses.replace(turn, ask=(begun,))
     if isinstance(begun, finding.Fact):
         return dataclasses.replace(turn, again=RETRY, trouble=begun)
-    return dataclasses.replace(turn, status=was.model_copy(update={"rollout": begun}), again=RETRY)
+    return dataclasses.replace(turn, status=status.model_copy(update={"rollout": begun}), again=RETRY)
 
 
 def _waits_for_people(world: World, declared: api.Stage, version: str) -> finding.Fact:
-    """Who must do what before the changed template serves."""
+    """Say who must do what before the changed template serves."""
     name, gates = declared.name, ", ".join(agreed.gates_that_ask(declared))
-    asked = [
-        one.metadata.name
-        for one in world.promotions
-        if (one.spec.stage, one.spec.version) == (name, version) and not one.spec.rollback
-        if not (one.status.phase and one.status.phase.is_terminal) and not one.metadata.deletion_timestamp
+    requests = [
+        promotion.metadata.name
+        for promotion in world.promotions
+        if (promotion.spec.stage, promotion.spec.version) == (name, version) and not promotion.spec.rollback
+        if not (promotion.status.phase and promotion.status.phase.is_terminal) and not promotion.metadata.deletion_timestamp
     ]
     then = (
-        f"it serves once the Promotion {asked[0]} is granted"
-        if asked
+        f"it serves once the Promotion {requests[0]} is granted"
+        if requests
         else f"who may promote there creates a Promotion of {version} to {name}"
     )
     message = (
@@ -282,7 +297,7 @@ def _waits_for_people(world: World, declared: api.Stage, version: str) -> findin
 
 
 def _cannot_be_loaded(world: World, name: str, version: str) -> finding.Fact | None:
-    """Why new pods of the stage's version could not start: those that serve now hold verified bytes, and are not given up for them."""
+    """Return why new pods of the current version could not start. The pods that serve now have verified bytes, so they stay."""
     wanted, waits = world.versions.get(version), f"the changed template of {name} waits"
     if wanted is None or wanted.status.artifact is None:
         return finding.Fact(
@@ -294,21 +309,21 @@ def _cannot_be_loaded(world: World, name: str, version: str) -> finding.Fact | N
     return None
 
 
-def _go_on_with_template(world: World, was: api.StageStatus, changed: stage.StageRollout, now: datetime.datetime) -> Turn:
-    progress = judge(world, was, now, paused=False)
+def _continue_template(world: World, status: api.StageStatus, changed: stage.StageRollout, now: datetime.datetime) -> Turn:
+    progress = judge(world, status, now, paused=False)
     if progress.done:
-        return Turn(was.model_copy(update={"rollout": None, "serving": _stood_for(world, was)}))
+        return Turn(status.model_copy(update={"rollout": None, "serving": _serving_after(world, status)}))
     if progress.expired:
-        stands = was.serving or stage.ServingStatus(deployment=f"{world.name}-{was.name}")
+        serving = status.serving or stage.ServingStatus(deployment=f"{world.name}-{status.name}")
         return Turn(
-            was.model_copy(update={"rollout": None, "serving": stands.model_copy(update={"refused": changed.source})}),
+            status.model_copy(update={"rollout": None, "serving": serving.model_copy(update={"refused": changed.source})}),
             trouble=progress.said,
         )
-    return Turn(was, again=progress.again)
+    return Turn(status, again=progress.again)
 
 
 def _template_invalid(world: World, name: str) -> bool:
-    """Whether the API server would not take what the stage's template renders to; what it said is told elsewhere."""
+    """Whether the API server would refuse the stage's rendered template. The Model's conditions show its message."""
     declared = world.stage(name)
     if declared is None or declared.serving is None:
         return False

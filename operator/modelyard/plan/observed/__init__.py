@@ -1,4 +1,4 @@
-"""What is observed before anything is decided: one frozen `World` of a model, and what is known of objects that are lost, unreadable or not recorded yet.
+"""What is observed before a decision: one frozen `World` of a model, and its objects that are lost, unreadable or not recorded yet.
 
-Nothing here decides, and nothing is looked at after it was made.
+Nothing here decides, and nothing reads the cluster after the `World` was made.
 """

@@ -1,4 +1,4 @@
-"""What waits in a status until the ledger answers: bounded, and what had to be dropped is said. Pure."""
+"""Entries that wait in a status until the ledger answers: their number is bounded, and one entry counts those that were dropped. Pure."""
 
 from __future__ import annotations
 
@@ -11,91 +11,102 @@ from modelyard.ledger import codec, index, record
 from modelyard.ledger.record import Action, Fact
 
 MOST: Final = 64
-"""Facts that wait in a status; more would make it too large. What each stage served last is kept in any case."""
+"""Entries that wait in a status; more would make it too large. What each stage served last stays in any case."""
 _LAST: Final = frozenset({Action.SERVING, *record.SAYS})
-"""Of these the last one counts, and one that says what the one before it said is no news."""
+"""Of these actions the last entry counts, and an entry that repeats the one before it is no news."""
 
 
-def kept(before: Sequence[str] | None, facts: Iterable[Fact]) -> list[str]:
-    """What a status keeps: each fact as canonical JSON, none twice, in the order in which they happened."""
-    found: dict[str, Fact] = {}
-    for one in (*read(before), *facts):
-        found.setdefault(one.id, one)
-    return [digest.canonical(codec.dump_fact(one)).decode() for one in _bounded(list(found.values()))]
+def kept(before: Sequence[str] | None, entries: Iterable[Fact]) -> list[str]:
+    """Return what a status stores: each entry as canonical JSON, none twice, in the order in which they happened."""
+    by_id: dict[str, Fact] = {}
+    for entry in (*read(before), *entries):
+        by_id.setdefault(entry.id, entry)
+    return [digest.canonical(codec.dump_fact(entry)).decode() for entry in _bounded(list(by_id.values()))]
 
 
 def read(texts: Sequence[str] | None) -> tuple[Fact, ...]:
-    """What `kept` wrote."""
+    """Return the entries that `kept` wrote."""
     return tuple(codec.load_fact(json.loads(text)) for text in texts or [])
 
 
-def changes(facts: Sequence[Fact], stage: str) -> int:
-    """How many changes of what a stage serves wait, and how many facts were dropped: with each further change it is more."""
-    waiting = sum(1 for one in facts if one.action == Action.SERVING and _stage(one) == stage)
-    return waiting + sum(int(one.detail["facts"]) for one in facts if one.action == Action.FORGOTTEN)
+def changes(entries: Sequence[Fact], stage: str) -> int:
+    """Return how many changes of what a stage serves wait, plus how many entries were dropped: it grows with each further change."""
+    waiting = sum(1 for entry in entries if entry.action == Action.SERVING and _stage(entry) == stage)
+    return waiting + sum(int(entry.detail["facts"]) for entry in entries if entry.action == Action.FORGOTTEN)
 
 
-def left(facts: Sequence[Fact], recorded: Collection[str]) -> tuple[Fact, ...]:
-    """Those whose ids the ledger does not have; what served or was said before something that it has is recorded too, or was no news."""
-    last = max((number for number, one in enumerate(facts) if one.id in recorded), default=-1)
-    missing = [(number, one) for number, one in enumerate(facts) if one.id not in recorded]
-    return tuple(one for number, one in missing if number > last or one.action not in _LAST)
+def left(entries: Sequence[Fact], recorded: Collection[str]) -> tuple[Fact, ...]:
+    """Return the entries whose ids the ledger does not have.
+
+    A Serving entry or an approval before an entry that the ledger has is recorded too, or was no news.
+    """
+    last = max((number for number, entry in enumerate(entries) if entry.id in recorded), default=-1)
+    missing = [(number, entry) for number, entry in enumerate(entries) if entry.id not in recorded]
+    return tuple(entry for number, entry in missing if number > last or entry.action not in _LAST)
 
 
-def news(past: index.Index, facts: Iterable[Fact]) -> Iterator[Fact]:
-    """The facts without the words that the ledger has: who began to look while it did not answer could not know them."""
-    said = {(one.uid, user, gate): [action, about] for one in past.promotions.values() for user, gate, action, about, _ in one.approvals}
-    for one in facts:
-        if one.action in record.SAYS:
-            whose, word = (one.subject.uid, one.actor.name, str(one.detail.get("gate"))), [str(one.action), one.digest]
-            if said.get(whose) == word:
+def news(past: index.Index, entries: Iterable[Fact]) -> Iterator[Fact]:
+    """Yield the entries without the approvals that the ledger has. An operator that began while it did not answer could not know those."""
+    recorded = {
+        (promotion.uid, user, gate): [action, about]
+        for promotion in past.promotions.values()
+        for user, gate, action, about, _ in promotion.approvals
+    }
+    for entry in entries:
+        if entry.action in record.SAYS:
+            key, approval = (entry.subject.uid, entry.actor.name, str(entry.detail.get("gate"))), [str(entry.action), entry.digest]
+            if recorded.get(key) == approval:
                 continue
-            said[whose] = word
-        yield one
+            recorded[key] = approval
+        yield entry
 
 
-def _bounded(facts: list[Fact]) -> list[Fact]:
-    """Dropped is first what is told again, then what stages served in between, then what is oldest, then doubted words; what is lost is said."""
-    last = {_stage(one): one.id for one in facts if one.action == Action.SERVING}
-    lost = [one for one in facts if one.action == Action.FORGOTTEN]
-    again = [one for one in facts if _comes_again(one)]
-    between = [one for one in facts if one.action == Action.SERVING and last[_stage(one)] != one.id]
-    others = [one for one in facts if one.action not in {Action.SERVING, Action.FORGOTTEN} and not _comes_again(one)]
+def _bounded(entries: list[Fact]) -> list[Fact]:
+    """Trim to `MOST`: drop first entries that the specs will repeat, then intermediate Serving entries, then the oldest, then doubted approvals.
+
+    One Forgotten entry counts the dropped entries that the specs will not repeat.
+    """
+    last = {_stage(entry): entry.id for entry in entries if entry.action == Action.SERVING}
+    forgotten = [entry for entry in entries if entry.action == Action.FORGOTTEN]
+    repeated = [entry for entry in entries if _is_repeated(entry)]
+    intermediate = [entry for entry in entries if entry.action == Action.SERVING and last[_stage(entry)] != entry.id]
+    others = [entry for entry in entries if entry.action not in {Action.SERVING, Action.FORGOTTEN} and not _is_repeated(entry)]
     others.sort(key=_is_doubted)
-    drop = [*again, *between, *others][: max(len(facts) - len(lost) - MOST, 0)]
-    left = [one for one in facts if one not in drop]
-    if not (missed := [one for one in drop if not _comes_again(one)]):
-        return left
-    left = [one for one in left if one not in lost]
-    return [_forgotten(missed, lost, left), *left]
+    dropped = [*repeated, *intermediate, *others][: max(len(entries) - len(forgotten) - MOST, 0)]
+    remaining = [entry for entry in entries if entry not in dropped]
+    if not (missing := [entry for entry in dropped if not _is_repeated(entry)]):
+        return remaining
+    remaining = [entry for entry in remaining if entry not in forgotten]
+    return [_forgotten(missing, forgotten, remaining), *remaining]
 
 
-def _forgotten(drop: Sequence[Fact], lost: Sequence[Fact], left: Sequence[Fact]) -> Fact:
-    """One fact instead of many: how many, and between which moments it is not known what was served and decided."""
-    begins = [one.at for one in drop if one.at]
+def _forgotten(dropped: Sequence[Fact], forgotten: Sequence[Fact], remaining: Sequence[Fact]) -> Fact:
+    """Return one entry instead of many: how many, and between which times nobody knows what was served and decided."""
+    begins = [entry.at for entry in dropped if entry.at]
     ends = begins + [
-        next((later.at for later in left if _stage(later) == _stage(one) and later.at and one.at and later.at >= one.at), None) or one.at
-        for one in drop
-        if one.action == Action.SERVING and one.at
+        next((later.at for later in remaining if _stage(later) == _stage(entry) and later.at and entry.at and later.at >= entry.at), None)
+        or entry.at
+        for entry in dropped
+        if entry.action == Action.SERVING and entry.at
     ]
-    since = [codec.write_time(one) for one in begins] + [str(one.detail["since"]) for one in lost]
-    until = [codec.write_time(one) for one in ends] + [str(one.detail["until"]) for one in lost]
-    count = len(drop) + sum(int(one.detail["facts"]) for one in lost)
+    since = [codec.write_time(moment) for moment in begins] + [str(entry.detail["since"]) for entry in forgotten]
+    until = [codec.write_time(moment) for moment in ends] + [str(entry.detail["until"]) for entry in forgotten]
+    count = len(dropped) + sum(int(entry.detail["facts"]) for entry in forgotten)
     detail = {"facts": count, "since": min(since, default=None), "until": max(until, default=None)}
-    first = (lost or drop)[0]
+    first = (forgotten or dropped)[0]
     subject = record.Subject("Ledger", first.subject.name, first.subject.uid, 0)
     return record.fact(Action.FORGOTTEN, record.BY_OPERATOR, subject, f"{first.id} {count}", None, detail)
 
 
-def _comes_again(one: Fact) -> bool:
-    """Whether the specs themselves tell it once more when the ledger answers."""
-    return one.action in {Action.REQUESTED, Action.STEERED} or (one.action in record.SAYS and not _is_doubted(one))
+def _is_repeated(entry: Fact) -> bool:
+    """Whether the specs give the same entry again when the ledger answers."""
+    return entry.action in {Action.REQUESTED, Action.STEERED} or (entry.action in record.SAYS and not _is_doubted(entry))
 
 
-def _is_doubted(one: Fact) -> bool:
-    return one.detail.get("doubted") is True
+def _is_doubted(entry: Fact) -> bool:
+    return entry.detail.get("doubted") is True
 
 
-def _stage(one: Fact) -> str:
-    """The stage whose serving a fact tells of."""
-    return str(one.detail.get("stage")) if one.action == Action.SERVING else ""
+def _stage(entry: Fact) -> str:
+    """Return the stage of a Serving entry; empty for other entries."""
+    return str(entry.detail.get("stage")) if entry.action == Action.SERVING else ""

@@ -1,4 +1,4 @@
-"""Objects of ours whose spec this release cannot read: they are there, nobody knows what they ask for, and so nothing is decided of their model."""
+"""Modelyard objects whose spec this release cannot read: nobody knows what they ask for, so nothing is decided of their model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from modelyard.plan.modelversion import conditions
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unread:
-    """One such object."""
+    """One object whose spec cannot be read."""
 
     subject: meta.Resource
     wrong: str
     """The fields that cannot be read, and why."""
     status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """As it is."""
+    """The object's present status."""
 
     @property
     def kind(self) -> str:
@@ -36,7 +36,7 @@ class Unread:
 
     @property
     def fact(self) -> finding.Fact:
-        """What is wrong and what to do, for the object itself."""
+        """Return what is wrong and what to do, for the object's own status."""
         message = (
             f"this release cannot read {self.wrong}: write the field as `kubectl explain {self.kind.lower()}.spec` has it, or run the release "
             "that this was written for; until then nothing is decided of its model, and what serves goes on"
@@ -44,41 +44,41 @@ class Unread:
         return finding.Fact(Reason.INVALID, message)
 
 
-def blocking(those: Iterable[Unread], past: index.Index | None) -> tuple[Unread, ...]:
-    """Those that decisions have to wait for: all but Promotions that are history."""
-    ran = {name for name, one in (past.promotions if past else {}).items() if one.phase}
-    return tuple(one for one in those if one.kind != "Promotion" or one.name not in ran)
+def blocking(objects: Iterable[Unread], past: index.Index | None) -> tuple[Unread, ...]:
+    """Return the objects that decisions have to wait for: all but Promotions that the ledger has with a phase."""
+    finished = {name for name, promotion in (past.promotions if past else {}).items() if promotion.phase}
+    return tuple(unread for unread in objects if unread.kind != "Promotion" or unread.name not in finished)
 
 
-def told_to_model(those: Sequence[Unread]) -> finding.Fact:
-    """What their Model says of them."""
-    first = those[0]
-    more = f" (and {len(those) - 1} more)" if those[1:] else ""
+def told_to_model(objects: Sequence[Unread]) -> finding.Fact:
+    """Return what their Model's status says of them."""
+    first = objects[0]
+    more = f" (and {len(objects) - 1} more)" if objects[1:] else ""
     return finding.Fact(Reason.INVALID, f"{first.kind} {first.name}{more}: {first.fact.message}")
 
 
-def settle(before: Sequence[meta.Condition], said: finding.Fact, generation: int, now: datetime.datetime) -> list[meta.Condition]:
-    """The conditions with this over them; what else was known stays."""
-    was = finding.find(before, "Ready")
-    holds = was is not None and was.status != meta.ConditionStatus.FALSE
+def settle(before: Sequence[meta.Condition], cause: finding.Fact, generation: int, now: datetime.datetime) -> list[meta.Condition]:
+    """Return the conditions with this finding as Ready and Stalled; other conditions stay."""
+    ready = finding.find(before, "Ready")
+    not_false = ready is not None and ready.status != meta.ConditionStatus.FALSE
     wanted = {
-        "Ready": finding.State.unknown(said) if holds else finding.State.false(said),
-        "Stalled": finding.State.true(said.reason, said.message),
-        **conditions.kept(before, said, generation),
+        "Ready": finding.State.unknown(cause) if not_false else finding.State.false(cause),
+        "Stalled": finding.State.true(cause.reason, cause.message),
+        **conditions.kept(before, cause, generation),
     }
     return finding.settle(before, wanted, generation, now)
 
 
-def status(of: Unread, now: datetime.datetime, *, blocks: bool) -> dict[str, Any]:
-    """The object's status with that said, and everything else of it as it was; of history only that it was seen."""
+def status(unread: Unread, now: datetime.datetime, *, blocks: bool) -> dict[str, Any]:
+    """Return the object's status with what is wrong, and all else as it was. Where it blocks nothing, only the observed generation changes."""
     try:
-        before = pydantic.TypeAdapter(list[meta.Condition]).validate_python(of.status.get("conditions") or [])
+        before = pydantic.TypeAdapter(list[meta.Condition]).validate_python(unread.status.get("conditions") or [])
     except pydantic.ValidationError:
         before = []
-    generation = of.subject.metadata.generation
+    generation = unread.subject.metadata.generation
     after = (
-        settle(before, of.fact, generation, now)
+        settle(before, unread.fact, generation, now)
         if blocks
-        else [one.model_copy(update={"observed_generation": generation}) for one in before]
+        else [condition.model_copy(update={"observed_generation": generation}) for condition in before]
     )
-    return {**of.status, "observedGeneration": generation, "conditions": [one.dump() for one in after]}
+    return {**unread.status, "observedGeneration": generation, "conditions": [condition.dump() for condition in after]}
