@@ -65,18 +65,18 @@ def _serve(folded: index.Index, record: Record) -> None:
             span = folded.served[step.stage][version]
             span.ended.append([span.since or "", codec.write_time(step.moment)])
             span.since = None
-            _turn(span, record.sequence, certain=True)
+            _add_turn(span, record.sequence, certain=True)
         for version, share in after.items():
             span = folded.served.setdefault(step.stage, {}).setdefault(version, index.Span())
             if version not in before:
                 span.since = codec.write_time(min(share.since, step.moment))
             if before.get(version) != [share.weight, share.digest]:
-                _turn(span, record.sequence, certain=version not in before)
+                _add_turn(span, record.sequence, certain=version not in before)
         folded.serves[step.stage] = {version: [share.weight, share.digest] for version, share in sorted(after.items())}
     folded.serves = {stage: after for stage, after in folded.serves.items() if after}
 
 
-def _turn(span: index.Span, number: int, *, certain: bool) -> None:
+def _add_turn(span: index.Span, number: int, *, certain: bool) -> None:
     """Keep the number of a record that changes a span; beyond `TURNS`, only count it."""
     if span.turns and span.turns[-1] == number:
         return
@@ -106,9 +106,8 @@ def _model(folded: index.Index, record: Record, entry: Fact) -> None:
     for stage in list(folded.came_by) if folded.deleted else ():
         _supersede(folded, stage, [codec.write_time(entry.at or record.time), "", ""])
     for promotion in folded.promotions.values() if folded.deleted else ():
-        promotion.lost = promotion.lost or (
-            promotion.deleted and not promotion.phase
-        )  # deleted with the former Model: nobody refused what it requested
+        # Deleted with the former Model: nobody refused what it requested.
+        promotion.lost = promotion.lost or (promotion.deleted and not promotion.phase)
     folded.uid, folded.spec, folded.generation = entry.subject.uid, entry.digest, entry.subject.generation
     folded.deleted = folded.retired = False
 
@@ -117,7 +116,7 @@ def _rules(folded: index.Index, record: Record, entry: Fact) -> None:
     folded.spec, folded.generation = entry.digest, entry.subject.generation
     for stage in touched(entry):
         for name in [stage] if stage != "*" else list(folded.templates):
-            _runs(folded, record, name)
+            _add_template_record(folded, record, name)
 
 
 def touched(fact: Fact) -> Iterator[str]:
@@ -133,7 +132,7 @@ def touched(fact: Fact) -> Iterator[str]:
             yield parts[1]
 
 
-def _runs(folded: index.Index, record: Record, stage: str) -> None:
+def _add_template_record(folded: index.Index, record: Record, stage: str) -> None:
     """Keep the number of a record that says what a stage runs, or may run: the last granted one, and the latest of the others."""
     numbers = folded.templates.setdefault(stage, [])
     if not numbers or numbers[-1] != record.sequence:
@@ -142,15 +141,14 @@ def _runs(folded: index.Index, record: Record, stage: str) -> None:
 
 
 def _rollout(folded: index.Index, record: Record, entry: Fact) -> None:
-    _runs(folded, record, _text(entry, "stage"))
+    _add_template_record(folded, record, _text(entry, "stage"))
 
 
 def _registered(folded: index.Index, record: Record, entry: Fact) -> None:
     name, spec_digest = _text(entry, "version"), _text(entry, "specDigest")
     version = folded.versions.get(name)
-    if version and (
-        version.digest or (version.lost and version.spec_digest == spec_digest)
-    ):  # once Ready, a name means the same for ever; so does that of a lost version
+    # Once Ready, a name means the same for ever; so does the name of a lost version.
+    if version and (version.digest or (version.lost and version.spec_digest == spec_digest)):
         _version(folded, record, entry)
         if version.spec_digest != spec_digest or entry.detail.get("otherwise"):
             version.other = entry.subject.uid
@@ -177,11 +175,11 @@ def _version(folded: index.Index, record: Record, entry: Fact) -> index.Version 
     """The version that an entry is about; adds the record to its records."""
     version = folded.versions.get(_text(entry, "version"))
     if version:
-        _note(version, record)
+        _add_record(version, record)
     return version
 
 
-def _note(item: index.Version | index.Promotion, record: Record) -> None:
+def _add_record(item: index.Version | index.Promotion, record: Record) -> None:
     """Add the record to those of a version or Promotion."""
     if not item.facts or item.facts[-1] != record.sequence:
         item.facts.append(record.sequence)
@@ -233,7 +231,7 @@ def _documents(folded: index.Index, record: Record, entry: Fact) -> None:
         version.documents = sorted(evidence) if isinstance(evidence, dict) else []
 
 
-def _held(folded: index.Index, record: Record, entry: Fact) -> None:
+def _legal_hold(folded: index.Index, record: Record, entry: Fact) -> None:
     if version := _version(folded, record, entry):
         version.held = _text(entry, "manifest") or None if entry.action == Action.HELD else None
         version.holds += 1
@@ -242,15 +240,15 @@ def _held(folded: index.Index, record: Record, entry: Fact) -> None:
 def _restored(folded: index.Index, record: Record, entry: Fact) -> None:
     objects, promotions = (entry.detail.get(name) for name in ("objects", "promotions"))
     for name in objects if isinstance(objects, list) else ():
-        kind, _, called = str(name).partition("/")
-        version = folded.versions.get(called.removeprefix(f"{record.chain.model}-"))
+        kind, _, object_name = str(name).partition("/")
+        version = folded.versions.get(object_name.removeprefix(f"{record.chain.model}-"))
         if version and kind == "ModelVersion":
             version.lost = True
-            _note(version, record)
+            _add_record(version, record)
     for name in promotions if isinstance(promotions, list) else ():
         if promotion := folded.promotions.get(str(name)):
             promotion.lost = True
-            _note(promotion, record)
+            _add_record(promotion, record)
 
 
 def _deleted(folded: index.Index, record: Record, entry: Fact) -> None:
@@ -264,7 +262,7 @@ def _deleted(folded: index.Index, record: Record, entry: Fact) -> None:
             version.other = ""
     elif (promotion := folded.promotions.get(entry.subject.name)) and promotion.uid == entry.subject.uid:
         promotion.deleted = True
-        _note(promotion, record)
+        _add_record(promotion, record)
 
 
 def _promotion(folded: index.Index, record: Record, entry: Fact) -> index.Promotion | None:
@@ -277,7 +275,7 @@ def _promotion(folded: index.Index, record: Record, entry: Fact) -> index.Promot
         folded.promotions[entry.subject.name] = promotion
     if promotion.uid != entry.subject.uid:
         return None
-    _note(promotion, record)
+    _add_record(promotion, record)
     return promotion
 
 
@@ -304,7 +302,7 @@ def _granted(folded: index.Index, record: Record, entry: Fact) -> None:
     _version(folded, record, entry)
     if promotion := _promotion(folded, record, entry):
         promotion.granted = record.sequence
-        _runs(folded, record, promotion.stage)
+        _add_template_record(folded, record, promotion.stage)
 
 
 def _ended(folded: index.Index, record: Record, entry: Fact) -> None:
@@ -318,7 +316,7 @@ def _ended(folded: index.Index, record: Record, entry: Fact) -> None:
         promotion.phase, promotion.reason, promotion.message = phase, _text(entry, "reason"), _text(entry, "message")
         promotion.ended = promotion.ended or when  # Superseded, it had ended before
         promotion.succeeded = promotion.succeeded or phase == _SUCCEEDED
-        _runs(folded, record, promotion.stage)
+        _add_template_record(folded, record, promotion.stage)
         if phase == _SUCCEEDED and not promotion.rollback and promotion.granted:
             since = promotion.granted
             folded.templates[promotion.stage] = [number for number in folded.templates[promotion.stage] if number >= since]
@@ -339,16 +337,16 @@ def _succeeded(folded: index.Index, entry: Fact, promotion: index.Promotion | No
         folded.came_by[stage] = entry.subject.name
 
 
-def _supersede(folded: index.Index, stage: str, why: list[str]) -> None:
+def _supersede(folded: index.Index, stage: str, superseded: list[str]) -> None:
     """Mark the promotion that Succeeded last in a stage as superseded, whether or not its object still exists."""
     name = folded.came_by.pop(stage, None)
     last = folded.promotions.get(name) if name else None
     if last is None or not last.succeeded or last.superseded:
         return
-    last.superseded = why
+    last.superseded = superseded
     if last.phase == _SUPERSEDED:
         return  # its own entry said so
-    when, by, version = why
+    when, by, version = superseded
     last.phase, last.reason = _SUPERSEDED, _SUPERSEDED
     last.message = f"superseded by {by} ({version}) on {when[:10]}" if by else f"{stage} was taken down on {when[:10]}"
 
@@ -388,8 +386,8 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.WITHDRAWN: _approval,
     Action.VERIFIED: _verified,
     Action.EVIDENCE_VERIFIED: _documents,
-    Action.HELD: _held,
-    Action.RELEASED: _held,
+    Action.HELD: _legal_hold,
+    Action.RELEASED: _legal_hold,
     Action.RESTORED: _restored,
     Action.QUARANTINED: _quarantined,
     Action.RECOVERED: _quarantined,

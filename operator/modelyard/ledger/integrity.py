@@ -264,11 +264,11 @@ class _Reading:
         if record.index and record.index != self._snapshot:
             self._snapshot = record.index
             self._compare(record.index, record.sequence)
-        self._twice(record)
+        self._find_repeats(record)
         self.accepted |= set(accepts(record))
         fold.add(self._index, record)
 
-    def _twice(self, record: Record) -> None:
+    def _find_repeats(self, record: Record) -> None:
         for entry in record.facts:
             if entry.id in self._entry_ids:
                 sentence = f"{self._chain.key(record.sequence)} tells {entry.action} of {entry.subject.kind} {entry.subject.name} once more"
@@ -292,10 +292,10 @@ class _Reading:
             self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: the records say something else"))
         elif pointer.sequence == sequence - 1:
             # The flaws found since then explain the difference: from here on, the snapshot is what the operator knew.
-            self._believe(data, where)
+            self._adopt(data, where)
         self._explained = len(self.flaws)
 
-    def _believe(self, data: bytes, where: str) -> None:
+    def _adopt(self, data: bytes, where: str) -> None:
         try:
             self._index = index.Index.load(data)
         except ValueError as error:

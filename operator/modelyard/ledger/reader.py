@@ -62,7 +62,7 @@ class Book:
 
     def data(self, number: int) -> bytes | None:
         """A record's bytes."""
-        self._get([number])
+        self._load([number])
         return self._data[number]
 
     def record(self, number: int) -> Record | None:
@@ -72,10 +72,10 @@ class Book:
     def records(self, numbers: Sequence[int]) -> list[Record]:
         """The records of these numbers that can be read; the others are in `flaws`, unless they lie beyond the end."""
         wanted = [number for number in numbers if number > 0]
-        self._get(wanted)
+        self._load(wanted)
         for number in wanted:
             if self._data[number] is None and number < self._highest:
-                self._miss(number)
+                self._mark_missing(number)
         return [record for number in wanted if (record := self._parsed(number)) is not None]
 
     def all(self, first: int = 1, last: int | None = None) -> Iterator[Record]:
@@ -113,7 +113,7 @@ class Book:
         return self._counted(number)
 
     def looked(self, number: int, moment: datetime.datetime) -> int:
-        """From a number on, the last record whose `seen` is at or before a moment: only the next record holds what changed after it."""
+        """From a number on, the last record whose `seen` is at or before a moment: what the next record holds, no earlier record holds."""
 
         def is_before(candidate: int) -> bool:
             record = self.record(candidate)
@@ -171,26 +171,26 @@ class Book:
         """The last number that has an object, as far as the listing beyond a number without one shows."""
         while True:
             listed = sorted(number for number in self._listed(end + 1) if number > end)
-            self._get(listed)
+            self._load(listed)
             for number in listed:
                 if self._data[number] is None:
-                    self._miss(number)
+                    self._mark_missing(number)
             present = [number for number in listed if self._data[number] is not None]
             if not present:
                 return end
             for number in range(end + 1, present[-1]):
                 if number not in listed:
-                    self._miss(number)
+                    self._mark_missing(number)
             end = present[-1]
 
-    def _miss(self, number: int) -> None:
+    def _mark_missing(self, number: int) -> None:
         self.flaws[number] = f"{self.chain.key(number)} is missing"
 
     def _search(self, matches: Callable[[Record], bool]) -> int:
         """The last number whose record matches; all records before it match, and none after it."""
 
         def matching(numbers: Sequence[int]) -> list[bool]:
-            self._get(numbers)
+            self._load(numbers)
             return [(self._last is not None or self._data[number] is not None) and self._matches(number, matches) for number in numbers]
 
         if self._last is None:
@@ -217,7 +217,7 @@ class Book:
             number -= 1
         return True
 
-    def _get(self, numbers: Sequence[int]) -> None:
+    def _load(self, numbers: Sequence[int]) -> None:
         wanted = [number for number in dict.fromkeys(numbers) if number not in self._data]
         if wanted:
             self._data.update(zip(wanted, self._fetch(wanted), strict=True))

@@ -318,7 +318,7 @@ def follow(
         chain: the chain that it belongs to.
         before: the last record.
         prev: digest of its object.
-        facts: what happened; the time of each is moved to after `before.seen` (Serving entries) and to at most now, whatever clocks say.
+        facts: what happened; the time of each becomes at most now, and for Serving entries at least `before.seen`, whatever clocks say.
         state: what each stage serves after these entries.
         now: the time.
         term: the leadership under which it is written.

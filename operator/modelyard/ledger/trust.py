@@ -43,7 +43,7 @@ class Trust:
         self._keys = keys
         self._anchors = set(anchors)
         self._waiting: list[Record] = []
-        self._open: Run | None = None
+        self._open_run: Run | None = None
         self._last_fault: tuple[str, str | None] = ("", None)
         """The digest of the record that `fault` checked last, and its result."""
         self.decided: list[Run] = []
@@ -54,7 +54,7 @@ class Trust:
     @property
     def runs(self) -> list[Run]:
         """Every run that no later record simply proves; the last one may still be open."""
-        return [*self.decided, *([self._open] if self._open else [])]
+        return [*self.decided, *([self._open_run] if self._open_run else [])]
 
     @property
     def waiting(self) -> Record | None:
@@ -72,8 +72,8 @@ class Trust:
     def add(self, record: Record, digest: str) -> list[Record]:
         """Add a record, and return the records that count from now on, in order; none while it is open whether this one counts."""
         if why := self.fault(record, digest):
-            first = self._open.first if self._open else record.sequence
-            self._open = Run(first, record.sequence, digest, why)
+            first = self._open_run.first if self._open_run else record.sequence
+            self._open_run = Run(first, record.sequence, digest, why)
             self._waiting.append(record)
             return []
         self.proved = True
@@ -82,9 +82,9 @@ class Trust:
 
     def _settled(self, record: Record) -> list[Record]:
         """The waiting records that a proven record makes count: all of them, unless it says that they do not."""
-        if (run := self._open) is None:
+        if (run := self._open_run) is None:
             return []
-        waiting, self._waiting, self._open = self._waiting, [], None
+        waiting, self._waiting, self._open_run = self._waiting, [], None
         decisions = {flaw: believed for flaw, believed in acceptances(record) if flaw == (UNPROVEN, run.last, run.head)}
         if decisions:
             self.decided.append(run)
