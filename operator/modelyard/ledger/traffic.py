@@ -24,7 +24,7 @@ def weights(shares: Iterable[Share]) -> dict[str, int]:
     return {share.version: share.weight for share in shares}
 
 
-def told(entry: Fact) -> tuple[str, tuple[Share, ...]] | None:
+def serving_change(entry: Fact) -> tuple[str, tuple[Share, ...]] | None:
     """The stage and the shares of a Serving entry; None for another entry, and for one that cannot be read."""
     if entry.action != Action.SERVING:
         return None
@@ -42,8 +42,8 @@ def told(entry: Fact) -> tuple[str, tuple[Share, ...]] | None:
 def steps(record: Record, serving: Iterable[str] = ()) -> Iterator[Step]:
     """What a record says that stages serve, in order; a stage of `serving` that the record's state does not name serves nothing any more."""
     for entry in record.facts:
-        if found := told(entry):
-            yield Step(entry.at or record.time, *found)
+        if change := serving_change(entry):
+            yield Step(entry.at or record.time, *change)
     for stage in record.state:
         yield Step(record.time, stage.name, stage.serves)
     named = {stage.name for stage in record.state}
@@ -54,7 +54,7 @@ def after(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[StageStat
     """The state after these entries; a version that goes on serving keeps its `since`."""
     states = {stage.name: stage for stage in state}
     for entry in facts:
-        if (change := told(entry)) is None:
+        if (change := serving_change(entry)) is None:
             continue
         name, shares = change
         previous = states.get(name, StageState(name))
@@ -68,7 +68,7 @@ def news(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[Fact, ...]
     """The entries without Serving entries that repeat the state: an operator that started while the ledger did not answer could not know the state."""
     serving, changes = {stage.name: weights(stage.serves) for stage in state}, []
     for entry in facts:
-        if change := told(entry):
+        if change := serving_change(entry):
             name, shares = change
             if serving.get(name, {}) == weights(shares):
                 continue
