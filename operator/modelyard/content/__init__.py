@@ -1,4 +1,4 @@
-"""What bytes are, and where: digests, lists of files, canonical JSON, text that others wrote, locations in object storage.
+"""Bytes and where they are: digests, manifests, canonical JSON, JSON that others wrote, locations in object storage.
 
-Pure, and about bytes alone: what a model, a version or a record is has no place here.
+Pure, and about bytes alone: nothing here knows of models, versions or records.
 """

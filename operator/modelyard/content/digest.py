@@ -1,4 +1,4 @@
-"""Digests: what names bytes and JSON documents."""
+"""Digests, which name bytes and JSON documents."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def named(data: bytes) -> str:
-    """What content-addressed bytes are called: `sha256:<hex>`."""
+    """The name of content-addressed bytes: `sha256:<hex>`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def canonical(value: object) -> bytes:
-    """A value's canonical JSON (RFC 8785), in which what that cannot hold is `plain`."""
+    """A value's canonical JSON (RFC 8785); `plain` converts what that cannot hold."""
     return dumps(plain(value))
 
 

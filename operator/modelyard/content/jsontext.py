@@ -1,7 +1,7 @@
-"""JSON that others wrote: parsed without recursing into what is nested too deep, and measured once it is parsed. Pure.
+"""JSON that others wrote: it is parsed without recursing too deep, and measured afterwards. Pure.
 
-Python's parser gives up at some thousand levels with RecursionError, which is no ValueError; the API server takes ten thousand. Whoever walks through a
-value recursively (to copy, print or hash it) gives up much earlier.
+Python's parser fails at some thousand levels with RecursionError, which is no ValueError; the API server accepts ten thousand. Code that walks through a
+value recursively (to copy, print or hash it) fails much earlier.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 LEVELS: Final = 100
-"""Levels of nesting of what is read; a Model with a full pod template has some 20."""
+"""Levels of nesting that are read; a Model with a full pod template has some 20."""
 VALUES: Final = 50_000
 """Values in one object: text of a megabyte may be half a million values, each of which takes 64 bytes and more."""
 _KEPT: Final = LEVELS + 20
-"""Levels that `cut` leaves: more than one object may have, even as an item of a list or in an event."""
+"""Levels that `cut` leaves: more than an object may have, even as an item of a list or in an event."""
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
 def loads(text: str | bytes, **options: Any) -> Any:
-    """A JSON document.
+    """Parse a JSON document.
 
     Args:
         text: the document.
         options: as `json.loads` takes them.
 
     Raises:
-        ValueError: it is none, or nested deeper than LEVELS.
+        ValueError: it is no JSON, or nested deeper than LEVELS.
     """
     try:
-        found = json.loads(text, **options)
+        document = json.loads(text, **options)
     except RecursionError:
         raise ValueError(f"it is nested deeper than {LEVELS} levels") from None
-    if is_deep(found):
+    if is_deep(document):
         raise ValueError(f"it is nested deeper than {LEVELS} levels")
-    return found
+    return document
 
 
 def load_cut(text: bytes) -> Any:
-    """A JSON document in which only what is nested far too deep may be missing; `excess` finds that it was there.
+    """Parse a JSON document without values that are nested far too deep; `excess` finds that there were some.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no JSON.
     """
     try:
         return json.loads(text)
@@ -52,19 +52,19 @@ def load_cut(text: bytes) -> Any:
 
 
 def shallow(text: bytes) -> bytes:
-    """The text, `cut` if that matters to whoever parses it."""
+    """The text, `cut` if it is too deep for a parser."""
     if text.count(b"{") + text.count(b"[") <= _KEPT:
         return text
     try:
         return cut(text) if is_deep(json.loads(text), _KEPT) else text
     except RecursionError:
         return cut(text)
-    except ValueError:  # for whoever parses it to say
+    except ValueError:  # the parser will raise it again
         return text
 
 
 def cut(text: bytes) -> bytes:
-    """The text with `null` for whatever is nested so deep that nobody reads it; what is no JSON stays none."""
+    """The text with `null` for values that are nested too deep to be read; a text that is no JSON stays none."""
     pieces, depth, done = [], 0, 0
     for token in _TOKEN.finditer(text):
         match token[0]:
@@ -81,12 +81,12 @@ def cut(text: bytes) -> bytes:
 
 
 def is_deep(value: object, levels: int = LEVELS) -> bool:
-    """Whether a value is nested deeper than that."""
+    """Whether a value is nested deeper than so many levels."""
     return _measure(value)[0] > levels
 
 
 def excess(value: Mapping[str, Any]) -> str | None:
-    """What of an object is too much to be read, as `field (why)`; None when all of it may be."""
+    """The field of an object that is too large to be read, as `field (why)`; None when there is none."""
     depth, count = _measure(value)
     if count > VALUES:
         return f"{_where(value, lambda part: _measure(part)[1], VALUES // 2)} (more than {VALUES:,} values)"
@@ -96,25 +96,25 @@ def excess(value: Mapping[str, Any]) -> str | None:
 
 
 _NAMED: Final = 8
-"""Parts of a path that are named."""
+"""Parts of a path that `_where` names."""
 
 
 def _measure(value: object) -> tuple[int, int]:
-    """Levels and values."""
+    """The number of levels, and of values."""
     depth, count, level = 0, 1, [value]
-    while level := [each for each in level if isinstance(each, dict | list)]:
+    while level := [container for container in level if isinstance(container, dict | list)]:
         depth += 1
-        level = [below for each in level for below in (each.values() if isinstance(each, dict) else each)]
+        level = [child for container in level for child in (container.values() if isinstance(container, dict) else container)]
         count += len(level)
     return depth, count
 
 
 def _where(value: object, measure: Callable[[object], int], enough: int) -> str:
-    """The field that has most of it."""
+    """The path of the field that measures most, as far as it measures more than enough."""
     path: list[str] = []
     while len(path) < _NAMED and isinstance(value, dict | list) and value:
-        below = value.items() if isinstance(value, dict) else enumerate(value)
-        size, name, part = max(((measure(part), str(name), part) for name, part in below), key=lambda found: found[0])
+        children = value.items() if isinstance(value, dict) else enumerate(value)
+        size, name, part = max(((measure(part), str(name), part) for name, part in children), key=lambda measured: measured[0])
         if size <= enough:
             break
         path.append(name[:64])

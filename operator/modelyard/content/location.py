@@ -1,4 +1,4 @@
-"""Where objects are: a bucket and a key, how its store is reached, and what may lie below what."""
+"""Where objects are: bucket and key, how the store is reached, and which URI is below which."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _URI: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.*)", re.DOT
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a Secret holds; never printed."""
+    """The content of a Secret; it is never printed."""
 
     access_key: str = dataclasses.field(repr=False)
     secret_key: str = dataclasses.field(repr=False)
@@ -24,7 +24,7 @@ class Credentials:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Address:
-    """An object store and who asks it; equal ones share connections."""
+    """An object store and the credentials for it; equal addresses share connections."""
 
     endpoint: str | None = None
     """`http://host:port` or `https://host`; None is AWS S3."""
@@ -36,20 +36,20 @@ class Address:
     """PEM certificates to trust instead of the well-known ones."""
 
     def __str__(self) -> str:
-        """The endpoint as a person would name it, without anything secret."""
+        """The endpoint for people, without anything secret."""
         return (self.endpoint or f"AWS S3 ({self.region or 'us-east-1'})").rpartition("@")[2]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """A bucket and a key; a key that is empty or ends in `/` is a prefix."""
+    """A bucket and a key; an empty key, or one that ends in `/`, is a prefix."""
 
     bucket: str
     key: str
 
     @property
     def is_prefix(self) -> bool:
-        """Many objects, not one."""
+        """Whether it is many objects, not one."""
         return not self.key or self.key.endswith("/")
 
     @property
@@ -64,21 +64,21 @@ class Place:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """What is there can never be an artifact, or may not be looked at; a person must act."""
+    """The objects can never be an artifact, or may not be read; a person must act."""
 
     reason: Reason
     message: str
 
 
-@functools.lru_cache(1024)  # asked several times a look, and of a Model's storage at every look at each of its versions
+@functools.lru_cache(1024)  # called several times in a reconcile, and for the Model's storage in every reconcile of each of its versions
 def place(uri: str) -> Place | None:
-    """The bucket and key of `s3://bucket/key`; None when it is no such URI or its path could be read in two ways."""
+    """The bucket and key of `s3://bucket/key`; None when it is no such URI or its path is ambiguous."""
     match = _URI.fullmatch(uri)
     if match is None:
         return None
-    found = Place(match[1], match[2])
-    path = found.key.removesuffix("/")
-    return None if (path or found.key) and manifest.refuse([path]) else found
+    parsed = Place(match[1], match[2])
+    path = parsed.key.removesuffix("/")
+    return None if (path or parsed.key) and manifest.refuse([path]) else parsed
 
 
 def inside(uri: str, below: str) -> bool:
@@ -90,14 +90,14 @@ def inside(uri: str, below: str) -> bool:
     return inner.key.startswith(root) and inner.key != root
 
 
-def prefix(where: Place) -> Place:
-    """The folder that a URI names, also where its slash was left out."""
-    return where if where.is_prefix else Place(where.bucket, f"{where.key}/")
+def prefix(location: Place) -> Place:
+    """The folder that a URI names, with or without its final slash."""
+    return location if location.is_prefix else Place(location.bucket, f"{location.key}/")
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether one of two folders is the other, or is in it; in the same bucket by its name, as an endpoint may have any number of names."""
-    first, second = place(one), place(other)
+def overlap(uri: str, other: str) -> bool:
+    """Whether two folders are the same, or one is in the other. Buckets are compared by name alone, as an endpoint may have any number of names."""
+    first, second = place(uri), place(other)
     if first is None or second is None or first.bucket != second.bucket:
         return False
     first, second = prefix(first), prefix(second)
@@ -105,7 +105,7 @@ def overlap(one: str, other: str) -> bool:
 
 
 def own(storage: str, bucket: str) -> Refused | None:
-    """What is wrong with a Model's `storage.uri` that touches the operator's own bucket."""
+    """The refusal of a Model's `storage.uri` that overlaps the operator's bucket; None when it does not."""
     if not overlap(storage, bucket):
         return None
     message = f"spec.storage.uri {ascii(storage)[1:-1]} is in the operator's own {bucket}, or has it in it, and nothing is read there: name another bucket or folder"
@@ -113,10 +113,10 @@ def own(storage: str, bucket: str) -> Refused | None:
 
 
 def scope(uri: str, below: str) -> tuple[Place, Place] | Refused:
-    """Where an artifact or document is, and the prefix that all of the Model's are below; or that it is not `inside`."""
-    where, root = place(uri), place(below)
-    if where and root and inside(uri, below):
-        return where, prefix(root)
+    """The location of an artifact or document, and the prefix of the Model's storage; a refusal when it is not `inside`."""
+    location, root = place(uri), place(below)
+    if location and root and inside(uri, below):
+        return location, prefix(root)
     message = (
         f"{ascii(uri)[1:-1]} is not below the Model's spec.storage.uri {ascii(below)[1:-1]}: move it there, or register a version that is"
     )

@@ -1,4 +1,4 @@
-r"""An artifact's digest: which paths it may have, its SHA256SUMS text, and the manifest that keeps what was read.
+r"""An artifact's digest: which paths it may have, its SHA256SUMS text, and the manifest that lists the files as they were read.
 
     $ find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0r sha256sum -- | sha256sum
 
@@ -18,7 +18,7 @@ from modelyard.content import digest, jsontext
 
 MAX_FILES: Final = 25_000
 MAX_SEGMENT: Final = 255
-"""Bytes of one path segment, as file systems have it."""
+"""Bytes of a path segment, the limit of file systems."""
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 
@@ -28,13 +28,13 @@ class Refusal:
     """Why a set of paths cannot be an artifact."""
 
     path: str
-    """The offending path; empty when it is about all of them."""
+    """The offending path; empty when the refusal is about all paths."""
     rule: str
     reason: Reason = Reason.PATH_REFUSED
 
     @property
     def message(self) -> str:
-        """The rule and the path, the path in a form that can be printed."""
+        """The path, in a printable form, and the rule."""
         return f"{self.path!a}: {self.rule}" if self.path or self.reason == Reason.PATH_REFUSED else self.rule
 
 
@@ -81,7 +81,7 @@ def of(hashes: Mapping[str, str]) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class File:
-    """One file as it was read: size in bytes, sha256 in hex, etag without quotes; no version where the bucket keeps none."""
+    """A file as it was read: size in bytes, sha256 in hex, etag without quotes; no version where the bucket keeps none."""
 
     path: str
     size: int
@@ -120,13 +120,13 @@ def write_manifest(manifest: Manifest) -> bytes:
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """What `write_manifest` wrote; raises ValueError when it is something else."""
+    """Read a manifest that `write_manifest` wrote; raises ValueError when it is something else."""
     try:
         document = jsontext.loads(data)
         files = [File(row["path"], row["size"], row["sha256"], row["etag"], row["versionId"]) for row in document["files"]]
-        found = manifest(files)
+        parsed = manifest(files)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no manifest: {error}") from error
-    if found.digest != document.get("digest"):
-        raise ValueError(f"no manifest: its files have the digest {found.digest}, it says {document.get('digest')}")
-    return found
+    if parsed.digest != document.get("digest"):
+        raise ValueError(f"no manifest: its files have the digest {parsed.digest}, it says {document.get('digest')}")
+    return parsed

@@ -1,4 +1,4 @@
-"""What is known of chains outside the bucket, as text: the ConfigMap's and an exported folder's `anchors.json`. Pure."""
+"""Anchors of chains, which are kept outside the bucket, as text: `anchors.json` of the ConfigMaps and of an exported folder. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from modelyard.ledger import integrity, record
 
 FORMAT: Final = "modelyard.dev/anchors/v1"
 KEY: Final = "anchors.json"
-"""Of the ConfigMaps, and the file of an exported folder."""
+"""The key in the ConfigMaps, and the file of an exported folder."""
 PUBLIC: Final = "public.pem"
-"""The public keys that records are believed from; of the ConfigMap `OPERATORS` alone, and the file of an exported folder."""
+"""The public keys that records are trusted from: the key in the ConfigMap `OPERATORS` alone, and the file of an exported folder."""
 OPERATORS: Final = "modelyard-anchors"
 """The ConfigMap of the installation's own chain."""
 LABELS: Final = {f"{meta.GROUP}/ledger": "anchors"}
@@ -21,21 +21,21 @@ SELECTOR: Final = f"{meta.GROUP}/ledger=anchors"
 
 
 def config_map(chain: record.Chain) -> str:
-    """The name of the ConfigMap that keeps the end of a chain: one for each namespace, as one object holds some 5,000."""
+    """The name of the ConfigMap that keeps a chain's anchor: one for each namespace, as one object holds some 5,000."""
     return OPERATORS if chain.namespace == "_" else f"{OPERATORS}.{chain.namespace}"
 
 
-def write(known: Mapping[record.Chain, integrity.Anchor]) -> str:
-    """Every chain with its number and head, sorted."""
+def write(anchors: Mapping[record.Chain, integrity.Anchor]) -> str:
+    """Write every chain with its number and head, sorted."""
     rows: list[dict[str, Any]] = [
-        {"registry": chain.registry, "namespace": chain.namespace, "model": chain.model, "sequence": one.sequence, "head": one.head}
-        for chain, one in sorted(known.items(), key=lambda item: item[0].prefix)
+        {"registry": chain.registry, "namespace": chain.namespace, "model": chain.model, "sequence": anchor.sequence, "head": anchor.head}
+        for chain, anchor in sorted(anchors.items(), key=lambda item: item[0].prefix)
     ]
     return canonical.dumps({"format": FORMAT, "anchors": rows}).decode()
 
 
 def read(text: str, source: str) -> dict[record.Chain, integrity.Anchor]:
-    """What `write` wrote; `source` is what flaws call it.
+    """Read the anchors that `write` wrote; `source` is their name in flaws.
 
     Raises:
         ValueError: it is something else.

@@ -27,20 +27,20 @@ def write(record: Record) -> bytes:
         "time": write_time(record.time),
         "seen": write_time(record.seen) if record.seen else None,
         "term": record.term,
-        "facts": [dump_fact(one) for one in record.facts],
-        "state": [_dump_state(one) for one in record.state],
+        "facts": [dump_fact(entry) for entry in record.facts],
+        "state": [_dump_state(state) for state in record.state],
         "index": {"sequence": record.index.sequence, "digest": record.index.digest} if record.index else None,
     }
-    if record.signature:  # what is older than signing is written as it was
+    if record.signature:  # records from before signing have no such field
         raw["signature"] = {"key": record.signature.key, "value": record.signature.value}
     return rfc8785.dumps(raw)
 
 
 def read(data: bytes) -> Record:
-    """What `write` wrote.
+    """Read a record that `write` wrote.
 
     Raises:
-        ValueError: it is something else, not canonical, or of a format that this release does not know; says what.
+        ValueError: it is something else, not canonical, or of a format that this release does not know; the message says which.
     """
     try:
         raw = canonical.loads(data)
@@ -54,54 +54,59 @@ def read(data: bytes) -> Record:
             time=read_time(raw["time"]),
             seen=read_time(raw["seen"]) if raw["seen"] else None,
             term=raw["term"],
-            facts=tuple(load_fact(one) for one in raw["facts"]),
-            state=tuple(_load_state(one) for one in raw["state"]),
+            facts=tuple(load_fact(row) for row in raw["facts"]),
+            state=tuple(_load_state(row) for row in raw["state"]),
             index=Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
             signature=Signature(**raw["signature"]) if "signature" in raw else None,
         )
         again = write(record)
     except (KeyError, TypeError, AttributeError, UnicodeError, RecursionError, rfc8785.CanonicalizationError) as error:
         raise ValueError(f"it is no record: {type(error).__name__} {error}") from None
-    if what := _unsound(record):
-        raise ValueError(f"it is no record: {what} is not what it should be")
+    if field := _unsound(record):
+        raise ValueError(f"it is no record: {field} is not what it should be")
     if again != data:
         raise ValueError("it is not canonical JSON, or has fields that no record has")
     return record
 
 
 def named(data: bytes) -> str:
-    """What the next record calls this one: `sha256:<hex>`."""
+    """The digest by which the next record names this one: `sha256:<hex>`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def write_time(moment: datetime.datetime) -> str:
-    """UTC with microseconds, always as long: `2026-10-03T14:00:02.000000Z`; sorts as text."""
+    """UTC with microseconds, in a fixed width that sorts as text: `2026-10-03T14:00:02.000000Z`."""
     return f"{moment.astimezone(datetime.UTC).isoformat(timespec='microseconds').removesuffix('+00:00')}Z"
 
 
 def read_time(text: str) -> datetime.datetime:
-    """What `write_time` wrote; raises ValueError for anything else."""
+    """Read a time that `write_time` wrote; raises ValueError for anything else."""
     found = datetime.datetime.fromisoformat(text) if text.endswith("Z") else None
     if found is None or write_time(found) != text:
         raise ValueError(f"{text!a} is no time as 2026-10-03T14:00:02.000000Z")
     return found
 
 
-def dump_fact(one: Fact) -> dict[str, Any]:
-    """A fact as JSON."""
+def dump_fact(entry: Fact) -> dict[str, Any]:
+    """An entry as JSON."""
     return {
-        "id": one.id,
-        "action": str(one.action),
-        "actor": {"name": one.actor.name, "known": str(one.actor.known)},
-        "subject": {"kind": one.subject.kind, "name": one.subject.name, "uid": one.subject.uid, "generation": one.subject.generation},
-        "digest": one.digest,
-        "detail": dict(one.detail),
-        "at": write_time(one.at) if one.at else None,
+        "id": entry.id,
+        "action": str(entry.action),
+        "actor": {"name": entry.actor.name, "known": str(entry.actor.known)},
+        "subject": {
+            "kind": entry.subject.kind,
+            "name": entry.subject.name,
+            "uid": entry.subject.uid,
+            "generation": entry.subject.generation,
+        },
+        "digest": entry.digest,
+        "detail": dict(entry.detail),
+        "at": write_time(entry.at) if entry.at else None,
     }
 
 
 def load_fact(raw: Mapping[str, Any]) -> Fact:
-    """What `dump_fact` made."""
+    """Read an entry that `dump_fact` made."""
     actor, subject = raw["actor"], raw["subject"]
     return Fact(
         raw["id"],
@@ -114,26 +119,26 @@ def load_fact(raw: Mapping[str, Any]) -> Fact:
     )
 
 
-def dump_share(one: Share) -> dict[str, Any]:
+def dump_share(share: Share) -> dict[str, Any]:
     """A share as JSON."""
-    return {"version": one.version, "digest": one.digest, "weight": one.weight, "since": write_time(one.since)}
+    return {"version": share.version, "digest": share.digest, "weight": share.weight, "since": write_time(share.since)}
 
 
 def load_share(raw: Mapping[str, Any]) -> Share:
-    """What `dump_share` made."""
+    """Read a share that `dump_share` made."""
     return Share(raw["version"], raw["digest"], raw["weight"], read_time(raw["since"]))
 
 
-def _dump_state(one: StageState) -> dict[str, Any]:
+def _dump_state(state: StageState) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "current": one.current,
-        "digest": one.digest,
-        "since": write_time(one.since) if one.since else None,
-        "previous": one.previous,
-        "template": one.template,
-        "source": one.source,
-        "serves": [dump_share(share) for share in one.serves],
+        "name": state.name,
+        "current": state.current,
+        "digest": state.digest,
+        "since": write_time(state.since) if state.since else None,
+        "previous": state.previous,
+        "template": state.template,
+        "source": state.source,
+        "serves": [dump_share(share) for share in state.serves],
     }
 
 
@@ -151,18 +156,18 @@ def _load_state(raw: Mapping[str, Any]) -> StageState:
 
 
 def _unsound(record: Record) -> str | None:
-    """Which field holds something of another type: canonical JSON alone would let `"sequence": true` pass."""
+    """The field that holds a value of the wrong type, if any: canonical JSON alone would let `"sequence": true` pass."""
     texts = [record.chain.registry, record.chain.namespace, record.chain.model]
     texts += [record.signature.key, record.signature.value] if record.signature else []
     numbers = [record.sequence, record.term]
-    digested = [record.prev]
+    digests = [record.prev]
     if record.index:
         numbers.append(record.index.sequence)
-        digested.append(record.index.digest)
-    for one in record.facts:
-        texts += [one.id, one.actor.name, one.subject.kind, one.subject.name, one.subject.uid]
-        texts += [] if one.digest is None else [one.digest]
-        numbers.append(one.subject.generation)
+        digests.append(record.index.digest)
+    for entry in record.facts:
+        texts += [entry.id, entry.actor.name, entry.subject.kind, entry.subject.name, entry.subject.uid]
+        texts += [] if entry.digest is None else [entry.digest]
+        numbers.append(entry.subject.generation)
     for state in record.state:
         texts += [
             state.name,
@@ -175,8 +180,8 @@ def _unsound(record: Record) -> str | None:
         return "a name"
     if not all(type(value) is int and value >= 0 for value in numbers) or record.sequence < 1:
         return "a number"
-    if not all(value is None or (isinstance(value, str) and digest.DIGEST.fullmatch(value)) for value in digested):
+    if not all(value is None or (isinstance(value, str) and digest.DIGEST.fullmatch(value)) for value in digests):
         return "prev or index"
-    if not all(isinstance(one.detail, dict) for one in record.facts):
+    if not all(isinstance(entry.detail, dict) for entry in record.facts):
         return "a detail"
     return None

@@ -1,4 +1,4 @@
-"""When nobody watched, or nobody could keep what was seen: the spans between terms of leadership, from the chain `_operator`. Pure."""
+"""When nobody watched, from the terms of leadership in the chain `_operator`, and when what was observed could not be kept. Pure."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from modelyard.ledger.record import Action, Record
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gap:
-    """A span in which nothing was seen; no end: nobody has watched since, as far as is recorded."""
+    """A span in which nothing was observed; without an end: nobody has watched since, as far as is recorded."""
 
     since: datetime.datetime | None
     """None: nobody watched before."""
     until: datetime.datetime | None
     record: int
-    """Number of the record that says so: of `_operator`, or of the model's chain where what was seen could not be kept."""
+    """Number of the record that says so: in `_operator`, or in the model's chain where what was observed could not be kept."""
     seen: bool = False
-    """Somebody watched, but what they saw was lost before the ledger answered."""
+    """Somebody watched, but what they observed was lost before the ledger answered."""
 
     def covers(self, moment: datetime.datetime) -> bool:
-        """Whether the moment lies within it: not when it ended, as something was seen again, nor when it began, unless just that was lost."""
+        """Whether the moment lies in the gap. Its end does not, as something was observed again; its begin does only if that observation was lost."""
         begun = self.since is None or self.since < moment or (self.seen and self.since == moment)
         return begun and (self.until is None or moment < self.until)
 
     def overlaps(self, begin: datetime.datetime, end: datetime.datetime | None) -> bool:
-        """Whether any of it lies between two moments."""
+        """Whether any of the gap lies between two moments."""
         return (self.until is None or begin < self.until) and (end is None or self.since is None or self.since < end)
 
     def length(self, begin: datetime.datetime, end: datetime.datetime) -> datetime.timedelta:
-        """How much of it lies between two moments."""
+        """How much of the gap lies between two moments."""
         since, until = max(self.since or begin, begin), min(self.until or end, end)
         return max(until - since, datetime.timedelta())
 
@@ -56,7 +56,7 @@ def clock(moment: datetime.datetime | None) -> str:
 
 
 def gaps(records: Iterable[Record]) -> list[Gap]:
-    """The spans, the oldest first: until a first term began, between two terms, and after the last one ended as it should."""
+    """The gaps, the oldest first: before the first term, between two terms, and after the last term when it ended as it should."""
     folded = index.Index()
     terms: list[list[Any]] = []
     for record in records:
@@ -67,40 +67,40 @@ def gaps(records: Iterable[Record]) -> list[Gap]:
 
 
 def of_terms(terms: Iterable[Sequence[Any]], last: int = 0) -> list[Gap]:
-    """The spans between terms, as the index of `_operator` has them.
+    """The gaps between terms, as the index of `_operator` has them.
 
     Args:
         terms: `index.Index.terms`.
         last: number of the last record.
     """
     found: list[Gap] = []
-    seen: datetime.datetime | None = None
-    """Until when somebody is known to have watched."""
+    watched_until: datetime.datetime | None = None
+    """Until when somebody surely watched."""
     ended: int | None = None
     for began, unobserved, written, number in terms:
         time = codec.read_time(written)
         if began:
-            since = max((moment for moment in (_time(unobserved), seen) if moment), default=None)
+            since = max((moment for moment in (_time(unobserved), watched_until) if moment), default=None)
             if since is None or since < time:
                 found.append(Gap(since, time, number))
         ended = None if began else number
-        seen = time
+        watched_until = time
     if ended is not None:
-        found.append(Gap(seen, None, ended))
-    elif seen is None:
+        found.append(Gap(watched_until, None, ended))
+    elif watched_until is None:
         found.append(Gap(None, None, last))
     return found
 
 
 def forgotten(folded: index.Index) -> list[Gap]:
-    """The spans of a model's chain of which more was seen than could be kept."""
+    """The gaps of a model's chain in which more was observed than could be kept."""
     return [gap for since, until, number in folded.forgotten if (gap := _lost(since, until, number))]
 
 
 def lost(record: Record | None) -> list[Gap]:
-    """The same, as one record tells."""
-    told = [one for one in (record.facts if record else ()) if one.action == Action.FORGOTTEN]
-    return [gap for one in told if record and (gap := _lost(one.detail.get("since"), one.detail.get("until"), record.sequence))]
+    """The same gaps, of a single record."""
+    entries = [entry for entry in (record.facts if record else ()) if entry.action == Action.FORGOTTEN]
+    return [gap for entry in entries if record and (gap := _lost(entry.detail.get("since"), entry.detail.get("until"), record.sequence))]
 
 
 def _lost(since: object, until: object, record: int) -> Gap | None:

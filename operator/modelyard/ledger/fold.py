@@ -1,4 +1,4 @@
-"""What each record means for the index of its chain."""
+"""Fold each record into the index of its chain."""
 
 from __future__ import annotations
 
@@ -11,71 +11,73 @@ from modelyard.ledger import codec, index, traffic
 from modelyard.ledger.record import Action, Chain, Fact, Record
 
 RECENT: Final = 512
-"""Ids of facts that are remembered: far more than can be under way when an operator dies."""
+"""Ids of entries that the index keeps: far more than can be under way when an operator dies."""
 TURNS: Final = 128
-"""Changes of weight of one version in one stage whose records are remembered; where a version began and ended is, however often."""
+"""Changes of weight of one version in one stage whose record numbers the index keeps; it keeps every begin and end of serving, however many."""
 TERMS: Final = 256
-"""Terms of leadership that are remembered, in the chain of the installation."""
+"""Terms of leadership that the index of the installation's chain keeps."""
 
 
 def add(folded: index.Index, record: Record) -> None:
-    """Fold the next record in; nothing that `codec.read` takes can be too odd for it."""
+    """Fold the next record in; every record that `codec.read` accepts can be folded."""
     folded.sequence = record.sequence
-    for one in record.facts:
-        tell(folded, record, one)
-        folded.recent.append(one.id)
+    for entry in record.facts:
+        tell(folded, record, entry)
+        folded.recent.append(entry.id)
     del folded.recent[:-RECENT]
     _serve(folded, record)
 
 
-def tell(folded: index.Index, record: Record, one: Fact) -> None:
-    """What one fact of a record means, without what the record says of serving."""
-    _FOLDS.get(one.action, _ignore)(folded, record, one)
+def tell(folded: index.Index, record: Record, entry: Fact) -> None:
+    """Fold one entry of a record in, without what the record says of serving."""
+    _FOLDS.get(entry.action, _ignore)(folded, record, entry)
 
 
-def with_waiting(known: index.Index, facts: Sequence[Fact]) -> index.Index:
-    """What an index comes to once these facts are recorded too, as far as promotions and what Succeeded go; the index itself stays as it is."""
+def with_waiting(past: index.Index, facts: Sequence[Fact]) -> index.Index:
+    """Return the index with these unrecorded entries folded in, for promotions and successes only; `past` itself does not change."""
     if not facts:
-        return known
-    told = {one.subject.name for one in facts} | set(known.came_by.values())
+        return past
+    touched_names = {entry.subject.name for entry in facts} | set(past.came_by.values())
     ahead = index.Index(
-        sequence=known.sequence,
+        sequence=past.sequence,
         promotions={
-            name: dataclasses.replace(one, facts=list(one.facts), approvals=list(one.approvals)) if name in told else one
-            for name, one in known.promotions.items()
+            name: dataclasses.replace(promotion, facts=list(promotion.facts), approvals=list(promotion.approvals))
+            if name in touched_names
+            else promotion
+            for name, promotion in past.promotions.items()
         },
-        succeeded=dict(known.succeeded),
-        came_by=dict(known.came_by),
+        succeeded=dict(past.succeeded),
+        came_by=dict(past.came_by),
     )
-    time = max((one.at for one in facts if one.at), default=datetime.datetime.min.replace(tzinfo=datetime.UTC))
-    record = Record(Chain("", "", ""), known.sequence + 1, None, time, None, 0, tuple(facts), (), None)
-    for one in facts:
-        tell(ahead, record, one)
+    time = max((entry.at for entry in facts if entry.at), default=datetime.datetime.min.replace(tzinfo=datetime.UTC))
+    record = Record(Chain("", "", ""), past.sequence + 1, None, time, None, 0, tuple(facts), (), None)
+    for entry in facts:
+        tell(ahead, record, entry)
     return ahead
 
 
 def _serve(folded: index.Index, record: Record) -> None:
-    """Spans begin, turn and end as the record tells, step by step."""
+    """Begin, change and end spans of serving, step by step, as the record says."""
     for step in traffic.steps(record, tuple(folded.serves)):
-        now = {share.version: share for share in step.shares}
-        was = folded.serves.get(step.stage, {})
-        for version in was.keys() - now.keys():
+        after = {share.version: share for share in step.shares}
+        before = folded.serves.get(step.stage, {})
+        for version in before.keys() - after.keys():
             span = folded.served[step.stage][version]
             span.ended.append([span.since or "", codec.write_time(step.moment)])
             span.since = None
-            _turn(span, record.sequence, certain=True)
-        for version, share in now.items():
+            _add_turn(span, record.sequence, certain=True)
+        for version, share in after.items():
             span = folded.served.setdefault(step.stage, {}).setdefault(version, index.Span())
-            if version not in was:
+            if version not in before:
                 span.since = codec.write_time(min(share.since, step.moment))
-            if was.get(version) != [share.weight, share.digest]:
-                _turn(span, record.sequence, certain=version not in was)
-        folded.serves[step.stage] = {version: [share.weight, share.digest] for version, share in sorted(now.items())}
-    folded.serves = {stage: now for stage, now in folded.serves.items() if now}
+            if before.get(version) != [share.weight, share.digest]:
+                _add_turn(span, record.sequence, certain=version not in before)
+        folded.serves[step.stage] = {version: [share.weight, share.digest] for version, share in sorted(after.items())}
+    folded.serves = {stage: after for stage, after in folded.serves.items() if after}
 
 
-def _turn(span: index.Span, number: int, *, certain: bool) -> None:
-    """Remember a record, unless it is one of too many."""
+def _add_turn(span: index.Span, number: int, *, certain: bool) -> None:
+    """Keep the number of a record that changes a span; beyond `TURNS`, only count it."""
     if span.turns and span.turns[-1] == number:
         return
     if certain or len(span.turns) < TURNS:
@@ -84,40 +86,41 @@ def _turn(span: index.Span, number: int, *, certain: bool) -> None:
         span.missed += 1
 
 
-def _text(one: Fact, name: str) -> str:
-    """A text of a fact's detail; empty when there is none."""
-    value = one.detail.get(name)
+def _text(entry: Fact, name: str) -> str:
+    """A text in an entry's detail; empty when there is none."""
+    value = entry.detail.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _texts(one: Fact, name: str) -> list[str]:
-    """The texts in a list of a fact's detail."""
-    value = one.detail.get(name)
+def _texts(entry: Fact, name: str) -> list[str]:
+    """The texts of a list in an entry's detail."""
+    value = entry.detail.get(name)
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
-def _ignore(folded: index.Index, record: Record, one: Fact) -> None:
-    """Nothing is asked about it again."""
+def _ignore(folded: index.Index, record: Record, entry: Fact) -> None:
+    """The index keeps nothing of this action."""
 
 
-def _model(folded: index.Index, record: Record, one: Fact) -> None:
+def _model(folded: index.Index, record: Record, entry: Fact) -> None:
     for stage in list(folded.came_by) if folded.deleted else ():
-        _supersede(folded, stage, [codec.write_time(one.at or record.time), "", ""])
-    for asked in folded.promotions.values() if folded.deleted else ():
-        asked.lost = asked.lost or (asked.deleted and not asked.phase)  # it went with the Model before: nobody said no to what it asked for
-    folded.uid, folded.spec, folded.generation = one.subject.uid, one.digest, one.subject.generation
+        _supersede(folded, stage, [codec.write_time(entry.at or record.time), "", ""])
+    for promotion in folded.promotions.values() if folded.deleted else ():
+        # Deleted with the former Model: nobody refused what it requested.
+        promotion.lost = promotion.lost or (promotion.deleted and not promotion.phase)
+    folded.uid, folded.spec, folded.generation = entry.subject.uid, entry.digest, entry.subject.generation
     folded.deleted = folded.retired = False
 
 
-def _rules(folded: index.Index, record: Record, one: Fact) -> None:
-    folded.spec, folded.generation = one.digest, one.subject.generation
-    for stage in touched(one):
+def _rules(folded: index.Index, record: Record, entry: Fact) -> None:
+    folded.spec, folded.generation = entry.digest, entry.subject.generation
+    for stage in touched(entry):
         for name in [stage] if stage != "*" else list(folded.templates):
-            _runs(folded, record, name)
+            _add_template_record(folded, record, name)
 
 
 def touched(fact: Fact) -> Iterator[str]:
-    """The stages whose serving a change of the Model's spec may have changed; `*`: any."""
+    """The stages whose serving a change of the Model's spec may have changed; `*` means any stage."""
     changed = fact.detail.get("changed")
     for path in changed if isinstance(changed, list) else ():
         parts = str(path).split("/")
@@ -129,233 +132,236 @@ def touched(fact: Fact) -> Iterator[str]:
             yield parts[1]
 
 
-def _runs(folded: index.Index, record: Record, stage: str) -> None:
-    """The record tells of what a stage runs, or may run; the last that was granted is kept, of others the latest."""
+def _add_template_record(folded: index.Index, record: Record, stage: str) -> None:
+    """Keep the number of a record that says what a stage runs, or may run: the last granted one, and the latest of the others."""
     numbers = folded.templates.setdefault(stage, [])
     if not numbers or numbers[-1] != record.sequence:
         numbers.append(record.sequence)
     del numbers[1 : -TURNS + 1]
 
 
-def _rollout(folded: index.Index, record: Record, one: Fact) -> None:
-    _runs(folded, record, _text(one, "stage"))
+def _rollout(folded: index.Index, record: Record, entry: Fact) -> None:
+    _add_template_record(folded, record, _text(entry, "stage"))
 
 
-def _registered(folded: index.Index, record: Record, one: Fact) -> None:
-    name, meant = _text(one, "version"), _text(one, "specDigest")
-    was = folded.versions.get(name)
-    if was and (was.digest or (was.lost and was.spec_digest == meant)):  # once Ready, a name means the same for ever; so does what was lost
-        _version(folded, record, one)
-        if was.spec_digest != meant or one.detail.get("otherwise"):
-            was.other = one.subject.uid
+def _registered(folded: index.Index, record: Record, entry: Fact) -> None:
+    name, spec_digest = _text(entry, "version"), _text(entry, "specDigest")
+    version = folded.versions.get(name)
+    # Once Ready, a name means the same for ever; so does the name of a lost version.
+    if version and (version.digest or (version.lost and version.spec_digest == spec_digest)):
+        _version(folded, record, entry)
+        if version.spec_digest != spec_digest or entry.detail.get("otherwise"):
+            version.other = entry.subject.uid
             return
-        was.uid, was.spec, was.generation = one.subject.uid, one.digest or was.spec, one.subject.generation
-        again = {*was.again, one.actor.name, *_texts(one, "authors")}  # nobody who may have done it approves it
-        was.again = was.again if was.lost else sorted(again - {was.registrant, ""})
-        was.deleted, was.other, was.lost = False, "", False
-        was.lifecycle = was.lifecycle if was.retired else "Active"  # another lifecycle is a fact of its own
+        version.uid, version.spec, version.generation = entry.subject.uid, entry.digest or version.spec, entry.subject.generation
+        again = {*version.again, entry.actor.name, *_texts(entry, "authors")}  # who may have registered it may not approve it
+        version.again = version.again if version.lost else sorted(again - {version.registrant, ""})
+        version.deleted, version.other, version.lost = False, "", False
+        version.lifecycle = version.lifecycle if version.retired else "Active"  # another lifecycle has its own entry
         return
     folded.versions[name] = index.Version(
-        one.subject.uid,
+        entry.subject.uid,
         record.sequence,
-        registrant=one.actor.name,
-        spec=one.digest or "",
-        generation=one.subject.generation,
-        spec_digest=meant,
-        attested=dict.fromkeys(_texts(one, "unattributed"), ""),
+        registrant=entry.actor.name,
+        spec=entry.digest or "",
+        generation=entry.subject.generation,
+        spec_digest=spec_digest,
+        attested=dict.fromkeys(_texts(entry, "unattributed"), ""),
         facts=[record.sequence],
     )
 
 
-def _version(folded: index.Index, record: Record, one: Fact) -> index.Version | None:
-    """The version that a fact is about, which now has one more record."""
-    known = folded.versions.get(_text(one, "version"))
-    if known:
-        _note(known, record)
-    return known
+def _version(folded: index.Index, record: Record, entry: Fact) -> index.Version | None:
+    """The version that an entry is about; adds the record to its records."""
+    version = folded.versions.get(_text(entry, "version"))
+    if version:
+        _add_record(version, record)
+    return version
 
 
-def _note(known: index.Version | index.Promotion, record: Record) -> None:
-    """The record tells of it."""
-    if not known.facts or known.facts[-1] != record.sequence:
-        known.facts.append(record.sequence)
+def _add_record(item: index.Version | index.Promotion, record: Record) -> None:
+    """Add the record to those of a version or Promotion."""
+    if not item.facts or item.facts[-1] != record.sequence:
+        item.facts.append(record.sequence)
 
 
-def _changed(folded: index.Index, record: Record, one: Fact) -> None:
-    if (known := _version(folded, record, one)) and known.uid == one.subject.uid:
-        known.spec, known.generation = one.digest or known.spec, one.subject.generation
-        if not known.retired:
-            known.lifecycle = _LIFECYCLE.get(one.action, known.lifecycle)
-        if one.action == Action.RETIRED and not known.retired:
-            known.retired = [codec.write_time(one.at or record.time), one.actor.name]
+def _changed(folded: index.Index, record: Record, entry: Fact) -> None:
+    if (version := _version(folded, record, entry)) and version.uid == entry.subject.uid:
+        version.spec, version.generation = entry.digest or version.spec, entry.subject.generation
+        if not version.retired:
+            version.lifecycle = _LIFECYCLE.get(entry.action, version.lifecycle)
+        if entry.action == Action.RETIRED and not version.retired:
+            version.retired = [codec.write_time(entry.at or record.time), entry.actor.name]
 
 
-def _attested(folded: index.Index, record: Record, one: Fact) -> None:
-    _changed(folded, record, one)
-    known = folded.versions.get(_text(one, "version"))
-    if known is None or known.uid != one.subject.uid:
+def _attested(folded: index.Index, record: Record, entry: Fact) -> None:
+    _changed(folded, record, entry)
+    version = folded.versions.get(_text(entry, "version"))
+    if version is None or version.uid != entry.subject.uid:
         return
-    metrics, evidence = one.detail.get("metrics"), one.detail.get("evidence")
+    metrics, evidence = entry.detail.get("metrics"), entry.detail.get("evidence")
     added = [f"metrics/{name}" for name in (metrics if isinstance(metrics, dict) else ())]
     added += [f"evidence/{row.get('name')}" for row in (evidence if isinstance(evidence, list) else ()) if isinstance(row, dict)]
-    known.attested |= dict.fromkeys(added, one.actor.name)
+    version.attested |= dict.fromkeys(added, entry.actor.name)
 
 
-def _retired(folded: index.Index, record: Record, one: Fact) -> None:
-    if one.detail.get("version"):
-        _changed(folded, record, one)
+def _retired(folded: index.Index, record: Record, entry: Fact) -> None:
+    if entry.detail.get("version"):
+        _changed(folded, record, entry)
     else:
-        folded.retired, folded.spec = True, one.digest or folded.spec
+        folded.retired, folded.spec = True, entry.digest or folded.spec
 
 
-def _verified(folded: index.Index, record: Record, one: Fact) -> None:
-    if known := _version(folded, record, one):
-        known.digest = known.digest or one.digest
-        known.manifest = _text(one, "manifest") or known.manifest
-        known.verified = known.verified or record.sequence
+def _verified(folded: index.Index, record: Record, entry: Fact) -> None:
+    if version := _version(folded, record, entry):
+        version.digest = version.digest or entry.digest
+        version.manifest = _text(entry, "manifest") or version.manifest
+        version.verified = version.verified or record.sequence
 
 
-def _quarantined(folded: index.Index, record: Record, one: Fact) -> None:
-    known = _version(folded, record, one)
-    if known and known.uid == one.subject.uid:
-        known.quarantined = one.action == Action.QUARANTINED
+def _quarantined(folded: index.Index, record: Record, entry: Fact) -> None:
+    version = _version(folded, record, entry)
+    if version and version.uid == entry.subject.uid:
+        version.quarantined = entry.action == Action.QUARANTINED
 
 
-def _documents(folded: index.Index, record: Record, one: Fact) -> None:
-    known, evidence = _version(folded, record, one), one.detail.get("evidence")
-    if known and known.uid == one.subject.uid:
-        known.documents = sorted(evidence) if isinstance(evidence, dict) else []
+def _documents(folded: index.Index, record: Record, entry: Fact) -> None:
+    version, evidence = _version(folded, record, entry), entry.detail.get("evidence")
+    if version and version.uid == entry.subject.uid:
+        version.documents = sorted(evidence) if isinstance(evidence, dict) else []
 
 
-def _held(folded: index.Index, record: Record, one: Fact) -> None:
-    if known := _version(folded, record, one):
-        known.held = _text(one, "manifest") or None if one.action == Action.HELD else None
-        known.holds += 1
+def _legal_hold(folded: index.Index, record: Record, entry: Fact) -> None:
+    if version := _version(folded, record, entry):
+        version.held = _text(entry, "manifest") or None if entry.action == Action.HELD else None
+        version.holds += 1
 
 
-def _restored(folded: index.Index, record: Record, one: Fact) -> None:
-    objects, promotions = (one.detail.get(name) for name in ("objects", "promotions"))
+def _restored(folded: index.Index, record: Record, entry: Fact) -> None:
+    objects, promotions = (entry.detail.get(name) for name in ("objects", "promotions"))
     for name in objects if isinstance(objects, list) else ():
-        kind, _, called = str(name).partition("/")
-        known = folded.versions.get(called.removeprefix(f"{record.chain.model}-"))
-        if known and kind == "ModelVersion":
-            known.lost = True
-            _note(known, record)
+        kind, _, object_name = str(name).partition("/")
+        version = folded.versions.get(object_name.removeprefix(f"{record.chain.model}-"))
+        if version and kind == "ModelVersion":
+            version.lost = True
+            _add_record(version, record)
     for name in promotions if isinstance(promotions, list) else ():
-        if asked := folded.promotions.get(str(name)):
-            asked.lost = True
-            _note(asked, record)
+        if promotion := folded.promotions.get(str(name)):
+            promotion.lost = True
+            _add_record(promotion, record)
 
 
-def _deleted(folded: index.Index, record: Record, one: Fact) -> None:
-    if one.subject.kind == "Model":
+def _deleted(folded: index.Index, record: Record, entry: Fact) -> None:
+    if entry.subject.kind == "Model":
         folded.deleted = True
-    elif one.subject.kind == "ModelVersion":
-        known = _version(folded, record, one)
-        if known and known.uid == one.subject.uid:
-            known.deleted, known.lost = True, False
-        elif known and known.other == one.subject.uid:
-            known.other = ""
-    elif (asked := folded.promotions.get(one.subject.name)) and asked.uid == one.subject.uid:
-        asked.deleted = True
-        _note(asked, record)
+    elif entry.subject.kind == "ModelVersion":
+        version = _version(folded, record, entry)
+        if version and version.uid == entry.subject.uid:
+            version.deleted, version.lost = True, False
+        elif version and version.other == entry.subject.uid:
+            version.other = ""
+    elif (promotion := folded.promotions.get(entry.subject.name)) and promotion.uid == entry.subject.uid:
+        promotion.deleted = True
+        _add_record(promotion, record)
 
 
-def _promotion(folded: index.Index, record: Record, one: Fact) -> index.Promotion | None:
-    """The Promotion that a fact is about, which now has one more record; None when its name is another's, that ran."""
-    was = folded.promotions.get(one.subject.name)
-    if was is None or (was.uid != one.subject.uid and not was.keeps_its_name_from(one.subject.uid)):
-        was = index.Promotion(one.subject.uid, _text(one, "version"), _text(one, "stage"), rollback=bool(one.detail.get("rollback")))
-        folded.promotions[one.subject.name] = was
-    if was.uid != one.subject.uid:
+def _promotion(folded: index.Index, record: Record, entry: Fact) -> index.Promotion | None:
+    """The Promotion that an entry is about; adds the record to its records. None when the name belongs to another object, which ran."""
+    promotion = folded.promotions.get(entry.subject.name)
+    if promotion is None or (promotion.uid != entry.subject.uid and not promotion.keeps_its_name_from(entry.subject.uid)):
+        promotion = index.Promotion(
+            entry.subject.uid, _text(entry, "version"), _text(entry, "stage"), rollback=bool(entry.detail.get("rollback"))
+        )
+        folded.promotions[entry.subject.name] = promotion
+    if promotion.uid != entry.subject.uid:
         return None
-    _note(was, record)
-    return was
+    _add_record(promotion, record)
+    return promotion
 
 
-def _requested(folded: index.Index, record: Record, one: Fact) -> None:
-    if known := _promotion(folded, record, one):
-        known.requester, known.spec, known.request_reason = one.actor.name, one.digest or "", _text(one, "reason")
-        known.generation = one.subject.generation
+def _requested(folded: index.Index, record: Record, entry: Fact) -> None:
+    if promotion := _promotion(folded, record, entry):
+        promotion.requester, promotion.spec, promotion.request_reason = entry.actor.name, entry.digest or "", _text(entry, "reason")
+        promotion.generation = entry.subject.generation
 
 
-def _steered(folded: index.Index, record: Record, one: Fact) -> None:
-    if known := _promotion(folded, record, one):
-        known.spec, known.generation = one.digest or known.spec, one.subject.generation
+def _steered(folded: index.Index, record: Record, entry: Fact) -> None:
+    if promotion := _promotion(folded, record, entry):
+        promotion.spec, promotion.generation = entry.digest or promotion.spec, entry.subject.generation
 
 
-def _approval(folded: index.Index, record: Record, one: Fact) -> None:
-    if (known := _promotion(folded, record, one)) is None:
+def _approval(folded: index.Index, record: Record, entry: Fact) -> None:
+    if (promotion := _promotion(folded, record, entry)) is None:
         return
-    user, gate = one.actor.name, _text(one, "gate")
-    known.approvals = [said for said in known.approvals if said[:2] != [user, gate]]
-    known.approvals.append([user, gate, str(one.action), one.digest, one.detail.get("doubted") is not True])
+    user, gate = entry.actor.name, _text(entry, "gate")
+    promotion.approvals = [row for row in promotion.approvals if row[:2] != [user, gate]]
+    promotion.approvals.append([user, gate, str(entry.action), entry.digest, entry.detail.get("doubted") is not True])
 
 
-def _granted(folded: index.Index, record: Record, one: Fact) -> None:
-    _version(folded, record, one)
-    if known := _promotion(folded, record, one):
-        known.granted = record.sequence
-        _runs(folded, record, known.stage)
+def _granted(folded: index.Index, record: Record, entry: Fact) -> None:
+    _version(folded, record, entry)
+    if promotion := _promotion(folded, record, entry):
+        promotion.granted = record.sequence
+        _add_template_record(folded, record, promotion.stage)
 
 
-def _ended(folded: index.Index, record: Record, one: Fact) -> None:
-    """How a promotion ended, once: after that only what it brought can be superseded."""
-    _version(folded, record, one)
-    phase, when = _text(one, "phase"), codec.write_time(one.at or record.time)
-    known = _promotion(folded, record, one)
-    if known and known.phase and not (phase == _SUPERSEDED and known.phase in {_SUCCEEDED, _SUPERSEDED}):
+def _ended(folded: index.Index, record: Record, entry: Fact) -> None:
+    """Fold in how a promotion ended. It ends once; after that it can only be superseded, if it Succeeded."""
+    _version(folded, record, entry)
+    phase, when = _text(entry, "phase"), codec.write_time(entry.at or record.time)
+    promotion = _promotion(folded, record, entry)
+    if promotion and promotion.phase and not (phase == _SUPERSEDED and promotion.phase in {_SUCCEEDED, _SUPERSEDED}):
         return
-    if known:
-        known.phase, known.reason, known.message = phase, _text(one, "reason"), _text(one, "message")
-        known.ended = known.ended or when  # Superseded, it had ended before
-        known.succeeded = known.succeeded or phase == _SUCCEEDED
-        _runs(folded, record, known.stage)
-        if phase == _SUCCEEDED and not known.rollback and known.granted:
-            since = known.granted
-            folded.templates[known.stage] = [number for number in folded.templates[known.stage] if number >= since]
+    if promotion:
+        promotion.phase, promotion.reason, promotion.message = phase, _text(entry, "reason"), _text(entry, "message")
+        promotion.ended = promotion.ended or when  # Superseded, it had ended before
+        promotion.succeeded = promotion.succeeded or phase == _SUCCEEDED
+        _add_template_record(folded, record, promotion.stage)
+        if phase == _SUCCEEDED and not promotion.rollback and promotion.granted:
+            since = promotion.granted
+            folded.templates[promotion.stage] = [number for number in folded.templates[promotion.stage] if number >= since]
     if phase == _SUCCEEDED:
-        _succeeded(folded, one, known, when)
+        _succeeded(folded, entry, promotion, when)
 
 
-def _succeeded(folded: index.Index, one: Fact, known: index.Promotion | None, when: str) -> None:
-    """What a stage came to stand for, and by which promotion; what came before is superseded, or undone by a rollback."""
-    stage, version = _text(one, "stage"), _text(one, "version")
-    here = folded.succeeded.get(stage, [])
-    rollback = known.rollback if known else one.detail.get("rollback") is True
-    undone = here[-1][0] if rollback and here and here[-1][0] != version else None
-    since = next((began for stood, began in here if stood == version), when)
-    folded.succeeded[stage] = [*(stood for stood in here if stood[0] not in {undone, version}), [version, since]]
-    _supersede(folded, stage, [when, one.subject.name, version])
-    if known:
-        folded.came_by[stage] = one.subject.name
+def _succeeded(folded: index.Index, entry: Fact, promotion: index.Promotion | None, when: str) -> None:
+    """Fold in a stage's new current version and its promotion. The promotion before is superseded; a rollback also takes away the success before."""
+    stage, version = _text(entry, "stage"), _text(entry, "version")
+    successes = folded.succeeded.get(stage, [])
+    rollback = promotion.rollback if promotion else entry.detail.get("rollback") is True
+    undone = successes[-1][0] if rollback and successes and successes[-1][0] != version else None
+    since = next((began for name, began in successes if name == version), when)
+    folded.succeeded[stage] = [*(row for row in successes if row[0] not in {undone, version}), [version, since]]
+    _supersede(folded, stage, [when, entry.subject.name, version])
+    if promotion:
+        folded.came_by[stage] = entry.subject.name
 
 
-def _supersede(folded: index.Index, stage: str, why: list[str]) -> None:
-    """The promotion that Succeeded last in a stage has not any more, whether or not its object is there to be told so."""
+def _supersede(folded: index.Index, stage: str, superseded: list[str]) -> None:
+    """Mark the promotion that Succeeded last in a stage as superseded, whether or not its object still exists."""
     name = folded.came_by.pop(stage, None)
     last = folded.promotions.get(name) if name else None
     if last is None or not last.succeeded or last.superseded:
         return
-    last.superseded = why
+    last.superseded = superseded
     if last.phase == _SUPERSEDED:
-        return  # it was told so itself
-    when, by, version = why
+        return  # its own entry said so
+    when, by, version = superseded
     last.phase, last.reason = _SUPERSEDED, _SUPERSEDED
     last.message = f"superseded by {by} ({version}) on {when[:10]}" if by else f"{stage} was taken down on {when[:10]}"
 
 
-def _decommissioned(folded: index.Index, record: Record, one: Fact) -> None:
-    _supersede(folded, _text(one, "stage"), [codec.write_time(one.at or record.time), "", ""])
+def _decommissioned(folded: index.Index, record: Record, entry: Fact) -> None:
+    _supersede(folded, _text(entry, "stage"), [codec.write_time(entry.at or record.time), "", ""])
 
 
-def _forgotten(folded: index.Index, record: Record, one: Fact) -> None:
-    folded.forgotten.append([_text(one, "since"), _text(one, "until"), record.sequence])
+def _forgotten(folded: index.Index, record: Record, entry: Fact) -> None:
+    folded.forgotten.append([_text(entry, "since"), _text(entry, "until"), record.sequence])
 
 
-def _term(folded: index.Index, record: Record, one: Fact) -> None:
-    since = one.detail.get("unobservedSince")
-    began = one.action == Action.TERM_BEGAN
+def _term(folded: index.Index, record: Record, entry: Fact) -> None:
+    since = entry.detail.get("unobservedSince")
+    began = entry.action == Action.TERM_BEGAN
     folded.terms.append([began, since if isinstance(since, str) else None, codec.write_time(record.time), record.sequence])
     del folded.terms[:-TERMS]
 
@@ -380,8 +386,8 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.WITHDRAWN: _approval,
     Action.VERIFIED: _verified,
     Action.EVIDENCE_VERIFIED: _documents,
-    Action.HELD: _held,
-    Action.RELEASED: _held,
+    Action.HELD: _legal_hold,
+    Action.RELEASED: _legal_hold,
     Action.RESTORED: _restored,
     Action.QUARANTINED: _quarantined,
     Action.RECOVERED: _quarantined,
@@ -393,4 +399,4 @@ _FOLDS: Final[Mapping[Action, Any]] = {
     Action.TERM_BEGAN: _term,
     Action.TERM_ENDED: _term,
 }
-"""What each action means for the index; the others mean nothing for it."""
+"""How each action is folded; the index ignores all others."""

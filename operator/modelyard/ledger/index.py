@@ -1,7 +1,7 @@
-"""The index of a chain: all that is asked of the past again and again, folded from the records (`plan.fold`); never more than they say.
+"""The index of a chain: the past that decisions ask for, folded from the records (`ledger.fold`); it never says more than they do.
 
-It is kept content-addressed beside the chain from time to time (`ledger.Pointer`), so that reading it back means one snapshot and the
-few records that came after.
+From time to time the operator keeps a content-addressed snapshot of it beside the chain (`record.Pointer`), so that reading it back takes one
+snapshot and the few records after it.
 """
 
 from __future__ import annotations
@@ -12,56 +12,56 @@ from typing import Any, Final
 from modelyard.content import canonical
 
 FORMAT: Final = "modelyard.dev/index/v9"
-"""Changes with what the folds make of the same records: a snapshot of another format is not believed, but folded anew."""
+"""Changes whenever the folds make another index of the same records: a snapshot of another format is not used, but folded anew."""
 
 
 @dataclasses.dataclass(slots=True)
 class Version:
-    """What the ledger knows of one name of a version."""
+    """What the ledger holds of the name of a version."""
 
     uid: str
     registered: int
-    """Number of the record that says so."""
+    """Number of the record that registers it."""
     registrant: str = ""
-    """Who registered what the name means."""
+    """Who registered the version that the name means."""
     again: list[str] = dataclasses.field(default_factory=list)
-    """Who registered the same under this name once more: an operator that brings back what was lost is one of them."""
+    """Who registered the same version again under this name, such as an operator that restores a lost version."""
     attested: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Who added what since: `metrics/auc` and `evidence/vr-17` by name; empty where nobody knows."""
+    """By name of what was added since (`metrics/auc`, `evidence/vr-17`): who added it; empty where that is unknown."""
     spec: str = ""
-    """Snapshot of the whole spec as it was last."""
+    """Snapshot of the newest recorded spec."""
     generation: int = 0
     """The object's metadata.generation that had it."""
     spec_digest: str = ""
-    """Of the part that never changes."""
+    """Digest of the part of the spec that never changes."""
     digest: str | None = None
-    """Of the bytes, once they were verified: from then on the name can never mean other bytes or other metadata."""
+    """Digest of the bytes, once they were verified: from then on the name can never mean other bytes or other metadata."""
     manifest: str | None = None
     documents: list[str] = dataclasses.field(default_factory=list)
-    """Names of the evidence that was found to be what it claims to be, when that was last told."""
+    """Names of the evidence that was verified, as last recorded."""
     verified: int | None = None
     quarantined: bool = False
-    """Its bytes were found changed, and not found right since; whatever its status says meanwhile."""
+    """Its bytes were found changed, and have not been found right since, whatever its status says."""
     deleted: bool = False
     other: str = ""
-    """uid of an object that has the name now and means something else: Reused. It changes nothing of what the name means."""
+    """uid of an object that has the name now with another meaning: Reused. It does not change what the name means."""
     lifecycle: str = "Active"
-    """Retired is final, for every object that the name ever has."""
+    """Retired is final for every object that ever has the name."""
     retired: list[str] = dataclasses.field(default_factory=list)
-    """When, and by whom; empty while it is not."""
+    """When it was retired, and by whom; empty while it is not."""
     held: str | None = None
-    """Manifest of the object versions that are under a legal hold of ours."""
+    """Manifest of the object versions that the operator keeps under legal hold."""
     holds: int = 0
-    """How often one was set or lifted."""
+    """How often a legal hold was set or lifted."""
     lost: bool = False
-    """The cluster lost it and it is being brought back: whoever makes the object anew did not register the version."""
+    """The cluster lost it and it is being restored: whoever creates the object anew did not register the version."""
     facts: list[int] = dataclasses.field(default_factory=list)
-    """Numbers of the records that tell of it, rising."""
+    """Numbers of the records about it, rising."""
 
 
 @dataclasses.dataclass(slots=True)
 class Promotion:
-    """What the ledger knows of one name of a Promotion, which runs once for ever."""
+    """What the ledger holds of the name of a Promotion, which runs only once."""
 
     uid: str
     version: str
@@ -71,46 +71,46 @@ class Promotion:
     request_reason: str = ""
     """Its spec.reason; known once `spec` is."""
     spec: str = ""
-    """Snapshot of the whole spec as it was requested, or last steered."""
+    """Snapshot of the whole spec as it was requested or last steered."""
     generation: int = 0
     """The object's metadata.generation that had it."""
     granted: int | None = None
     phase: str | None = None
     """How it ended; None while it has not."""
     succeeded: bool = False
-    """It did once, whatever superseded it since."""
+    """It Succeeded once, whatever superseded it since."""
     superseded: list[str] = dataclasses.field(default_factory=list)
-    """When its stage came to something else after it had Succeeded, and the name and version of the Promotion that brought that: none of
-    either where the stage was taken down."""
+    """When its stage got another current version after it had Succeeded, and name and version of the Promotion that did it; both are empty
+    where the stage was taken down."""
     reason: str = ""
     message: str = ""
     ended: str | None = None
     deleted: bool = False
     lost: bool = False
-    """Not deleted, but lost with what the cluster had: history."""
+    """It was not deleted, but the cluster lost it: it is history."""
     approvals: list[list[Any]] = dataclasses.field(default_factory=list)
-    """[user, gate, decision, subject, whether it is known to be theirs], the last word of each user and gate."""
+    """[user, gate, decision, subject, whether it is surely theirs]: the last decision of each user for each gate."""
     facts: list[int] = dataclasses.field(default_factory=list)
 
     def was_cut_off(self, uid: str | None) -> bool:
-        """Whether it was granted its stage and is gone before it ended: no object has its name now (None), or another one."""
+        """Whether it was granted its stage and went before it ended: the name has no object now (`uid` is None), or another one."""
         return self.granted is not None and self.phase is None and not (self.deleted or self.lost) and uid != self.uid
 
     def keeps_its_name_from(self, uid: str | None) -> bool:
-        """Whether another object cannot run under its name: it ended, or was granted its stage."""
+        """Whether the object with this uid cannot run under its name: this Promotion ended, or was granted its stage."""
         return uid != self.uid and (bool(self.phase) or self.was_cut_off(uid))
 
 
 @dataclasses.dataclass(slots=True)
 class Span:
-    """When a version served in a stage, as far as was seen."""
+    """When a version served in a stage, as far as was observed."""
 
     ended: list[list[str]] = dataclasses.field(default_factory=list)
-    """[since, until] of each time that is over."""
+    """[since, until] of each period of serving that is over."""
     since: str | None = None
-    """When the time began that is not."""
+    """When the present period began; None while it does not serve."""
     turns: list[int] = dataclasses.field(default_factory=list)
-    """Numbers of the records that say that it began, got another share, or ended; rising."""
+    """Numbers of the records in which it begins, gets another share, or ends; rising."""
     missed: int = 0
     """Further changes of its share, whose numbers are not kept."""
 
@@ -121,9 +121,9 @@ class Index:
 
     sequence: int = 0
     uid: str | None = None
-    """Of the Model."""
+    """uid of the Model."""
     spec: str | None = None
-    """Snapshot of the Model's spec as it was last."""
+    """Snapshot of the Model's newest recorded spec."""
     generation: int = 0
     """The Model's metadata.generation that had it."""
     deleted: bool = False
@@ -136,35 +136,35 @@ class Index:
     served: dict[str, dict[str, Span]] = dataclasses.field(default_factory=dict)
     """By stage, by version."""
     forgotten: list[list[Any]] = dataclasses.field(default_factory=list)
-    """[since, until, number of the record]: what was seen then could not be kept until the ledger answered."""
+    """[since, until, number of the record]: what was observed then could not be kept until the ledger answered."""
     terms: list[list[Any]] = dataclasses.field(default_factory=list)
     """[began, unobservedSince, time, number of the record] of the last terms; only the chain of the installation has any."""
     templates: dict[str, list[int]] = dataclasses.field(default_factory=dict)
-    """By stage: numbers of the records that tell what it runs, and of changes of its `serving`, from the last grant on that Succeeded; rising."""
+    """By stage: numbers of the records that say what it runs, or that change its `serving`, from the last grant that Succeeded on; rising."""
     succeeded: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
-    """By stage: [version, since] of those that Succeeded there, each once, the latest last; a rollback takes away what it undid."""
+    """By stage: [version, since] of each version that Succeeded there, the latest last; a rollback removes the version that it undid."""
     came_by: dict[str, str] = dataclasses.field(default_factory=dict)
-    """By stage: name of the Promotion that Succeeded there last; none once the stage was taken down."""
+    """By stage: name of the Promotion that Succeeded there last; a stage that was taken down has none."""
     recent: list[str] = dataclasses.field(default_factory=list)
 
     def ever_succeeded(self, stage: str) -> set[str]:
         """The versions that Succeeded in a stage at any time, undone since or not."""
-        stood = {version for version, _ in self.succeeded.get(stage, ())}
-        return stood | {one.version for one in self.promotions.values() if one.stage == stage and one.succeeded}
+        versions = {version for version, _ in self.succeeded.get(stage, ())}
+        return versions | {promotion.version for promotion in self.promotions.values() if promotion.stage == stage and promotion.succeeded}
 
     def dump(self) -> bytes:
         """Canonical JSON."""
-        # Not `dataclasses.asdict`: it copies what is below, which takes longer than writing it.
+        # Not `dataclasses.asdict`: it copies all nested values, which takes longer than writing them.
         raw = _fields(self) | {
             "served": {stage: {version: _fields(span) for version, span in spans.items()} for stage, spans in self.served.items()},
-            "versions": {name: _fields(one) for name, one in self.versions.items()},
-            "promotions": {name: _fields(one) for name, one in self.promotions.items()},
+            "versions": {name: _fields(version) for name, version in self.versions.items()},
+            "promotions": {name: _fields(promotion) for name, promotion in self.promotions.items()},
         }
         return canonical.dumps({"format": FORMAT} | raw)
 
     @classmethod
     def load(cls, data: bytes) -> Index:
-        """What `dump` made.
+        """Read an index that `dump` made.
 
         Raises:
             ValueError: it is something else, or of another release that folds differently.
@@ -174,16 +174,16 @@ class Index:
             if raw.pop("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}")
             served = {stage: {version: Span(**span) for version, span in spans.items()} for stage, spans in raw.pop("served").items()}
-            versions = {name: Version(**one) for name, one in raw.pop("versions").items()}
-            promotions = {name: Promotion(**one) for name, one in raw.pop("promotions").items()}
-            found = cls(served=served, versions=versions, promotions=promotions, **raw)
-            again = found.dump()
+            versions = {name: Version(**row) for name, row in raw.pop("versions").items()}
+            promotions = {name: Promotion(**row) for name, row in raw.pop("promotions").items()}
+            folded = cls(served=served, versions=versions, promotions=promotions, **raw)
+            again = folded.dump()
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"no index: {error}") from None
         if again != data:
             raise ValueError("no index: not canonical")
-        return found
+        return folded
 
 
-def _fields(one: Index | Version | Promotion | Span) -> dict[str, Any]:
-    return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+def _fields(item: Index | Version | Promotion | Span) -> dict[str, Any]:
+    return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}

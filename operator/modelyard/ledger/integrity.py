@@ -1,6 +1,6 @@
-"""Whether a chain is what it was when it was written: every flaw that its bytes, its anchors and its signed checkpoints betray. Pure.
+"""Check that a chain is as it was written: find every flaw that its bytes, its anchors and its signed checkpoints show. Pure.
 
-What cannot be found is in crds/ledger.md: a tail that was cut off or written anew after the last anchor and checkpoint.
+crds/ledger.md says what cannot be found: an end that was cut off or written anew after the last anchor and checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from modelyard.ledger.record import Chain, Pointer, Record, snapshots
 
 
 class Kind(words.Word):
-    """What sort of flaw; the text is for the manual."""
+    """The kind of a flaw; the text is for the manual."""
 
     HOLE = "Hole", "A number has no record, and later ones do."
     GONE = "Gone", "The store refuses to create a record that it does not have: one was there and was deleted."
@@ -48,25 +48,25 @@ class Flaw:
     sequence: int
     sentence: str
     head: str | None = None
-    """The digest that an anchor or checkpoint names, when it is about one; of an object that is not what it should be, its own: what is accepted
-    is that object, not whatever is written in its place later."""
+    """The digest that an anchor or checkpoint names, when the flaw is about one. For an object that is not what it should be, the object's own
+    digest: a person accepts that object, not what is written in its place later."""
     accepted: bool = False
-    """A later record says that a person knows of it."""
+    """A later record says that a person accepted it."""
 
     @property
-    def told(self) -> trust.Told:
-        """As an acceptance names it."""
+    def identity(self) -> trust.Told:
+        """Kind, number and head, as an acceptance names the flaw."""
         return str(self.kind), self.sequence, self.head
 
     @property
     def detail(self) -> dict[str, Any]:
-        """As an `Accepted` fact names it."""
+        """The flaw in the detail of an `Accepted` entry."""
         return {"kind": str(self.kind), "sequence": self.sequence, "head": self.head, "sentence": self.sentence}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Anchor:
-    """What is known from elsewhere of a chain: it had this many records, and the last one's object had this digest."""
+    """What is kept elsewhere of a chain: it had this many records, and the last record's object had this digest."""
 
     sequence: int
     head: str
@@ -75,26 +75,26 @@ class Anchor:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Link:
-    """A place in a chain, as it was read: the digest of the object, and the record if it is one."""
+    """A number of a chain, as it was read: the digest of the object, and the record if the object is one."""
 
     sequence: int
     digest: str | None = None
     record: Record | None = None
     latest: Record | None = None
-    """The last record up to here that is proven: what nothing proves says nothing of times and terms."""
+    """The last proven record up to here: times and terms of unproven records are not compared."""
 
 
 _NEVER: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 CUT: Final = frozenset({Kind.TRUNCATED, Kind.REPLACED})
-"""What anchors and checkpoints find."""
+"""The kinds that anchors and checkpoints find."""
 NOTHING: Final = Link(0)
 """Before the first record."""
 
 
 def join(chain: Chain, before: Link, sequence: int, data: bytes | None, trusted: trust.Trust | None = None) -> tuple[Link, list[Flaw]]:
-    """The object of a number, and what is wrong with it as the next after `before`; no record when it is none, or another chain's.
+    """Read the object of a number, and find its flaws as the one after `before`; no record when it is none, or another chain's.
 
-    That a record is Unproven is not among what is wrong: a later one may prove it (`unproven`).
+    Unproven is not among these flaws: a later record may prove this one (`unproven`).
     """
     key, latest = chain.key(sequence), before.latest
     if data is None:
@@ -105,34 +105,36 @@ def join(chain: Chain, before: Link, sequence: int, data: bytes | None, trusted:
     except ValueError as error:
         return Link(sequence, digest, latest=latest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}", digest)]
     if (record.chain, record.sequence) != (chain, sequence):
-        own = record.chain.key(record.sequence)
-        return Link(sequence, digest, latest=latest), [Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {own}", digest)]
+        home = record.chain.key(record.sequence)
+        return Link(sequence, digest, latest=latest), [
+            Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {home}", digest)
+        ]
     proven = trusted is None or trusted.fault(record, digest) is None
-    found = Link(sequence, digest, record, record if proven else latest)
+    link = Link(sequence, digest, record, record if proven else latest)
     flaws = []
-    known = before.digest is not None or before is NOTHING
-    if known and record.prev != before.digest:
+    prev_is_known = before.digest is not None or before is NOTHING
+    if prev_is_known and record.prev != before.digest:
         sentence = (
             f"{key} follows {record.prev or 'nothing'}, but the record before is {before.digest or 'none'}: one of the two was changed"
         )
-        # Either may be changed once more.
+        # The head names both, as either may be changed once more.
         flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence, codec.named(f"{before.digest or ''} {digest}".encode())))
     if not proven:
-        return found, flaws
+        return link, flaws
     if latest and record.time < latest.time:
         flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {latest.time} of the record before"))
-    looked, told = record.seen or _NEVER, latest.seen if latest else None
-    if max([looked, *(one.at for one in record.facts if one.at)]) > record.time or looked < (told or _NEVER):
+    observed, observed_before = record.seen or _NEVER, latest.seen if latest else None
+    if max([observed, *(entry.at for entry in record.facts if entry.at)]) > record.time or observed < (observed_before or _NEVER):
         flaws.append(
             Flaw(Kind.TIME_BACK, sequence, f"{key} tells of what was seen after it was written, or looked before the record before")
         )
     if latest and record.term < latest.term:
         flaws.append(Flaw(Kind.TERM_BACK, sequence, f"{key} was written in term {record.term}, after term {latest.term} had begun"))
-    return found, flaws
+    return link, flaws
 
 
 def unproven(chain: Chain, trusted: trust.Trust) -> list[Flaw]:
-    """A flaw for each run of records that nothing proves."""
+    """One flaw for each run of unproven records."""
     flaws = []
     for run in trusted.runs:
         if run.first == run.last:
@@ -144,7 +146,7 @@ def unproven(chain: Chain, trusted: trust.Trust) -> list[Flaw]:
 
 
 def against(chain: Chain, anchor: Anchor, last: int, digest: str | None) -> list[Flaw]:
-    """What is wrong with a chain that ends at `last` and has this digest at the anchor's number."""
+    """The flaws of a chain that ends at `last` and has this digest at the anchor's number."""
     if not anchor.sequence or digest == anchor.head:
         return []
     if anchor.sequence > last:
@@ -155,15 +157,15 @@ def against(chain: Chain, anchor: Anchor, last: int, digest: str | None) -> list
 
 
 def accepts(record: Record) -> Iterator[trust.Told]:
-    """The flaws that a person accepts in a record. Only records say so: a snapshot of the index is nobody's word."""
+    """The flaws that a person accepts in a record. Only records accept flaws: a snapshot of the index cannot."""
     yield from (flaw for flaw, _ in trust.acceptances(record))
 
 
 def uncovered(flaws: Iterable[Flaw], accepted: Iterable[trust.Told]) -> list[Flaw]:
-    """Those that no person accepted; a chain that was accepted as too short is also accepted when it has grown with other records."""
-    known = set(accepted)
-    cut = {one[1:] for one in known if one[0] in CUT}
-    return [flaw for flaw in flaws if flaw.told not in known and not (flaw.kind in CUT and flaw.told[1:] in cut)]
+    """The flaws that no person accepted. A chain that was accepted as too short stays accepted after it grows with other records."""
+    identities = set(accepted)
+    cut = {(sequence, head) for kind, sequence, head in identities if kind in CUT}
+    return [flaw for flaw in flaws if flaw.identity not in identities and not (flaw.kind in CUT and (flaw.sequence, flaw.head) in cut)]
 
 
 def check(
@@ -182,21 +184,21 @@ def check(
 
     Args:
         chain: whose records these are.
-        records: what is at each number, rising; a number that is passed over is a hole.
-        anchors: from Model.status, the ConfigMap, or notes of one's own.
-        checkpoints: number and bytes of each.
-        keys: public keys that checkpoints are trusted from; None: none is known, and their signatures prove nothing.
-        signers: public keys that records are trusted from; None: they are not asked for signatures.
-        versions: for each number, how many versions and delete markers the store has of it; None: it does not tell.
-        blob: bytes by name, for the snapshots of the index; None: they are not checked.
-        lost: of names, those whose bytes are missing or others, for all other snapshots; None: they are not checked.
+        records: the object at each number, in rising order; a number that is left out is a hole.
+        anchors: from Model.status, from the ConfigMap, or from an auditor's notes.
+        checkpoints: number and bytes of each checkpoint.
+        keys: public keys that checkpoints are trusted from; None: the signatures of checkpoints are not checked, and prove nothing.
+        signers: public keys that records are trusted from; None: the signatures of records are not checked.
+        versions: for each number, how many versions and delete markers the store has of it; None: the store does not say.
+        blob: returns bytes by name, for the snapshots of the index; None: these are not checked.
+        lost: returns those of these names whose bytes are missing or changed, for all other snapshots; None: these are not checked.
     """
-    wanted, flaws = _checkpoints(chain, checkpoints, keys)
-    wanted += anchors
-    reading = _Reading(chain, wanted, blob, signers)
+    all_anchors, flaws = _checkpoints(chain, checkpoints, keys)
+    all_anchors += anchors
+    reading = _Reading(chain, all_anchors, blob, signers)
     for sequence, data in records:
         reading.add(sequence, data)
-    for anchor in wanted:
+    for anchor in all_anchors:
         flaws += against(chain, anchor, reading.before.sequence, reading.digests.get(anchor.sequence))
     for sequence, count in sorted((versions or {}).items()):
         if count != 1:
@@ -206,36 +208,36 @@ def check(
     for name in lost(reading.named) if lost else ():
         where = chain.key(reading.named[name])
         flaws.append(Flaw(Kind.SNAPSHOT, reading.named[name], f"{where} names the snapshot {name}: it is missing or was changed", name))
-    open_ones = {id(flaw) for flaw in uncovered(flaws, reading.accepted)}
-    found = {dataclasses.replace(flaw, accepted=id(flaw) not in open_ones): None for flaw in flaws}
-    return tuple(sorted(found, key=lambda flaw: (flaw.sequence, list(Kind).index(flaw.kind))))
+    open_flaws = {id(flaw) for flaw in uncovered(flaws, reading.accepted)}
+    unique = {dataclasses.replace(flaw, accepted=id(flaw) not in open_flaws): None for flaw in flaws}
+    return tuple(sorted(unique, key=lambda flaw: (flaw.sequence, list(Kind).index(flaw.kind))))
 
 
 class _Reading:
-    """The records of a chain so far, and what is wrong with them."""
+    """The records of a chain so far, and their flaws."""
 
     def __init__(
         self, chain: Chain, anchors: Iterable[Anchor], blob: Callable[[str], bytes | None] | None, signers: signature.Keys | None
     ) -> None:
-        known = [(anchor.sequence, anchor.head) for anchor in anchors]
+        heads = [(anchor.sequence, anchor.head) for anchor in anchors]
         self.before = NOTHING
-        self.trusted = trust.Trust(signers, known)
+        self.trusted = trust.Trust(signers, heads)
         self.flaws: list[Flaw] = []
         self.digests: dict[int, str | None] = {}
         self.accepted: set[trust.Told] = set()
         self.named: dict[str, int] = {}
-        """Snapshots, and the number of the first record that names each."""
+        """By snapshot: the number of the first record that names it."""
         self._index = index.Index()
         self._chain = chain
-        self._wanted = {sequence for sequence, _ in known}
+        self._wanted = {sequence for sequence, _ in heads}
         self._blob = blob
-        self._told: set[str] = set()
+        self._entry_ids: set[str] = set()
         self._snapshot: Pointer | None = None
         self._explained = 0
-        """So many flaws were known when the index was last as a snapshot says."""
+        """How many flaws were found by the time the index last equalled a snapshot."""
 
     def add(self, sequence: int, data: bytes | None) -> None:
-        """The next object."""
+        """Read the next object."""
         if sequence <= self.before.sequence:
             self.flaws.append(Flaw(Kind.MISPLACED, sequence, f"{self._chain.key(sequence)} comes after number {self.before.sequence}"))
             return
@@ -258,23 +260,23 @@ class _Reading:
             self._count(counted)
 
     def _count(self, record: Record) -> None:
-        """A record that counts: what it accepts, and what the index is after it."""
+        """Take in a record that counts: collect what it accepts, and fold it into the index."""
         if record.index and record.index != self._snapshot:
             self._snapshot = record.index
             self._compare(record.index, record.sequence)
-        self._twice(record)
+        self._find_repeats(record)
         self.accepted |= set(accepts(record))
         fold.add(self._index, record)
 
-    def _twice(self, record: Record) -> None:
-        for one in record.facts:
-            if one.id in self._told:
-                sentence = f"{self._chain.key(record.sequence)} tells {one.action} of {one.subject.kind} {one.subject.name} once more"
+    def _find_repeats(self, record: Record) -> None:
+        for entry in record.facts:
+            if entry.id in self._entry_ids:
+                sentence = f"{self._chain.key(record.sequence)} tells {entry.action} of {entry.subject.kind} {entry.subject.name} once more"
                 self.flaws.append(Flaw(Kind.TWICE, record.sequence, sentence))
-            self._told.add(one.id)
+            self._entry_ids.add(entry.id)
 
     def _compare(self, pointer: Pointer, sequence: int) -> None:
-        """A snapshot counts every record before the one that first names it."""
+        """Compare a snapshot with the index: it counts every record before the one that first names it."""
         if self._blob is None:
             return
         where = f"{self._chain.key(sequence)}, snapshot {pointer.digest} of the records up to {pointer.sequence}"
@@ -289,11 +291,11 @@ class _Reading:
         if len(self.flaws) == self._explained:
             self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: the records say something else"))
         elif pointer.sequence == sequence - 1:
-            # What was found missing or changed since explains the difference: from here on the snapshot is what the operator knew.
-            self._believe(data, where)
+            # The flaws found since then explain the difference: from here on, the snapshot is what the operator knew.
+            self._adopt(data, where)
         self._explained = len(self.flaws)
 
-    def _believe(self, data: bytes, where: str) -> None:
+    def _adopt(self, data: bytes, where: str) -> None:
         try:
             self._index = index.Index.load(data)
         except ValueError as error:
@@ -301,22 +303,22 @@ class _Reading:
 
 
 def _checkpoints(chain: Chain, checkpoints: Iterable[tuple[int, bytes]], keys: signature.Keys | None) -> tuple[list[Anchor], list[Flaw]]:
-    """What the checkpoints know; those that prove nothing are flaws."""
+    """The anchors that checkpoints hold; a checkpoint that proves nothing is a flaw."""
     anchors, flaws = [], []
     for sequence, data in checkpoints:
         try:
-            found = checkpoint.read(data, keys)
-            if (found.chain, found.sequence) != (chain, sequence):
-                raise ValueError(f"it is of {found.chain.key(found.sequence)}")
+            signed = checkpoint.read(data, keys)
+            if (signed.chain, signed.sequence) != (chain, sequence):
+                raise ValueError(f"it is of {signed.chain.key(signed.sequence)}")
         except ValueError as error:
             flaws.append(Flaw(Kind.FORGED, sequence, f"{checkpoint.key(chain, sequence)}: {error}"))
         else:
-            anchors.append(Anchor(sequence, found.head, "a signed checkpoint" if keys is not None else "a checkpoint"))
+            anchors.append(Anchor(sequence, signed.head, "a signed checkpoint" if keys is not None else "a checkpoint"))
     return anchors, flaws
 
 
 def _impossible(record: Record) -> str | None:
-    """Why a state cannot be."""
+    """Why a record's state is impossible; None when it is not."""
     names = [stage.name for stage in record.state]
     if len(set(names)) != len(names):
         return "a stage is named twice"
@@ -330,7 +332,7 @@ def _impossible(record: Record) -> str | None:
 
 
 def _another_format(data: bytes) -> bool:
-    """Whether another release folded it."""
+    """Whether the snapshot is of another release's format."""
     try:
         raw = canonical.loads(data)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""The ledger's records: what they say, and how each holds the one before. How they are stored: `codec`.
+"""The ledger's records: what they hold, and how each names the one before. `codec` stores them.
 
-A chain is one model's records, numbered from 1. Each carries the sha256 of the object before it, so that nobody can change, drop, swap or
-insert one without all that follow being wrong.
+A chain is one model's records, numbered from 1. Each carries the sha256 of the object before it, so whoever changes, drops, swaps or
+inserts a record breaks all that follow.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from modelyard.content import canonical
 from modelyard.content.digest import DIGEST
 
 OPERATOR: Final = "_operator"
-"""The chain of an installation: terms of leadership, takeovers. It has no namespace: `_` stands there."""
+"""The chain of an installation: terms of leadership, takeovers. Its namespace is `_`, as it has none."""
 _DIGITS: Final = 10
 _NAMES: Final = ("manifest", "policy", "template")
-"""What of a fact's detail names a snapshot."""
+"""The fields of an entry's detail that name a snapshot."""
 
 
 class Action(words.Word):
-    """What a fact tells; the text says what its `digest` and `detail` hold."""
+    """What an entry is about; the text says what its `digest` and `detail` hold."""
 
     # what people ask for; digest: the snapshot of the whole spec (canonical JSON) in `blobs/`
     MODEL_CREATED = (
@@ -135,7 +135,7 @@ OF_SPECS: Final = frozenset(
         Action.REACTIVATED, Action.RETIRED, Action.REQUESTED, Action.STEERED,
     }
 )  # fmt: skip
-"""Those whose digest names the snapshot of a whole spec."""
+"""Actions whose digest names the snapshot of a whole spec."""
 SAYS: Final = frozenset({Action.APPROVED, Action.REJECTED, Action.WITHDRAWN})
 LIFECYCLE: Final = frozenset({Action.DEPRECATED, Action.REACTIVATED, Action.RETIRED})
 TEMPLATE_CHANGED: Final = "the stage's serving changed"
@@ -143,19 +143,19 @@ TEMPLATE_PUT_BACK: Final = "not available in time: put back"
 
 
 class Known(enum.StrEnum):
-    """How it is known who did something."""
+    """How the operator knows who did something."""
 
     AUTHENTICATED = "Authenticated"
     """The API server stamped the name that it authenticated."""
     DECLARED = "Declared"
-    """The writer's client said so, and a policy compared it with the authenticated name."""
+    """The writer's client wrote the name, and a policy compared it with the authenticated one."""
     OPERATOR = "Operator"
     UNKNOWN = "Unknown"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it."""
+    """Who did something."""
 
     name: str
     known: Known
@@ -167,7 +167,7 @@ NOBODY_KNOWS: Final = Actor("", Known.UNKNOWN)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
-    """The object that a fact is about."""
+    """The object that an entry is about."""
 
     kind: str
     name: str
@@ -186,7 +186,7 @@ class Fact:
     digest: str | None = None
     detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     at: datetime.datetime | None = None
-    """When the operator saw or decided it, which may be long before it could be recorded; None: the record's time counts."""
+    """When the operator observed or decided it, which may be long before it was recorded; None: the record's time counts."""
 
 
 def fact(
@@ -199,15 +199,15 @@ def fact(
     *,
     at: datetime.datetime | None = None,
 ) -> Fact:
-    """A fact with its id: the sha256 of action, uid, and generation or `step`, never of a time, so that told twice it is the same fact.
+    """An entry with its id: the sha256 of action, uid, and generation or `step`. It never includes a time, so the same entry made twice has the same id.
 
-    With a generation goes the digest: after an older backup the same generation comes again, with another spec. What JSON cannot hold exactly is made `canonical.plain`: nothing that happened is beyond recording.
+    The digest goes with a generation: after a restore of an older backup the same generation comes again, with another spec. `canonical.plain` replaces what JSON cannot hold exactly, so that everything can be recorded.
     """
-    now = subject.generation if digest is None else f"{subject.generation} {digest}"
-    told = now if step is None else step
-    name = hashlib.sha256(rfc8785.dumps([str(action), subject.uid, told])).hexdigest()
+    generation = subject.generation if digest is None else f"{subject.generation} {digest}"
+    discriminator = generation if step is None else step
+    entry_id = hashlib.sha256(rfc8785.dumps([str(action), subject.uid, discriminator])).hexdigest()
     actor = dataclasses.replace(actor, name=canonical.plain(actor.name))
-    return Fact(name, action, actor, subject, digest, canonical.plain(detail or {}), at)
+    return Fact(entry_id, action, actor, subject, digest, canonical.plain(detail or {}), at)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class Share:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StageState:
-    """What a stage stands for, and what serves it."""
+    """A stage's current version, and what serves there."""
 
     name: str
     current: str | None = None
@@ -231,9 +231,9 @@ class StageState:
     serves: tuple[Share, ...] = ()
     previous: str | None = None
     template: str | None = None
-    """What it serves, rendered, as `blobs/` has it."""
+    """The rendered template that it serves, by its name in `blobs/`."""
     source: str | None = None
-    """sha256 of the stage's `serving` that it was rendered from."""
+    """sha256 of the stage's `serving` that the template was rendered from."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -267,11 +267,11 @@ class Chain:
         return f"ledger/{self.registry}/{self.namespace}/{self.model}/"
 
     def key(self, sequence: int) -> str:
-        """Where a record is."""
+        """The object key of a record."""
         return f"{self.prefix}{sequence:0{_DIGITS}}.json"
 
     def sequence(self, key: str) -> int | None:
-        """The number of the record that is there; None when it is none of this chain's."""
+        """The number of the record at an object key; None when it is no record of this chain."""
         name = key.removeprefix(self.prefix).removesuffix(".json")
         number = int(name) if len(name) == _DIGITS and name.isascii() and name.isdigit() else 0
         return number if number and self.key(number) == key else None
@@ -286,10 +286,10 @@ class Record:
     prev: str | None
     """sha256 of the object before; None for the first."""
     time: datetime.datetime
-    """Never before its predecessor's."""
+    """Never before the predecessor's time."""
     seen: datetime.datetime | None
-    """Up to then this record and those before it tell all that was served: no later one tells of a change from before. Never after `time`,
-    never before its predecessor's; None: nobody has looked yet."""
+    """Up to this time, this record and those before it hold all that was served: no later record holds an earlier change. Never after `time`,
+    never before the predecessor's; None: nobody has looked yet."""
     term: int
     """The leadership under which it was written."""
     facts: tuple[Fact, ...]
@@ -297,7 +297,7 @@ class Record:
     """What each stage serves after these facts, by name."""
     index: Pointer | None
     signature: Signature | None = None
-    """By the operator that wrote it; None: it is older than signing, or somebody else's."""
+    """By the operator that wrote the record; None: the record is older than signing, or somebody else wrote it."""
 
 
 def follow(
@@ -315,35 +315,35 @@ def follow(
     """The record that comes after `before`, whose object's digest is `prev`.
 
     Args:
-        chain: whose.
+        chain: the chain that it belongs to.
         before: the last record.
         prev: digest of its object.
-        facts: what happened; when each was seen is kept between what the records before have told all of and now, whatever clocks say.
-        state: what each stage serves after them.
+        facts: what happened; the time of each becomes at most now, and for Serving entries at least `before.seen`, whatever clocks say.
+        state: what each stage serves after these entries.
         now: the time.
         term: the leadership under which it is written.
         index: the last snapshot.
-        seen: when the state was looked at; None: it was not, and is what the facts make of the one before.
+        seen: when the state was observed; None: it was not, but follows from the state before and these entries.
     """
     time = max(now, before.time) if before else now
-    told = before.seen if before else None
-    dated = tuple(_dated(one, told, time) for one in facts)
-    looks = [told, seen, *(one.at for one in dated if one.action == Action.SERVING)]
-    looked = max((min(one, time) for one in looks if one), default=None)
-    return Record(chain, before.sequence + 1 if before else 1, prev, time, looked, term, dated, tuple(state), index)
+    earliest = before.seen if before else None
+    dated = tuple(_dated(entry, earliest, time) for entry in facts)
+    moments = [earliest, seen, *(entry.at for entry in dated if entry.action == Action.SERVING)]
+    observed = max((min(moment, time) for moment in moments if moment), default=None)
+    return Record(chain, before.sequence + 1 if before else 1, prev, time, observed, term, dated, tuple(state), index)
 
 
 def snapshots(record: Record) -> Iterator[str]:
-    """The names of what a record tells of and does not hold: specs, policies, templates, lists of files."""
-    for one in record.facts:
-        if one.digest and one.action in OF_SPECS:
-            yield one.digest
-        yield from (name for field in _NAMES if isinstance(name := one.detail.get(field), str) and DIGEST.fullmatch(name))
+    """The names of the snapshots that a record refers to: specs, policies, templates, lists of files."""
+    for entry in record.facts:
+        if entry.digest and entry.action in OF_SPECS:
+            yield entry.digest
+        yield from (name for field in _NAMES if isinstance(name := entry.detail.get(field), str) and DIGEST.fullmatch(name))
     yield from (stage.template for stage in record.state if stage.template)
 
 
-def _dated(one: Fact, told: datetime.datetime | None, time: datetime.datetime) -> Fact:
-    if one.at is None:
-        return one
-    at = min(max(one.at, told), time) if told and one.action == Action.SERVING else min(one.at, time)
-    return one if at == one.at else dataclasses.replace(one, at=at)
+def _dated(entry: Fact, earliest: datetime.datetime | None, latest: datetime.datetime) -> Fact:
+    if entry.at is None:
+        return entry
+    at = min(max(entry.at, earliest), latest) if earliest and entry.action == Action.SERVING else min(entry.at, latest)
+    return entry if at == entry.at else dataclasses.replace(entry, at=at)

@@ -1,4 +1,4 @@
-"""Signatures of the ledger's records: who holds the key wrote them, and nobody else can. Ed25519; pure."""
+"""Signatures of the ledger's records: only the holder of the key can write them. Ed25519; pure."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _PEM: Final = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re
 def signer(pem: bytes) -> ed25519.Ed25519PrivateKey:
     """The private key in a PEM text; raises ValueError when it is no Ed25519 key without a password."""
     try:
-        found = serialization.load_pem_private_key(pem, None)
+        key = serialization.load_pem_private_key(pem, None)
     except (TypeError, exceptions.UnsupportedAlgorithm) as error:
         raise ValueError(f"the ledger's key cannot be used: {type(error).__name__}") from None
-    if not isinstance(found, ed25519.Ed25519PrivateKey):
-        raise ValueError("the ledger's key is not Ed25519: make one with openssl genpkey -algorithm ed25519")  # noqa: TRY004  callers know one exception
-    return found
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise ValueError("the ledger's key is not Ed25519: make one with openssl genpkey -algorithm ed25519")  # noqa: TRY004  callers catch one exception
+    return key
 
 
 def public(pem: bytes) -> Key:
-    """The public key in a PEM text, private ones included; raises ValueError."""
+    """The public key in a PEM text, which may also hold a private key; raises ValueError."""
     if b"PRIVATE KEY" in pem:
         return signer(pem).public_key()
     try:
-        found = serialization.load_pem_public_key(pem)
+        key = serialization.load_pem_public_key(pem)
     except exceptions.UnsupportedAlgorithm as error:
         raise ValueError(f"it is no public key that can be used: {error}") from None
-    if not isinstance(found, ed25519.Ed25519PublicKey):
+    if not isinstance(key, ed25519.Ed25519PublicKey):
         raise ValueError("the public key is not Ed25519")  # noqa: TRY004
-    return found
+    return key
 
 
 def write_public(key: Key) -> bytes:
@@ -53,18 +53,18 @@ def write_public(key: Key) -> bytes:
 
 
 def key_id(key: Key) -> str:
-    """What records and checkpoints call a key: the first 16 hex digits of the sha256 of its 32 bytes."""
+    """The name of a key in records and checkpoints: the first 16 hex digits of the sha256 of its 32 bytes."""
     raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
 def by_id(keys: Iterable[Key]) -> dict[str, Key]:
-    """The keys by what signatures call them."""
+    """The keys by `key_id`."""
     return {key_id(key): key for key in keys}
 
 
 def read_public(pems: bytes) -> list[Key]:
-    """The public keys in a text of several PEM blocks; raises ValueError when one of them cannot be used, or there is none."""
+    """The public keys in a text of several PEM blocks; raises ValueError when a block cannot be used, or there is none."""
     if not (blocks := _PEM.findall(pems)):
         raise ValueError("it holds no PEM block of a public key")
     return [public(block) for block in blocks]
@@ -78,7 +78,7 @@ def sign(record: Record, private: ed25519.Ed25519PrivateKey) -> Record:
 
 
 def fault(record: Record, keys: Keys) -> str | None:
-    """Why a record proves nothing, as the end of a sentence about it; None: the holder of one of these keys wrote it."""
+    """Why a record is not proven, as the end of a sentence about it; None: the holder of a key in `keys` wrote it."""
     signature = record.signature
     if signature is None:
         return "it is not signed"

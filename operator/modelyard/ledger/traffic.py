@@ -1,4 +1,4 @@
-"""What stages serve, from step to step: as facts tell that were seen before they could be recorded, and as records' states say. Pure."""
+"""What stages serve, step by step: from Serving entries, which may be older than their record, and from the records' states. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelyard.ledger.record import Action, Fact, Record, Share, StageState
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """From a moment on a stage serves this."""
+    """From this moment on, the stage serves these shares."""
 
     moment: datetime.datetime
     stage: str
@@ -21,57 +21,57 @@ class Step:
 
 def weights(shares: Iterable[Share]) -> dict[str, int]:
     """How much of the traffic each version may get, in percent."""
-    return {one.version: one.weight for one in shares}
+    return {share.version: share.weight for share in shares}
 
 
-def told(one: Fact) -> tuple[str, tuple[Share, ...]] | None:
-    """The stage that a fact says serves something else, and what; None when it is about something else, or cannot be read."""
-    if one.action != Action.SERVING:
+def serving_change(entry: Fact) -> tuple[str, tuple[Share, ...]] | None:
+    """The stage and the shares of a Serving entry; None for another entry, and for one that cannot be read."""
+    if entry.action != Action.SERVING:
         return None
-    stage, rows = one.detail.get("stage"), one.detail.get("serves")
+    stage, rows = entry.detail.get("stage"), entry.detail.get("serves")
     if not isinstance(stage, str) or not isinstance(rows, Sequence):
         return None
     try:
         shares = tuple(codec.load_share(row) for row in rows)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    sound = all(isinstance(one.version, str) and type(one.weight) is int and isinstance(one.digest, str | None) for one in shares)
+    sound = all(isinstance(share.version, str) and type(share.weight) is int and isinstance(share.digest, str | None) for share in shares)
     return (stage, shares) if sound else None
 
 
-def steps(record: Record, known: Iterable[str] = ()) -> Iterator[Step]:
-    """What a record says that stages serve, in order; a stage that is known, and that its state does not name, serves nothing any more."""
-    for one in record.facts:
-        if found := told(one):
-            yield Step(one.at or record.time, *found)
+def steps(record: Record, serving: Iterable[str] = ()) -> Iterator[Step]:
+    """What a record says that stages serve, in order; a stage of `serving` that the record's state does not name serves nothing any more."""
+    for entry in record.facts:
+        if change := serving_change(entry):
+            yield Step(entry.at or record.time, *change)
     for stage in record.state:
         yield Step(record.time, stage.name, stage.serves)
     named = {stage.name for stage in record.state}
-    yield from (Step(record.time, name, ()) for name in known if name not in named)
+    yield from (Step(record.time, name, ()) for name in serving if name not in named)
 
 
 def after(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[StageState, ...]:
-    """The state as facts leave it; a version that goes on serving does so since the same moment."""
-    found = {one.name: one for one in state}
-    for one in facts:
-        if (said := told(one)) is None:
+    """The state after these entries; a version that goes on serving keeps its `since`."""
+    states = {stage.name: stage for stage in state}
+    for entry in facts:
+        if (change := serving_change(entry)) is None:
             continue
-        name, shares = said
-        was = found.get(name, StageState(name))
-        began = {share.version: share.since for share in was.serves}
+        name, shares = change
+        previous = states.get(name, StageState(name))
+        began = {share.version: share.since for share in previous.serves}
         serves = tuple(dataclasses.replace(share, since=began.get(share.version, share.since)) for share in shares)
-        found[name] = dataclasses.replace(was, serves=serves)
-    return tuple(found[name] for name in sorted(found))
+        states[name] = dataclasses.replace(previous, serves=serves)
+    return tuple(states[name] for name in sorted(states))
 
 
 def news(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    """The facts without those that only say what was known: who began to look while the ledger did not answer could not know what it has."""
-    serving, kept = {one.name: weights(one.serves) for one in state}, []
-    for one in facts:
-        if said := told(one):
-            now = weights(said[1])
-            if serving.get(said[0], {}) == now:
+    """The entries without Serving entries that repeat the state: an operator that started while the ledger did not answer could not know the state."""
+    serving, changes = {stage.name: weights(stage.serves) for stage in state}, []
+    for entry in facts:
+        if change := serving_change(entry):
+            name, shares = change
+            if serving.get(name, {}) == weights(shares):
                 continue
-            serving[said[0]] = now
-        kept.append(one)
-    return tuple(kept)
+            serving[name] = weights(shares)
+        changes.append(entry)
+    return tuple(changes)
