@@ -74,13 +74,15 @@ class State:
         return cls(meta.ConditionStatus.UNKNOWN, fact)
 
 
-def settle(before: Sequence[meta.Condition], wanted: Mapping[str, State], generation: int, now: datetime.datetime) -> list[meta.Condition]:
+def settle(
+    conditions: Sequence[meta.Condition], wanted: Mapping[str, State], generation: int, now: datetime.datetime
+) -> list[meta.Condition]:
     """The conditions to write: exactly the wanted ones; a time moves only when a status does."""
-    old = {condition.type: condition for condition in before}
+    before = {condition.type: condition for condition in conditions}
     settled = []
     for kind, state in wanted.items():
-        was = old.get(kind)
-        since = was.last_transition_time if was and was.status == state.status else now.replace(microsecond=0)
+        previous = before.get(kind)
+        since = previous.last_transition_time if previous and previous.status == state.status else now.replace(microsecond=0)
         settled.append(
             meta.Condition(
                 type=kind,
@@ -113,5 +115,5 @@ class Event:
 
 def happened(subject: meta.Resource, reason: Reason, message: str, *, warning: bool = False) -> Event:
     """An Event about one of our objects."""
-    about = subject.metadata
-    return Event(subject.kind, about.namespace, about.name, about.uid, Fact(reason, message), warning)
+    metadata = subject.metadata
+    return Event(subject.kind, metadata.namespace, metadata.name, metadata.uid, Fact(reason, message), warning)

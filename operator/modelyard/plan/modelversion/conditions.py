@@ -45,18 +45,22 @@ def of(
     return wanted
 
 
-def kept(before: Sequence[api.Condition], said: finding.Fact, generation: int) -> dict[str, finding.State]:
+def kept(before: Sequence[api.Condition], fact: finding.Fact, generation: int) -> dict[str, finding.State]:
     """What was known and still is, while nobody looks; what depends on fields that may be added to is known of its own generation only.
 
     Args:
         before: the conditions as they are.
-        said: why nobody looks.
+        fact: why nobody looks.
         generation: of the spec now.
     """
     found = {}
-    for one in before:
-        known = one.type not in _OF_WHAT_IS_ADDED or one.observed_generation == generation
-        found[one.type] = finding.State(one.status, finding.Fact(Reason(one.reason), one.message)) if known else finding.State.unknown(said)
+    for condition in before:
+        still_known = condition.type not in _OF_WHAT_IS_ADDED or condition.observed_generation == generation
+        found[condition.type] = (
+            finding.State(condition.status, finding.Fact(Reason(condition.reason), condition.message))
+            if still_known
+            else finding.State.unknown(fact)
+        )
     return {kind: state for kind, state in found.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
 
 
@@ -81,22 +85,22 @@ def unknown(before: Sequence[api.Condition], why: finding.Fact, generation: int,
 def all_proven(version: api.ModelVersion, documents: Documents | None) -> bool:
     """Whether every document is there with its bytes."""
     proven = documents or {}
-    return all(isinstance(proven.get(one.name), inspection.Proven) for one in version.spec.evidence or [])
+    return all(isinstance(proven.get(document.name), inspection.Proven) for document in version.spec.evidence or [])
 
 
 def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> tuple[finding.Event, ...]:
     """An Event when the phase or what is known of the bytes changed."""
-    was, told = version.status, lifecycle.events(version, status)
-    before, after = finding.find(was.conditions, "Verified"), finding.find(status.conditions, "Verified")
+    previous, lifecycle_events = version.status, lifecycle.events(version, status)
+    before, after = finding.find(previous.conditions, "Verified"), finding.find(status.conditions, "Verified")
     same = before and after and (before.reason, before.status) == (after.reason, after.status)
-    if after is None or (same and (told or was.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
-        return told
+    if after is None or (same and (lifecycle_events or previous.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
+        return lifecycle_events
     if before is None and status.phase == VersionPhase.PENDING:
-        return told  # everything starts by waiting; that is no news
+        return lifecycle_events  # everything starts by waiting; that is no news
     warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
-    recovered = was.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
+    recovered = previous.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
     message = f"recovered: {after.message}" if recovered else after.message
-    return (finding.happened(version, Reason(after.reason), message, warning=warning), *told)
+    return (finding.happened(version, Reason(after.reason), message, warning=warning), *lifecycle_events)
 
 
 def _ready(phase: VersionPhase, verified: finding.State) -> finding.State:
@@ -120,13 +124,13 @@ def _evidence(version: api.ModelVersion, verified: finding.State, documents: Doc
         if before and current:
             return finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
         return finding.State.unknown(finding.Fact(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
-    for one in declared:
-        result = documents.get(one.name)
+    for document in declared:
+        result = documents.get(document.name)
         if isinstance(result, finding.Fact):
-            return finding.State.unknown(finding.Fact(result.reason, f"evidence {one.name}: {result.message}"))
+            return finding.State.unknown(finding.Fact(result.reason, f"evidence {document.name}: {result.message}"))
         if not isinstance(result, inspection.Proven):
             return finding.State.false(
-                finding.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {one.name}: {result.message if result else 'not looked at yet'}")
+                finding.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {document.name}: {result.message if result else 'not looked at yet'}")
             )
     return finding.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
 

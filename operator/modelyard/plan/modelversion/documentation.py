@@ -26,7 +26,7 @@ class File:
 
     def proves(self, kind: EvidenceType) -> bool:
         """Whether there is such a document, with its bytes."""
-        return self.verified and any(one.type == kind for one in self.version.spec.evidence or [])
+        return self.verified and any(document.type == kind for document in self.version.spec.evidence or [])
 
 
 Item = tuple[str, Callable[[File], bool]]
@@ -48,8 +48,8 @@ def _metrics(file: File) -> bool:
 
 def _training_data(file: File) -> bool:
     lineage = file.version.spec.lineage
-    trained = [one for one in (lineage.datasets if lineage else None) or [] if one.role == DatasetRole.TRAINING]
-    return bool(trained) and all(one.digest for one in trained)
+    trained = [dataset for dataset in (lineage.datasets if lineage else None) or [] if dataset.role == DatasetRole.TRAINING]
+    return bool(trained) and all(dataset.digest for dataset in trained)
 
 
 def _limitations(file: File) -> bool:
@@ -106,6 +106,6 @@ def missing(file: File) -> list[str]:
 
 def evidence_is_verified(version: api.ModelVersion) -> bool:
     """Whether every byte of all of a version's evidence, as it is declared now, was read and found right."""
-    found = finding.find(version.status.conditions, "EvidenceVerified")
-    current = found is not None and found.observed_generation == version.metadata.generation
-    return found is not None and current and found.status == api.ConditionStatus.TRUE
+    condition = finding.find(version.status.conditions, "EvidenceVerified")
+    current = condition is not None and condition.observed_generation == version.metadata.generation
+    return condition is not None and current and condition.status == api.ConditionStatus.TRUE

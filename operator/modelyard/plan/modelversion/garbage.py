@@ -52,7 +52,7 @@ def find(holders: Sequence[Holder], foreign: Iterable[str] = ()) -> tuple[Object
     guarded = [location.place(uri) for holder in holders for uri in holder.evidence]
     guarded += [location.place(holder.uri) for holder in used if holder.files is None]
     guarded += [location.place(uri) for uri in foreign]
-    found: dict[tuple[str, str | None], Object] = {}
+    objects: dict[tuple[str, str | None], Object] = {}
     for holder in holders:
         bucket = getattr(location.place(holder.uri), "bucket", None)
         for key, file in _files(holder) if holder.retired else ():
@@ -61,23 +61,23 @@ def find(holders: Sequence[Holder], foreign: Iterable[str] = ()) -> tuple[Object
                 continue
             if any(place and place.bucket == bucket and _below(key, place) for place in guarded):
                 continue
-            before = found[name].holders if name in found else ()
-            found[name] = Object(key, file.version_id, file.size, file.etag, (*before, holder.version))
-    return tuple(found[name] for name in sorted(found, key=lambda name: (name[0], name[1] or "")))
+            before = objects[name].holders if name in objects else ()
+            objects[name] = Object(key, file.version_id, file.size, file.etag, (*before, holder.version))
+    return tuple(objects[name] for name in sorted(objects, key=lambda name: (name[0], name[1] or "")))
 
 
 def of_object(version: api.ModelVersion, files: tuple[manifest.File, ...] | None) -> Holder:
     """A version that is there."""
     spec = version.spec
     retired = spec.lifecycle == VersionLifecycle.RETIRED and version.status.phase == VersionPhase.RETIRED
-    evidence = tuple(one.uri for one in spec.evidence or [])
+    evidence = tuple(document.uri for document in spec.evidence or [])
     return Holder(spec.version, version.metadata.uid, spec.artifact.uri, retired and not version.status.stages, files, evidence)
 
 
-def of_record(name: str, known: index.Version, spec: modelversion.ModelVersionSpec, files: tuple[manifest.File, ...] | None) -> Holder:
+def of_record(name: str, record: index.Version, spec: modelversion.ModelVersionSpec, files: tuple[manifest.File, ...] | None) -> Holder:
     """A version that is not there: Retired and deleted, or else lost, and then as good as there."""
-    evidence = tuple(one.uri for one in spec.evidence or [])
-    return Holder(name, known.uid, spec.artifact.uri, known.deleted and known.lifecycle == VersionLifecycle.RETIRED, files, evidence)
+    evidence = tuple(document.uri for document in spec.evidence or [])
+    return Holder(name, record.uid, spec.artifact.uri, record.deleted and record.lifecycle == VersionLifecycle.RETIRED, files, evidence)
 
 
 def _files(holder: Holder) -> Iterable[tuple[str, manifest.File]]:

@@ -81,8 +81,8 @@ def step(version: api.ModelVersion, model: api.Model, memory: Memory, recheck: d
 
 def _awaits_its_claims(version: api.ModelVersion, model: api.Model) -> bool:
     """Whether it was brought back and a stage stands for it, which is not said yet: its objects must not be let go in between."""
-    stands = {one.current for one in model.status.stages or []}
-    return not version.status.stages and (model.status.observed_generation == -1 or version.spec.version in stands)
+    current_versions = {stage.current for stage in model.status.stages or []}
+    return not version.status.stages and (model.status.observed_generation == -1 or version.spec.version in current_versions)
 
 
 def objects(version: api.ModelVersion, which: Step) -> Objects:
@@ -99,9 +99,9 @@ def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded
     After an older backup the status may not know of a hold that is ours.
     """
     held = [
-        Objects(one.spec.artifact.uri, one.status.artifact.held)
-        for one in siblings
-        if one.metadata.uid != version.metadata.uid and one.status.artifact and one.status.artifact.held
+        Objects(sibling.spec.artifact.uri, sibling.status.artifact.held)
+        for sibling in siblings
+        if sibling.metadata.uid != version.metadata.uid and sibling.status.artifact and sibling.status.artifact.held
     ]
     mine = version.status.artifact
     again = (
@@ -116,20 +116,20 @@ def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded
 def still(versions: Iterable[api.ModelVersion]) -> list[str]:
     """The versions whose objects are held, but for those whose hold a person gave up: it cannot be lifted."""
     return [
-        one.spec.version
-        for one in versions
-        if one.status.artifact and one.status.artifact.held and cel.LEAVE not in (one.metadata.annotations or {})
+        version.spec.version
+        for version in versions
+        if version.status.artifact and version.status.artifact.held and cel.LEAVE not in (version.metadata.annotations or {})
     ]
 
 
-def told(version: api.ModelVersion, which: Step, known: index.Version | None) -> tuple[record.Fact, ...]:
+def told(version: api.ModelVersion, which: Step, past: index.Version | None) -> tuple[record.Fact, ...]:
     """What the ledger hears: that objects go under a hold, before they do, and that they were let go, before the status says so."""
     artifact = version.status.artifact
     action = {Step.SET: record.Action.HELD, Step.LIFT: record.Action.RELEASED}.get(which)
-    if action is None or artifact is None or known is None or (known.held == artifact.held) == (which == Step.SET):
+    if action is None or artifact is None or past is None or (past.held == artifact.held) == (which == Step.SET):
         return ()
     detail = {"version": version.spec.version, "manifest": artifact.held}
-    return (record.fact(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {known.holds}", None, detail),)
+    return (record.fact(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {past.holds}", None, detail),)
 
 
 def done(version: api.ModelVersion, which: Step, why: finding.Fact | None) -> modelversion.ModelVersionStatus:

@@ -14,8 +14,8 @@ from modelyard.plan import finding
 
 def at_rest(version: api.ModelVersion) -> bool:
     """Whether it is Retired for good: nothing runs it, so nobody reads its bytes any more."""
-    asked = version.spec.lifecycle == VersionLifecycle.RETIRED
-    return version.status.phase == VersionPhase.RETIRED or (asked and not version.status.stages)
+    retired = version.spec.lifecycle == VersionLifecycle.RETIRED
+    return version.status.phase == VersionPhase.RETIRED or (retired and not version.status.stages)
 
 
 def as_recorded(version: api.ModelVersion, past: index.Version | None) -> api.ModelVersion:
@@ -40,8 +40,8 @@ def why(version: api.ModelVersion, past: index.Version | None) -> str | None:
             " set spec.lifecycle to Retired, and register another version"
         )
     before = finding.find(version.status.conditions, "Ready")
-    kept = version.status.phase == VersionPhase.RETIRED and version.spec.lifecycle != VersionLifecycle.RETIRED
-    return before.message if kept and before else None
+    stays_retired = version.status.phase == VersionPhase.RETIRED and version.spec.lifecycle != VersionLifecycle.RETIRED
+    return before.message if stays_retired and before else None
 
 
 def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
@@ -56,25 +56,28 @@ def conditions(
     version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, finding.State], because: str | None = None
 ) -> dict[str, finding.State]:
     """The conditions with what the lifecycle says over them; `because`: why it is Retired where it does not ask to be."""
-    kept = dict(wanted)
+    shown_conditions = dict(wanted)
     if at_rest(version):
         for kind in ("EvidenceVerified", "DocumentationComplete"):
             if before := finding.find(version.status.conditions, kind):
-                kept[kind] = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
+                shown_conditions[kind] = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
         for kind in ("Reconciling", "Stalled"):
-            kept.pop(kind, None)
-        asked = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
-        return kept | {"Ready": finding.State.true(Reason.RETIRED, because or asked)}
+            shown_conditions.pop(kind, None)
+        message = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
+        return shown_conditions | {"Ready": finding.State.true(Reason.RETIRED, because or message)}
     if phase != VersionPhase.DEPRECATED:
-        return kept
+        return shown_conditions
     runs = where(version)
     if version.spec.lifecycle == VersionLifecycle.RETIRED:
-        waits = finding.Fact(
+        still_serving = finding.Fact(
             Reason.STILL_SERVING, f"{runs}: promote another version there or retire the Model; it is Retired once nothing runs it"
         )
-        return kept | {"Ready": finding.State.false(waits), "Reconciling": finding.State.true(waits.reason, waits.message)}
-    still = f", but it is still in use ({runs}): promote another version there" if runs else ""
-    return kept | {"Ready": finding.State.true(Reason.DEPRECATED, f"Deprecated, as it is asked to be{still}")}
+        return shown_conditions | {
+            "Ready": finding.State.false(still_serving),
+            "Reconciling": finding.State.true(still_serving.reason, still_serving.message),
+        }
+    in_use = f", but it is still in use ({runs}): promote another version there" if runs else ""
+    return shown_conditions | {"Ready": finding.State.true(Reason.DEPRECATED, f"Deprecated, as it is asked to be{in_use}")}
 
 
 def where(version: api.ModelVersion) -> str:

@@ -29,9 +29,9 @@ class Case:
     """Who asks, and what people say to it; None: nobody has asked yet, so nobody has agreed."""
 
     @classmethod
-    def of(cls, world: World, one: api.Promotion) -> Case:
+    def of(cls, world: World, promotion: api.Promotion) -> Case:
         """What a Promotion asks for."""
-        return cls(world, one.spec.stage, one.spec.version, bool(one.spec.rollback), one)
+        return cls(world, promotion.spec.stage, promotion.spec.version, bool(promotion.spec.rollback), promotion)
 
     @property
     def wanted(self) -> api.ModelVersion | None:
@@ -50,11 +50,11 @@ class Case:
         return None if self.rollback else approvals.subject(self.world, self.stage, self.version)
 
     @property
-    def asked(self) -> approvals.Asked:
+    def approval_request(self) -> approvals.ApprovalRequest:
         """What people are asked, and how far they are; a rollback asks nobody."""
         if self.rollback or self.promotion is None:
             return approvals.NOBODY
-        return approvals.asked(self.world, self.promotion, self.demands.approvals or [], self.subject)
+        return approvals.request(self.world, self.promotion, self.demands.approvals or [], self.subject)
 
     @property
     def asks_people(self) -> bool:
@@ -62,12 +62,12 @@ class Case:
         return bool(self.demands.approvals) and not self.rollback
 
 
-Found = finding.Held | str
+GateResult = finding.Held | str
 """Why a gate does not hold; or what was found, as a sentence, when it does."""
-Gate = Callable[[Case, datetime.datetime], Found]
+Gate = Callable[[Case, datetime.datetime], GateResult]
 
 
-def model_is_active(case: Case, now: datetime.datetime) -> Found:
+def model_is_active(case: Case, now: datetime.datetime) -> GateResult:
     del now
     model = case.world.model
     if model is None:
@@ -77,7 +77,7 @@ def model_is_active(case: Case, now: datetime.datetime) -> Found:
     return "the Model is Active"
 
 
-def stage_is_declared(case: Case, now: datetime.datetime) -> Found:
+def stage_is_declared(case: Case, now: datetime.datetime) -> GateResult:
     del now
     if case.world.model is None or case.world.stage(case.stage):
         return "the stage is declared"
@@ -85,7 +85,7 @@ def stage_is_declared(case: Case, now: datetime.datetime) -> Found:
     return person(Reason.STAGE_MISSING, f"the Model {case.world.name} has no stage {case.stage}; it has {names}")
 
 
-def strategy_is_supported(case: Case, now: datetime.datetime) -> Found:
+def strategy_is_supported(case: Case, now: datetime.datetime) -> GateResult:
     del now
     declared = case.world.stage(case.stage)
     runs = declared.serving if declared else None
@@ -100,7 +100,7 @@ def strategy_is_supported(case: Case, now: datetime.datetime) -> Found:
     return "the stage's strategy is one of this release"
 
 
-def template_is_valid(case: Case, now: datetime.datetime) -> Found:
+def template_is_valid(case: Case, now: datetime.datetime) -> GateResult:
     del now
     declared = case.world.stage(case.stage)
     if declared is None or declared.serving is None:
@@ -115,7 +115,7 @@ def template_is_valid(case: Case, now: datetime.datetime) -> Found:
     return "the API server takes what the stage's template renders to"
 
 
-def version_is_ready(case: Case, now: datetime.datetime) -> Found:
+def version_is_ready(case: Case, now: datetime.datetime) -> GateResult:
     del now
     wanted = case.wanted
     called = f"{case.world.name}-{case.version}"
@@ -149,7 +149,7 @@ def version_is_ready(case: Case, now: datetime.datetime) -> Found:
     )
 
 
-def has_succeeded_here_before(case: Case, now: datetime.datetime) -> Found:
+def has_succeeded_here_before(case: Case, now: datetime.datetime) -> GateResult:
     del now
     if case.version in successes.ever(case.world, case.stage):
         return "the version has Succeeded here before"

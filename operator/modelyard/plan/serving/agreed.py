@@ -13,8 +13,8 @@ def gates_that_ask(declared: api.Stage) -> list[str]:
     return [gate.name for gate in approvals if gate.scope == gates.ApprovalScope.TEMPLATE]
 
 
-def waits(declared: api.Stage, stands: api.StageStatus) -> bool:
+def waits(declared: api.Stage, stage_status: api.StageStatus) -> bool:
     """Whether the declared template is another one than serves, and people have to agree to it before it does."""
     if declared.serving is None or not gates_that_ask(declared):
         return False
-    return stands.serving is None or stands.serving.source != template.source(declared.serving)
+    return stage_status.serving is None or stage_status.serving.source != template.source(declared.serving)

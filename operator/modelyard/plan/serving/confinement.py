@@ -19,10 +19,10 @@ def allowed(namespace: Mapping[str, Any] | None) -> bool:
 
 def refused(template: Mapping[str, Any]) -> str | None:
     """What a person reads whose template reaches out, or None."""
-    found = tuple(dict.fromkeys(reaches(template)))
+    settings = tuple(dict.fromkeys(reaches(template)))
     return (
-        f"the pod template asks for {', '.join(found)}, which reaches out of the pod into its node: leave it out; {operator.HOW}"
-        if found
+        f"the pod template asks for {', '.join(settings)}, which reaches out of the pod into its node: leave it out; {operator.HOW}"
+        if settings
         else None
     )
 
@@ -52,7 +52,7 @@ def reaches(template: Mapping[str, Any]) -> Iterator[str]:
         )
         if _map(context, "windowsOptions").get("hostProcess"):
             yield "windowsOptions.hostProcess"
-    if any(one.get("name") not in operator.SYSCTLS for one in _maps(_map(pod, "securityContext"), "sysctls")):
+    if any(sysctl.get("name") not in operator.SYSCTLS for sysctl in _maps(_map(pod, "securityContext"), "sysctls")):
         yield "sysctls"
 
 
@@ -63,4 +63,4 @@ def _map(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _maps(holder: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     value = holder.get(key)
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -84,13 +84,13 @@ def _too_deep(value: object) -> str | None:
     """The field of the template below which something is nested too deep; looked for without recursion, however deep that is."""
     waiting: list[tuple[object, int, str]] = [(value, 1, "")]
     while waiting:
-        found, depth, path = waiting.pop()
+        node, depth, path = waiting.pop()
         if depth > DEEPEST:
             return path
-        if isinstance(found, Mapping):
-            waiting += [(below, depth + 1, _below(path, str(key), depth)) for key, below in found.items()]
-        elif isinstance(found, list):
-            waiting += [(below, depth + 1, _below(path, str(number), depth)) for number, below in enumerate(found)]
+        if isinstance(node, Mapping):
+            waiting += [(below, depth + 1, _below(path, str(key), depth)) for key, below in node.items()]
+        elif isinstance(node, list):
+            waiting += [(below, depth + 1, _below(path, str(number), depth)) for number, below in enumerate(node)]
     return None
 
 

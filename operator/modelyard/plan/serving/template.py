@@ -132,10 +132,10 @@ def _without(holder: dict[str, Any], field: str, ours: Collection[str]) -> None:
 
 def _without_named(holder: dict[str, Any], field: str, ours: Collection[str]) -> None:
     """Take what is ours out of a list of what has names; an empty one goes."""
-    left = [one for one in podtemplate.entries(holder, field) if one.get("name") not in ours]
+    others = [entry for entry in podtemplate.entries(holder, field) if entry.get("name") not in ours]
     holder.pop(field, None)
-    if left:
-        holder[field] = left
+    if others:
+        holder[field] = others
 
 
 def name(rendered: bytes) -> str:
@@ -158,11 +158,11 @@ def _template(blueprint: Blueprint, config: str) -> dict[str, Any]:
     """The user's pod template and what Modelyard adds to it."""
     template: dict[str, Any] = copy.deepcopy(blueprint.serving.template)
     metadata = template["metadata"] = template.get("metadata") or {}
-    about = blueprint.model.metadata
+    metadata_of_model = blueprint.model.metadata
     metadata["labels"] = {
         **(metadata.get("labels") or {}),
         labels.MANAGED_BY: labels.MANAGER,
-        labels.MODEL: about.name,
+        labels.MODEL: metadata_of_model.name,
         labels.STAGE: blueprint.stage,
     }
     metadata["labels"] |= {labels.ROLE: "primary", labels.VERSION: blueprint.version}
@@ -200,8 +200,8 @@ def _equip(server: dict[str, Any], blueprint: Blueprint, path: str) -> None:
         "MODELYARD_DIGEST": blueprint.digest,
         "MODELYARD_PATH": path,
     }
-    kept = [variable for variable in podtemplate.entries(server, "env") if variable.get("name") not in ours]
-    server["env"] = [*kept, *({"name": key, "value": value} for key, value in ours.items())]
+    others = [variable for variable in podtemplate.entries(server, "env") if variable.get("name") not in ours]
+    server["env"] = [*others, *({"name": key, "value": value} for key, value in ours.items())]
     mounts = podtemplate.entries(server, "volumeMounts")
     if not any(mount.get("name") == ARTIFACT_VOLUME for mount in mounts):
         server["volumeMounts"] = [*mounts, {"name": ARTIFACT_VOLUME, "mountPath": path, "readOnly": True}]
