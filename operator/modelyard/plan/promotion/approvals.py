@@ -1,4 +1,4 @@
-"""Who agrees, and to what: the digest of what people are asked to approve, and whose approval counts for it."""
+"""Approvals: the digest of what people are asked to approve, and whose approval counts for which gate."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ SAYS: Final = {
     Decision.WITHDRAWN: Action.WITHDRAWN,
 }
 MACHINE: Final = "system:"
-"""How the names of service accounts and of the cluster's own users begin."""
+"""Prefix of the names of service accounts and of the cluster's own users."""
 
 
 def subject(world: World, stage: str, version: str) -> str | None:
-    """What people are asked to approve, as `sha256:…` of canonical JSON; None while the version's bytes are not known.
+    """Return the digest of what people are asked to approve, `sha256:…` of canonical JSON; None until the version's bytes are verified.
 
-    The stage, the verified bytes, all that is declared about them (metrics and evidence too: a result that is added is another thing to
-    agree to), and what the stage does with it: its gates, its strategy, its template; the risk tier too, where that decides what must be
-    documented. Lists of named entries are sorted.
+    It covers the stage, the verified bytes, and all that is declared about them: metrics and evidence too, so an added result needs a new
+    approval. It covers what the stage does with the version: its gates, its strategy, its template. It covers the risk tier where that
+    decides what must be documented. Lists of named entries are sorted.
     """
     declared, modelversion = world.stage(stage), world.versions.get(version)
     if declared is None or modelversion is None or modelversion.status.artifact is None:
@@ -68,44 +68,44 @@ def _by_name(rows: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Count:
-    """How far one gate is."""
+    """Who has approved for one gate, and who is still needed."""
 
     gate: str
     required: int
     people: tuple[str, ...]
-    """Who counts for it."""
+    """The people whose approvals count for it."""
     others: tuple[str, ...]
-    """Whose word does not count for it, each with the reason, in words."""
+    """The people whose approvals do not count for it, each with the reason, in words."""
     doubted: bool
-    """Somebody may have said no: it is not known to be theirs, so it ends nothing, but nothing is granted over it either."""
+    """There is a rejection whose author is uncertain: it does not reject the promotion, but blocks the grant."""
 
     @property
     def lacks(self) -> int:
-        """How many more must agree."""
+        """Return how many more must approve."""
         return self.required - len(self.people)
 
     @property
     def holds(self) -> bool:
-        """Whether enough people agree."""
+        """Return whether enough people have approved."""
         return self.lacks <= 0 and not self.doubted
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Said:
-    """What somebody said for one gate, the last time that it was heard."""
+    """The last decision that somebody took for one gate."""
 
     action: str
     subject: str | None
     certain: bool
-    """It is known to be theirs."""
+    """Whether it is certain that the user wrote it."""
 
     def means(self, entry: Approval) -> bool:
-        """Whether an entry says the same."""
+        """Return whether an approval says the same."""
         return (self.action, self.subject) == (SAYS[entry.decision], entry.subject)
 
 
 def said(world: World, promotion: api.Promotion) -> dict[tuple[str, str], Said]:
-    """By user and gate: what the ledger has, and what waits for it."""
+    """Return the last decisions by user and gate: those in the ledger, and those that wait to be recorded."""
     recorded = world.past.promotions.get(promotion.metadata.name) if world.past else None
     recorded_approvals = recorded.approvals if recorded and recorded.uid == promotion.metadata.uid else []
     statements = {(user, gate): Said(action, subject_digest, certain) for user, gate, action, subject_digest, certain in recorded_approvals}
@@ -117,7 +117,7 @@ def said(world: World, promotion: api.Promotion) -> dict[tuple[str, str], Said]:
 
 
 def count(world: World, promotion: api.Promotion, gates: Sequence[ApprovalGate], subject_digest: str | None) -> list[Count]:
-    """How far each gate is; one person counts for one gate only, and such that as many as possible are satisfied."""
+    """Count the approvals of each gate; a person counts for one gate only, and people are assigned so that as many places as possible are filled."""
     approved: dict[str, list[Approval]] = {gate.name: [] for gate in gates}
     refused: dict[str, list[str]] = {gate.name: [] for gate in gates}
     for gate in gates:
@@ -144,18 +144,18 @@ def count(world: World, promotion: api.Promotion, gates: Sequence[ApprovalGate],
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """What people are asked, as `status` shows it and the API server judges their answers by it."""
+    """What people are asked to approve, as `status` shows it; the API server judges approvals by it."""
 
     subject: str | None = None
     gates: tuple[ApprovalStatus, ...] = ()
 
 
 NOBODY: Final = ApprovalRequest()
-"""Nobody is asked anything."""
+"""No approvals are needed."""
 
 
 def request(world: World, promotion: api.Promotion, gates: Sequence[ApprovalGate], subject_digest: str | None) -> ApprovalRequest:
-    """The subject and a row for each gate."""
+    """Return the subject and a row for each gate."""
     machines = {gate.name for gate in gates if gate.allow_service_accounts}
     return ApprovalRequest(
         subject_digest,
@@ -172,7 +172,7 @@ def request(world: World, promotion: api.Promotion, gates: Sequence[ApprovalGate
 
 
 def rejection(world: World, promotion: api.Promotion, gates: Sequence[ApprovalGate], subject_digest: str | None) -> Approval | None:
-    """The entry of somebody who says no to what is asked now, if there is one."""
+    """Return the first rejection of the current subject whose author is certain, if any."""
     for gate in gates:
         for entry in _entries(promotion, gate.name):
             current = subject_digest is not None and entry.subject == subject_digest
@@ -187,7 +187,7 @@ def _maybe_rejected(world: World, promotion: api.Promotion, gate: str, subject_d
 
 
 def match(willing: Mapping[str, Sequence[str]], required: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-    """By gate: who counts for it, each person once, such that as many places as possible are taken.
+    """Return, by gate, who counts for it: each person once, such that as many places as possible are filled.
 
     >>> match({"risk": ["ann", "bob"], "business": ["ann"]}, {"risk": 1, "business": 1})
     {'risk': ('bob',), 'business': ('ann',)}
@@ -215,7 +215,7 @@ def _entries(promotion: api.Promotion, gate: str) -> list[Approval]:
 
 
 def why_not(world: World, promotion: api.Promotion, entry: Approval) -> str | None:
-    """Why what somebody says does not count now, in words; taking it back always does."""
+    """Return why an approval does not count now, in words; a withdrawal always counts."""
     declared = world.stage(promotion.spec.stage)
     gates = (declared.gates.approvals if declared and declared.gates else None) or []
     gate = next((gate for gate in gates if gate.name == entry.gate), None)
@@ -227,7 +227,7 @@ def why_not(world: World, promotion: api.Promotion, entry: Approval) -> str | No
 
 
 def _why_not(world: World, promotion: api.Promotion, gate: ApprovalGate, entry: Approval, subject_digest: str | None) -> str | None:
-    """Why an entry does not count, in words."""
+    """Return why an approval for this gate does not count, in words."""
     if subject_digest is None or entry.subject != subject_digest:
         return "it is about something else than what is asked now, status.subject: write the entry anew"
     if _entry(promotion, entry) in world.untried:

@@ -1,4 +1,4 @@
-"""What a stage demands: each gate a pure check, named as the statement that must be true, with a row in `status.gates`."""
+"""The gates of a stage: each is a pure check, named as the statement that must be true, and has a row in `status.gates`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ANEW: Final = "register it as another version, with `modelyard push --apply`, o
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one gate was judged."""
+    """The result of one gate."""
 
     name: str
     held: finding.Held | None
@@ -32,11 +32,11 @@ class Verdict:
 
     @property
     def asks_people(self) -> bool:
-        """Whether it is about approvals."""
+        """Return whether the gate asks for approvals."""
         return self.name.startswith(_APPROVALS)
 
     def row(self) -> promotion.GateStatus:
-        """As `status.gates` shows it."""
+        """Return its row in `status.gates`."""
         message = self.held.message if self.held else self.message
         return promotion.GateStatus(name=self.name, passed=self.held is None, message=message[:MESSAGE])
 
@@ -54,9 +54,11 @@ def has_succeeded_in_the_stages_before(case: prerequisites.Case, now: datetime.d
 
 
 def has_served_long_enough(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.GateResult:
-    """In every stage of `after`: when it served is the ledger's word, less what nobody watched; where nothing serves, since when it has
-    Succeeded there.
-    """  # noqa: D205
+    """It has served for `servedFor` in every stage of `after`.
+
+    The ledger says when it served; time in which nobody watched does not count. Where the stage serves nothing, the time since it
+    Succeeded there counts.
+    """
     required, stages = case.demands.served_for or datetime.timedelta(), case.demands.after or []
     waits = [held for stage in stages if (held := _served_too_short(case, stage, required, now))]
     if not waits:
@@ -87,7 +89,7 @@ def _served_too_short(case: prerequisites.Case, stage: str, required: datetime.t
 
 
 def _uncounted(case: prerequisites.Case, stages: Iterable[str], now: datetime.datetime) -> str:
-    """What of the time nobody watched, in words."""
+    """Return how much time does not count as nobody watched, in words."""
     served = [case.world.served.get((stage, case.version), world.Served()) for stage in stages]
     longest = max((period.uncounted(now) for period in served), default=datetime.timedelta())
     whole = datetime.timedelta(seconds=-(-longest // datetime.timedelta(seconds=1)))
@@ -100,7 +102,7 @@ def metric_is_good_enough(case: prerequisites.Case, now: datetime.datetime, gate
 
 
 def evidence_is_there(case: prerequisites.Case, now: datetime.datetime, kind: EvidenceType) -> prerequisites.GateResult:
-    """The type is present, and the bytes of all evidence are verified as it is declared now."""
+    """There is evidence of the type, and the bytes of all evidence are verified as it is declared now."""
     del now
     wanted = case.wanted
     if wanted is None:
@@ -151,7 +153,7 @@ def stage_is_not_frozen(case: prerequisites.Case, now: datetime.datetime) -> pre
 
 
 def enough_people_approved(case: prerequisites.Case) -> Iterator[Verdict]:
-    """A row for each approval gate; they are judged together, as a person counts for one only."""
+    """Judge the approval gates together, as a person counts for one only; each has a row."""
     gates = case.demands.approvals or []
     if case.promotion is None:
         unasked = finding.Held(Reason.AWAITING_APPROVAL, "people are asked once there is a Promotion", finding.Waits.FOR_APPROVAL)
@@ -165,7 +167,9 @@ def enough_people_approved(case: prerequisites.Case) -> Iterator[Verdict]:
         if not case.promotion.spec.requested_by:
             message = f"{count.gate}: nobody knows who asked, as spec.requestedBy is absent: create the Promotion anew, and the API server fills it in"
             held = prerequisites.person(Reason.REQUESTER_UNKNOWN, message)
-        elif subject_digest and case.world.lacks_registrant(case.version):  # while its bytes are not known it may not be recorded either
+        elif subject_digest and case.world.lacks_registrant(
+            case.version
+        ):  # until its bytes are verified, its registration may not be recorded
             message = f"{count.gate}: nobody knows who registered {case.version}, as {access.CHANGES} did not say it: {_ANEW}"
             held = prerequisites.person(Reason.REGISTRANT_UNKNOWN, message)
         elif not count.holds:
@@ -176,7 +180,7 @@ def enough_people_approved(case: prerequisites.Case) -> Iterator[Verdict]:
 
 
 def _demanded(case: prerequisites.Case) -> Iterator[tuple[str, prerequisites.Gate]]:
-    """What the stage declares, approvals aside."""
+    """Return the gates that the stage declares, approvals aside."""
     demands, declared = case.demands, case.world.stage(case.stage)
     if demands.after:
         yield "after", has_succeeded_in_the_stages_before
@@ -193,7 +197,7 @@ def _demanded(case: prerequisites.Case) -> Iterator[tuple[str, prerequisites.Gat
 
 
 def judge(case: prerequisites.Case, now: datetime.datetime) -> tuple[Verdict, ...]:
-    """Every gate of the stage for this version, in the order in which they are shown."""
+    """Judge every gate of the stage for this version, in the order in which they are shown."""
     demanded = [*prerequisites.ALWAYS, *([("rollback", prerequisites.has_succeeded_here_before)] if case.rollback else _demanded(case))]
     results = ((name, gate(case, now)) for name, gate in demanded)
     verdicts = [Verdict(name, result, "") if isinstance(result, finding.Held) else Verdict(name, None, result) for name, result in results]
@@ -204,7 +208,7 @@ _WORST: Final = (finding.Waits.FOR_A_PERSON, finding.Waits.BY_ITSELF, finding.Wa
 
 
 def worst(verdicts: Iterable[Verdict]) -> finding.Held | None:
-    """What holds it: what only a person can mend comes first, then what heals by itself; people are asked when nothing else is left."""
+    """Return the unmet gate to show: first one that only a person can mend, then one that resolves by itself, then approvals."""
     unmet = [verdict.held for verdict in verdicts if verdict.held]
     return min(unmet, key=lambda held: _WORST.index(held.waits), default=None)
 

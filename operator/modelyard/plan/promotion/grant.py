@@ -1,4 +1,4 @@
-"""Those who want a stage: each is judged, and at most one is granted it."""
+"""The promotions that ask for a stage: each is judged, and at most one is granted it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from modelyard.plan.rollout import progress
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
-    """Who is granted the stage, and what everybody is told."""
+    """Which promotion is granted the stage, and the outcome of each."""
 
     told: tuple[status.Told, ...] = ()
     granted: api.Promotion | None = None
     begun: StageRollout | None = None
-    """What the granted one begins with."""
+    """The rollout that the granted promotion begins with."""
     ask: Question | None = None
     again: datetime.timedelta | None = None
 
 
 def choose(world: World, stage: api.StageStatus, handled: Collection[str], now: datetime.datetime) -> Choice:
-    """The latest promotion whose gates all hold is granted the stage, those after it wait; `superseded` are those before it, once it has it."""
+    """Grant the stage to the latest promotion whose gates are all met; later ones wait, earlier ones are `superseded` once it holds the stage."""
     outcomes: list[status.Told] = []
     again: list[datetime.timedelta] = []
     granted: api.Promotion | None = None
@@ -39,7 +39,7 @@ def choose(world: World, stage: api.StageStatus, handled: Collection[str], now: 
     for promotion in sorted(unfinished(world, stage, handled), key=order, reverse=True):
         try:
             outcome = _ended(world, promotion) or (None if granted else _considered(world, stage, promotion, now))
-        except Exception as error:  # nothing is granted to it, and the others are judged
+        except Exception as error:  # it is granted nothing, and the others are judged
             outcome = status.unknown(promotion, unforeseen.of(f"the Promotion {promotion.metadata.name}", error))
         if isinstance(outcome, Question):
             return Choice(ask=outcome)
@@ -54,14 +54,14 @@ def choose(world: World, stage: api.StageStatus, handled: Collection[str], now: 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Begins:
-    """It may be granted the stage."""
+    """The promotion may be granted the stage."""
 
     granted: status.Told
     begun: StageRollout
 
 
 def _considered(world: World, stage: api.StageStatus, promotion: api.Promotion, now: datetime.datetime) -> status.Told | Question | _Begins:
-    """What keeps one promotion from being granted its stage, or what it would begin with."""
+    """Return what keeps a promotion from being granted its stage, or the rollout that it would begin with."""
     case = prerequisites.Case.of(world, promotion)
     verdicts = gates.judge(case, now)
     if waits := _waits(world, promotion, case, verdicts):
@@ -75,7 +75,10 @@ def _considered(world: World, stage: api.StageStatus, promotion: api.Promotion, 
 
 
 def superseded(world: World, stage: api.StageStatus) -> tuple[status.Told, ...]:
-    """Those that wanted the stage before whoever was granted it; a grant that is written nowhere but in the ledger may come to nothing."""
+    """Return the outcome of promotions older than the one that holds the stage.
+
+    Only a holder that the Model's status names supersedes others: a grant that only the ledger has may come to nothing.
+    """
     holder = next((promotion for promotion in world.promotions if stage.promotion and promotion.metadata.uid == stage.promotion.uid), None)
     if holder is None:
         return ()
@@ -85,7 +88,7 @@ def superseded(world: World, stage: api.StageStatus) -> tuple[status.Told, ...]:
 
 
 def wait(world: World, stage: api.StageStatus, handled: Collection[str], by: str, now: datetime.datetime) -> tuple[status.Told, ...]:
-    """Who holds the stage is not disturbed; the others are judged, and wait for its end before people are asked."""
+    """Judge the promotions that wait while another holds the stage; people are asked only after that one ends."""
     behind = finding.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {stage.name}; this goes on after it")
     outcomes = []
     for promotion in unfinished(world, stage, handled):
@@ -97,7 +100,7 @@ def wait(world: World, stage: api.StageStatus, handled: Collection[str], by: str
 
 
 def _behind(world: World, promotion: api.Promotion, behind: finding.Held, now: datetime.datetime) -> status.Told:
-    """What else holds it is said first."""
+    """Return the outcome of a promotion that waits for another; its own unmet gates are shown first."""
     case = prerequisites.Case.of(world, promotion)
     verdicts = gates.judge(case, now)
     why = gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)) or behind
@@ -105,9 +108,10 @@ def _behind(world: World, promotion: api.Promotion, behind: finding.Held, now: d
 
 
 def automatic(world: World, stage: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
-    """The highest version above the current one and all that wait, that passes the gates and was never asked for here; and when to look again.
+    """Return the version that autoPromote takes next, and when to look again.
 
-    People are asked once there is a Promotion: the approvals that it will need hold nothing here. A rollback that waits is not overtaken.
+    It is the highest version above the current one and above all that wait, that meets the gates and was never requested here. People are
+    asked once there is a Promotion: missing approvals do not count here. Nothing overtakes a rollback that waits.
     """
     declared, waiting = world.stage(stage.name), unfinished(world, stage, ())
     if (
@@ -125,7 +129,7 @@ def automatic(world: World, stage: api.StageStatus, now: datetime.datetime) -> t
         for promotion in world.promotions
         if promotion.spec.stage == stage.name and promotion.status.phase != Phase.REUSED
     }
-    # Whoever deletes what was asked for says no, noticed now or before; what was lost before it ended nobody deleted.
+    # Deleting a Promotion declines its version, whenever that was noticed; a Promotion that was lost before it ended was not deleted.
     requested |= {record.version for name, record in records.items() if record.stage == stage.name and (record.phase or name not in lost)}
     above = max(semver.rank(version) for version in (stage.current or "", *(promotion.spec.version for promotion in waiting)))
     again: list[datetime.timedelta] = []
@@ -142,10 +146,10 @@ def automatic(world: World, stage: api.StageStatus, now: datetime.datetime) -> t
 
 
 def automatic_name(world: World, stage: str, version: str, number: int) -> str:
-    """The name of autoPromote's Promotion: always the same, so that it is made once, and none that a person or Git would choose.
+    """Return the name of autoPromote's Promotion: always the same, so that it is made once, and none that a person or Git would choose.
 
     Args:
-        world: whose model it is of.
+        world: of the model.
         stage: where it goes.
         version: what goes there.
         number: from 0 on; the next where the name before is somebody else's.
@@ -155,7 +159,7 @@ def automatic_name(world: World, stage: str, version: str, number: int) -> str:
 
 
 def rollback_is_due(world: World, stage: api.StageStatus, now: datetime.datetime) -> bool:
-    """Whether a rollback asks for the stage that could be granted it now."""
+    """Return whether a rollback asks for the stage and could be granted it now."""
     handled = {outcome.promotion.metadata.uid for outcome in superseded(world, stage)}
     rollbacks = [
         promotion
@@ -166,7 +170,7 @@ def rollback_is_due(world: World, stage: api.StageStatus, now: datetime.datetime
 
 
 def unfinished(world: World, stage: api.StageStatus, handled: Collection[str]) -> list[api.Promotion]:
-    """The promotions of a stage that want it, do not hold it, and were not spoken to yet."""
+    """Return the promotions that ask for a stage, do not hold it, and have no outcome yet in this decision."""
     holder = stage.promotion.uid if stage.promotion else None
     return [
         promotion
@@ -180,10 +184,10 @@ def unfinished(world: World, stage: api.StageStatus, handled: Collection[str]) -
 
 
 def _waits(world: World, promotion: api.Promotion, case: prerequisites.Case, verdicts: tuple[gates.Verdict, ...]) -> status.Told | None:
-    """What keeps it from being granted, if anything does.
+    """Return what keeps a promotion from being granted, if anything.
 
-    What a person must mend and what comes by itself; then policies that do not guard, as nobody may be asked without them; then people's
-    word; then what is no gate: a pause, and the ledger, which never delays a rollback.
+    First come gates that a person must mend or that resolve by themselves; then policies that are not effective, as nobody may be asked
+    without them; then approvals; then what is no gate: a pause, and the ledger, which never delays a rollback.
     """
     why = gates.worst(verdicts)
     if why and why.reason == Reason.INTERNAL_ERROR:
@@ -200,7 +204,7 @@ def _waits(world: World, promotion: api.Promotion, case: prerequisites.Case, ver
 
 
 def _ended(world: World, promotion: api.Promotion) -> status.Told | None:
-    """A person said so before anything changed."""
+    """Return the outcome of a promotion that a person aborted or rejected before anything changed."""
     if promotion.spec.abort:
         return status.Told(promotion, Phase.ABORTED, finding.Fact(Reason.ABORTED, "spec.abort was set before anything changed"))
     case = prerequisites.Case.of(world, promotion)
@@ -226,6 +230,6 @@ def _only_asks(verdict: gates.Verdict) -> bool:
 
 
 def _looks(verdicts: Sequence[gates.Verdict], now: datetime.datetime) -> list[datetime.timedelta]:
-    """In how long it is worth to look again."""
+    """Return after how long to look again, one delay for each unmet gate that names a time."""
     times = (verdict.held.until for verdict in verdicts if verdict.held and verdict.held.until)
     return [until - now for until in times if until > now]

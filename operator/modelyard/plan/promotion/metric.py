@@ -1,4 +1,4 @@
-"""One number that a version declares, against what its stage demands of it."""
+"""Compare a metric that a version declares with what the gate demands of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelyard.plan.observed.world import World
 
 
 def judge(world: World, stage: str, version: str, gate: gates.MetricGate) -> finding.Held | str:
-    """Whether the version's number is good enough: what was found, or why it is not."""
+    """Return why the version's metric is not good enough, or a sentence that says why it is."""
     value = _number(world, version, gate.name)
     if isinstance(value, finding.Held):
         return value
@@ -39,7 +39,7 @@ def judge(world: World, stage: str, version: str, gate: gates.MetricGate) -> fin
 
 
 def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float) -> finding.Held | str:
-    """Against what the other stage stands for now."""
+    """Compare with the current version of the other stage."""
     other = str(gate.not_worse_than)
     rival = world.stands(other).current
     if rival is None:
@@ -51,14 +51,14 @@ def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float)
         return rival_value
     tolerance = gate.tolerance or 0.0
     least = f"{_text(rival_value)} of {rival} in {other}" + (f" less {_text(tolerance)}" if tolerance else "")
-    # Exactly, as people calculate: 0.939 is not worse than 0.998 less 0.059, though floats say so.
+    # Decimals are exact: 0.939 is not worse than 0.998 less 0.059, though floats say so.
     if math.isfinite(tolerance) and _exact(value) + _exact(tolerance) >= _exact(rival_value):
         return f"is at least {least}"
     return _failed(f"is less than {least}")
 
 
 def _number(world: World, version: str, name: str, stage: str | None = None) -> finding.Held | float:
-    """The metric of a version, if it is there and a finite number; `stands`: the stage that stands for that version."""
+    """Return the metric of a version, if it is declared and a finite number; `stage`: the stage whose current version it is, if it is the rival."""
     modelversion = world.versions.get(version)
     called = f"the ModelVersion {world.name}-{version}" + (f", which {stage} stands for," if stage else "")
     if modelversion is None:
@@ -80,7 +80,7 @@ def _exact(value: float) -> decimal.Decimal:
 
 
 def _text(value: float) -> str:
-    """As people write it: 40, not 40.0."""
+    """Return a number as people write it: 40, not 40.0."""
     return repr(value).removesuffix(".0")
 
 

@@ -20,18 +20,18 @@ from modelyard.plan.promotion import approvals, gates
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Told:
-    """What one promotion is told in this decision."""
+    """What this decision says of one promotion; its status follows from it."""
 
     promotion: api.Promotion
     phase: Phase
     said: finding.Fact
     verdicts: Sequence[gates.Verdict] = ()
-    """Empty: the gates as they were judged when the stage was granted stay."""
+    """Empty: the status keeps the gates as they were judged when the stage was granted."""
     rollout: RolloutStatus | None = None
     trouble: finding.Fact | None = None
-    """An error of ours or of a dependency: Ready is Unknown, and never for itself a phase."""
+    """An error of ours or of a dependency: Ready is Unknown. It is never a phase by itself."""
     approval_request: approvals.ApprovalRequest = approvals.NOBODY
-    """What people are asked to approve; looked at with `verdicts` only."""
+    """What people are asked to approve; used only together with `verdicts`."""
 
 
 _WARN = {Phase.BLOCKED, Phase.ROLLED_BACK, Phase.FAILED, Phase.REJECTED, Phase.ABORTED, Phase.REUSED}
@@ -41,7 +41,7 @@ _READY = {Phase.SUCCEEDED, Phase.SUPERSEDED}
 
 
 def status(outcome: Told, now: datetime.datetime) -> PromotionStatus:
-    """The whole status of a promotion, as DESIGN's table of phases says."""
+    """Return the whole status of a promotion, by DESIGN's table of phases."""
     previous = outcome.promotion.status
     generation = outcome.promotion.metadata.generation
     phase = outcome.phase
@@ -60,7 +60,10 @@ def status(outcome: Told, now: datetime.datetime) -> PromotionStatus:
 
 
 def as_recorded(world: World, promotion: api.Promotion, now: datetime.datetime) -> api.Promotion:
-    """A promotion with the outcome that the ledger has: its name ran before, or its object is older than what became of it."""
+    """Return a promotion with the outcome that the ledger has.
+
+    That is so where its name ran before, or where its object is older than its outcome, as after an older backup.
+    """
     if ran := ran_before(world, promotion):
         return (
             _reused(promotion, ran, changed, now)
@@ -78,9 +81,9 @@ def as_recorded(world: World, promotion: api.Promotion, now: datetime.datetime) 
 
 
 def ran_before(world: World, promotion: api.Promotion) -> index.Promotion | None:
-    """The promotion that ran under this one's name, if that is another object's: then this one never runs.
+    """Return the promotion that another object ran under this name, if any: then this object never runs.
 
-    While nothing was known of the ledger a rollback may have been granted under such a name: it is carried on to its end.
+    While the ledger could not be read, a rollback may have been granted under such a name: it runs to its end.
     """
     recorded = world.history.promotions.get(promotion.metadata.name)
     if recorded is None or not recorded.keeps_its_name_from(promotion.metadata.uid):
@@ -91,19 +94,19 @@ def ran_before(world: World, promotion: api.Promotion) -> index.Promotion | None
 
 
 def _changed_fields(ran: index.Promotion, spec: PromotionSpec) -> list[str]:
-    """The fields that a Promotion cannot change, and that are not as they were when its name ran."""
+    """Return the immutable fields of the spec that differ from those with which its name ran."""
     pairs: dict[str, tuple[object, object]] = {
         "version": (ran.version, spec.version),
         "stage": (ran.stage, spec.stage),
         "rollback": (ran.rollback, bool(spec.rollback)),
     }
-    if ran.spec:  # else it was never recorded as it was requested
+    if ran.spec:  # else its request was never recorded
         pairs["reason"] = (ran.request_reason, canonical.plain(spec.reason or ""))
     return [name for name, (before, after) in pairs.items() if before != after]
 
 
 def _reused(promotion: api.Promotion, ran: index.Promotion, changed: Sequence[str], now: datetime.datetime) -> api.Promotion:
-    """Its name means something else for ever."""
+    """Return the promotion as Reused: its name means something else for ever."""
     wanted = f"{ran.version} to {ran.stage}" + (" as a rollback" if ran.rollback else "")
     message = (
         f"a Promotion of this name ran before, which brought {wanted}, and a name runs once: this one has another {' and '.join(changed)} and "
@@ -114,7 +117,7 @@ def _reused(promotion: api.Promotion, ran: index.Promotion, changed: Sequence[st
 
 
 def _ran_already(world: World, promotion: api.Promotion, ran: index.Promotion, now: datetime.datetime) -> api.Promotion:
-    """The same was asked for under its name before: how that ended, and what came of it since."""
+    """Return the promotion with how the same request under its name ended, and what came of that since."""
     phase = Phase(ran.phase) if ran.phase else Phase.ABORTED
     message = ran.message if ran.phase else "it was deleted while it held the stage"
     if ran.succeeded and (phase == Phase.SUPERSEDED or not _is_current(world, ran)):
@@ -127,7 +130,7 @@ def _ran_already(world: World, promotion: api.Promotion, ran: index.Promotion, n
 
 
 def _is_current(world: World, ran: index.Promotion) -> bool:
-    """Whether the stage stands for the version of the promotion that Succeeded there last, or is about to."""
+    """Return whether the promotion's version is the stage's current version, or the promotion holds the stage."""
     stage_status = world.stands(ran.stage)
     return stage_status.current == ran.version or (stage_status.promotion is not None and stage_status.promotion.uid == ran.uid)
 
@@ -148,7 +151,7 @@ def _when(ended: str | None) -> datetime.datetime | None:
 
 
 def _with_status(promotion: api.Promotion, outcome: Told, ended: datetime.datetime, now: datetime.datetime) -> api.Promotion:
-    """It with the status of what it is told, ended then; what was never granted its stage itself began nothing."""
+    """Return the promotion with the status of its outcome; it finished at `ended`, and `startedAt` stays as it is."""
     shown = status(outcome, now)
     update: dict[str, object] = {"started_at": promotion.status.started_at, "finished_at": ended.replace(microsecond=0)}
     return promotion.model_copy(update={"status": shown.model_copy(update=update)})
@@ -164,7 +167,7 @@ _HELD: Final = {
 def held(
     promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Held, approval_request: approvals.ApprovalRequest
 ) -> Told:
-    """Held before the grant: by something that comes by itself, by a person's work, or until people have agreed."""
+    """A gate is unmet before the grant: it waits for time, for a person's work, or for approvals."""
     fact: finding.Fact = why
     if why.waits == finding.Waits.FOR_APPROVAL:
         lacking = [verdict.held.message for verdict in verdicts if verdict.asks_people and verdict.held]
@@ -175,12 +178,12 @@ def held(
 def troubled(
     promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Fact, approval_request: approvals.ApprovalRequest
 ) -> Told:
-    """What keeps it from being granted is an error of ours or of a dependency."""
+    """An error of ours or of a dependency keeps the promotion from being granted."""
     return Told(promotion, Phase.PENDING, why, verdicts, trouble=why, approval_request=approval_request)
 
 
 def unknown(promotion: api.Promotion, why: finding.Held) -> Told:
-    """It could not be handled; what was found of it before stays."""
+    """The promotion could not be handled; its phase stays while it rolls out or awaits approval."""
     lasting = {Phase.ROLLING_OUT, Phase.AWAITING_APPROVAL}
     phase = promotion.status.phase if promotion.status.phase in lasting else None
     return Told(promotion, phase or Phase.PENDING, why, trouble=why)
@@ -189,14 +192,14 @@ def unknown(promotion: api.Promotion, why: finding.Held) -> Told:
 def granted(
     promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage.StageRollout, approval_request: approvals.ApprovalRequest
 ) -> Told:
-    """The stage is its own from now on."""
+    """The promotion holds its stage from now on."""
     rollout = RolloutStatus(since=begun.since, template=begun.template)
     fact = finding.Fact(Reason.ROLLING_OUT, f"{begun.version} was granted {promotion.spec.stage}")
     return Told(promotion, Phase.ROLLING_OUT, fact, verdicts, rollout, approval_request=approval_request)
 
 
 def events(outcome: Told) -> tuple[finding.Event, ...]:
-    """An Event when a phase is entered, or when what holds it changed; none when nothing happened."""
+    """Return an Event when the phase changes, or the reason why it waits; else none."""
     previous = outcome.promotion.status
     ready = finding.find(previous.conditions, "Ready")
     if outcome.said.reason == Reason.INTERNAL_ERROR and outcome.trouble:
@@ -205,7 +208,7 @@ def events(outcome: Told) -> tuple[finding.Event, ...]:
     if previous.phase == outcome.phase and (ready is None or ready.reason == outcome.said.reason or outcome.phase == Phase.ROLLING_OUT):
         return ()
     if outcome.phase == Phase.PENDING and previous.phase is None:
-        return ()  # everything starts by waiting; that is no news
+        return ()  # every promotion starts by waiting; that is no news
     return (finding.happened(outcome.promotion, outcome.said.reason, outcome.said.message, warning=outcome.phase in _WARN),)
 
 
@@ -232,7 +235,7 @@ def _conditions(outcome: Told) -> dict[str, finding.State]:
         wanted["Succeeded"] = finding.State.true(outcome.said.reason, outcome.said.message)
     elif phase.is_terminal:
         before = finding.find(outcome.promotion.status.conditions, "Succeeded")
-        ran_itself = outcome.said.reason != Reason.ALREADY_RAN  # what Succeeded under its name before was another
+        ran_itself = outcome.said.reason != Reason.ALREADY_RAN  # else another object Succeeded under its name
         if phase == Phase.SUPERSEDED and ran_itself and before and before.status == api.ConditionStatus.TRUE:
             wanted["Succeeded"] = finding.State.true(Reason(before.reason), before.message)
         else:
@@ -241,7 +244,7 @@ def _conditions(outcome: Told) -> dict[str, finding.State]:
 
 
 def _gates_passed(outcome: Told) -> finding.State | None:
-    """Of every gate but the approvals, which have a condition of their own."""
+    """Return GatesPassed: every gate but the approvals, which have a condition of their own."""
     if not outcome.verdicts:
         return _as_before(outcome, "GatesPassed")
     if why := gates.worst(verdict for verdict in outcome.verdicts if not verdict.asks_people):
@@ -251,7 +254,7 @@ def _gates_passed(outcome: Told) -> finding.State | None:
 
 
 def _approved(outcome: Told) -> finding.State | None:
-    """Absent where nobody is asked."""
+    """Return Approved; absent where no approvals are needed."""
     if not outcome.verdicts:
         return _as_before(outcome, "Approved")
     approval_verdicts = [verdict for verdict in outcome.verdicts if verdict.asks_people]
