@@ -1,4 +1,4 @@
-"""What the ledger is told of a decision before it takes effect: the facts between what the statuses say and what they are to say."""
+"""The ledger entries of a decision, written before it takes effect: the difference between the statuses now and the statuses to be written."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ from modelyard.plan.record import modelversion
 from modelyard.plan.rollout import weights
 
 KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, *record.SAYS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
-"""What waits in the status while the ledger does not answer: then only what makes things safer is decided, who asked for it comes before it,
-what serves may change, and whether a word may be somebody else's can be told only when it appears."""
+"""The actions that wait in the status while the ledger does not answer.
+
+Then only decisions that make things safer are taken. Their request is recorded before them, what serves may change, and whether an approval
+may be somebody else's can be judged only when it appears."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recording:
-    """What is written before a decision takes effect."""
+    """What is written to the ledger before a decision takes effect."""
 
     facts: tuple[record.Fact, ...] = ()
     blobs: tuple[bytes, ...] = ()
@@ -38,12 +40,12 @@ class Recording:
     state: tuple[record.StageState, ...] = ()
     """What each stage serves from now on."""
     seen: datetime.datetime | None = None
-    """When that was looked at."""
+    """When that was observed."""
 
 
 def of(world: World, plan: decide.Plan, now: datetime.datetime) -> Recording:
-    """Everything that the ledger must have before this plan is carried out."""
-    # What stood when the Model was lost goes on serving, and stands again when it is back.
+    """Return everything that the ledger must have before this plan is carried out."""
+    # The current versions of a lost Model go on serving, and are current again when it is back.
     stages = list(recovery.stages(world)) if world.model is None else (plan.status or world.model.status).stages or []
     state = tuple(_stands(world, plan, tuple(weights.of(world, stages, now))))
     facts = (
@@ -60,7 +62,7 @@ def of(world: World, plan: decide.Plan, now: datetime.datetime) -> Recording:
 
 
 def _stands(world: World, plan: decide.Plan, state: Sequence[record.StageState]) -> Iterator[record.StageState]:
-    """What each stage stands for: of one that stays as it is the ledger may have more than its status, which could not be written yet."""
+    """Yield the state of each stage; of a stage that stays as it is, the ledger may know more than a status that could not be written yet."""
     recorded = {stage.name: stage for stage in world.state}
     for stage in state:
         recorded_stage = recorded.pop(stage.name, None)
@@ -69,7 +71,7 @@ def _stands(world: World, plan: decide.Plan, state: Sequence[record.StageState])
 
 
 def waiting(world: World, now: datetime.datetime) -> Recording:
-    """What the ledger is to have before anything is decided by it: what happened while it did not answer, and what the stages came to."""
+    """Return what the ledger must have before anything is decided by it: what happened while it did not answer, and the stages since then."""
     model = recovery.with_ledgers_stages(world).model
     state = tuple(
         weights.state(stage, previous.serves) for stage, previous in weights.each(world, (model.status.stages if model else None) or [])
@@ -78,7 +80,7 @@ def waiting(world: World, now: datetime.datetime) -> Recording:
 
 
 def _blobs(world: World, facts: Sequence[record.Fact]) -> Iterator[bytes]:
-    """The specs that the ledger does not have yet, and the rules by which stages are granted, as they are now."""
+    """Yield the specs that the ledger does not have yet, and the declarations of the stages that are granted, as they are now."""
     if world.model:
         yield from (specs.snapshot(change.after) for change in world.changes(world.model))
     yield from (specs.snapshot(change.after) for promotion in world.promotions for change in world.changes(promotion))
@@ -90,7 +92,7 @@ def _blobs(world: World, facts: Sequence[record.Fact]) -> Iterator[bytes]:
 
 
 def _model(world: World, subject: api.Model) -> Iterator[record.Fact]:
-    """Each change of the spec, as far as it was observed, with whoever made it."""
+    """Yield each observed change of the spec, with its author."""
     if not specs.is_new(subject):
         return
     before, written = world.baseline(subject), subject.status.recorded.spec if subject.status.recorded else ""
@@ -110,7 +112,7 @@ def _created(change: specs.Change[api.Model]) -> Iterator[record.Fact]:
 
 def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, written: str) -> Iterator[record.Fact]:
     subject, after, spec = specs.about(change.after), change.after.spec.dump(), change.spec
-    # Where the snapshot is not to be had, all that is known is that something has changed.
+    # Without the snapshot, all that is known is that something has changed.
     paths = ["/"] if before is None else list(specs.changed(before, after))
     yield record.fact(Action.RULES_CHANGED, change.actor, subject, None, spec, {"before": written, "changed": paths} | change.doubt)
     old, new = after.get("aliases") or {} if before is None else before.get("aliases") or {}, after.get("aliases") or {}
@@ -128,7 +130,7 @@ def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, 
 
 
 def _deleted(world: World) -> Iterator[record.Fact]:
-    """What the ledger knows and the cluster does not any more."""
+    """Yield the deletion of objects that the ledger has and the cluster does not have any more."""
     past = world.past
     if past is None:
         return
@@ -156,7 +158,7 @@ def _deleted(world: World) -> Iterator[record.Fact]:
 
 
 def _aborted(name: str, request: index.Promotion) -> record.Fact:
-    """Who deletes a promotion that holds its stage aborts it; nobody is there any more whose status could say so."""
+    """Record that a promotion ended as it was deleted while it held its stage: no status is left that could say so."""
     phase, message = str(Phase.ABORTED), "it was deleted while it held the stage"
     detail = {"version": request.version, "stage": request.stage, "phase": phase, "reason": str(Reason.ABORTED), "message": message}
     subject = record.Subject("Promotion", name, request.uid, 0)
@@ -167,10 +169,10 @@ def _aborted(name: str, request: index.Promotion) -> record.Fact:
 
 
 def _of(world: World, promotion: api.Promotion, plan: decide.Plan) -> tuple[record.Fact, ...]:
-    """What is told of one promotion.
+    """Return the entries of one promotion.
 
     Raises:
-        unforeseen.OfPromotion: that cannot be said. Nothing may happen in its stage then; in a World that knows it, nothing is told.
+        unforeseen.OfPromotion: its entries cannot be made. Then nothing may happen in its stage; a World that already knows so gets no entries.
     """
     try:
         return tuple(_promotion(world, promotion, plan))
@@ -184,14 +186,14 @@ def _of(world: World, promotion: api.Promotion, plan: decide.Plan) -> tuple[reco
 def _promotion(world: World, promotion: api.Promotion, plan: decide.Plan) -> Iterator[record.Fact]:
     subject, spec = specs.about(promotion), promotion.spec
     if ran_before(world, promotion):
-        return  # nothing of this one happens
+        return  # it never runs
     yield from _requested(world, promotion)
     recorded, is_over = approvals.said(world, promotion), promotion.status.phase and promotion.status.phase.is_terminal
     for approval in spec.approvals or []:
         if is_over and world.past is None:
-            break  # the ledger has what was said of it, and does not answer
+            break  # the ledger has its approvals, and does not answer
         if (subject.uid, approval.user, approval.gate) in world.untried:
-            continue  # whose it is is not known yet, and what is recorded cannot be taken back
+            continue  # its author is not certain yet, and an entry cannot be taken back
         if (previous := recorded.get((approval.user, approval.gate))) is None or not previous.means(approval):
             doubted, why = (subject.uid, approval.user, approval.gate) in world.doubted, approvals.why_not(world, promotion, approval)
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "gate": approval.gate, "comment": approval.comment}
@@ -208,7 +210,7 @@ def _promotion(world: World, promotion: api.Promotion, plan: decide.Plan) -> Ite
 
 
 def _requested(world: World, promotion: api.Promotion) -> Iterator[record.Fact]:
-    """That it was requested, and each time that it was paused, let go on, or aborted."""
+    """Yield that it was requested, and each time that it was paused, resumed or aborted."""
     before: Mapping[str, Any] | None = world.baseline(promotion)
     for change in world.changes(promotion):
         spec, subject = change.after.spec, specs.about(change.after)
@@ -221,20 +223,20 @@ def _requested(world: World, promotion: api.Promotion) -> Iterator[record.Fact]:
             before = {} if subject.generation > 1 else spec.dump()
         if _steers(change, before):
             steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
-            # Where the spec before is not known, it may have been so for long.
+            # Without the earlier spec, it may have been so for long.
             actor, doubt = (change.actor, change.doubt) if before is not None else (record.NOBODY_KNOWS, change.candidates)
             yield record.fact(Action.STEERED, actor, subject, None, change.spec, steered | doubt)
         before = spec.dump()
 
 
 def _steers(change: specs.Change[api.Promotion], before: Mapping[str, Any] | None) -> bool:
-    """Whether it pauses, lets go on, or aborts; where the spec before is not known, whether it may."""
+    """Return whether a change pauses, resumes or aborts; without the earlier spec, whether it may."""
     spec = change.after.spec
     return any(bool(value) != bool((before or {}).get(field)) for field, value in (("paused", spec.paused), ("abort", spec.abort)))
 
 
 def _is_granted(world: World, promotion: api.Promotion, plan: decide.Plan) -> bool:
-    """Whether this decision grants it its stage: only when the Model's status names it has it been."""
+    """Return whether this decision grants it its stage: it was granted before only if the Model's status names it."""
     holders, uid = (plan.status.stages if plan.status else None) or [], promotion.metadata.uid
     if not any(stage.promotion and stage.promotion.uid == uid for stage in holders):
         return False
@@ -243,7 +245,7 @@ def _is_granted(world: World, promotion: api.Promotion, plan: decide.Plan) -> bo
 
 
 def _granted(world: World, promotion: api.Promotion, status: PromotionStatus) -> record.Fact:
-    """Named by all that it tells: a grant that never took effect is no other's."""
+    """Record the grant; its step covers every detail, so a grant that never took effect is not taken for another."""
     spec, declared, version = promotion.spec, world.stage(promotion.spec.stage), world.versions.get(promotion.spec.version)
     detail = {
         "version": spec.version,
@@ -260,11 +262,11 @@ def _granted(world: World, promotion: api.Promotion, status: PromotionStatus) ->
 
 
 def _end(world: World, promotion: api.Promotion, status: PromotionStatus) -> Iterator[record.Fact]:
-    """How it ended."""
+    """Yield how it ended."""
     previous, spec, subject = promotion.status, promotion.spec, specs.about(promotion)
     recorded = world.past.promotions.get(promotion.metadata.name) if world.past else None
     recorded = recorded if recorded and recorded.uid == subject.uid else None
-    is_unrecorded = bool(recorded and recorded.phase is None)  # it could not be kept until the ledger answered
+    is_unrecorded = bool(recorded and recorded.phase is None)  # its end could not wait in the status until the ledger answered
     if (
         status.phase
         and status.phase.is_terminal
@@ -292,7 +294,7 @@ def _policy(declared: api.Stage) -> bytes:
 
 
 def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[record.Fact]:
-    """Templates that change without a promotion, or were put back."""
+    """Yield templates that change without a promotion, or are put back."""
     if world.model is None:
         return
     subject = specs.about(world.model)
@@ -301,7 +303,7 @@ def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[recor
         common = {"stage": stage.name, "version": stage.current}
         if stage.rollout and not stage.promotion and previous.rollout != stage.rollout:
             detail = common | {"template": stage.rollout.template, "why": record.TEMPLATE_CHANGED}
-            # Where the stage stood before tells one change from the same change made again later.
+            # The template that served before keys the change: the same change made again later is another entry.
             step = f"{stage.name} {previous.serving.template if previous.serving else ''} {stage.rollout.template} {subject.generation}"
             yield record.fact(Action.ROLLOUT, record.BY_OPERATOR, subject, step, None, detail)
         refused = stage.serving.refused if stage.serving else None
@@ -313,7 +315,7 @@ def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[recor
 
 
 def _serving(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
-    """The versions that may get traffic, or their weights, changed."""
+    """Yield the stages whose serving versions or weights change."""
     before = {stage.name: stage for stage in world.state}
     uid = world.model.metadata.uid if world.model else (world.past.uid if world.past else None) or ""
     for stage in state:
@@ -330,13 +332,13 @@ def _serving(world: World, state: Sequence[record.StageState]) -> Iterator[recor
 
 
 def _last(world: World) -> int:
-    """Number of the last record that is known, if only because the status says so."""
+    """Return the last record number, from the ledger or else from the status."""
     anchor = world.model.status.ledger if world.model else None
     return world.past.sequence if world.past else (anchor.sequence if anchor else None) or 0
 
 
 def _decommissioned(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
-    """Stages that stand for nothing any more; what vanishes with a Model that is gone was lost, not decommissioned."""
+    """Yield the stages that no longer have a current version; those of a Model that is gone were lost, not decommissioned."""
     if world.model is None:
         return
     standing = {stage.name for stage in state if stage.current}

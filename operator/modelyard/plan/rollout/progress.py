@@ -1,4 +1,4 @@
-"""How far a stage's Deployment is with what is being rolled out, and what a rollout begins with."""
+"""The progress of a stage's rollout, and the rollout that a promotion begins with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING: Final = finding.Fact(Reason.PROGRESSING, "")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is."""
+    """The progress of a rollout."""
 
     done: bool = False
     expired: bool = False
@@ -31,7 +31,7 @@ class Progress:
 def judge(
     world: World, stage_status: api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None
 ) -> Progress:
-    """How far the stage's Deployment is with what is being rolled out; `since`: from when its deadline counts, by default from its beginning."""
+    """Return the progress of the stage's rollout; its deadline counts from `since`, by default from the beginning of the rollout."""
     rollout = stage_status.rollout
     declared = world.stage(stage_status.name)
     if declared is None:
@@ -67,9 +67,9 @@ def judge(
 def begin(
     world: World, stage_status: api.StageStatus, version: str, now: datetime.datetime, *, rollback: bool = False
 ) -> stage.StageRollout | Question | finding.Fact:
-    """The rollout of a version in a stage, once it is known what that renders to.
+    """Return the rollout of a version in a stage, once it is known what that renders to.
 
-    Nobody approves a rollback, so it brings no template that people would have to agree to: it runs with the one that serves.
+    Nobody approves a rollback, so it brings no template that people would have to approve: it runs with the template that serves.
     """
     declared = world.stage(stage_status.name)
     since = now.replace(microsecond=0)
@@ -79,7 +79,7 @@ def begin(
     if rollback and agreed.waits(declared, stage_status):
         serving_status = stage_status.serving
         if serving_status is None or serving_status.template is None:
-            return stage.StageRollout(version=version, since=since)  # there is no template that anybody agreed to
+            return stage.StageRollout(version=version, since=since)  # nobody has approved a template
         question = Render(stage_status.name, version, serving_status.source or "", serving_status.template)
     if question not in world.answers:
         return question

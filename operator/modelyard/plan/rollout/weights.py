@@ -1,4 +1,4 @@
-"""Which versions get a stage's traffic, and how it is shared among them, as the pods tell now. Pure."""
+"""Which versions get a stage's traffic, and with which weights, from the pods as they are observed. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from modelyard.plan.observed.world import World
 
 
 def of(world: World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
-    """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing.
+    """Yield each stage with its current version and the versions that may get its traffic: from the first ready pod until scaled to nothing.
 
-    While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
+    While there are several, the weight of each is its share of the ready pods; while no pod is ready, the weights stay.
     """
     for stage, previous in each(world, stages):
         yield state(stage, tuple(_shares(world, stage, previous, now)))
 
 
 def each(world: World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, record.StageState]]:
-    """Each stage that is recorded or still serves, and what it was."""
+    """Yield each stage that has a status or still serves, with its recorded state."""
     before = {stage.name: stage for stage in world.state}
     declared = {stage.name: stage for stage in stages}
     for name in sorted({*declared, *(stage.name for stage in world.state if stage.serves)}):
@@ -31,18 +31,18 @@ def each(world: World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.
 
 
 def state(stage: api.StageStatus, shares: tuple[record.Share, ...]) -> record.StageState:
-    """What a record says of a stage."""
+    """Return the state of a stage as a record has it."""
     runs = stage.serving or ServingStatus(deployment="")
     return record.StageState(stage.name, stage.current, stage.digest, stage.since, shares, stage.previous, runs.template, runs.source)
 
 
 def _shares(world: World, stage: api.StageStatus, previous: record.StageState, now: datetime.datetime) -> Iterator[record.Share]:
     if stage.name in world.unexposed and (not previous.serves or service_taken(world, stage.name)):
-        return  # what traffic goes to is not known; a Service that was just deleted is put back at once
+        return  # without its Service nobody knows where traffic goes; a Service that was just deleted is put back at once
     pods = [pod for pod in world.pods if pod.stage == stage.name and pod.version]
     earlier = {share.version: share for share in previous.serves}
     wanted = _wanted(world, stage)
-    # A pod's hiccup is no change: what is wanted goes on serving until it is scaled to nothing.
+    # A pod that is briefly not ready changes nothing: the wanted version goes on serving until it is scaled to nothing.
     serving = {pod.version for pod in pods if pod.ready} | {v for v in earlier if v == wanted or any(pod.version == v for pod in pods)}
     ready = {version: sum(1 for pod in pods if pod.version == version and pod.ready) for version in serving}
     same = set(earlier) == serving
@@ -56,14 +56,14 @@ def _shares(world: World, stage: api.StageStatus, previous: record.StageState, n
 
 
 def service_taken(world: World, stage: str) -> finding.Fact | None:
-    """What is wrong, where the stage's Service is somebody else's."""
+    """Return what is wrong, where the stage's Service is somebody else's."""
     if stage not in world.unexposed:
         return None
     return next((why for wish, why in world.refused.items() if wish.stage == stage and why.reason == Reason.NAME_TAKEN), None)
 
 
 def _wanted(world: World, stage: api.StageStatus) -> str | None:
-    """The version that the stage's Deployment is told to run; None when it is told to run nothing."""
+    """Return the version that the stage's Deployment runs by its spec; None when that has no replicas."""
     deployment = world.deployments.get(stage.name)
     if deployment is None or deployment.desired == 0:
         return None
