@@ -1,4 +1,4 @@
-"""One version: are its bytes what it claims to be, and is its evidence there?"""
+"""Decide one version: are its bytes what it declares, and is its evidence there?"""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from modelyard.plan.modelversion import conditions, identity, inspection, lifecy
 from modelyard.plan.observed import specs
 
 CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
-"""`checkedAt` is written at least this often while nothing changes; each recheck would be a write for nothing."""
+"""`checkedAt` is written at least this often while nothing changes; otherwise each recheck would be a write for nothing."""
 FIRST_LOOK: Final = datetime.timedelta(seconds=5)
 LAST_LOOK: Final = datetime.timedelta(minutes=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How patient and how diligent verification is; from the settings."""
+    """How long verification waits and how often it repeats; from the settings."""
 
     patience: datetime.timedelta
     recheck: datetime.timedelta
@@ -34,7 +34,7 @@ class Limits:
     endpoints: tuple[str, ...]
     """Allowed endpoints; `*` is any."""
     own: str = ""
-    """URI of the operator's own bucket, or of its folder there: no Model's storage."""
+    """URI of the operator's own bucket, or of its folder there: no Model may have it as its storage."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Memory:
     checked: datetime.datetime | None = None
     generation: int = 0
     looks: int = 0
-    """Looks in a row that found the artifact incomplete."""
+    """How many looks in a row found the artifact incomplete."""
     differs: str | None = None
     """The wrong digest that was found last."""
     differs_since: datetime.datetime | None = None
@@ -52,24 +52,24 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """One version and what was found about it."""
+    """One version and what was observed of it."""
 
     version: api.ModelVersion
     model: api.Model | None
     limits: Limits
     memory: Memory = Memory()
     address: location.Address | None = None
-    """None: not asked for yet."""
+    """None: not resolved yet."""
     proof: inspection.Result | finding.Fact | None = None
-    """The answer to the plan's question; a Fact: the world did not answer."""
+    """The answer to the plan's question; a Fact: there is no answer, and why."""
     evidence: conditions.Documents | None = None
-    """None: not asked for yet."""
+    """None: not looked at yet."""
     past: index.Version | None = None
-    """What the ledger knows of this name."""
+    """What the ledger has of this name."""
     meant: Mapping[str, Any] | None = None
-    """The spec that another object had under this name; None: `reuse.was_anothers` does not ask for it."""
+    """The spec that another object had under this name; None: `identity.was_anothers` does not need it."""
     because: str | None = None
-    """Why it is Retired, where it does not ask to be."""
+    """Why it is Retired although its spec does not say so."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Plan:
     """What to do for one version."""
 
     status: modelversion.ModelVersionStatus
-    """Equal to what is there: nothing is written."""
+    """Equal to the current status: nothing is written."""
     ask: bool = False
     """Look at the store first, and decide again."""
     full: bool = False
@@ -96,7 +96,7 @@ def model_exists(world: World, now: datetime.datetime) -> finding.Held | None:
 def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> finding.Held | None:
     del now
     below, spec = _storage(world).uri, world.version.spec
-    # Evidence can be added and never taken away: what is added to a verified version fails as evidence, not the version for ever.
+    # Evidence can be added and never removed: what is added to a verified version fails as evidence, and does not fail the version for ever.
     added = [] if world.version.status.artifact else [document.uri for document in spec.evidence or []]
     for uri in (spec.artifact.uri, *added):
         if isinstance(refused := location.scope(uri, below), location.Refused):
@@ -129,7 +129,7 @@ CHECKS: Final = (name_means_what_it_meant, model_exists, storage_is_not_the_oper
 
 
 def decide(world: World, now: datetime.datetime) -> Plan:
-    """What this version should do next."""
+    """Return the plan for this version."""
     declared = world.version
     past = None if name_means_what_it_meant(world, now) else world.past
     version = lifecycle.as_recorded(declared, past)
@@ -156,7 +156,7 @@ def _decide(world: World, now: datetime.datetime) -> Plan:
 
 
 def _rest(world: World, now: datetime.datetime, held: finding.Held | None) -> Plan:
-    """A Retired version keeps what was last known of its bytes; nobody looks at them again."""
+    """Return the plan for a Retired version: it keeps the last result for its bytes, and nobody looks at them again."""
     before = finding.find(world.version.status.conditions, "Verified")
     if held and held.reason == Reason.REUSED:
         verified = finding.State.false(held)
@@ -170,7 +170,7 @@ def _rest(world: World, now: datetime.datetime, held: finding.Held | None) -> Pl
 
 
 def request(world: World, *, full: bool) -> inspection.Request:
-    """What the prover is asked; `world.address` must be there."""
+    """Return the question to the prover; `world.address` must be set."""
     assert world.address is not None
     previous = world.version.status.artifact
     artifact = world.version.spec.artifact
@@ -189,7 +189,7 @@ def request(world: World, *, full: bool) -> inspection.Request:
 
 
 def evidence_requests(world: World) -> dict[str, inspection.EvidenceRequest]:
-    """What documents the prover is asked for, by name."""
+    """Return the questions to the prover about documents, by name."""
     assert world.address is not None
     address, below, tenant = world.address, _storage(world).uri, world.version.metadata.namespace
     evidence = world.version.spec.evidence or []
@@ -202,7 +202,7 @@ def _storage(world: World) -> Storage:
 
 
 def _due(world: World) -> datetime.datetime:
-    """When the store is to be looked at again."""
+    """Return when to look at the store again."""
     memory = world.memory
     if memory.checked is None or memory.generation != world.version.metadata.generation:
         return datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -210,22 +210,22 @@ def _due(world: World) -> datetime.datetime:
 
 
 def _full(world: World, now: datetime.datetime) -> bool:
-    """Versions that hold a stage are read whole again from time to time."""
+    """Return whether to read every byte again: versions that hold a stage are read whole from time to time."""
     artifact = world.version.status.artifact
     return bool(artifact and world.version.status.stages and now - artifact.verified_at >= world.limits.rehash)
 
 
 def _judge(world: World, now: datetime.datetime, proof: inspection.Result | finding.Fact) -> Plan:
-    """What the answer means."""
+    """Return the plan for the prover's answer."""
     previous = world.version.status.artifact
     memory = dataclasses.replace(world.memory, checked=now, generation=world.version.metadata.generation)
     if isinstance(proof, finding.Fact):
         phase = world.version.status.phase or VersionPhase.PENDING
-        # Whether it is Deprecated, the spec says, not what was shown before.
+        # The spec says whether it is Deprecated, not the previous phase.
         shown = {VersionPhase.VERIFYING: VersionPhase.PENDING, VersionPhase.DEPRECATED: VersionPhase.READY}.get(phase, phase)
         return _tell(world, now, shown, finding.State.unknown(proof), memory=world.memory)
     if isinstance(proof, inspection.Found):
-        # Evidence that is not there yet is an upload in progress as well: a stage may be waiting for it.
+        # Missing evidence is an upload in progress as well: a stage may wait for it.
         looks = 0 if conditions.all_proven(world.version, world.evidence) else memory.looks + 1
         return _found(world, now, proof, dataclasses.replace(memory, looks=looks, differs=None, differs_since=None))
     message = proof.message
@@ -279,7 +279,7 @@ def _tell(
     memory: Memory,
     artifact: modelversion.ArtifactStatus | None = None,
 ) -> Plan:
-    """The status that says so, the Event if it is news, and when to look again."""
+    """Return the plan with this status, an Event if it changed, and when to look again."""
     previous = world.version.status
     shown = lifecycle.shown(world.version, phase)
     wanted = lifecycle.conditions(
@@ -301,7 +301,7 @@ def _tell(
 
 
 def withheld(world: World, trouble: finding.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
-    """What to say instead while the ledger does not answer: nothing is known to have changed."""
+    """Return the status while the ledger does not answer: nothing is known to have changed."""
     previous = world.version.status
     generation = world.version.metadata.generation
     unknown = finding.State.unknown(trouble)
@@ -316,7 +316,7 @@ def withheld(world: World, trouble: finding.Fact, now: datetime.datetime) -> mod
 
 
 def unknown(version: api.ModelVersion, why: finding.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
-    """What a version says that could not be handled: what was found of it before stays."""
+    """Return the status of a version that could not be handled: its earlier results stay."""
     previous, generation = version.status, version.metadata.generation
     phase = VersionPhase.PENDING if previous.phase in {None, VersionPhase.VERIFYING} else previous.phase
     settled = conditions.unknown(previous.conditions, why, generation, now)
@@ -326,7 +326,7 @@ def unknown(version: api.ModelVersion, why: finding.Fact, now: datetime.datetime
 
 
 def verifying(world: World, now: datetime.datetime) -> Plan:
-    """What to show when looking takes long: a first look is Verifying; a later one changes nothing."""
+    """Return the plan while a look takes long: a first look shows Verifying; a later one changes nothing."""
     if world.version.status.artifact:
         return Plan(status=world.version.status, memory=world.memory)
     reading = finding.Fact(Reason.PROGRESSING, "the artifact is being read and hashed")
@@ -336,20 +336,20 @@ def verifying(world: World, now: datetime.datetime) -> Plan:
 
 
 def _unchanged(world: World, now: datetime.datetime, again: datetime.timedelta) -> Plan:
-    """Nothing to look at yet: the status stays, but for what the spec alone decides (its lifecycle)."""
+    """Return the plan until the next look: the status stays, but for what the spec alone decides (its lifecycle)."""
     previous = world.version.status
     before = finding.find(previous.conditions, "Verified")
     if before is None:
         return Plan(status=previous, memory=world.memory, again=again)
     verified = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
     phase = previous.phase or VersionPhase.PENDING
-    if phase == VersionPhase.DEPRECATED:  # only what is Ready shows as Deprecated
+    if phase == VersionPhase.DEPRECATED:  # only a Ready version shows as Deprecated
         phase = VersionPhase.READY
     return dataclasses.replace(_tell(world, now, phase, verified, memory=world.memory), again=again)
 
 
 def _size(count: int) -> str:
-    """Bytes for people."""
+    """Return a size in bytes, for people."""
     size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
     while size >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]

@@ -1,4 +1,4 @@
-"""What a version's name means for ever once its bytes were verified: these bytes, these fixed fields, and no fewer metrics and documents. Pure."""
+"""What a version's name means for ever once its bytes were verified: these bytes, these immutable fields, and no fewer metrics and documents. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelyard.plan.observed import specs
 
 
 def held(version: api.ModelVersion, past: index.Version | None, earlier_spec: Mapping[str, Any] | None) -> finding.Held | None:
-    """Why an object can never be what its name means, or not yet; None: it is, or the name means nothing so far.
+    """Return why an object is not what its name means, never or not yet; None: it is, or the name means nothing so far.
 
     Args:
         version: the object.
@@ -35,7 +35,7 @@ def held(version: api.ModelVersion, past: index.Version | None, earlier_spec: Ma
 
 
 def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:
-    """Whether another object had this name when it was verified, and only its snapshot tells whether this one means the same."""
+    """Return whether another object had this name when it was verified, and only its snapshot shows whether this one means the same."""
     uid = version.metadata.uid
     if past is None or past.digest is None or past.uid == uid or past.spec_digest != specs.spec_digest(version):
         return False
@@ -43,31 +43,34 @@ def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:
 
 
 def is_whole_again(version: api.ModelVersion, past: index.Version | None, earlier_spec: Mapping[str, Any] | None) -> bool:
-    """Whether an object that was Reused has got the metrics and evidence that it lacked; until its status says so, or this would be told twice."""
+    """Return whether an object that was Reused now has the metrics and evidence that it lacked.
+
+    False once its status says so: else this would be recorded twice.
+    """
     verified = finding.find(version.status.conditions, "Verified")
     is_reused = verified is not None and verified.reason == Reason.REUSED
     return (is_reused or (past is not None and past.other == version.metadata.uid)) and held(version, past, earlier_spec) is None
 
 
 def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that are missing or not as they were: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
+    """Return metrics and evidence that are missing or changed: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
     return [*lacking(before, after), *differing(before, after)]
 
 
 def lacking(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that were there and are not: they may be added again."""
+    """Return metrics and evidence that were there and are missing: they may be added again."""
     new = _attested(after)
     return [path for path in _attested(before) if path not in new]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that are there and were something else: nothing mends that but another object."""
+    """Return metrics and evidence that changed: only another object can mend that."""
     old, new = _attested(before), _attested(after)
     return [path for path, value in old.items() if path in new and new[path] != value]
 
 
 def completed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec with the metrics and evidence that it lacks, behind its own."""
+    """Return the spec with the metrics and evidence that it lacks, after its own."""
     missing = {*lacking(before, after)}
     metrics = {name: value for name, value in (before.get("metrics") or {}).items() if f"metrics/{name}" in missing}
     evidence = [document for document in before.get("evidence") or [] if f"evidence/{document['name']}" in missing]
@@ -76,7 +79,7 @@ def completed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, 
 
 
 def _attested(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics and evidence by path, sorted."""
+    """Return metrics and evidence by path, sorted."""
     return {
         f"{field}/{name}": value
         for field in ("metrics", "evidence")
