@@ -53,15 +53,15 @@ def kept(before: Sequence[api.Condition], fact: finding.Fact, generation: int) -
         fact: why nobody looks.
         generation: of the spec now.
     """
-    found = {}
+    states = {}
     for condition in before:
         still_known = condition.type not in _OF_WHAT_IS_ADDED or condition.observed_generation == generation
-        found[condition.type] = (
+        states[condition.type] = (
             finding.State(condition.status, finding.Fact(Reason(condition.reason), condition.message))
             if still_known
             else finding.State.unknown(fact)
         )
-    return {kind: state for kind, state in found.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
+    return {kind: state for kind, state in states.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
 
 
 def unknown(before: Sequence[api.Condition], why: finding.Fact, generation: int, now: datetime.datetime) -> list[api.Condition]:

@@ -144,11 +144,11 @@ def done(version: api.ModelVersion, which: Step, why: finding.Fact | None) -> mo
     return version.status.model_copy(update={"artifact": artifact.model_copy(update=update)})
 
 
-def remember(memory: Memory, which: Step, of: Objects, why: finding.Fact | None, now: datetime.datetime) -> Memory:
+def remember(memory: Memory, which: Step, target: Objects, why: finding.Fact | None, now: datetime.datetime) -> Memory:
     """Return the memory after a step; released objects need a new hold if the version ever runs again."""
     if why:
         return dataclasses.replace(memory, tried=now)
-    held = {Step.SET: of.manifest, Step.LIFT: None}.get(which, memory.held)
+    held = {Step.SET: target.manifest, Step.LIFT: None}.get(which, memory.held)
     return dataclasses.replace(memory, held=held, tried=None)
 
 

@@ -53,9 +53,9 @@ def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
 
 
 def conditions(
-    version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, finding.State], because: str | None = None
+    version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, finding.State], why_retired: str | None = None
 ) -> dict[str, finding.State]:
-    """Return the conditions, changed by the lifecycle; `because`: why it is Retired although its spec does not say so."""
+    """Return the conditions, changed by the lifecycle; `why_retired`: why it is Retired although its spec does not say so."""
     shown_conditions = dict(wanted)
     if at_rest(version):
         for kind in ("EvidenceVerified", "DocumentationComplete"):
@@ -64,7 +64,7 @@ def conditions(
         for kind in ("Reconciling", "Stalled"):
             shown_conditions.pop(kind, None)
         message = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
-        return shown_conditions | {"Ready": finding.State.true(Reason.RETIRED, because or message)}
+        return shown_conditions | {"Ready": finding.State.true(Reason.RETIRED, why_retired or message)}
     if phase != VersionPhase.DEPRECATED:
         return shown_conditions
     runs = where(version)

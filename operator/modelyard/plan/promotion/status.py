@@ -24,7 +24,7 @@ class Told:
 
     promotion: api.Promotion
     phase: Phase
-    said: finding.Fact
+    fact: finding.Fact
     verdicts: Sequence[gates.Verdict] = ()
     """Empty: the status keeps the gates as they were judged when the stage was granted."""
     rollout: RolloutStatus | None = None
@@ -202,14 +202,14 @@ def events(outcome: Told) -> tuple[finding.Event, ...]:
     """Return an Event when the phase changes, or the reason why it waits; else none."""
     previous = outcome.promotion.status
     ready = finding.find(previous.conditions, "Ready")
-    if outcome.said.reason == Reason.INTERNAL_ERROR and outcome.trouble:
+    if outcome.fact.reason == Reason.INTERNAL_ERROR and outcome.trouble:
         news = ready is None or ready.reason != Reason.INTERNAL_ERROR
-        return (finding.happened(outcome.promotion, outcome.said.reason, outcome.said.message, warning=True),) if news else ()
-    if previous.phase == outcome.phase and (ready is None or ready.reason == outcome.said.reason or outcome.phase == Phase.ROLLING_OUT):
+        return (finding.happened(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=True),) if news else ()
+    if previous.phase == outcome.phase and (ready is None or ready.reason == outcome.fact.reason or outcome.phase == Phase.ROLLING_OUT):
         return ()
     if outcome.phase == Phase.PENDING and previous.phase is None:
         return ()  # every promotion starts by waiting; that is no news
-    return (finding.happened(outcome.promotion, outcome.said.reason, outcome.said.message, warning=outcome.phase in _WARN),)
+    return (finding.happened(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=outcome.phase in _WARN),)
 
 
 def _conditions(outcome: Told) -> dict[str, finding.State]:
@@ -218,28 +218,28 @@ def _conditions(outcome: Told) -> dict[str, finding.State]:
     if outcome.trouble:
         wanted["Ready"] = finding.State.unknown(outcome.trouble)
     elif phase in _READY:
-        wanted["Ready"] = finding.State.true(outcome.said.reason, outcome.said.message)
+        wanted["Ready"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     else:
-        wanted["Ready"] = finding.State.false(outcome.said)
+        wanted["Ready"] = finding.State.false(outcome.fact)
     if phase in _MOVING:
-        wanted["Reconciling"] = finding.State.true(outcome.said.reason, outcome.said.message)
+        wanted["Reconciling"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     if phase in _STALLED:
-        wanted["Stalled"] = finding.State.true(outcome.said.reason, outcome.said.message)
+        wanted["Stalled"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     for kind, judge in _BESIDE.items():
         if state := judge(outcome):
             wanted[kind] = state
     if phase in {Phase.ROLLING_OUT, Phase.ROLLED_BACK}:
-        wanted["RolledOut"] = finding.State.false(outcome.said)
+        wanted["RolledOut"] = finding.State.false(outcome.fact)
     if phase == Phase.SUCCEEDED:
-        wanted["RolledOut"] = finding.State.true(outcome.said.reason, outcome.said.message)
-        wanted["Succeeded"] = finding.State.true(outcome.said.reason, outcome.said.message)
+        wanted["RolledOut"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
+        wanted["Succeeded"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     elif phase.is_terminal:
         before = finding.find(outcome.promotion.status.conditions, "Succeeded")
-        ran_itself = outcome.said.reason != Reason.ALREADY_RAN  # else another object Succeeded under its name
+        ran_itself = outcome.fact.reason != Reason.ALREADY_RAN  # else another object Succeeded under its name
         if phase == Phase.SUPERSEDED and ran_itself and before and before.status == api.ConditionStatus.TRUE:
             wanted["Succeeded"] = finding.State.true(Reason(before.reason), before.message)
         else:
-            wanted["Succeeded"] = finding.State.false(outcome.said)
+            wanted["Succeeded"] = finding.State.false(outcome.fact)
     return wanted
 
 
