@@ -1,4 +1,4 @@
-"""Facts and how they are told: one Fact becomes the condition, the Event, the ledger's record and the metric."""
+"""Findings: a reason and a message, from which the condition, the Event, the ledger's entry and the metric are made."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ W = TypeVar("W")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fact:
-    """What is so, in one word for machines and one sentence for people."""
+    """What was found: a reason for machines and a message for people."""
 
     reason: Reason
     message: str
 
 
 class Waits(enum.StrEnum):
-    """What has to happen before a held thing goes on."""
+    """What an unmet gate or check waits for."""
 
     BY_ITSELF = "by itself"
     FOR_A_PERSON = "for a person"
     FOR_APPROVAL = "for approval"
-    """People are asked: everything else holds, or comes before."""
+    """People are asked to approve; everything else is met, or is shown first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Held(Fact):
-    """A statement that does not hold, and whether time can heal it."""
+    """An unmet gate or check, and what it waits for."""
 
     waits: Waits = Waits.BY_ITSELF
     until: datetime.datetime | None = None
-    """When it is worth to look again, if that is known."""
+    """When to look again, if that is known."""
 
 
 Check = Callable[[W, datetime.datetime], Held | None]
 
 
 def first(checks: Iterable[Check[W]], world: W, now: datetime.datetime) -> Held | None:
-    """The first check that does not hold."""
+    """Return the first unmet check."""
     for check in checks:
         if held := check(world, now):
             return held
@@ -53,34 +53,36 @@ def first(checks: Iterable[Check[W]], world: W, now: datetime.datetime) -> Held 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """What a condition is to say."""
+    """The status of a condition, with its reason and message."""
 
     status: meta.ConditionStatus
     fact: Fact
 
     @classmethod
     def true(cls, reason: Reason, message: str) -> State:
-        """The condition holds."""
+        """Return a condition that is True."""
         return cls(meta.ConditionStatus.TRUE, Fact(reason, message))
 
     @classmethod
     def false(cls, fact: Fact) -> State:
-        """The condition does not hold."""
+        """Return a condition that is False."""
         return cls(meta.ConditionStatus.FALSE, fact)
 
     @classmethod
     def unknown(cls, fact: Fact) -> State:
-        """We cannot know now."""
+        """Return a condition that is Unknown: it cannot be judged now."""
         return cls(meta.ConditionStatus.UNKNOWN, fact)
 
 
-def settle(before: Sequence[meta.Condition], wanted: Mapping[str, State], generation: int, now: datetime.datetime) -> list[meta.Condition]:
-    """The conditions to write: exactly the wanted ones; a time moves only when a status does."""
-    old = {condition.type: condition for condition in before}
+def settle(
+    conditions: Sequence[meta.Condition], wanted: Mapping[str, State], generation: int, now: datetime.datetime
+) -> list[meta.Condition]:
+    """Return the conditions to write: exactly the wanted ones; `lastTransitionTime` changes only with the status."""
+    before = {condition.type: condition for condition in conditions}
     settled = []
     for kind, state in wanted.items():
-        was = old.get(kind)
-        since = was.last_transition_time if was and was.status == state.status else now.replace(microsecond=0)
+        previous = before.get(kind)
+        since = previous.last_transition_time if previous and previous.status == state.status else now.replace(microsecond=0)
         settled.append(
             meta.Condition(
                 type=kind,
@@ -95,13 +97,13 @@ def settle(before: Sequence[meta.Condition], wanted: Mapping[str, State], genera
 
 
 def find(conditions: Sequence[meta.Condition], kind: str) -> meta.Condition | None:
-    """The condition of that type."""
+    """Return the condition of that type, if there is one."""
     return next((condition for condition in conditions if condition.type == kind), None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to an object; becomes a Kubernetes Event."""
+    """A Kubernetes Event to send: something happened to an object."""
 
     kind: str
     namespace: str
@@ -112,6 +114,6 @@ class Event:
 
 
 def happened(subject: meta.Resource, reason: Reason, message: str, *, warning: bool = False) -> Event:
-    """An Event about one of our objects."""
-    about = subject.metadata
-    return Event(subject.kind, about.namespace, about.name, about.uid, Fact(reason, message), warning)
+    """Return an Event about a Model, ModelVersion or Promotion."""
+    metadata = subject.metadata
+    return Event(subject.kind, metadata.namespace, metadata.name, metadata.uid, Fact(reason, message), warning)

@@ -12,7 +12,7 @@ Rank = tuple[int, int, int, int, tuple[tuple[int, int, str], ...]]
 
 @functools.lru_cache(1 << 16)  # every decision of a model ranks all of its versions
 def rank(version: str) -> Rank:
-    """A key to sort versions by, lowest first; what is no version at all sorts before all that are.
+    """Return a key to sort versions by, lowest first; what is no version at all sorts before all that are.
 
     >>> sorted(["1.10.0", "1.9.0", "1.10.0-rc.2", "1.10.0-rc.10", "2"], key=rank)
     ['1.9.0', '1.10.0-rc.2', '1.10.0-rc.10', '1.10.0', '2']

@@ -1,4 +1,4 @@
-"""What nobody foresaw: an exception that is a mistake of ours, as the part that it concerns shows it. Other parts go on."""
+"""Unforeseen exceptions: a mistake in the operator, as the object or stage that it concerns shows it. All others go on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PACKAGE = "modelyard"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unforeseen(finding.Held):
-    """A part that could not be handled. What it is about stays as it is, and is tried again."""
+    """An object or stage that could not be handled. It stays as it is, and is tried again."""
 
     error: Exception | None = dataclasses.field(default=None, compare=False, repr=False)
-    """Its trace belongs in the log, with the message."""
+    """Its traceback goes to the log, with the message."""
 
 
 class OfPromotion(Exception):
-    """A fact about one promotion cannot be recorded, so nothing may happen in its stage."""
+    """An entry of one promotion cannot be recorded, so nothing may happen in its stage."""
 
     def __init__(self, name: str, stage: str, why: Unforeseen) -> None:
         super().__init__(why.message)
@@ -31,11 +31,11 @@ class OfPromotion(Exception):
 
 
 def of(what: str, error: Exception) -> Unforeseen:
-    """What could not be handled, in a sentence that stays the same while the same exception comes from the same place.
+    """Return what could not be handled, in a sentence that stays the same while the same exception comes from the same place.
 
     Args:
         what: such as `the stage production`.
-        error: its text is for the log alone, as nobody knows what is in it.
+        error: its text goes to the log alone, as nobody knows what is in it.
     """
     message = (
         f"{what} could not be handled and stays as it is, by a mistake in the operator ({type(error).__name__}): "
@@ -45,9 +45,9 @@ def of(what: str, error: Exception) -> Unforeseen:
 
 
 def identify(error: Exception) -> str:
-    """Eight hex digits for an exception's type and the lines of our own code that it came through.
+    """Return eight hex digits for an exception's type and the lines of our own code that it came through.
 
-    A recursion counts once: how deep it went depends on who called.
+    A recursion counts once: its depth depends on the caller.
     """
     places: dict[object, str] = {}
     for frame, line in traceback.walk_tb(error.__traceback__):

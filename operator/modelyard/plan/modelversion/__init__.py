@@ -1,1 +1,1 @@
-"""What one version is: whether its bytes are proven, what its conditions say, its lifecycle, legal holds, and what can be collected of it."""
+"""One version: the verification of its bytes, its conditions, its lifecycle, legal holds, and which of its objects can be collected."""

@@ -1,4 +1,4 @@
-"""What the conditions of a version say, and when that is an Event."""
+"""The conditions of a version, and the Events when they change."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from modelyard.plan import finding
 from modelyard.plan.modelversion import documentation, inspection, lifecycle
 
 Documents = Mapping[str, inspection.EvidenceResult | finding.Fact]
-"""What was found of each piece of evidence, by name; a Fact: the world did not answer."""
+"""The result for each piece of evidence, by name; a Fact: there is no answer, and why."""
 _OF_WHAT_IS_ADDED: Final = frozenset({"EvidenceVerified", "DocumentationComplete"})
 
 
 def of(
     version: api.ModelVersion, model: api.Model | None, phase: VersionPhase, verified: finding.State, documents: Documents | None
 ) -> dict[str, finding.State]:
-    """The conditions of a version in this phase.
+    """Return the conditions of a version in this phase.
 
     Args:
-        version: whose.
+        version: the version.
         model: its Model, if there is one.
-        phase: what it is in.
-        verified: whether its bytes are what it claims.
-        documents: what was found of its evidence; None: nobody looked.
+        phase: its phase.
+        verified: whether its bytes are what it declares.
+        documents: the results for its evidence; None: nobody looked.
     """
     wanted = {"Ready": _ready(phase, verified), "Verified": verified}
     evidence = _evidence(version, verified, documents)
@@ -45,25 +45,29 @@ def of(
     return wanted
 
 
-def kept(before: Sequence[api.Condition], said: finding.Fact, generation: int) -> dict[str, finding.State]:
-    """What was known and still is, while nobody looks; what depends on fields that may be added to is known of its own generation only.
+def kept(before: Sequence[api.Condition], fact: finding.Fact, generation: int) -> dict[str, finding.State]:
+    """Return the conditions that still hold while nobody looks; those that depend on fields that may be added to hold for their own generation only.
 
     Args:
         before: the conditions as they are.
-        said: why nobody looks.
+        fact: why nobody looks.
         generation: of the spec now.
     """
-    found = {}
-    for one in before:
-        known = one.type not in _OF_WHAT_IS_ADDED or one.observed_generation == generation
-        found[one.type] = finding.State(one.status, finding.Fact(Reason(one.reason), one.message)) if known else finding.State.unknown(said)
-    return {kind: state for kind, state in found.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
+    states = {}
+    for condition in before:
+        still_known = condition.type not in _OF_WHAT_IS_ADDED or condition.observed_generation == generation
+        states[condition.type] = (
+            finding.State(condition.status, finding.Fact(Reason(condition.reason), condition.message))
+            if still_known
+            else finding.State.unknown(fact)
+        )
+    return {kind: state for kind, state in states.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
 
 
 def unknown(before: Sequence[api.Condition], why: finding.Fact, generation: int, now: datetime.datetime) -> list[api.Condition]:
-    """The conditions of an object that could not be handled: Ready is Unknown, and what was known otherwise stays.
+    """Return the conditions of an object that could not be handled: Ready is Unknown, and the others stay.
 
-    What is not Ready for a reason that was found of this very spec stays so while the world does not answer.
+    An object that is not Ready, by its current spec, stays so while a dependency does not answer.
 
     Args:
         before: the conditions as they are.
@@ -79,24 +83,24 @@ def unknown(before: Sequence[api.Condition], why: finding.Fact, generation: int,
 
 
 def all_proven(version: api.ModelVersion, documents: Documents | None) -> bool:
-    """Whether every document is there with its bytes."""
+    """Return whether every document is there with its bytes."""
     proven = documents or {}
-    return all(isinstance(proven.get(one.name), inspection.Proven) for one in version.spec.evidence or [])
+    return all(isinstance(proven.get(document.name), inspection.Proven) for document in version.spec.evidence or [])
 
 
 def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> tuple[finding.Event, ...]:
-    """An Event when the phase or what is known of the bytes changed."""
-    was, told = version.status, lifecycle.events(version, status)
-    before, after = finding.find(was.conditions, "Verified"), finding.find(status.conditions, "Verified")
+    """Return an Event when the phase or the result for the bytes changes."""
+    previous, lifecycle_events = version.status, lifecycle.events(version, status)
+    before, after = finding.find(previous.conditions, "Verified"), finding.find(status.conditions, "Verified")
     same = before and after and (before.reason, before.status) == (after.reason, after.status)
-    if after is None or (same and (told or was.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
-        return told
+    if after is None or (same and (lifecycle_events or previous.phase == status.phase)) or status.phase == VersionPhase.RETIRED:
+        return lifecycle_events
     if before is None and status.phase == VersionPhase.PENDING:
-        return told  # everything starts by waiting; that is no news
+        return lifecycle_events  # every version starts by waiting; that is no news
     warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
-    recovered = was.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
+    recovered = previous.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
     message = f"recovered: {after.message}" if recovered else after.message
-    return (finding.happened(version, Reason(after.reason), message, warning=warning), *told)
+    return (finding.happened(version, Reason(after.reason), message, warning=warning), *lifecycle_events)
 
 
 def _ready(phase: VersionPhase, verified: finding.State) -> finding.State:
@@ -110,7 +114,7 @@ def _ready(phase: VersionPhase, verified: finding.State) -> finding.State:
 
 
 def _evidence(version: api.ModelVersion, verified: finding.State, documents: Documents | None) -> finding.State | None:
-    """Whether every document is there with its bytes; the first that is not is named."""
+    """Return EvidenceVerified: whether every document is there with its bytes; it names the first that is not."""
     declared = version.spec.evidence or []
     if not declared:
         return None
@@ -120,19 +124,19 @@ def _evidence(version: api.ModelVersion, verified: finding.State, documents: Doc
         if before and current:
             return finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
         return finding.State.unknown(finding.Fact(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
-    for one in declared:
-        result = documents.get(one.name)
+    for document in declared:
+        result = documents.get(document.name)
         if isinstance(result, finding.Fact):
-            return finding.State.unknown(finding.Fact(result.reason, f"evidence {one.name}: {result.message}"))
+            return finding.State.unknown(finding.Fact(result.reason, f"evidence {document.name}: {result.message}"))
         if not isinstance(result, inspection.Proven):
             return finding.State.false(
-                finding.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {one.name}: {result.message if result else 'not looked at yet'}")
+                finding.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {document.name}: {result.message if result else 'not looked at yet'}")
             )
     return finding.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
 
 
 def _documentation(model: api.Model, version: api.ModelVersion, evidence: finding.State | None) -> finding.State:
-    """Whether everything that the Model's tier demands is there; evidence counts once it is verified."""
+    """Return DocumentationComplete: whether everything that the Model's tier demands is there; evidence counts once it is verified."""
     proven = evidence is not None and evidence.status == api.ConditionStatus.TRUE
     tier = documentation.tier(model)
     missing = documentation.missing(documentation.File(model, version, verified=proven))

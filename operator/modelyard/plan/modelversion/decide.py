@@ -1,4 +1,4 @@
-"""One version: are its bytes what it claims to be, and is its evidence there?"""
+"""Decide one version: are its bytes what it declares, and is its evidence there?"""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from modelyard.plan.modelversion import conditions, identity, inspection, lifecy
 from modelyard.plan.observed import specs
 
 CHECKED_WRITTEN: Final = datetime.timedelta(days=1)
-"""`checkedAt` is written at least this often while nothing changes; each recheck would be a write for nothing."""
+"""`checkedAt` is written at least this often while nothing changes; otherwise each recheck would be a write for nothing."""
 FIRST_LOOK: Final = datetime.timedelta(seconds=5)
 LAST_LOOK: Final = datetime.timedelta(minutes=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How patient and how diligent verification is; from the settings."""
+    """How long verification waits and how often it repeats; from the settings."""
 
     patience: datetime.timedelta
     recheck: datetime.timedelta
@@ -34,7 +34,7 @@ class Limits:
     endpoints: tuple[str, ...]
     """Allowed endpoints; `*` is any."""
     own: str = ""
-    """URI of the operator's own bucket, or of its folder there: no Model's storage."""
+    """URI of the operator's own bucket, or of its folder there: no Model may have it as its storage."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Memory:
     checked: datetime.datetime | None = None
     generation: int = 0
     looks: int = 0
-    """Looks in a row that found the artifact incomplete."""
+    """How many looks in a row found the artifact incomplete."""
     differs: str | None = None
     """The wrong digest that was found last."""
     differs_since: datetime.datetime | None = None
@@ -52,24 +52,24 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
-    """One version and what was found about it."""
+    """One version and what was observed of it."""
 
     version: api.ModelVersion
     model: api.Model | None
     limits: Limits
     memory: Memory = Memory()
     address: location.Address | None = None
-    """None: not asked for yet."""
+    """None: not resolved yet."""
     proof: inspection.Result | finding.Fact | None = None
-    """The answer to the plan's question; a Fact: the world did not answer."""
+    """The answer to the plan's question; a Fact: there is no answer, and why."""
     evidence: conditions.Documents | None = None
-    """None: not asked for yet."""
+    """None: not looked at yet."""
     past: index.Version | None = None
-    """What the ledger knows of this name."""
+    """What the ledger has of this name."""
     meant: Mapping[str, Any] | None = None
-    """The spec that another object had under this name; None: `reuse.was_anothers` does not ask for it."""
+    """The spec that another object had under this name; None: `identity.was_anothers` does not need it."""
     because: str | None = None
-    """Why it is Retired, where it does not ask to be."""
+    """Why it is Retired although its spec does not say so."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Plan:
     """What to do for one version."""
 
     status: modelversion.ModelVersionStatus
-    """Equal to what is there: nothing is written."""
+    """Equal to the current status: nothing is written."""
     ask: bool = False
     """Look at the store first, and decide again."""
     full: bool = False
@@ -96,8 +96,8 @@ def model_exists(world: World, now: datetime.datetime) -> finding.Held | None:
 def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> finding.Held | None:
     del now
     below, spec = _storage(world).uri, world.version.spec
-    # Evidence can be added and never taken away: what is added to a verified version fails as evidence, not the version for ever.
-    added = [] if world.version.status.artifact else [one.uri for one in spec.evidence or []]
+    # Evidence can be added and never removed: what is added to a verified version fails as evidence, and does not fail the version for ever.
+    added = [] if world.version.status.artifact else [document.uri for document in spec.evidence or []]
     for uri in (spec.artifact.uri, *added):
         if isinstance(refused := location.scope(uri, below), location.Refused):
             return finding.Held(refused.reason, refused.message, finding.Waits.FOR_A_PERSON)
@@ -114,7 +114,7 @@ def endpoint_is_allowed(world: World, now: datetime.datetime) -> finding.Held | 
     del now
     endpoint = _storage(world).endpoint
     allowed = world.limits.endpoints
-    if endpoint is None or "*" in allowed or endpoint.rstrip("/") in {one.rstrip("/") for one in allowed}:
+    if endpoint is None or "*" in allowed or endpoint.rstrip("/") in {address.rstrip("/") for address in allowed}:
         return None
     message = f"the endpoint {endpoint} is not one of the operator's (MODELYARD_ENDPOINTS): the platform team can add it"
     return finding.Held(Reason.ENDPOINT_NOT_ALLOWED, message, finding.Waits.FOR_A_PERSON)
@@ -129,14 +129,14 @@ CHECKS: Final = (name_means_what_it_meant, model_exists, storage_is_not_the_oper
 
 
 def decide(world: World, now: datetime.datetime) -> Plan:
-    """What this version should do next."""
-    asked = world.version
+    """Return the plan for this version."""
+    declared = world.version
     past = None if name_means_what_it_meant(world, now) else world.past
-    final = lifecycle.as_recorded(asked, past)
-    plan = _decide(dataclasses.replace(world, version=final, because=lifecycle.why(asked, past)), now)
-    if final is asked:
+    version = lifecycle.as_recorded(declared, past)
+    plan = _decide(dataclasses.replace(world, version=version, because=lifecycle.why(declared, past)), now)
+    if version is declared:
         return plan
-    return dataclasses.replace(plan, status=plan.status.model_copy(update={"recorded": specs.recorded(asked)}))
+    return dataclasses.replace(plan, status=plan.status.model_copy(update={"recorded": specs.recorded(declared)}))
 
 
 def _decide(world: World, now: datetime.datetime) -> Plan:
@@ -156,7 +156,7 @@ def _decide(world: World, now: datetime.datetime) -> Plan:
 
 
 def _rest(world: World, now: datetime.datetime, held: finding.Held | None) -> Plan:
-    """A Retired version keeps what was last known of its bytes; nobody looks at them again."""
+    """Return the plan for a Retired version: it keeps the last result for its bytes, and nobody looks at them again."""
     before = finding.find(world.version.status.conditions, "Verified")
     if held and held.reason == Reason.REUSED:
         verified = finding.State.false(held)
@@ -170,26 +170,26 @@ def _rest(world: World, now: datetime.datetime, held: finding.Held | None) -> Pl
 
 
 def request(world: World, *, full: bool) -> inspection.Request:
-    """What the prover is asked; `world.address` must be there."""
+    """Return the question to the prover; `world.address` must be set."""
     assert world.address is not None
-    was = world.version.status.artifact
+    previous = world.version.status.artifact
     artifact = world.version.spec.artifact
     return inspection.Request(
         address=world.address,
         uri=artifact.uri,
         below=_storage(world).uri,
-        expected=artifact.digest or (was.digest if was else None) or (world.past.digest if world.past else None),
-        previous=was.manifest if was else None,
+        expected=artifact.digest or (previous.digest if previous else None) or (world.past.digest if world.past else None),
+        previous=previous.manifest if previous else None,
         full=full,
         pinned=bool(world.version.status.stages),
         # A first look must see what was uploaded a moment ago; a recheck may share one listing with its siblings.
-        max_listing_age=world.limits.recheck.total_seconds() / 4 if was and world.memory.generation else 0.0,
+        max_listing_age=world.limits.recheck.total_seconds() / 4 if previous and world.memory.generation else 0.0,
         tenant=world.version.metadata.namespace,
     )
 
 
 def evidence_requests(world: World) -> dict[str, inspection.EvidenceRequest]:
-    """What documents the prover is asked for, by name."""
+    """Return the questions to the prover about documents, by name."""
     assert world.address is not None
     address, below, tenant = world.address, _storage(world).uri, world.version.metadata.namespace
     evidence = world.version.spec.evidence or []
@@ -202,7 +202,7 @@ def _storage(world: World) -> Storage:
 
 
 def _due(world: World) -> datetime.datetime:
-    """When the store is to be looked at again."""
+    """Return when to look at the store again."""
     memory = world.memory
     if memory.checked is None or memory.generation != world.version.metadata.generation:
         return datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -210,26 +210,26 @@ def _due(world: World) -> datetime.datetime:
 
 
 def _full(world: World, now: datetime.datetime) -> bool:
-    """Versions that hold a stage are read whole again from time to time."""
-    was = world.version.status.artifact
-    return bool(was and world.version.status.stages and now - was.verified_at >= world.limits.rehash)
+    """Return whether to read every byte again: versions that hold a stage are read whole from time to time."""
+    artifact = world.version.status.artifact
+    return bool(artifact and world.version.status.stages and now - artifact.verified_at >= world.limits.rehash)
 
 
 def _judge(world: World, now: datetime.datetime, proof: inspection.Result | finding.Fact) -> Plan:
-    """What the answer means."""
-    was = world.version.status.artifact
+    """Return the plan for the prover's answer."""
+    previous = world.version.status.artifact
     memory = dataclasses.replace(world.memory, checked=now, generation=world.version.metadata.generation)
     if isinstance(proof, finding.Fact):
         phase = world.version.status.phase or VersionPhase.PENDING
-        # Whether it is Deprecated, the spec says, not what was shown before.
-        kept = {VersionPhase.VERIFYING: VersionPhase.PENDING, VersionPhase.DEPRECATED: VersionPhase.READY}.get(phase, phase)
-        return _tell(world, now, kept, finding.State.unknown(proof), memory=world.memory)
+        # The spec says whether it is Deprecated, not the previous phase.
+        shown = {VersionPhase.VERIFYING: VersionPhase.PENDING, VersionPhase.DEPRECATED: VersionPhase.READY}.get(phase, phase)
+        return _tell(world, now, shown, finding.State.unknown(proof), memory=world.memory)
     if isinstance(proof, inspection.Found):
-        # Evidence that is not there yet is an upload in progress as well: a stage may be waiting for it.
+        # Missing evidence is an upload in progress as well: a stage may wait for it.
         looks = 0 if conditions.all_proven(world.version, world.evidence) else memory.looks + 1
         return _found(world, now, proof, dataclasses.replace(memory, looks=looks, differs=None, differs_since=None))
     message = proof.message
-    if was or (world.past and world.past.digest):
+    if previous or (world.past and world.past.digest):
         changed = finding.Fact(Reason.CHANGED, f"{message}; it was verified before, so it is quarantined until the right bytes are back")
         return _tell(
             world, now, VersionPhase.QUARANTINED, finding.State.false(changed), memory=dataclasses.replace(memory, looks=memory.looks + 1)
@@ -250,23 +250,23 @@ def _judge(world: World, now: datetime.datetime, proof: inspection.Result | find
     return _tell(world, now, VersionPhase.PENDING, finding.State.false(incomplete), memory=memory)
 
 
-def _found(world: World, now: datetime.datetime, found: inspection.Found, memory: Memory) -> Plan:
-    was = world.version.status.artifact
+def _found(world: World, now: datetime.datetime, proof: inspection.Found, memory: Memory) -> Plan:
+    previous = world.version.status.artifact
     moment = now.replace(microsecond=0)
-    read_now = was is None or found.manifest != was.manifest or _full(world, now)
-    stale = was is None or now - was.checked_at >= CHECKED_WRITTEN
+    read_now = previous is None or proof.manifest != previous.manifest or _full(world, now)
+    stale = previous is None or now - previous.checked_at >= CHECKED_WRITTEN
     artifact = modelversion.ArtifactStatus(
-        digest=found.digest,
-        files=found.files,
-        bytes=found.bytes,
-        manifest=found.manifest,
-        verified_at=moment if read_now or was is None else was.verified_at,
-        checked_at=moment if read_now or stale or was is None else was.checked_at,
-        seconds=round(found.seconds, 3) if read_now or was is None else was.seconds,
-        held=was.held if was else world.past.held if world.past else None,
-        hold_message=was.hold_message if was else None,
+        digest=proof.digest,
+        files=proof.files,
+        bytes=proof.bytes,
+        manifest=proof.manifest,
+        verified_at=moment if read_now or previous is None else previous.verified_at,
+        checked_at=moment if read_now or stale or previous is None else previous.checked_at,
+        seconds=round(proof.seconds, 3) if read_now or previous is None else previous.seconds,
+        held=previous.held if previous else world.past.held if world.past else None,
+        hold_message=previous.hold_message if previous else None,
     )
-    message = f"{found.files} file{'s' if found.files != 1 else ''}, {_size(found.bytes)}, every byte read: {found.digest}"
+    message = f"{proof.files} file{'s' if proof.files != 1 else ''}, {_size(proof.bytes)}, every byte read: {proof.digest}"
     return _tell(world, now, VersionPhase.READY, finding.State.true(Reason.VERIFIED, message), memory=memory, artifact=artifact)
 
 
@@ -279,8 +279,8 @@ def _tell(
     memory: Memory,
     artifact: modelversion.ArtifactStatus | None = None,
 ) -> Plan:
-    """The status that says so, the Event if it is news, and when to look again."""
-    was = world.version.status
+    """Return the plan with this status, an Event if it changed, and when to look again."""
+    previous = world.version.status
     shown = lifecycle.shown(world.version, phase)
     wanted = lifecycle.conditions(
         world.version, shown, conditions.of(world.version, world.model, shown, verified, world.evidence), world.because
@@ -289,44 +289,44 @@ def _tell(
     status = modelversion.ModelVersionStatus(
         observed_generation=generation,
         phase=shown,
-        conditions=finding.settle(was.conditions, wanted, generation, now),
-        artifact=artifact or was.artifact,
-        spec_digest=was.spec_digest or (specs.spec_digest(world.version) if artifact else None),
-        stages=was.stages,
+        conditions=finding.settle(previous.conditions, wanted, generation, now),
+        artifact=artifact or previous.artifact,
+        spec_digest=previous.spec_digest or (specs.spec_digest(world.version) if artifact else None),
+        stages=previous.stages,
         recorded=specs.recorded(world.version),
-        unrecorded=was.unrecorded,
+        unrecorded=previous.unrecorded,
     )
     again = max(_due(dataclasses.replace(world, memory=memory)) - now, datetime.timedelta(seconds=1)) if memory.checked else None
     return Plan(status=status, memory=memory, events=conditions.events(world.version, status), again=again)
 
 
 def withheld(world: World, trouble: finding.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
-    """What to say instead while the ledger does not answer: nothing is known to have changed."""
-    was = world.version.status
+    """Return the status while the ledger does not answer: nothing is known to have changed."""
+    previous = world.version.status
     generation = world.version.metadata.generation
     unknown = finding.State.unknown(trouble)
-    wanted = {"Ready": unknown, "Verified": unknown, **conditions.kept(was.conditions, trouble, generation)}
-    return was.model_copy(
+    wanted = {"Ready": unknown, "Verified": unknown, **conditions.kept(previous.conditions, trouble, generation)}
+    return previous.model_copy(
         update={
             "observed_generation": generation,
-            "phase": was.phase or VersionPhase.PENDING,
-            "conditions": finding.settle(was.conditions, wanted, generation, now),
+            "phase": previous.phase or VersionPhase.PENDING,
+            "conditions": finding.settle(previous.conditions, wanted, generation, now),
         }
     )
 
 
 def unknown(version: api.ModelVersion, why: finding.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
-    """What a version says that could not be handled: what was found of it before stays."""
-    was, generation = version.status, version.metadata.generation
-    phase = VersionPhase.PENDING if was.phase in {None, VersionPhase.VERIFYING} else was.phase
-    said = conditions.unknown(was.conditions, why, generation, now)
-    if finding.find(said, "Verified") is None:
-        said += finding.settle((), {"Verified": finding.State.unknown(why)}, generation, now)
-    return was.model_copy(update={"observed_generation": generation, "phase": phase, "conditions": said})
+    """Return the status of a version that could not be handled: its earlier results stay."""
+    previous, generation = version.status, version.metadata.generation
+    phase = VersionPhase.PENDING if previous.phase in {None, VersionPhase.VERIFYING} else previous.phase
+    settled = conditions.unknown(previous.conditions, why, generation, now)
+    if finding.find(settled, "Verified") is None:
+        settled += finding.settle((), {"Verified": finding.State.unknown(why)}, generation, now)
+    return previous.model_copy(update={"observed_generation": generation, "phase": phase, "conditions": settled})
 
 
 def verifying(world: World, now: datetime.datetime) -> Plan:
-    """What to show when looking takes long: a first look is Verifying; a later one changes nothing."""
+    """Return the plan while a look takes long: a first look shows Verifying; a later one changes nothing."""
     if world.version.status.artifact:
         return Plan(status=world.version.status, memory=world.memory)
     reading = finding.Fact(Reason.PROGRESSING, "the artifact is being read and hashed")
@@ -336,20 +336,20 @@ def verifying(world: World, now: datetime.datetime) -> Plan:
 
 
 def _unchanged(world: World, now: datetime.datetime, again: datetime.timedelta) -> Plan:
-    """Nothing to look at yet: the status stays, but for what the spec alone decides (its lifecycle)."""
-    was = world.version.status
-    before = finding.find(was.conditions, "Verified")
+    """Return the plan until the next look: the status stays, but for what the spec alone decides (its lifecycle)."""
+    previous = world.version.status
+    before = finding.find(previous.conditions, "Verified")
     if before is None:
-        return Plan(status=was, memory=world.memory, again=again)
+        return Plan(status=previous, memory=world.memory, again=again)
     verified = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
-    phase = was.phase or VersionPhase.PENDING
-    if phase == VersionPhase.DEPRECATED:  # only what is Ready shows as Deprecated
+    phase = previous.phase or VersionPhase.PENDING
+    if phase == VersionPhase.DEPRECATED:  # only a Ready version shows as Deprecated
         phase = VersionPhase.READY
     return dataclasses.replace(_tell(world, now, phase, verified, memory=world.memory), again=again)
 
 
 def _size(count: int) -> str:
-    """Bytes for people."""
+    """Return a size in bytes, for people."""
     size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
     while size >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]

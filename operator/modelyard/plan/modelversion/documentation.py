@@ -17,20 +17,20 @@ from modelyard.plan import finding
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class File:
-    """All that is looked at."""
+    """What the items are checked against."""
 
     model: api.Model
     version: api.ModelVersion
     verified: bool
-    """Whether the bytes of the version's evidence are; what is not verified does not count."""
+    """Whether the bytes of the version's evidence are verified; evidence that is not does not count."""
 
     def proves(self, kind: EvidenceType) -> bool:
-        """Whether there is such a document, with its bytes."""
-        return self.verified and any(one.type == kind for one in self.version.spec.evidence or [])
+        """Return whether there is a verified document of this type."""
+        return self.verified and any(document.type == kind for document in self.version.spec.evidence or [])
 
 
 Item = tuple[str, Callable[[File], bool]]
-"""What is to be there, in words with the field that says it; and whether it is."""
+"""What is demanded, in words with its field; and the check whether it is there."""
 
 
 def _artifact(file: File) -> bool:
@@ -48,8 +48,8 @@ def _metrics(file: File) -> bool:
 
 def _training_data(file: File) -> bool:
     lineage = file.version.spec.lineage
-    trained = [one for one in (lineage.datasets if lineage else None) or [] if one.role == DatasetRole.TRAINING]
-    return bool(trained) and all(one.digest for one in trained)
+    trained = [dataset for dataset in (lineage.datasets if lineage else None) or [] if dataset.role == DatasetRole.TRAINING]
+    return bool(trained) and all(dataset.digest for dataset in trained)
 
 
 def _limitations(file: File) -> bool:
@@ -91,21 +91,21 @@ _TIERS: Final = tuple(RiskTier)
 TABLE: Final[Mapping[RiskTier, tuple[Item, ...]]] = {
     tier: tuple(itertools.chain.from_iterable(_OWN[below] for below in _TIERS[: place + 1])) for place, tier in enumerate(_TIERS)
 }
-"""By tier: all of it, that of the tiers below included."""
+"""All items by tier, those of the tiers below included."""
 
 
 def tier(model: api.Model) -> RiskTier:
-    """The tier of a model; Low when it names none."""
+    """Return the tier of a model; Low when it names none."""
     return model.spec.risk_tier or RiskTier.LOW
 
 
 def missing(file: File) -> list[str]:
-    """What the model's tier demands and is not there, in words."""
+    """Return what the model's tier demands and the version lacks, in words."""
     return [words for words, there in TABLE[tier(file.model)] if not there(file)]
 
 
 def evidence_is_verified(version: api.ModelVersion) -> bool:
-    """Whether every byte of all of a version's evidence, as it is declared now, was read and found right."""
-    found = finding.find(version.status.conditions, "EvidenceVerified")
-    current = found is not None and found.observed_generation == version.metadata.generation
-    return found is not None and current and found.status == api.ConditionStatus.TRUE
+    """Return whether every byte of a version's evidence, as it is declared now, is verified."""
+    condition = finding.find(version.status.conditions, "EvidenceVerified")
+    current = condition is not None and condition.observed_generation == version.metadata.generation
+    return condition is not None and current and condition.status == api.ConditionStatus.TRUE

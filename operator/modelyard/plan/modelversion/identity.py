@@ -1,4 +1,4 @@
-"""What a version's name means for ever once its bytes were verified: these bytes, these fixed fields, and no fewer metrics and documents. Pure."""
+"""What a version's name means for ever once its bytes were verified: these bytes, these immutable fields, and no fewer metrics and documents. Pure."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from modelyard.plan import finding
 from modelyard.plan.observed import specs
 
 
-def held(version: api.ModelVersion, past: index.Version | None, meant: Mapping[str, Any] | None) -> finding.Held | None:
-    """Why an object can never be what its name means, or not yet; None: it is, or the name means nothing so far.
+def held(version: api.ModelVersion, past: index.Version | None, earlier_spec: Mapping[str, Any] | None) -> finding.Held | None:
+    """Return why an object is not what its name means, never or not yet; None: it is, or the name means nothing so far.
 
     Args:
         version: the object.
         past: what the ledger has of its name.
-        meant: the spec that another object had under it, where `was_anothers` asks for it.
+        earlier_spec: the spec that another object had under it, where `was_anothers` asks for it.
     """
     if past is None or past.digest is None:
         return None
-    had, has = meant or {}, version.spec.dump() if meant else {}
+    old, new = earlier_spec or {}, version.spec.dump() if earlier_spec else {}
     if past.spec_digest != specs.spec_digest(version):
         what = "with other immutable fields, so its name can never mean this: register these under another version"
-    elif changed := differing(had, has):
+    elif changed := differing(old, new):
         what = f"with other {', '.join(changed)}: delete this object and apply it with what the name had, or register this under another version"
-    elif missing := lacking(had, has):
+    elif missing := lacking(old, new):
         what = f"with {', '.join(missing)} as well: apply it with all that the name had, or run `modelyard restore {version.spec.model}`"
     else:
         return None
@@ -35,48 +35,51 @@ def held(version: api.ModelVersion, past: index.Version | None, meant: Mapping[s
 
 
 def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:
-    """Whether another object had this name when it was verified, and only its snapshot tells whether this one means the same."""
+    """Return whether another object had this name when it was verified, and only its snapshot shows whether this one means the same."""
     uid = version.metadata.uid
     if past is None or past.digest is None or past.uid == uid or past.spec_digest != specs.spec_digest(version):
         return False
     return version.status.recorded is None or past.other == uid
 
 
-def is_whole_again(version: api.ModelVersion, past: index.Version | None, meant: Mapping[str, Any] | None) -> bool:
-    """Whether an object that was Reused has got the metrics and evidence that it lacked; until its status says so, or this would be told twice."""
-    told = finding.find(version.status.conditions, "Verified")
-    was = told is not None and told.reason == Reason.REUSED
-    return (was or (past is not None and past.other == version.metadata.uid)) and held(version, past, meant) is None
+def is_whole_again(version: api.ModelVersion, past: index.Version | None, earlier_spec: Mapping[str, Any] | None) -> bool:
+    """Return whether an object that was Reused now has the metrics and evidence that it lacked.
+
+    False once its status says so: else this would be recorded twice.
+    """
+    verified = finding.find(version.status.conditions, "Verified")
+    is_reused = verified is not None and verified.reason == Reason.REUSED
+    return (is_reused or (past is not None and past.other == version.metadata.uid)) and held(version, past, earlier_spec) is None
 
 
 def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that are missing or not as they were: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
+    """Return metrics and evidence that are missing or changed: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
     return [*lacking(before, after), *differing(before, after)]
 
 
 def lacking(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that were there and are not: they may be added again."""
-    now = _attested(after)
-    return [path for path in _attested(before) if path not in now]
+    """Return metrics and evidence that were there and are missing: they may be added again."""
+    new = _attested(after)
+    return [path for path in _attested(before) if path not in new]
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence that are there and were something else: nothing mends that but another object."""
-    was, now = _attested(before), _attested(after)
-    return [path for path, value in was.items() if path in now and now[path] != value]
+    """Return metrics and evidence that changed: only another object can mend that."""
+    old, new = _attested(before), _attested(after)
+    return [path for path, value in old.items() if path in new and new[path] != value]
 
 
 def completed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec with the metrics and evidence that it lacks, behind its own."""
+    """Return the spec with the metrics and evidence that it lacks, after its own."""
     missing = {*lacking(before, after)}
     metrics = {name: value for name, value in (before.get("metrics") or {}).items() if f"metrics/{name}" in missing}
-    evidence = [one for one in before.get("evidence") or [] if f"evidence/{one['name']}" in missing]
+    evidence = [document for document in before.get("evidence") or [] if f"evidence/{document['name']}" in missing]
     added = {"metrics": {**(after.get("metrics") or {}), **metrics}} if metrics else {}
     return {**after, **added} | ({"evidence": [*(after.get("evidence") or []), *evidence]} if evidence else {})
 
 
 def _attested(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics and evidence by path, sorted."""
+    """Return metrics and evidence by path, sorted."""
     return {
         f"{field}/{name}": value
         for field in ("metrics", "evidence")

@@ -1,4 +1,4 @@
-"""Inspections: the question what bytes are in the store, and its answers. A wrong digest is an answer, not an error."""
+"""Questions about the bytes in the store, and their answers. A wrong digest is an answer, not an error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Request:
     below: str
     """The Model's `storage.uri`; nothing outside is ever touched."""
     expected: str | None = None
-    """The digest it should have; None pins what is there (one object only)."""
+    """The expected digest; None pins what is there (one object only)."""
     previous: str | None = None
-    """The manifest of the last success (`status.artifact.manifest`): what has not changed since is not read again."""
+    """The manifest of the last success (`status.artifact.manifest`): objects that have not changed since are not read again."""
     full: bool = False
     """Read every byte, changed or not."""
     pinned: bool = False
@@ -43,7 +43,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Differs:
-    """Every byte was read and the digest is another: an upload in progress, or changed bytes."""
+    """Every byte was read and the digest differs: an upload in progress, or changed bytes."""
 
     digest: str
     message: str
@@ -51,7 +51,7 @@ class Differs:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Missing:
-    """There is nothing."""
+    """There is no such object."""
 
     message: str
 

@@ -1,7 +1,7 @@
-"""Legal hold: nobody deletes the pinned object versions of what runs somewhere, where the bucket has Object Lock.
+"""Legal holds: nobody deletes the pinned object versions of a version that runs somewhere, where the bucket has Object Lock.
 
-What is held is written into the version's status and into the ledger before the first object is held, and taken out after the last is let
-go: after a crash it is done again, which changes nothing. What the cluster lost, the ledger still has: our own holds are never a stranger's.
+The status and the ledger name the manifest before the first object is put under a legal hold, and until after the last is released. After a
+crash the step is repeated, which changes nothing. If the cluster loses the status, the ledger still has it: the operator knows its own holds.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from modelyard.plan.observed import specs
 
 
 class Step(enum.StrEnum):
-    """What comes next."""
+    """The next step of a legal hold."""
 
     CLAIM = "claim"
-    """Ask whether the objects can be held; then the status says that they are."""
+    """Ask whether the objects can be put under a legal hold; then the status names their manifest."""
     SET = "set"
-    """Hold them."""
+    """Put the objects under a legal hold."""
     LIFT = "lift"
-    """Let them go; then the status says so."""
+    """Release the objects; then the status says so."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Memory:
-    """What this process remembers of one version's holds; losing it costs the same requests once more."""
+    """What this process remembers of one version's legal holds; losing it costs the same requests once more."""
 
     uid: str = ""
     held: str | None = None
-    """The manifest whose objects this process has held."""
+    """The manifest whose objects this process has put under a legal hold."""
     tried: datetime.datetime | None = None
-    """When it last did not work."""
+    """When a step last failed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,19 +53,19 @@ class Objects:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """Do one step."""
+    """A request to do one step."""
 
     address: location.Address
     step: Step
     objects: Objects
     others: tuple[Objects, ...] = ()
-    """Held for other versions of the model, or from now on for this one: never let go, and no surprise when held."""
+    """Objects under a legal hold for other versions of the model, or from now on for this one: never released, and their hold is expected."""
     tenant: str = ""
     """The namespace that asks: none has all threads."""
 
 
 def step(version: api.ModelVersion, model: api.Model, memory: Memory, recheck: datetime.timedelta, now: datetime.datetime) -> Step | None:
-    """What comes next for a version, if anything; what did not work is tried again as seldom as bytes are looked at."""
+    """Return the next step for a version, if any; a failed step is repeated as seldom as bytes are looked at."""
     artifact = version.status.artifact
     if artifact is None or (memory.tried and now - memory.tried < recheck) or _awaits_its_claims(version, model):
         return None
@@ -80,13 +80,13 @@ def step(version: api.ModelVersion, model: api.Model, memory: Memory, recheck: d
 
 
 def _awaits_its_claims(version: api.ModelVersion, model: api.Model) -> bool:
-    """Whether it was brought back and a stage stands for it, which is not said yet: its objects must not be let go in between."""
-    stands = {one.current for one in model.status.stages or []}
-    return not version.status.stages and (model.status.observed_generation == -1 or version.spec.version in stands)
+    """Return whether it may be a stage's current version again after a restore, which its status does not say yet: then nothing is released."""
+    current_versions = {stage.current for stage in model.status.stages or []}
+    return not version.status.stages and (model.status.observed_generation == -1 or version.spec.version in current_versions)
 
 
 def objects(version: api.ModelVersion, which: Step) -> Objects:
-    """What a step is about."""
+    """Return the objects of a step."""
     artifact = version.status.artifact
     assert artifact is not None
     name = artifact.manifest if which == Step.CLAIM else artifact.held
@@ -94,14 +94,14 @@ def objects(version: api.ModelVersion, which: Step) -> Objects:
 
 
 def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded: str | None = None) -> tuple[Objects, ...]:
-    """What stays held whatever happens to this version's objects; `recorded` is the manifest that the ledger says we hold for it.
+    """Return what stays under a legal hold whatever happens to this version's objects.
 
-    After an older backup the status may not know of a hold that is ours.
+    `recorded` is the manifest that is under a legal hold for it by the ledger: after an older backup the status may not have it.
     """
     held = [
-        Objects(one.spec.artifact.uri, one.status.artifact.held)
-        for one in siblings
-        if one.metadata.uid != version.metadata.uid and one.status.artifact and one.status.artifact.held
+        Objects(sibling.spec.artifact.uri, sibling.status.artifact.held)
+        for sibling in siblings
+        if sibling.metadata.uid != version.metadata.uid and sibling.status.artifact and sibling.status.artifact.held
     ]
     mine = version.status.artifact
     again = (
@@ -114,26 +114,26 @@ def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded
 
 
 def still(versions: Iterable[api.ModelVersion]) -> list[str]:
-    """The versions whose objects are held, but for those whose hold a person gave up: it cannot be lifted."""
+    """Return the versions whose objects are under a legal hold, but for those whose hold a person gave up, as it cannot be lifted."""
     return [
-        one.spec.version
-        for one in versions
-        if one.status.artifact and one.status.artifact.held and cel.LEAVE not in (one.metadata.annotations or {})
+        version.spec.version
+        for version in versions
+        if version.status.artifact and version.status.artifact.held and cel.LEAVE not in (version.metadata.annotations or {})
     ]
 
 
-def told(version: api.ModelVersion, which: Step, known: index.Version | None) -> tuple[record.Fact, ...]:
-    """What the ledger hears: that objects go under a hold, before they do, and that they were let go, before the status says so."""
+def told(version: api.ModelVersion, which: Step, past: index.Version | None) -> tuple[record.Fact, ...]:
+    """Return the ledger entry of a step: Held before objects go under a hold, Released after they are released and before the status says so."""
     artifact = version.status.artifact
     action = {Step.SET: record.Action.HELD, Step.LIFT: record.Action.RELEASED}.get(which)
-    if action is None or artifact is None or known is None or (known.held == artifact.held) == (which == Step.SET):
+    if action is None or artifact is None or past is None or (past.held == artifact.held) == (which == Step.SET):
         return ()
     detail = {"version": version.spec.version, "manifest": artifact.held}
-    return (record.fact(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {known.holds}", None, detail),)
+    return (record.fact(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {past.holds}", None, detail),)
 
 
 def done(version: api.ModelVersion, which: Step, why: finding.Fact | None) -> modelversion.ModelVersionStatus:
-    """The status after a step: that it worked, or why not."""
+    """Return the status after a step: that it worked, or why not."""
     artifact = version.status.artifact
     assert artifact is not None
     update: dict[str, str | None] = {"hold_message": why.message if why else None}
@@ -144,16 +144,16 @@ def done(version: api.ModelVersion, which: Step, why: finding.Fact | None) -> mo
     return version.status.model_copy(update={"artifact": artifact.model_copy(update=update)})
 
 
-def remember(memory: Memory, which: Step, of: Objects, why: finding.Fact | None, now: datetime.datetime) -> Memory:
-    """What this process knows after a step; what was let go has to be held anew, should it ever run again."""
+def remember(memory: Memory, which: Step, target: Objects, why: finding.Fact | None, now: datetime.datetime) -> Memory:
+    """Return the memory after a step; released objects need a new hold if the version ever runs again."""
     if why:
         return dataclasses.replace(memory, tried=now)
-    held = {Step.SET: of.manifest, Step.LIFT: None}.get(which, memory.held)
+    held = {Step.SET: target.manifest, Step.LIFT: None}.get(which, memory.held)
     return dataclasses.replace(memory, held=held, tried=None)
 
 
 def events(version: api.ModelVersion, why: finding.Fact | None) -> tuple[finding.Event, ...]:
-    """A warning, once, when a bucket that could hold does not; one without Object Lock is as its owner wants it."""
+    """Return a warning, once, when a bucket with Object Lock refuses a legal hold; a bucket without Object Lock is its owner's choice."""
     artifact = version.status.artifact
     if why is None or why.reason == Reason.HOLD_UNSUPPORTED or (artifact and artifact.hold_message == why.message):
         return ()

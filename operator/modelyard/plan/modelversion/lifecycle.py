@@ -1,4 +1,4 @@
-"""What a version's lifecycle means: Deprecated serves on under a warning, Retired waits until nothing runs it, and then rests."""
+"""A version's lifecycle: Deprecated goes on serving with a warning; Retired waits until nothing runs it, and is not looked at any more."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from modelyard.plan import finding
 
 
 def at_rest(version: api.ModelVersion) -> bool:
-    """Whether it is Retired for good: nothing runs it, so nobody reads its bytes any more."""
-    asked = version.spec.lifecycle == VersionLifecycle.RETIRED
-    return version.status.phase == VersionPhase.RETIRED or (asked and not version.status.stages)
+    """Return whether it is Retired for good: nothing runs it, so nobody reads its bytes any more."""
+    retired = version.spec.lifecycle == VersionLifecycle.RETIRED
+    return version.status.phase == VersionPhase.RETIRED or (retired and not version.status.stages)
 
 
 def as_recorded(version: api.ModelVersion, past: index.Version | None) -> api.ModelVersion:
-    """The version as it is for good: once its name was Retired, no object of that name is anything else, whatever it asks to be."""
+    """Return the version with the final lifecycle of its name: once that was Retired, every object of the name is, whatever its spec says."""
     if not _is_over(version, past):
         return version
     return version.model_copy(update={"spec": version.spec.model_copy(update={"lifecycle": VersionLifecycle.RETIRED})})
 
 
 def _is_over(version: api.ModelVersion, past: index.Version | None) -> bool:
-    """Whether the ledger has it Retired, and it asks for something else: it was created again, or comes from an older backup."""
+    """Return whether the ledger has it Retired and its spec does not: it was created again, or comes from an older backup."""
     return past is not None and past.digest is not None and bool(past.retired) and version.spec.lifecycle != VersionLifecycle.RETIRED
 
 
 def why(version: api.ModelVersion, past: index.Version | None) -> str | None:
-    """Why it is Retired, where it does not ask to be."""
+    """Return why it is Retired although its spec does not say so."""
     if past is not None and _is_over(version, past):
         when, who = past.retired
         by = f" by {who}" if who else ""
@@ -40,12 +40,12 @@ def why(version: api.ModelVersion, past: index.Version | None) -> str | None:
             " set spec.lifecycle to Retired, and register another version"
         )
     before = finding.find(version.status.conditions, "Ready")
-    kept = version.status.phase == VersionPhase.RETIRED and version.spec.lifecycle != VersionLifecycle.RETIRED
-    return before.message if kept and before else None
+    stays_retired = version.status.phase == VersionPhase.RETIRED and version.spec.lifecycle != VersionLifecycle.RETIRED
+    return before.message if stays_retired and before else None
 
 
 def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
-    """The phase, when several hold: Retired before Quarantined before Deprecated; what waits to be Retired is as good as Deprecated."""
+    """Return the phase when several apply: Retired, then Quarantined, then Deprecated; while it waits to be Retired it is Deprecated."""
     if at_rest(version):
         return VersionPhase.RETIRED
     outdated = version.spec.lifecycle in {VersionLifecycle.DEPRECATED, VersionLifecycle.RETIRED}
@@ -53,32 +53,35 @@ def shown(version: api.ModelVersion, phase: VersionPhase) -> VersionPhase:
 
 
 def conditions(
-    version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, finding.State], because: str | None = None
+    version: api.ModelVersion, phase: VersionPhase, wanted: Mapping[str, finding.State], why_retired: str | None = None
 ) -> dict[str, finding.State]:
-    """The conditions with what the lifecycle says over them; `because`: why it is Retired where it does not ask to be."""
-    kept = dict(wanted)
+    """Return the conditions, changed by the lifecycle; `why_retired`: why it is Retired although its spec does not say so."""
+    shown_conditions = dict(wanted)
     if at_rest(version):
         for kind in ("EvidenceVerified", "DocumentationComplete"):
             if before := finding.find(version.status.conditions, kind):
-                kept[kind] = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
+                shown_conditions[kind] = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
         for kind in ("Reconciling", "Stalled"):
-            kept.pop(kind, None)
-        asked = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
-        return kept | {"Ready": finding.State.true(Reason.RETIRED, because or asked)}
+            shown_conditions.pop(kind, None)
+        message = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
+        return shown_conditions | {"Ready": finding.State.true(Reason.RETIRED, why_retired or message)}
     if phase != VersionPhase.DEPRECATED:
-        return kept
+        return shown_conditions
     runs = where(version)
     if version.spec.lifecycle == VersionLifecycle.RETIRED:
-        waits = finding.Fact(
+        still_serving = finding.Fact(
             Reason.STILL_SERVING, f"{runs}: promote another version there or retire the Model; it is Retired once nothing runs it"
         )
-        return kept | {"Ready": finding.State.false(waits), "Reconciling": finding.State.true(waits.reason, waits.message)}
-    still = f", but it is still in use ({runs}): promote another version there" if runs else ""
-    return kept | {"Ready": finding.State.true(Reason.DEPRECATED, f"Deprecated, as it is asked to be{still}")}
+        return shown_conditions | {
+            "Ready": finding.State.false(still_serving),
+            "Reconciling": finding.State.true(still_serving.reason, still_serving.message),
+        }
+    in_use = f", but it is still in use ({runs}): promote another version there" if runs else ""
+    return shown_conditions | {"Ready": finding.State.true(Reason.DEPRECATED, f"Deprecated, as it is asked to be{in_use}")}
 
 
 def where(version: api.ModelVersion) -> str:
-    """What runs it, as a statement: `serves in staging, production; audit stands for it`; empty when nothing does."""
+    """Return what runs it, as a statement: `serves in staging, production; audit stands for it`; empty when nothing does."""
     claims = version.status.stages or []
     serving = [claim.name for claim in claims if claim.state != StageState.GRANTED]
     standing = [claim.name for claim in claims if claim.state == StageState.GRANTED]
@@ -88,7 +91,7 @@ def where(version: api.ModelVersion) -> str:
 
 
 def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -> tuple[finding.Event, ...]:
-    """An Event when the lifecycle begins to say something, and a warning whenever it says so of what runs."""
+    """Return an Event when the lifecycle changes what Ready says; a warning while something runs the version."""
     before, after = finding.find(version.status.conditions, "Ready"), finding.find(status.conditions, "Ready")
     if after is None or after.reason not in {Reason.DEPRECATED, Reason.RETIRED, Reason.STILL_SERVING}:
         return ()

@@ -1,4 +1,4 @@
-"""What a stage demands: each gate a pure check, named as the statement that must be true, with a row in `status.gates`."""
+"""The gates of a stage: each is a pure check, named as the statement that must be true, and has a row in `status.gates`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ANEW: Final = "register it as another version, with `modelyard push --apply`, o
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one gate was judged."""
+    """The result of one gate."""
 
     name: str
     held: finding.Held | None
@@ -32,16 +32,16 @@ class Verdict:
 
     @property
     def asks_people(self) -> bool:
-        """Whether it is about approvals."""
+        """Return whether the gate asks for approvals."""
         return self.name.startswith(_APPROVALS)
 
     def row(self) -> promotion.GateStatus:
-        """As `status.gates` shows it."""
+        """Return its row in `status.gates`."""
         message = self.held.message if self.held else self.message
         return promotion.GateStatus(name=self.name, passed=self.held is None, message=message[:MESSAGE])
 
 
-def has_succeeded_in_the_stages_before(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.Found:
+def has_succeeded_in_the_stages_before(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.GateResult:
     del now
     after = case.demands.after or []
     missing = [stage for stage in after if case.version not in successes.standing(case.world, stage)]
@@ -53,76 +53,78 @@ def has_succeeded_in_the_stages_before(case: prerequisites.Case, now: datetime.d
     )
 
 
-def has_served_long_enough(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.Found:
-    """In every stage of `after`: when it served is the ledger's word, less what nobody watched; where nothing serves, since when it has
-    Succeeded there.
-    """  # noqa: D205
-    asked, stages = case.demands.served_for or datetime.timedelta(), case.demands.after or []
-    waits = [held for stage in stages if (held := _served_too_short(case, stage, asked, now))]
+def has_served_long_enough(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.GateResult:
+    """It has served for `servedFor` in every stage of `after`.
+
+    The ledger says when it served; time in which nobody watched does not count. Where the stage serves nothing, the time since it
+    Succeeded there counts.
+    """
+    required, stages = case.demands.served_for or datetime.timedelta(), case.demands.after or []
+    waits = [held for stage in stages if (held := _served_too_short(case, stage, required, now))]
     if not waits:
-        return f"{case.version} has served {meta.write_duration(asked)} in {', '.join(stages)}{_uncounted(case, stages, now)}"
-    gone = next((held for held in waits if held.waits == finding.Waits.FOR_A_PERSON), None)
-    return gone or max(waits, key=lambda held: held.until or datetime.datetime.max.replace(tzinfo=datetime.UTC))
+        return f"{case.version} has served {meta.write_duration(required)} in {', '.join(stages)}{_uncounted(case, stages, now)}"
+    for_a_person = next((held for held in waits if held.waits == finding.Waits.FOR_A_PERSON), None)
+    return for_a_person or max(waits, key=lambda held: held.until or datetime.datetime.max.replace(tzinfo=datetime.UTC))
 
 
-def _served_too_short(case: prerequisites.Case, stage: str, asked: datetime.timedelta, now: datetime.datetime) -> finding.Held | None:
-    declared, stands = case.world.stage(stage), case.world.stands(stage)
+def _served_too_short(case: prerequisites.Case, stage: str, required: datetime.timedelta, now: datetime.datetime) -> finding.Held | None:
+    declared, stage_status = case.world.stage(stage), case.world.stands(stage)
     if declared is not None and declared.serving is not None:
         served = case.world.served.get((stage, case.version), world.Served())
-        if served.total(now) >= asked:
+        if served.total(now) >= required:
             return None
-        until = now + asked - served.total(now) if served.serves else None
+        until = now + required - served.total(now) if served.serves else None
     else:
         since = successes.standing(case.world, stage).get(case.version)
-        if since and now >= since + asked:
+        if since and now >= since + required:
             return None
-        until = since + asked if since else None
-    wish = f"{case.version} must have served {meta.write_duration(asked)} in {stage}"
+        until = since + required if since else None
+    wish = f"{case.version} must have served {meta.write_duration(required)} in {stage}"
     if until:
         more = _uncounted(case, [stage], now)
         return finding.Held(Reason.SERVED_TOO_SHORT, f"{wish}: it has from {_moment(until)} on, if it stays there{more}", until=until)
-    if case.version == stands.current or case.version not in successes.standing(case.world, stage):
+    if case.version == stage_status.current or case.version not in successes.standing(case.world, stage):
         return finding.Held(Reason.SERVED_TOO_SHORT, f"{wish}, and does not serve there yet: it waits for that")
     return prerequisites.person(Reason.SERVED_TOO_SHORT, f"{wish}, and serves there no more: promote it there again")
 
 
 def _uncounted(case: prerequisites.Case, stages: Iterable[str], now: datetime.datetime) -> str:
-    """What of the time nobody watched, in words."""
+    """Return how much time does not count as nobody watched, in words."""
     served = [case.world.served.get((stage, case.version), world.Served()) for stage in stages]
-    longest = max((one.uncounted(now) for one in served), default=datetime.timedelta())
+    longest = max((period.uncounted(now) for period in served), default=datetime.timedelta())
     whole = datetime.timedelta(seconds=-(-longest // datetime.timedelta(seconds=1)))
     return f"; {meta.write_duration(whole)} in which nobody watched do not count" if whole else ""
 
 
-def metric_is_good_enough(case: prerequisites.Case, now: datetime.datetime, gate: MetricGate) -> prerequisites.Found:
+def metric_is_good_enough(case: prerequisites.Case, now: datetime.datetime, gate: MetricGate) -> prerequisites.GateResult:
     del now
     return metric.judge(case.world, case.stage, case.version, gate)
 
 
-def evidence_is_there(case: prerequisites.Case, now: datetime.datetime, kind: EvidenceType) -> prerequisites.Found:
-    """The type is present, and the bytes of all evidence are verified as it is declared now."""
+def evidence_is_there(case: prerequisites.Case, now: datetime.datetime, kind: EvidenceType) -> prerequisites.GateResult:
+    """There is evidence of the type, and the bytes of all evidence are verified as it is declared now."""
     del now
     wanted = case.wanted
     if wanted is None:
         return finding.Held(
             Reason.VERSION_MISSING, f"the evidence is looked at once the ModelVersion {case.world.name}-{case.version} exists"
         )
-    there = [one.name for one in wanted.spec.evidence or [] if one.type == kind]
-    if not there:
+    names = [document.name for document in wanted.spec.evidence or [] if document.type == kind]
+    if not names:
         message = f"the ModelVersion {case.world.name}-{case.version} has no {kind}: who may attest adds one to spec.evidence"
         return prerequisites.person(Reason.EVIDENCE_MISSING, message)
-    named = f"the {kind} {', '.join(there)}"
+    named = f"the {kind} {', '.join(names)}"
     if documentation.evidence_is_verified(wanted):
-        who = sorted({by for one in there if (by := case.world.declared_by(case.version, f"evidence/{one}"))})
+        who = sorted({by for name in names if (by := case.world.declared_by(case.version, f"evidence/{name}"))})
         return f"{named}" + (f", declared by {', '.join(who)}," if who else "") + " is there, and its bytes are verified"
-    found = finding.find(wanted.status.conditions, "EvidenceVerified")
-    if found and found.status == api.ConditionStatus.FALSE and found.observed_generation == wanted.metadata.generation:
-        message = f"{named} does not count while the version's evidence is not verified: {found.message}; whoever wrote it uploads the right bytes"
+    condition = finding.find(wanted.status.conditions, "EvidenceVerified")
+    if condition and condition.status == api.ConditionStatus.FALSE and condition.observed_generation == wanted.metadata.generation:
+        message = f"{named} does not count while the version's evidence is not verified: {condition.message}; whoever wrote it uploads the right bytes"
         return prerequisites.person(Reason.EVIDENCE_NOT_VERIFIED, message)
     return finding.Held(Reason.EVIDENCE_NOT_VERIFIED, f"{named} is there, and its bytes are not verified yet; it waits for that")
 
 
-def documentation_is_complete(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.Found:
+def documentation_is_complete(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.GateResult:
     del now
     model, wanted = case.world.model, case.wanted
     if model is None or wanted is None:
@@ -138,7 +140,7 @@ def documentation_is_complete(case: prerequisites.Case, now: datetime.datetime) 
     )
 
 
-def stage_is_not_frozen(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.Found:
+def stage_is_not_frozen(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.GateResult:
     declared = case.world.stage(case.stage)
     frozen = declared.frozen if declared else None
     if frozen is None or (frozen.until and frozen.until <= now):
@@ -151,32 +153,34 @@ def stage_is_not_frozen(case: prerequisites.Case, now: datetime.datetime) -> pre
 
 
 def enough_people_approved(case: prerequisites.Case) -> Iterator[Verdict]:
-    """A row for each approval gate; they are judged together, as a person counts for one only."""
+    """Judge the approval gates together, as a person counts for one only; each has a row."""
     gates = case.demands.approvals or []
     if case.promotion is None:
         unasked = finding.Held(Reason.AWAITING_APPROVAL, "people are asked once there is a Promotion", finding.Waits.FOR_APPROVAL)
         yield from (Verdict(f"{_APPROVALS}{gate.name}", unasked, "") for gate in gates)
         return
-    about = case.subject
-    for one in approvals.count(case.world, case.promotion, gates, about):
-        agree = f"{len(one.people)} of {one.required} approved" + (f" ({', '.join(one.people)})" if one.people else "")
-        notes = "".join(f"; {words}" for words in one.others)
+    subject_digest = case.subject
+    for count in approvals.count(case.world, case.promotion, gates, subject_digest):
+        agree = f"{len(count.people)} of {count.required} approved" + (f" ({', '.join(count.people)})" if count.people else "")
+        notes = "".join(f"; {words}" for words in count.others)
         held: finding.Held | None = None
         if not case.promotion.spec.requested_by:
-            message = f"{one.gate}: nobody knows who asked, as spec.requestedBy is absent: create the Promotion anew, and the API server fills it in"
+            message = f"{count.gate}: nobody knows who asked, as spec.requestedBy is absent: create the Promotion anew, and the API server fills it in"
             held = prerequisites.person(Reason.REQUESTER_UNKNOWN, message)
-        elif about and case.world.lacks_registrant(case.version):  # while its bytes are not known it may not be recorded either
-            message = f"{one.gate}: nobody knows who registered {case.version}, as {access.CHANGES} did not say it: {_ANEW}"
+        elif subject_digest and case.world.lacks_registrant(
+            case.version
+        ):  # until its bytes are verified, its registration may not be recorded
+            message = f"{count.gate}: nobody knows who registered {case.version}, as {access.CHANGES} did not say it: {_ANEW}"
             held = prerequisites.person(Reason.REGISTRANT_UNKNOWN, message)
-        elif not one.holds:
-            more = f"{max(one.lacks, 0)} more needed of those who may approve models/{case.stage}/{one.gate}"
-            message = f"{one.gate}: {agree}, {more}{notes}"
+        elif not count.holds:
+            more = f"{max(count.lacks, 0)} more needed of those who may approve models/{case.stage}/{count.gate}"
+            message = f"{count.gate}: {agree}, {more}{notes}"
             held = finding.Held(Reason.AWAITING_APPROVAL, message, finding.Waits.FOR_APPROVAL)
-        yield Verdict(f"{_APPROVALS}{one.gate}", held, f"{agree}{notes}")
+        yield Verdict(f"{_APPROVALS}{count.gate}", held, f"{agree}{notes}")
 
 
 def _demanded(case: prerequisites.Case) -> Iterator[tuple[str, prerequisites.Gate]]:
-    """What the stage declares, approvals aside."""
+    """Return the gates that the stage declares, approvals aside."""
     demands, declared = case.demands, case.world.stage(case.stage)
     if demands.after:
         yield "after", has_succeeded_in_the_stages_before
@@ -193,10 +197,10 @@ def _demanded(case: prerequisites.Case) -> Iterator[tuple[str, prerequisites.Gat
 
 
 def judge(case: prerequisites.Case, now: datetime.datetime) -> tuple[Verdict, ...]:
-    """Every gate of the stage for this version, in the order in which they are shown."""
-    asked = [*prerequisites.ALWAYS, *([("rollback", prerequisites.has_succeeded_here_before)] if case.rollback else _demanded(case))]
-    found = ((name, gate(case, now)) for name, gate in asked)
-    verdicts = [Verdict(name, one, "") if isinstance(one, finding.Held) else Verdict(name, None, one) for name, one in found]
+    """Judge every gate of the stage for this version, in the order in which they are shown."""
+    demanded = [*prerequisites.ALWAYS, *([("rollback", prerequisites.has_succeeded_here_before)] if case.rollback else _demanded(case))]
+    results = ((name, gate(case, now)) for name, gate in demanded)
+    verdicts = [Verdict(name, result, "") if isinstance(result, finding.Held) else Verdict(name, None, result) for name, result in results]
     return (*verdicts, *(() if case.rollback else enough_people_approved(case)))
 
 
@@ -204,9 +208,9 @@ _WORST: Final = (finding.Waits.FOR_A_PERSON, finding.Waits.BY_ITSELF, finding.Wa
 
 
 def worst(verdicts: Iterable[Verdict]) -> finding.Held | None:
-    """What holds it: what only a person can mend comes first, then what heals by itself; people are asked when nothing else is left."""
-    held = [verdict.held for verdict in verdicts if verdict.held]
-    return min(held, key=lambda one: _WORST.index(one.waits), default=None)
+    """Return the unmet gate to show: first one that only a person can mend, then one that resolves by itself, then approvals."""
+    unmet = [verdict.held for verdict in verdicts if verdict.held]
+    return min(unmet, key=lambda held: _WORST.index(held.waits), default=None)
 
 
 def _moment(time: datetime.datetime) -> str:

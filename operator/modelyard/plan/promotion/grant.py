@@ -1,4 +1,4 @@
-"""Those who want a stage: each is judged, and at most one is granted it."""
+"""The promotions that ask for a stage: each is judged, and at most one is granted it."""
 
 from __future__ import annotations
 
@@ -20,111 +20,125 @@ from modelyard.plan.rollout import progress
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choice:
-    """Who is granted the stage, and what everybody is told."""
+    """Which promotion is granted the stage, and the outcome of each."""
 
     told: tuple[status.Told, ...] = ()
     granted: api.Promotion | None = None
     begun: StageRollout | None = None
-    """What the granted one begins with."""
+    """The rollout that the granted promotion begins with."""
     ask: Question | None = None
     again: datetime.timedelta | None = None
 
 
-def choose(world: World, was: api.StageStatus, spoken_to: Collection[str], now: datetime.datetime) -> Choice:
-    """The latest promotion whose gates all hold is granted the stage, those after it wait; `superseded` are those before it, once it has it."""
-    told: list[status.Told] = []
+def choose(world: World, stage: api.StageStatus, handled: Collection[str], now: datetime.datetime) -> Choice:
+    """Grant the stage to the latest promotion whose gates are all met; later ones wait, earlier ones are `superseded` once it holds the stage."""
+    outcomes: list[status.Told] = []
     again: list[datetime.timedelta] = []
     granted: api.Promotion | None = None
     begun: StageRollout | None = None
-    for one in sorted(unfinished(world, was, spoken_to), key=order, reverse=True):
+    for promotion in sorted(unfinished(world, stage, handled), key=order, reverse=True):
         try:
-            found = _ended(world, one) or (None if granted else _considered(world, was, one, now))
-        except Exception as error:  # nothing is granted to it, and the others are judged
-            found = status.unknown(one, unforeseen.of(f"the Promotion {one.metadata.name}", error))
-        if isinstance(found, Question):
-            return Choice(ask=found)
-        if isinstance(found, _Begins):
-            granted, begun = one, found.begun
-            found = found.told
-        elif found and not found.phase.is_terminal:
-            again += [progress.RETRY] if found.trouble else _looks(found.verdicts, now)
-        told += [found] if found else []
-    return Choice(tuple(told), granted, begun, again=min(again, default=None))
+            outcome = _ended(world, promotion) or (None if granted else _considered(world, stage, promotion, now))
+        except Exception as error:  # it is granted nothing, and the others are judged
+            outcome = status.unknown(promotion, unforeseen.of(f"the Promotion {promotion.metadata.name}", error))
+        if isinstance(outcome, Question):
+            return Choice(ask=outcome)
+        if isinstance(outcome, _Begins):
+            granted, begun = promotion, outcome.begun
+            outcome = outcome.granted
+        elif outcome and not outcome.phase.is_terminal:
+            again += [progress.RETRY] if outcome.trouble else _looks(outcome.verdicts, now)
+        outcomes += [outcome] if outcome else []
+    return Choice(tuple(outcomes), granted, begun, again=min(again, default=None))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Begins:
-    """It may be granted the stage."""
+    """The promotion may be granted the stage."""
 
-    told: status.Told
+    granted: status.Told
     begun: StageRollout
 
 
-def _considered(world: World, was: api.StageStatus, one: api.Promotion, now: datetime.datetime) -> status.Told | Question | _Begins:
-    """What keeps one promotion from being granted its stage, or what it would begin with."""
-    case = prerequisites.Case.of(world, one)
+def _considered(world: World, stage: api.StageStatus, promotion: api.Promotion, now: datetime.datetime) -> status.Told | Question | _Begins:
+    """Return what keeps a promotion from being granted its stage, or the rollout that it would begin with."""
+    case = prerequisites.Case.of(world, promotion)
     verdicts = gates.judge(case, now)
-    if waits := _waits(world, one, case, verdicts):
+    if waits := _waits(world, promotion, case, verdicts):
         return waits
-    answer = progress.begin(world, was, one.spec.version, now, rollback=case.rollback)
+    answer = progress.begin(world, stage, promotion.spec.version, now, rollback=case.rollback)
     if isinstance(answer, Question):
         return answer
     if isinstance(answer, finding.Fact):
-        return status.troubled(one, verdicts, answer, case.asked)
-    return _Begins(status.granted(one, verdicts, answer, case.asked), answer)
+        return status.troubled(promotion, verdicts, answer, case.approval_request)
+    return _Begins(status.granted(promotion, verdicts, answer, case.approval_request), answer)
 
 
-def superseded(world: World, was: api.StageStatus) -> tuple[status.Told, ...]:
-    """Those that wanted the stage before whoever was granted it; a grant that is written nowhere but in the ledger may come to nothing."""
-    holder = next((one for one in world.promotions if was.promotion and one.metadata.uid == was.promotion.uid), None)
+def superseded(world: World, stage: api.StageStatus) -> tuple[status.Told, ...]:
+    """Return the outcome of promotions older than the one that holds the stage.
+
+    Only a holder that the Model's status names supersedes others: a grant that only the ledger has may come to nothing.
+    """
+    holder = next((promotion for promotion in world.promotions if stage.promotion and promotion.metadata.uid == stage.promotion.uid), None)
     if holder is None:
         return ()
-    said = finding.Fact(Reason.SUPERSEDED, f"{holder.spec.version} was granted {was.name} later")
-    earlier = [one for one in unfinished(world, was, ()) if order(one) < order(holder)]
-    return tuple(_ended(world, one) or status.Told(one, Phase.SUPERSEDED, said) for one in earlier)
+    fact = finding.Fact(Reason.SUPERSEDED, f"{holder.spec.version} was granted {stage.name} later")
+    earlier = [promotion for promotion in unfinished(world, stage, ()) if order(promotion) < order(holder)]
+    return tuple(_ended(world, promotion) or status.Told(promotion, Phase.SUPERSEDED, fact) for promotion in earlier)
 
 
-def wait(world: World, was: api.StageStatus, spoken_to: Collection[str], by: str, now: datetime.datetime) -> tuple[status.Told, ...]:
-    """Who holds the stage is not disturbed; the others are judged, and wait for its end before people are asked."""
-    behind = finding.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {was.name}; this goes on after it")
-    told = []
-    for one in unfinished(world, was, spoken_to):
+def wait(world: World, stage: api.StageStatus, handled: Collection[str], by: str, now: datetime.datetime) -> tuple[status.Told, ...]:
+    """Judge the promotions that wait while another holds the stage; people are asked only after that one ends."""
+    behind = finding.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {stage.name}; this goes on after it")
+    outcomes = []
+    for promotion in unfinished(world, stage, handled):
         try:
-            told.append(_ended(world, one) or _behind(world, one, behind, now))
+            outcomes.append(_ended(world, promotion) or _behind(world, promotion, behind, now))
         except Exception as error:  # it waits in any case
-            told.append(status.unknown(one, unforeseen.of(f"the Promotion {one.metadata.name}", error)))
-    return tuple(told)
+            outcomes.append(status.unknown(promotion, unforeseen.of(f"the Promotion {promotion.metadata.name}", error)))
+    return tuple(outcomes)
 
 
-def _behind(world: World, one: api.Promotion, behind: finding.Held, now: datetime.datetime) -> status.Told:
-    """What else holds it is said first."""
-    case = prerequisites.Case.of(world, one)
+def _behind(world: World, promotion: api.Promotion, behind: finding.Held, now: datetime.datetime) -> status.Told:
+    """Return the outcome of a promotion that waits for another; its own unmet gates are shown first."""
+    case = prerequisites.Case.of(world, promotion)
     verdicts = gates.judge(case, now)
     why = gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)) or behind
-    return status.held(one, verdicts, why, case.asked)
+    return status.held(promotion, verdicts, why, case.approval_request)
 
 
-def automatic(world: World, was: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
-    """The highest version above the current one and all that wait, that passes the gates and was never asked for here; and when to look again.
+def automatic(world: World, stage: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
+    """Return the version that autoPromote takes next, and when to look again.
 
-    People are asked once there is a Promotion: the approvals that it will need hold nothing here. A rollback that waits is not overtaken.
+    It is the highest version above the current one and above all that wait, that meets the gates and was never requested here. People are
+    asked once there is a Promotion: missing approvals do not count here. Nothing overtakes a rollback that waits.
     """
-    declared, waiting = world.stage(was.name), unfinished(world, was, ())
-    if declared is None or not declared.auto_promote or was.hold or world.withheld or any(one.spec.rollback for one in waiting):
+    declared, waiting = world.stage(stage.name), unfinished(world, stage, ())
+    if (
+        declared is None
+        or not declared.auto_promote
+        or stage.hold
+        or world.withheld
+        or any(promotion.spec.rollback for promotion in waiting)
+    ):
         return None, None
-    ran = world.past.promotions if world.past else {}
-    lost = {name for name, one in ran.items() if one.lost} | set(recovery.forgotten(world))
-    asked = {one.spec.version for one in world.promotions if one.spec.stage == was.name and one.status.phase != Phase.REUSED}
-    # Whoever deletes what was asked for says no, noticed now or before; what was lost before it ended nobody deleted.
-    asked |= {one.version for name, one in ran.items() if one.stage == was.name and (one.phase or name not in lost)}
-    above = max(semver.rank(version) for version in (was.current or "", *(one.spec.version for one in waiting)))
+    records = world.past.promotions if world.past else {}
+    lost = {name for name, record in records.items() if record.lost} | set(recovery.forgotten(world))
+    requested = {
+        promotion.spec.version
+        for promotion in world.promotions
+        if promotion.spec.stage == stage.name and promotion.status.phase != Phase.REUSED
+    }
+    # Deleting a Promotion declines its version, whenever that was noticed; a Promotion that was lost before it ended was not deleted.
+    requested |= {record.version for name, record in records.items() if record.stage == stage.name and (record.phase or name not in lost)}
+    above = max(semver.rank(version) for version in (stage.current or "", *(promotion.spec.version for promotion in waiting)))
     again: list[datetime.timedelta] = []
     for version in sorted(world.versions, key=semver.rank, reverse=True):
         if semver.rank(version) <= above:
             break
-        if version in asked:
+        if version in requested:
             continue
-        verdicts = gates.judge(prerequisites.Case(world, was.name, version), now)
+        verdicts = gates.judge(prerequisites.Case(world, stage.name, version), now)
         if not gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)):
             return version, None
         again += _looks(verdicts, now)
@@ -132,10 +146,10 @@ def automatic(world: World, was: api.StageStatus, now: datetime.datetime) -> tup
 
 
 def automatic_name(world: World, stage: str, version: str, number: int) -> str:
-    """The name of autoPromote's Promotion: always the same, so that it is made once, and none that a person or Git would choose.
+    """Return the name of autoPromote's Promotion: always the same, so that it is made once, and none that a person or Git would choose.
 
     Args:
-        world: whose model it is of.
+        world: of the model.
         stage: where it goes.
         version: what goes there.
         number: from 0 on; the next where the name before is somebody else's.
@@ -144,63 +158,69 @@ def automatic_name(world: World, stage: str, version: str, number: int) -> str:
     return f"{world.name}-{version}-{stage}-auto-{sign}"
 
 
-def rollback_is_due(world: World, was: api.StageStatus, now: datetime.datetime) -> bool:
-    """Whether a rollback asks for the stage that could be granted it now."""
-    over = {told.promotion.metadata.uid for told in superseded(world, was)}
-    wishes = [one for one in unfinished(world, was, over) if one.spec.rollback and not one.spec.abort and not one.spec.paused]
-    return any(not gates.worst(gates.judge(prerequisites.Case.of(world, one), now)) for one in wishes)
+def rollback_is_due(world: World, stage: api.StageStatus, now: datetime.datetime) -> bool:
+    """Return whether a rollback asks for the stage and could be granted it now."""
+    handled = {outcome.promotion.metadata.uid for outcome in superseded(world, stage)}
+    rollbacks = [
+        promotion
+        for promotion in unfinished(world, stage, handled)
+        if promotion.spec.rollback and not promotion.spec.abort and not promotion.spec.paused
+    ]
+    return any(not gates.worst(gates.judge(prerequisites.Case.of(world, promotion), now)) for promotion in rollbacks)
 
 
-def unfinished(world: World, was: api.StageStatus, spoken_to: Collection[str]) -> list[api.Promotion]:
-    """The promotions of a stage that want it, do not hold it, and were not spoken to yet."""
-    holds = was.promotion.uid if was.promotion else None
+def unfinished(world: World, stage: api.StageStatus, handled: Collection[str]) -> list[api.Promotion]:
+    """Return the promotions that ask for a stage, do not hold it, and have no outcome yet in this decision."""
+    holder = stage.promotion.uid if stage.promotion else None
     return [
-        one
-        for one in world.promotions
-        if one.spec.stage == was.name
-        and not (one.status.phase and one.status.phase.is_terminal)
-        and one.metadata.uid not in spoken_to
-        and one.metadata.uid != holds
-        and not one.metadata.deletion_timestamp
+        promotion
+        for promotion in world.promotions
+        if promotion.spec.stage == stage.name
+        and not (promotion.status.phase and promotion.status.phase.is_terminal)
+        and promotion.metadata.uid not in handled
+        and promotion.metadata.uid != holder
+        and not promotion.metadata.deletion_timestamp
     ]
 
 
-def _waits(world: World, one: api.Promotion, case: prerequisites.Case, verdicts: tuple[gates.Verdict, ...]) -> status.Told | None:
-    """What keeps it from being granted, if anything does.
+def _waits(world: World, promotion: api.Promotion, case: prerequisites.Case, verdicts: tuple[gates.Verdict, ...]) -> status.Told | None:
+    """Return what keeps a promotion from being granted, if anything.
 
-    What a person must mend and what comes by itself; then policies that do not guard, as nobody may be asked without them; then people's
-    word; then what is no gate: a pause, and the ledger, which never delays a rollback.
+    First come gates that a person must mend or that resolve by themselves; then policies that are not effective, as nobody may be asked
+    without them; then approvals; then what is no gate: a pause, and the ledger, which never delays a rollback.
     """
     why = gates.worst(verdicts)
     if why and why.reason == Reason.INTERNAL_ERROR:
-        return status.troubled(one, verdicts, why, case.asked)
+        return status.troubled(promotion, verdicts, why, case.approval_request)
     if why and why.waits != finding.Waits.FOR_APPROVAL:
-        return status.held(one, verdicts, why, case.asked)
+        return status.held(promotion, verdicts, why, case.approval_request)
     if case.asks_people and world.unguarded:
-        return status.troubled(one, verdicts, world.unguarded, case.asked)
-    if why := why or _paused(one):
-        return status.held(one, verdicts, why, case.asked)
+        return status.troubled(promotion, verdicts, world.unguarded, case.approval_request)
+    if why := why or _paused(promotion):
+        return status.held(promotion, verdicts, why, case.approval_request)
     if world.withheld and not case.rollback:
-        return status.troubled(one, verdicts, world.withheld, case.asked)
+        return status.troubled(promotion, verdicts, world.withheld, case.approval_request)
     return None
 
 
-def _ended(world: World, one: api.Promotion) -> status.Told | None:
-    """A person said so before anything changed."""
-    if one.spec.abort:
-        return status.Told(one, Phase.ABORTED, finding.Fact(Reason.ABORTED, "spec.abort was set before anything changed"))
-    case = prerequisites.Case.of(world, one)
+def _ended(world: World, promotion: api.Promotion) -> status.Told | None:
+    """Return the outcome of a promotion that a person aborted or rejected before anything changed."""
+    if promotion.spec.abort:
+        return status.Told(promotion, Phase.ABORTED, finding.Fact(Reason.ABORTED, "spec.abort was set before anything changed"))
+    case = prerequisites.Case.of(world, promotion)
     if not case.asks_people:
         return None
-    no = approvals.rejection(world, one, case.demands.approvals or [], case.subject)
-    if no is None:
+    rejected = approvals.rejection(world, promotion, case.demands.approvals or [], case.subject)
+    if rejected is None:
         return None
-    because = f": {no.comment}" if no.comment else ""
-    return status.Told(one, Phase.REJECTED, finding.Fact(Reason.REJECTED, f"{no.user} rejected it for {no.gate}{because}"))
+    comment = f": {rejected.comment}" if rejected.comment else ""
+    return status.Told(
+        promotion, Phase.REJECTED, finding.Fact(Reason.REJECTED, f"{rejected.user} rejected it for {rejected.gate}{comment}")
+    )
 
 
-def _paused(one: api.Promotion) -> finding.Held | None:
-    if not one.spec.paused:
+def _paused(promotion: api.Promotion) -> finding.Held | None:
+    if not promotion.spec.paused:
         return None
     return finding.Held(Reason.PAUSED, "spec.paused is set: set it to false to go on", finding.Waits.FOR_A_PERSON)
 
@@ -210,6 +230,6 @@ def _only_asks(verdict: gates.Verdict) -> bool:
 
 
 def _looks(verdicts: Sequence[gates.Verdict], now: datetime.datetime) -> list[datetime.timedelta]:
-    """In how long it is worth to look again."""
+    """Return after how long to look again, one delay for each unmet gate that names a time."""
     times = (verdict.held.until for verdict in verdicts if verdict.held and verdict.held.until)
     return [until - now for until in times if until > now]

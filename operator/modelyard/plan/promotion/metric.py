@@ -1,4 +1,4 @@
-"""One number that a version declares, against what its stage demands of it."""
+"""Compare a metric that a version declares with what the gate demands of it."""
 
 from __future__ import annotations
 
@@ -8,66 +8,66 @@ import math
 from modelyard.api import gates
 from modelyard.api.reason import Reason
 from modelyard.plan import finding
-from modelyard.plan.observed import world
+from modelyard.plan.observed.world import World
 
 
-def judge(seen: world.World, stage: str, version: str, gate: gates.MetricGate) -> finding.Held | str:
-    """Whether the version's number is good enough: what was found, or why it is not."""
-    value = _number(seen, version, gate.name)
+def judge(world: World, stage: str, version: str, gate: gates.MetricGate) -> finding.Held | str:
+    """Return why the version's metric is not good enough, or a sentence that says why it is."""
+    value = _number(world, version, gate.name)
     if isinstance(value, finding.Held):
         return value
-    by = seen.declared_by(version, f"metrics/{gate.name}")
-    declared = f"{gate.name} {_said(value)}, declared by {by}," if by else f"{gate.name} {_said(value)}, as declared,"
+    by = world.declared_by(version, f"metrics/{gate.name}")
+    declared = f"{gate.name} {_text(value)}, declared by {by}," if by else f"{gate.name} {_text(value)}, as declared,"
     mend = f"register a better version; or who may govern {stage} changes the gate"
-    said: list[str] = []
+    parts: list[str] = []
     if gate.at_least is not None:
         if not value >= gate.at_least:
-            return _failed(f"{declared} is less than {_said(gate.at_least)}: {mend}")
-        said.append(f"is at least {_said(gate.at_least)}")
+            return _failed(f"{declared} is less than {_text(gate.at_least)}: {mend}")
+        parts.append(f"is at least {_text(gate.at_least)}")
     if gate.at_most is not None:
         if not value <= gate.at_most:
-            return _failed(f"{declared} is more than {_said(gate.at_most)}: {mend}")
-        said.append(f"is at most {_said(gate.at_most)}")
+            return _failed(f"{declared} is more than {_text(gate.at_most)}: {mend}")
+        parts.append(f"is at most {_text(gate.at_most)}")
     if gate.not_worse_than is not None:
-        found = _not_worse(seen, version, gate, value)
-        if isinstance(found, finding.Held):
-            return _failed(f"{declared} {found.message}: {mend}") if found.reason == Reason.METRIC_FAILED else found
-        said.append(found)
-    if not said:
+        comparison = _not_worse(world, version, gate, value)
+        if isinstance(comparison, finding.Held):
+            return _failed(f"{declared} {comparison.message}: {mend}") if comparison.reason == Reason.METRIC_FAILED else comparison
+        parts.append(comparison)
+    if not parts:
         return _failed(f"the gate on {gate.name} gives no limit that this release knows: who may govern {stage} sets atLeast or atMost")
-    return f"{declared} {' and '.join(said)}"
+    return f"{declared} {' and '.join(parts)}"
 
 
-def _not_worse(seen: world.World, version: str, gate: gates.MetricGate, value: float) -> finding.Held | str:
-    """Against what the other stage stands for now."""
+def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float) -> finding.Held | str:
+    """Compare with the current version of the other stage."""
     other = str(gate.not_worse_than)
-    rival = seen.stands(other).current
+    rival = world.stands(other).current
     if rival is None:
         return f"has nothing to be compared with: {other} stands for no version"
     if rival == version:
         return f"is its own measure: {other} stands for this version"
-    there = _number(seen, rival, gate.name, other)
-    if isinstance(there, finding.Held):
-        return there
+    rival_value = _number(world, rival, gate.name, other)
+    if isinstance(rival_value, finding.Held):
+        return rival_value
     tolerance = gate.tolerance or 0.0
-    least = f"{_said(there)} of {rival} in {other}" + (f" less {_said(tolerance)}" if tolerance else "")
-    # Exactly, as people calculate: 0.939 is not worse than 0.998 less 0.059, though floats say so.
-    if math.isfinite(tolerance) and _exact(value) + _exact(tolerance) >= _exact(there):
+    least = f"{_text(rival_value)} of {rival} in {other}" + (f" less {_text(tolerance)}" if tolerance else "")
+    # Decimals are exact: 0.939 is not worse than 0.998 less 0.059, though floats say so.
+    if math.isfinite(tolerance) and _exact(value) + _exact(tolerance) >= _exact(rival_value):
         return f"is at least {least}"
     return _failed(f"is less than {least}")
 
 
-def _number(seen: world.World, version: str, name: str, stands: str | None = None) -> finding.Held | float:
-    """The metric of a version, if it is there and a finite number; `stands`: the stage that stands for that version."""
-    wanted = seen.versions.get(version)
-    called = f"the ModelVersion {seen.name}-{version}" + (f", which {stands} stands for," if stands else "")
-    if wanted is None:
-        reason, waits = (Reason.METRIC_MISSING, finding.Waits.FOR_A_PERSON) if stands else (Reason.VERSION_MISSING, finding.Waits.BY_ITSELF)
+def _number(world: World, version: str, name: str, stage: str | None = None) -> finding.Held | float:
+    """Return the metric of a version, if it is declared and a finite number; `stage`: the stage whose current version it is, if it is the rival."""
+    modelversion = world.versions.get(version)
+    called = f"the ModelVersion {world.name}-{version}" + (f", which {stage} stands for," if stage else "")
+    if modelversion is None:
+        reason, waits = (Reason.METRIC_MISSING, finding.Waits.FOR_A_PERSON) if stage else (Reason.VERSION_MISSING, finding.Waits.BY_ITSELF)
         then = (
-            "promote a version there that exists; or who may govern the stage changes the gate" if stands else "apply it, and this goes on"
+            "promote a version there that exists; or who may govern the stage changes the gate" if stage else "apply it, and this goes on"
         )
         return finding.Held(reason, f"{called} does not exist, so {name} cannot be compared: {then}", waits)
-    value = (wanted.spec.metrics or {}).get(name)
+    value = (modelversion.spec.metrics or {}).get(name)
     if value is None:
         return _person(Reason.METRIC_MISSING, f"{called} has no metric {name}: who may attest adds it to spec.metrics")
     if not math.isfinite(value):
@@ -79,8 +79,8 @@ def _exact(value: float) -> decimal.Decimal:
     return decimal.Decimal(repr(value))
 
 
-def _said(value: float) -> str:
-    """As people write it: 40, not 40.0."""
+def _text(value: float) -> str:
+    """Return a number as people write it: 40, not 40.0."""
     return repr(value).removesuffix(".0")
 
 

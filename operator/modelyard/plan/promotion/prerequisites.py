@@ -1,4 +1,4 @@
-"""Who wants which stage, and what must hold whatever the stage demands: for a rollback as well."""
+"""A version that is to be promoted to a stage, and the gates that every promotion must meet, a rollback as well."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ from modelyard.plan.serving import agreed, template
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """One version that wants one stage."""
+    """One version that is to be promoted to one stage."""
 
     world: World
     stage: str
     version: str
     rollback: bool = False
     promotion: api.Promotion | None = None
-    """Who asks, and what people say to it; None: nobody has asked yet, so nobody has agreed."""
+    """The request and its approvals; None: nobody has requested it yet, so nobody has approved it."""
 
     @classmethod
-    def of(cls, world: World, one: api.Promotion) -> Case:
-        """What a Promotion asks for."""
-        return cls(world, one.spec.stage, one.spec.version, bool(one.spec.rollback), one)
+    def of(cls, world: World, promotion: api.Promotion) -> Case:
+        """Return what a Promotion asks for."""
+        return cls(world, promotion.spec.stage, promotion.spec.version, bool(promotion.spec.rollback), promotion)
 
     @property
     def wanted(self) -> api.ModelVersion | None:
-        """The version that is to be promoted."""
+        """Return the ModelVersion that is to be promoted."""
         return self.world.versions.get(self.version)
 
     @property
     def demands(self) -> gates.Gates:
-        """The gates of the stage."""
+        """Return the gates that the stage declares."""
         declared = self.world.stage(self.stage)
         return (declared.gates if declared else None) or gates.Gates()
 
     @property
     def subject(self) -> str | None:
-        """What people are asked to approve; a rollback asks nobody."""
+        """Return the digest of what people are asked to approve; a rollback needs no approval."""
         return None if self.rollback else approvals.subject(self.world, self.stage, self.version)
 
     @property
-    def asked(self) -> approvals.Asked:
-        """What people are asked, and how far they are; a rollback asks nobody."""
+    def approval_request(self) -> approvals.ApprovalRequest:
+        """Return what people are asked to approve, and who has; a rollback needs no approval."""
         if self.rollback or self.promotion is None:
             return approvals.NOBODY
-        return approvals.asked(self.world, self.promotion, self.demands.approvals or [], self.subject)
+        return approvals.request(self.world, self.promotion, self.demands.approvals or [], self.subject)
 
     @property
     def asks_people(self) -> bool:
-        """Whether the stage cannot be granted without approvals."""
+        """Return whether the promotion needs approvals."""
         return bool(self.demands.approvals) and not self.rollback
 
 
-Found = finding.Held | str
-"""Why a gate does not hold; or what was found, as a sentence, when it does."""
-Gate = Callable[[Case, datetime.datetime], Found]
+GateResult = finding.Held | str
+"""Why a gate is unmet; or a sentence that says why it is met."""
+Gate = Callable[[Case, datetime.datetime], GateResult]
 
 
-def model_is_active(case: Case, now: datetime.datetime) -> Found:
+def model_is_active(case: Case, now: datetime.datetime) -> GateResult:
     del now
     model = case.world.model
     if model is None:
@@ -77,7 +77,7 @@ def model_is_active(case: Case, now: datetime.datetime) -> Found:
     return "the Model is Active"
 
 
-def stage_is_declared(case: Case, now: datetime.datetime) -> Found:
+def stage_is_declared(case: Case, now: datetime.datetime) -> GateResult:
     del now
     if case.world.model is None or case.world.stage(case.stage):
         return "the stage is declared"
@@ -85,7 +85,7 @@ def stage_is_declared(case: Case, now: datetime.datetime) -> Found:
     return person(Reason.STAGE_MISSING, f"the Model {case.world.name} has no stage {case.stage}; it has {names}")
 
 
-def strategy_is_supported(case: Case, now: datetime.datetime) -> Found:
+def strategy_is_supported(case: Case, now: datetime.datetime) -> GateResult:
     del now
     declared = case.world.stage(case.stage)
     runs = declared.serving if declared else None
@@ -100,7 +100,7 @@ def strategy_is_supported(case: Case, now: datetime.datetime) -> Found:
     return "the stage's strategy is one of this release"
 
 
-def template_is_valid(case: Case, now: datetime.datetime) -> Found:
+def template_is_valid(case: Case, now: datetime.datetime) -> GateResult:
     del now
     declared = case.world.stage(case.stage)
     if declared is None or declared.serving is None:
@@ -108,14 +108,14 @@ def template_is_valid(case: Case, now: datetime.datetime) -> Found:
     if case.rollback and agreed.waits(declared, case.world.stands(case.stage)):
         return "a rollback runs with the template that serves, as people have not agreed to the declared one"
     answer = case.world.answers.get(DryRun(case.stage, template.source(declared.serving)))
-    if isinstance(answer, finding.Held):  # nobody knows yet whether it is
+    if isinstance(answer, finding.Held):  # the dry run has no answer yet
         return answer
     if isinstance(answer, finding.Fact):
         return person(answer.reason, answer.message)
     return "the API server takes what the stage's template renders to"
 
 
-def version_is_ready(case: Case, now: datetime.datetime) -> Found:
+def version_is_ready(case: Case, now: datetime.datetime) -> GateResult:
     del now
     wanted = case.wanted
     called = f"{case.world.name}-{case.version}"
@@ -149,7 +149,7 @@ def version_is_ready(case: Case, now: datetime.datetime) -> Found:
     )
 
 
-def has_succeeded_here_before(case: Case, now: datetime.datetime) -> Found:
+def has_succeeded_here_before(case: Case, now: datetime.datetime) -> GateResult:
     del now
     if case.version in successes.ever(case.world, case.stage):
         return "the version has Succeeded here before"
@@ -167,5 +167,5 @@ ALWAYS: Final[Sequence[tuple[str, Gate]]] = (
 
 
 def person(reason: Reason, message: str) -> finding.Held:
-    """What only a person can mend."""
+    """Return an unmet gate that only a person can mend."""
     return finding.Held(reason, message, finding.Waits.FOR_A_PERSON)

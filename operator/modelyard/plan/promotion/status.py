@@ -20,18 +20,18 @@ from modelyard.plan.promotion import approvals, gates
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Told:
-    """What one promotion is told in this decision."""
+    """What this decision says of one promotion; its status follows from it."""
 
     promotion: api.Promotion
     phase: Phase
-    said: finding.Fact
+    fact: finding.Fact
     verdicts: Sequence[gates.Verdict] = ()
-    """Empty: the gates as they were judged when the stage was granted stay."""
+    """Empty: the status keeps the gates as they were judged when the stage was granted."""
     rollout: RolloutStatus | None = None
     trouble: finding.Fact | None = None
-    """An error of ours or of a dependency: Ready is Unknown, and never for itself a phase."""
-    asked: approvals.Asked = approvals.NOBODY
-    """What people are asked to approve; looked at with `verdicts` only."""
+    """An error of ours or of a dependency: Ready is Unknown. It is never a phase by itself."""
+    approval_request: approvals.ApprovalRequest = approvals.NOBODY
+    """What people are asked to approve; used only together with `verdicts`."""
 
 
 _WARN = {Phase.BLOCKED, Phase.ROLLED_BACK, Phase.FAILED, Phase.REJECTED, Phase.ABORTED, Phase.REUSED}
@@ -40,92 +40,99 @@ _MOVING = {Phase.PENDING, Phase.ROLLING_OUT}
 _READY = {Phase.SUCCEEDED, Phase.SUPERSEDED}
 
 
-def status(told: Told, now: datetime.datetime) -> PromotionStatus:
-    """The whole status of a promotion, as DESIGN's table of phases says."""
-    was = told.promotion.status
-    generation = told.promotion.metadata.generation
-    phase = told.phase
+def status(outcome: Told, now: datetime.datetime) -> PromotionStatus:
+    """Return the whole status of a promotion, by DESIGN's table of phases."""
+    previous = outcome.promotion.status
+    generation = outcome.promotion.metadata.generation
+    phase = outcome.phase
     return PromotionStatus(
         observed_generation=generation,
         phase=phase,
-        conditions=finding.settle(was.conditions, _conditions(told), generation, now),
-        subject=told.asked.subject if told.verdicts else was.subject,
-        gates=[verdict.row() for verdict in told.verdicts] or was.gates,
-        approvals=(list(told.asked.gates) or None) if told.verdicts else was.approvals,
-        rollout=told.rollout or was.rollout,
-        started_at=was.started_at or (now.replace(microsecond=0) if phase == Phase.ROLLING_OUT or phase in _READY else None),
-        finished_at=(was.finished_at or now.replace(microsecond=0)) if phase.is_terminal else None,
-        recorded=was.recorded,
+        conditions=finding.settle(previous.conditions, _conditions(outcome), generation, now),
+        subject=outcome.approval_request.subject if outcome.verdicts else previous.subject,
+        gates=[verdict.row() for verdict in outcome.verdicts] or previous.gates,
+        approvals=(list(outcome.approval_request.gates) or None) if outcome.verdicts else previous.approvals,
+        rollout=outcome.rollout or previous.rollout,
+        started_at=previous.started_at or (now.replace(microsecond=0) if phase == Phase.ROLLING_OUT or phase in _READY else None),
+        finished_at=(previous.finished_at or now.replace(microsecond=0)) if phase.is_terminal else None,
+        recorded=previous.recorded,
     )
 
 
-def as_recorded(world: World, one: api.Promotion, now: datetime.datetime) -> api.Promotion:
-    """A promotion with the outcome that the ledger has: its name ran before, or its object is older than what became of it."""
-    if ran := ran_before(world, one):
-        return _reused(one, ran, other, now) if (other := _others(ran, one.spec)) else _ran_already(world, one, ran, now)
-    known = world.past.promotions.get(one.metadata.name) if world.past else None
-    if known is None or known.uid != one.metadata.uid or not known.phase:
-        return one
-    later = known.phase == Phase.SUPERSEDED and one.status.phase == Phase.SUCCEEDED
-    if one.status.phase and one.status.phase.is_terminal and not later:
-        return one
-    told = Told(one, Phase(known.phase), finding.Fact(Reason(known.reason), known.message))
-    return _shown(one, told, _when(known.ended) or now, now)
+def as_recorded(world: World, promotion: api.Promotion, now: datetime.datetime) -> api.Promotion:
+    """Return a promotion with the outcome that the ledger has.
 
-
-def ran_before(world: World, one: api.Promotion) -> index.Promotion | None:
-    """The promotion that ran under this one's name, if that is another object's: then this one never runs.
-
-    While nothing was known of the ledger a rollback may have been granted under such a name: it is carried on to its end.
+    That is so where its name ran before, or where its object is older than its outcome, as after an older backup.
     """
-    known = world.history.promotions.get(one.metadata.name)
-    if known is None or not known.keeps_its_name_from(one.metadata.uid):
+    if ran := ran_before(world, promotion):
+        return (
+            _reused(promotion, ran, changed, now)
+            if (changed := _changed_fields(ran, promotion.spec))
+            else _ran_already(world, promotion, ran, now)
+        )
+    recorded = world.past.promotions.get(promotion.metadata.name) if world.past else None
+    if recorded is None or recorded.uid != promotion.metadata.uid or not recorded.phase:
+        return promotion
+    later = recorded.phase == Phase.SUPERSEDED and promotion.status.phase == Phase.SUCCEEDED
+    if promotion.status.phase and promotion.status.phase.is_terminal and not later:
+        return promotion
+    outcome = Told(promotion, Phase(recorded.phase), finding.Fact(Reason(recorded.reason), recorded.message))
+    return _with_status(promotion, outcome, _when(recorded.ended) or now, now)
+
+
+def ran_before(world: World, promotion: api.Promotion) -> index.Promotion | None:
+    """Return the promotion that another object ran under this name, if any: then this object never runs.
+
+    While the ledger could not be read, a rollback may have been granted under such a name: it runs to its end.
+    """
+    recorded = world.history.promotions.get(promotion.metadata.name)
+    if recorded is None or not recorded.keeps_its_name_from(promotion.metadata.uid):
         return None
-    holds = world.stands(one.spec.stage).promotion
-    went_on = one.status.started_at and one.status.phase and one.status.phase.is_terminal
-    return None if went_on or (holds and holds.uid == one.metadata.uid) else known
+    holder = world.stands(promotion.spec.stage).promotion
+    went_on = promotion.status.started_at and promotion.status.phase and promotion.status.phase.is_terminal
+    return None if went_on or (holder and holder.uid == promotion.metadata.uid) else recorded
 
 
-def _others(ran: index.Promotion, spec: PromotionSpec) -> list[str]:
-    """The fields that a Promotion cannot change, and that are not as they were when its name ran."""
+def _changed_fields(ran: index.Promotion, spec: PromotionSpec) -> list[str]:
+    """Return the immutable fields of the spec that differ from those with which its name ran."""
     pairs: dict[str, tuple[object, object]] = {
         "version": (ran.version, spec.version),
         "stage": (ran.stage, spec.stage),
         "rollback": (ran.rollback, bool(spec.rollback)),
     }
-    if ran.spec:  # else it was never recorded as it was requested
+    if ran.spec:  # else its request was never recorded
         pairs["reason"] = (ran.request_reason, canonical.plain(spec.reason or ""))
     return [name for name, (before, after) in pairs.items() if before != after]
 
 
-def _reused(one: api.Promotion, ran: index.Promotion, other: Sequence[str], now: datetime.datetime) -> api.Promotion:
-    """Its name means something else for ever."""
+def _reused(promotion: api.Promotion, ran: index.Promotion, changed: Sequence[str], now: datetime.datetime) -> api.Promotion:
+    """Return the promotion as Reused: its name means something else for ever."""
     wanted = f"{ran.version} to {ran.stage}" + (" as a rollback" if ran.rollback else "")
     message = (
-        f"a Promotion of this name ran before, which brought {wanted}, and a name runs once: this one has another {' and '.join(other)} and "
+        f"a Promotion of this name ran before, which brought {wanted}, and a name runs once: this one has another {' and '.join(changed)} and "
         "counts for nothing; delete it, and ask again under a name of its own"
     )
-    told = Told(one, Phase.REUSED, finding.Fact(Reason.REUSED, message))
-    return _shown(one, told, one.status.finished_at or now, now)
+    outcome = Told(promotion, Phase.REUSED, finding.Fact(Reason.REUSED, message))
+    return _with_status(promotion, outcome, promotion.status.finished_at or now, now)
 
 
-def _ran_already(world: World, one: api.Promotion, ran: index.Promotion, now: datetime.datetime) -> api.Promotion:
-    """The same was asked for under its name before: how that ended, and what came of it since."""
+def _ran_already(world: World, promotion: api.Promotion, ran: index.Promotion, now: datetime.datetime) -> api.Promotion:
+    """Return the promotion with how the same request under its name ended, and what came of that since."""
     phase = Phase(ran.phase) if ran.phase else Phase.ABORTED
     message = ran.message if ran.phase else "it was deleted while it held the stage"
-    if ran.succeeded and (phase == Phase.SUPERSEDED or not _stands_by(world, ran)):
+    if ran.succeeded and (phase == Phase.SUPERSEDED or not _is_current(world, ran)):
         phase, current = Phase.SUPERSEDED, world.stands(ran.stage).current
         since = f"the current version of {ran.stage} is {current}" if current else f"{ran.stage} has no current version"
         message = f"it Succeeded{_on(ran.ended)}, {_superseded(ran)}; {since}"
-    said = finding.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {message}); a name runs once")
-    told = Told(one, phase, said)
-    return _shown(one, told, _when(ran.ended) or now, now)
+    fact = finding.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {message}); a name runs once")
+    outcome = Told(promotion, phase, fact)
+    return _with_status(promotion, outcome, _when(ran.ended) or now, now)
 
 
-def _stands_by(world: World, ran: index.Promotion) -> bool:
-    """Whether the stage stands for the version of the promotion that Succeeded there last, or is about to."""
-    stands = world.stands(ran.stage)
-    return stands.current == ran.version or (stands.promotion is not None and stands.promotion.uid == ran.uid)
+def _is_current(world: World, ran: index.Promotion) -> bool:
+    """Return whether the promotion's version is the stage's current version, or the promotion holds the stage."""
+    stage_status = world.stands(ran.stage)
+    return stage_status.current == ran.version or (stage_status.promotion is not None and stage_status.promotion.uid == ran.uid)
 
 
 def _superseded(ran: index.Promotion) -> str:
@@ -143,11 +150,11 @@ def _when(ended: str | None) -> datetime.datetime | None:
     return codec.read_time(ended).replace(microsecond=0) if ended else None
 
 
-def _shown(one: api.Promotion, told: Told, ended: datetime.datetime, now: datetime.datetime) -> api.Promotion:
-    """It with the status of what it is told, ended then; what was never granted its stage itself began nothing."""
-    made = status(told, now)
-    update: dict[str, object] = {"started_at": one.status.started_at, "finished_at": ended.replace(microsecond=0)}
-    return one.model_copy(update={"status": made.model_copy(update=update)})
+def _with_status(promotion: api.Promotion, outcome: Told, ended: datetime.datetime, now: datetime.datetime) -> api.Promotion:
+    """Return the promotion with the status of its outcome; it finished at `ended`, and `startedAt` stays as it is."""
+    shown = status(outcome, now)
+    update: dict[str, object] = {"started_at": promotion.status.started_at, "finished_at": ended.replace(microsecond=0)}
+    return promotion.model_copy(update={"status": shown.model_copy(update=update)})
 
 
 _HELD: Final = {
@@ -157,115 +164,121 @@ _HELD: Final = {
 }
 
 
-def held(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Held, asked: approvals.Asked) -> Told:
-    """Held before the grant: by something that comes by itself, by a person's work, or until people have agreed."""
-    said: finding.Fact = why
+def held(
+    promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Held, approval_request: approvals.ApprovalRequest
+) -> Told:
+    """A gate is unmet before the grant: it waits for time, for a person's work, or for approvals."""
+    fact: finding.Fact = why
     if why.waits == finding.Waits.FOR_APPROVAL:
         lacking = [verdict.held.message for verdict in verdicts if verdict.asks_people and verdict.held]
-        said = finding.Fact(why.reason, "; ".join(lacking))
-    return Told(promotion, _HELD[why.waits], said, verdicts, asked=asked)
+        fact = finding.Fact(why.reason, "; ".join(lacking))
+    return Told(promotion, _HELD[why.waits], fact, verdicts, approval_request=approval_request)
 
 
-def troubled(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Fact, asked: approvals.Asked) -> Told:
-    """What keeps it from being granted is an error of ours or of a dependency."""
-    return Told(promotion, Phase.PENDING, why, verdicts, trouble=why, asked=asked)
+def troubled(
+    promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Fact, approval_request: approvals.ApprovalRequest
+) -> Told:
+    """An error of ours or of a dependency keeps the promotion from being granted."""
+    return Told(promotion, Phase.PENDING, why, verdicts, trouble=why, approval_request=approval_request)
 
 
 def unknown(promotion: api.Promotion, why: finding.Held) -> Told:
-    """It could not be handled; what was found of it before stays."""
-    kept = {Phase.ROLLING_OUT, Phase.AWAITING_APPROVAL}
-    phase = promotion.status.phase if promotion.status.phase in kept else None
+    """The promotion could not be handled; its phase stays while it rolls out or awaits approval."""
+    lasting = {Phase.ROLLING_OUT, Phase.AWAITING_APPROVAL}
+    phase = promotion.status.phase if promotion.status.phase in lasting else None
     return Told(promotion, phase or Phase.PENDING, why, trouble=why)
 
 
-def granted(promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage.StageRollout, asked: approvals.Asked) -> Told:
-    """The stage is its own from now on."""
+def granted(
+    promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage.StageRollout, approval_request: approvals.ApprovalRequest
+) -> Told:
+    """The promotion holds its stage from now on."""
     rollout = RolloutStatus(since=begun.since, template=begun.template)
-    said = finding.Fact(Reason.ROLLING_OUT, f"{begun.version} was granted {promotion.spec.stage}")
-    return Told(promotion, Phase.ROLLING_OUT, said, verdicts, rollout, asked=asked)
+    fact = finding.Fact(Reason.ROLLING_OUT, f"{begun.version} was granted {promotion.spec.stage}")
+    return Told(promotion, Phase.ROLLING_OUT, fact, verdicts, rollout, approval_request=approval_request)
 
 
-def events(told: Told) -> tuple[finding.Event, ...]:
-    """An Event when a phase is entered, or when what holds it changed; none when nothing happened."""
-    was = told.promotion.status
-    ready = finding.find(was.conditions, "Ready")
-    if told.said.reason == Reason.INTERNAL_ERROR and told.trouble:
+def events(outcome: Told) -> tuple[finding.Event, ...]:
+    """Return an Event when the phase changes, or the reason why it waits; else none."""
+    previous = outcome.promotion.status
+    ready = finding.find(previous.conditions, "Ready")
+    if outcome.fact.reason == Reason.INTERNAL_ERROR and outcome.trouble:
         news = ready is None or ready.reason != Reason.INTERNAL_ERROR
-        return (finding.happened(told.promotion, told.said.reason, told.said.message, warning=True),) if news else ()
-    if was.phase == told.phase and (ready is None or ready.reason == told.said.reason or told.phase == Phase.ROLLING_OUT):
+        return (finding.happened(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=True),) if news else ()
+    if previous.phase == outcome.phase and (ready is None or ready.reason == outcome.fact.reason or outcome.phase == Phase.ROLLING_OUT):
         return ()
-    if told.phase == Phase.PENDING and was.phase is None:
-        return ()  # everything starts by waiting; that is no news
-    return (finding.happened(told.promotion, told.said.reason, told.said.message, warning=told.phase in _WARN),)
+    if outcome.phase == Phase.PENDING and previous.phase is None:
+        return ()  # every promotion starts by waiting; that is no news
+    return (finding.happened(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=outcome.phase in _WARN),)
 
 
-def _conditions(told: Told) -> dict[str, finding.State]:
-    phase = told.phase
+def _conditions(outcome: Told) -> dict[str, finding.State]:
+    phase = outcome.phase
     wanted: dict[str, finding.State] = {}
-    if told.trouble:
-        wanted["Ready"] = finding.State.unknown(told.trouble)
+    if outcome.trouble:
+        wanted["Ready"] = finding.State.unknown(outcome.trouble)
     elif phase in _READY:
-        wanted["Ready"] = finding.State.true(told.said.reason, told.said.message)
+        wanted["Ready"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     else:
-        wanted["Ready"] = finding.State.false(told.said)
+        wanted["Ready"] = finding.State.false(outcome.fact)
     if phase in _MOVING:
-        wanted["Reconciling"] = finding.State.true(told.said.reason, told.said.message)
+        wanted["Reconciling"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     if phase in _STALLED:
-        wanted["Stalled"] = finding.State.true(told.said.reason, told.said.message)
+        wanted["Stalled"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     for kind, judge in _BESIDE.items():
-        if state := judge(told):
+        if state := judge(outcome):
             wanted[kind] = state
     if phase in {Phase.ROLLING_OUT, Phase.ROLLED_BACK}:
-        wanted["RolledOut"] = finding.State.false(told.said)
+        wanted["RolledOut"] = finding.State.false(outcome.fact)
     if phase == Phase.SUCCEEDED:
-        wanted["RolledOut"] = finding.State.true(told.said.reason, told.said.message)
-        wanted["Succeeded"] = finding.State.true(told.said.reason, told.said.message)
+        wanted["RolledOut"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
+        wanted["Succeeded"] = finding.State.true(outcome.fact.reason, outcome.fact.message)
     elif phase.is_terminal:
-        before = finding.find(told.promotion.status.conditions, "Succeeded")
-        own = told.said.reason != Reason.ALREADY_RAN  # what Succeeded under its name before was another
-        if phase == Phase.SUPERSEDED and own and before and before.status == api.ConditionStatus.TRUE:
+        before = finding.find(outcome.promotion.status.conditions, "Succeeded")
+        ran_itself = outcome.fact.reason != Reason.ALREADY_RAN  # else another object Succeeded under its name
+        if phase == Phase.SUPERSEDED and ran_itself and before and before.status == api.ConditionStatus.TRUE:
             wanted["Succeeded"] = finding.State.true(Reason(before.reason), before.message)
         else:
-            wanted["Succeeded"] = finding.State.false(told.said)
+            wanted["Succeeded"] = finding.State.false(outcome.fact)
     return wanted
 
 
-def _gates_passed(told: Told) -> finding.State | None:
-    """Of every gate but the approvals, which have a condition of their own."""
-    if not told.verdicts:
-        return _as_before(told, "GatesPassed")
-    if why := gates.worst(verdict for verdict in told.verdicts if not verdict.asks_people):
+def _gates_passed(outcome: Told) -> finding.State | None:
+    """Return GatesPassed: every gate but the approvals, which have a condition of their own."""
+    if not outcome.verdicts:
+        return _as_before(outcome, "GatesPassed")
+    if why := gates.worst(verdict for verdict in outcome.verdicts if not verdict.asks_people):
         return finding.State.false(finding.Fact(Reason.GATES_FAILED, why.message))
-    when = "held when it was granted" if told.phase == Phase.ROLLING_OUT else "holds"
+    when = "held when it was granted" if outcome.phase == Phase.ROLLING_OUT else "holds"
     return finding.State.true(Reason.GATES_PASSED, f"every gate of the stage {when}, approvals aside")
 
 
-def _approved(told: Told) -> finding.State | None:
-    """Absent where nobody is asked."""
-    if not told.verdicts:
-        return _as_before(told, "Approved")
-    asked = [verdict for verdict in told.verdicts if verdict.asks_people]
-    if lacking := [verdict.held for verdict in asked if verdict.held]:
+def _approved(outcome: Told) -> finding.State | None:
+    """Return Approved; absent where no approvals are needed."""
+    if not outcome.verdicts:
+        return _as_before(outcome, "Approved")
+    approval_verdicts = [verdict for verdict in outcome.verdicts if verdict.asks_people]
+    if lacking := [verdict.held for verdict in approval_verdicts if verdict.held]:
         return finding.State.false(finding.Fact(lacking[0].reason, "; ".join(held.message for held in lacking)))
-    agreed = "; ".join(f"{verdict.name.partition('/')[2]}: {verdict.message}" for verdict in asked)
-    return finding.State.true(Reason.APPROVED, agreed) if asked else None
+    agreed = "; ".join(f"{verdict.name.partition('/')[2]}: {verdict.message}" for verdict in approval_verdicts)
+    return finding.State.true(Reason.APPROVED, agreed) if approval_verdicts else None
 
 
-def _asked_by_machine(told: Told) -> finding.State | None:
-    asker = told.promotion.spec.requested_by or ""
-    if not asker.startswith(approvals.MACHINE):
+def _requested_by_machine(outcome: Told) -> finding.State | None:
+    requester = outcome.promotion.spec.requested_by or ""
+    if not requester.startswith(approvals.MACHINE):
         return None
-    message = f"{asker} asked, which is no person: four eyes over the author are then those of what told it to, such as a Git host"
+    message = f"{requester} asked, which is no person: four eyes over the author are then those of what told it to, such as a Git host"
     return finding.State.true(Reason.REQUESTED_BY_MACHINE, message)
 
 
-def _as_before(told: Told, kind: str) -> finding.State | None:
-    before = finding.find(told.promotion.status.conditions, kind)
+def _as_before(outcome: Told, kind: str) -> finding.State | None:
+    before = finding.find(outcome.promotion.status.conditions, kind)
     return finding.State(before.status, finding.Fact(Reason(before.reason), before.message)) if before else None
 
 
 _BESIDE: Final[Mapping[str, Callable[[Told], finding.State | None]]] = {
     "GatesPassed": _gates_passed,
     "Approved": _approved,
-    "RequestedByMachine": _asked_by_machine,
+    "RequestedByMachine": _requested_by_machine,
 }

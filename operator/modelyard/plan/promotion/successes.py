@@ -1,4 +1,4 @@
-"""What has Succeeded where, and what was undone since: the ledger's word, never a Promotion's own."""
+"""Which versions Succeeded in which stage and were not undone since, by the ledger, never by a Promotion's own status."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import datetime
 from collections.abc import Mapping
 
 from modelyard.ledger import codec
-from modelyard.plan.observed import world
+from modelyard.plan.observed.world import World
 
 _UNDATED = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
-def ever(seen: world.World, stage: str) -> set[str]:
-    """The versions that Succeeded in a stage at any time, undone since or not.
+def ever(world: World, stage: str) -> set[str]:
+    """Return the versions that ever Succeeded in a stage, undone since or not.
 
-    While nothing is known of the ledger, as far as the Model's own status tells it, which nobody but the operator writes.
+    While the ledger cannot be read, the Model's status adds its current and previous version: nobody but the operator writes it.
     """
-    succeeded = seen.history.ever_succeeded(stage)
-    if seen.past is None:
-        stands = seen.stands(stage)
-        succeeded |= {version for version in (stands.current, stands.previous) if version}
+    succeeded = world.history.ever_succeeded(stage)
+    if world.past is None:
+        stage_status = world.stands(stage)
+        succeeded |= {version for version in (stage_status.current, stage_status.previous) if version}
     return succeeded
 
 
-def standing(seen: world.World, stage: str) -> Mapping[str, datetime.datetime]:
-    """By version: since when it has Succeeded in a stage without being undone.
+def standing(world: World, stage: str) -> Mapping[str, datetime.datetime]:
+    """Return, by version, since when it has Succeeded in a stage without being undone.
 
-    A rollback undoes the version that it takes away, whatever that Succeeded with before; being superseded undoes nothing. While the
-    stage does not stand for the last that Succeeded (the Model's status is written after that is recorded), that one does not count yet.
+    A rollback undoes the version that it replaces, whichever promotion that Succeeded with; being superseded undoes nothing. The Model's
+    status is written after the ledger: until the version that Succeeded last is the stage's current version, it does not count.
     """
-    since = {version: codec.read_time(when) for version, when in seen.history.succeeded.get(stage, ())}
-    now = seen.stands(stage)
-    if now.current:
-        if since and (last := list(since)[-1]) != now.current:
+    since = {version: codec.read_time(when) for version, when in world.history.succeeded.get(stage, ())}
+    stage_status = world.stands(stage)
+    if stage_status.current:
+        if since and (last := list(since)[-1]) != stage_status.current:
             del since[last]
-        since.setdefault(now.current, now.since or _UNDATED)
+        since.setdefault(stage_status.current, stage_status.since or _UNDATED)
     return since

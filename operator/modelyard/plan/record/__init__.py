@@ -1,1 +1,1 @@
-"""What the ledger is told of a decision: entries of a model and of a version."""
+"""The ledger entries of a decision, for a model and for a version."""

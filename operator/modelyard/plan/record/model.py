@@ -1,4 +1,4 @@
-"""What the ledger is told of a decision before it takes effect: the facts between what the statuses say and what they are to say."""
+"""The ledger entries of a decision, written before it takes effect: the difference between the statuses now and the statuses to be written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard import api
-from modelyard.api import promotion
 from modelyard.api.model import ModelLifecycle
+from modelyard.api.promotion import Phase, PromotionStatus
 from modelyard.api.reason import Reason
 from modelyard.content import digest
 from modelyard.ledger import codec, index, record, traffic
@@ -24,13 +24,15 @@ from modelyard.plan.record import modelversion
 from modelyard.plan.rollout import weights
 
 KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, *record.SAYS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
-"""What waits in the status while the ledger does not answer: then only what makes things safer is decided, who asked for it comes before it,
-what serves may change, and whether a word may be somebody else's can be told only when it appears."""
+"""The actions that wait in the status while the ledger does not answer.
+
+Then only decisions that make things safer are taken. Their request is recorded before them, what serves may change, and whether an approval
+may be somebody else's can be judged only when it appears."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recording:
-    """What is written before a decision takes effect."""
+    """What is written to the ledger before a decision takes effect."""
 
     facts: tuple[record.Fact, ...] = ()
     blobs: tuple[bytes, ...] = ()
@@ -38,57 +40,59 @@ class Recording:
     state: tuple[record.StageState, ...] = ()
     """What each stage serves from now on."""
     seen: datetime.datetime | None = None
-    """When that was looked at."""
+    """When that was observed."""
 
 
 def of(world: World, plan: decide.Plan, now: datetime.datetime) -> Recording:
-    """Everything that the ledger must have before this plan is carried out."""
-    # What stood when the Model was lost goes on serving, and stands again when it is back.
+    """Return everything that the ledger must have before this plan is carried out."""
+    # The current versions of a lost Model go on serving, and are current again when it is back.
     stages = list(recovery.stages(world)) if world.model is None else (plan.status or world.model.status).stages or []
     state = tuple(_stands(world, plan, tuple(weights.of(world, stages, now))))
     facts = (
         *(_model(world, world.model) if world.model else ()),
         *_deleted(world),
         *recovery.told(world, plan.restore),
-        *(told for one in world.promotions for told in _of(world, one, plan)),
+        *(fact for promotion in world.promotions for fact in _of(world, promotion, plan)),
         *_rollouts(world, stages),
         *_decommissioned(world, state),
         *_serving(world, state),
     )
-    facts = tuple(dataclasses.replace(one, at=one.at or now) for one in facts)
+    facts = tuple(dataclasses.replace(fact, at=fact.at or now) for fact in facts)
     return Recording(facts, tuple(_blobs(world, facts)), state, now)
 
 
 def _stands(world: World, plan: decide.Plan, state: Sequence[record.StageState]) -> Iterator[record.StageState]:
-    """What each stage stands for: of one that stays as it is the ledger may have more than its status, which could not be written yet."""
+    """Yield the state of each stage; of a stage that stays as it is, the ledger may know more than a status that could not be written yet."""
     recorded = {stage.name: stage for stage in world.state}
     for stage in state:
-        known = recorded.pop(stage.name, None)
-        yield dataclasses.replace(known, serves=stage.serves) if known and stage.name in plan.stays else stage
+        recorded_stage = recorded.pop(stage.name, None)
+        yield dataclasses.replace(recorded_stage, serves=stage.serves) if recorded_stage and stage.name in plan.stays else stage
     yield from (stage for stage in recorded.values() if stage.name in plan.stays)
 
 
 def waiting(world: World, now: datetime.datetime) -> Recording:
-    """What the ledger is to have before anything is decided by it: what happened while it did not answer, and what the stages came to."""
+    """Return what the ledger must have before anything is decided by it: what happened while it did not answer, and the stages since then."""
     model = recovery.with_ledgers_stages(world).model
-    state = tuple(weights.state(stands, was.serves) for stands, was in weights.each(world, (model.status.stages if model else None) or []))
+    state = tuple(
+        weights.state(stage, previous.serves) for stage, previous in weights.each(world, (model.status.stages if model else None) or [])
+    )
     return Recording(world.unrecorded, tuple(_blobs(world, world.unrecorded)), state, now)
 
 
 def _blobs(world: World, facts: Sequence[record.Fact]) -> Iterator[bytes]:
-    """The specs that the ledger does not have yet, and the rules by which stages are granted, as they are now."""
+    """Yield the specs that the ledger does not have yet, and the declarations of the stages that are granted, as they are now."""
     if world.model:
         yield from (specs.snapshot(change.after) for change in world.changes(world.model))
-    yield from (specs.snapshot(change.after) for one in world.promotions for change in world.changes(one))
-    granted = {one.detail["stage"] for one in facts if one.action == Action.GRANTED}
-    yield from (_policy(one) for one in world.stages() if one.name in granted)
+    yield from (specs.snapshot(change.after) for promotion in world.promotions for change in world.changes(promotion))
+    granted = {fact.detail["stage"] for fact in facts if fact.action == Action.GRANTED}
+    yield from (_policy(stage) for stage in world.stages() if stage.name in granted)
 
 
 # --- the Model
 
 
 def _model(world: World, subject: api.Model) -> Iterator[record.Fact]:
-    """Each change of the spec, as far as it was observed, with whoever made it."""
+    """Yield each observed change of the spec, with its author."""
     if not specs.is_new(subject):
         return
     before, written = world.baseline(subject), subject.status.recorded.spec if subject.status.recorded else ""
@@ -107,138 +111,142 @@ def _created(change: specs.Change[api.Model]) -> Iterator[record.Fact]:
 
 
 def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, written: str) -> Iterator[record.Fact]:
-    about, after, spec = specs.about(change.after), change.after.spec.dump(), change.spec
-    # Where the snapshot is not to be had, all that is known is that something has changed.
+    subject, after, spec = specs.about(change.after), change.after.spec.dump(), change.spec
+    # Without the snapshot, all that is known is that something has changed.
     paths = ["/"] if before is None else list(specs.changed(before, after))
-    yield record.fact(Action.RULES_CHANGED, change.actor, about, None, spec, {"before": written, "changed": paths} | change.doubt)
+    yield record.fact(Action.RULES_CHANGED, change.actor, subject, None, spec, {"before": written, "changed": paths} | change.doubt)
     old, new = after.get("aliases") or {} if before is None else before.get("aliases") or {}, after.get("aliases") or {}
     for alias in sorted({*old, *new}):
         if old.get(alias) != new.get(alias):
             pointed = {"alias": alias, "before": old.get(alias), "after": new.get(alias)}
-            yield record.fact(Action.ALIAS_CHANGED, change.actor, about, f"{about.generation} {alias} {spec}", None, pointed | change.doubt)
+            yield record.fact(
+                Action.ALIAS_CHANGED, change.actor, subject, f"{subject.generation} {alias} {spec}", None, pointed | change.doubt
+            )
 
 
 def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, *, retired: bool) -> bool:
-    asked = change.after.spec.lifecycle == ModelLifecycle.RETIRED
-    return asked and (not retired if before is None else before.get("lifecycle") != ModelLifecycle.RETIRED)
+    retires = change.after.spec.lifecycle == ModelLifecycle.RETIRED
+    return retires and (not retired if before is None else before.get("lifecycle") != ModelLifecycle.RETIRED)
 
 
 def _deleted(world: World) -> Iterator[record.Fact]:
-    """What the ledger knows and the cluster does not any more."""
+    """Yield the deletion of objects that the ledger has and the cluster does not have any more."""
     past = world.past
     if past is None:
         return
-    noticed = {"noticed": "later" if world.first else "live"}
-    back = recovery.lost(world)
-    backed = {one.name for one in back}
-    if past.uid and not past.deleted and world.model is None and "Model" not in {one.kind for one in back}:
-        yield modelversion.gone("Model", world.name, past.uid, noticed)
-    for version, known in past.versions.items():
+    when_noticed = {"noticed": "later" if world.first else "live"}
+    lost_objects = recovery.lost(world)
+    restored = {lost_object.name for lost_object in lost_objects}
+    if past.uid and not past.deleted and world.model is None and "Model" not in {lost_object.kind for lost_object in lost_objects}:
+        yield modelversion.gone("Model", world.name, past.uid, when_noticed)
+    for version, version_record in past.versions.items():
         name = f"{world.name}-{version}"
-        if version in world.versions or known.facts[-1] > world.sequence or name in backed:
+        if version in world.versions or version_record.facts[-1] > world.sequence or name in restored:
             continue
-        for uid in ([] if known.deleted else [known.uid]) + ([known.other] if known.other else []):
-            yield modelversion.gone("ModelVersion", name, uid, {**noticed, "version": version})
-    here, lost = world.asked(), set(recovery.forgotten(world))
-    for name, asked in past.promotions.items():
-        there = here.get(name)
-        if asked.lost or name in lost:
+        for uid in ([] if version_record.deleted else [version_record.uid]) + ([version_record.other] if version_record.other else []):
+            yield modelversion.gone("ModelVersion", name, uid, {**when_noticed, "version": version})
+    present, forgotten = world.asked(), set(recovery.forgotten(world))
+    for name, request in past.promotions.items():
+        existing = present.get(name)
+        if request.lost or name in forgotten:
             continue
-        cut = asked.was_cut_off(there) and not (backed or world.older or world.withheld)
-        if cut:
-            yield _aborted(name, asked)
-        if not asked.deleted and (there is None or cut):
-            yield modelversion.gone("Promotion", name, asked.uid, noticed)
+        is_cut_off = request.was_cut_off(existing) and not (restored or world.older or world.withheld)
+        if is_cut_off:
+            yield _aborted(name, request)
+        if not request.deleted and (existing is None or is_cut_off):
+            yield modelversion.gone("Promotion", name, request.uid, when_noticed)
 
 
-def _aborted(name: str, asked: index.Promotion) -> record.Fact:
-    """Who deletes a promotion that holds its stage aborts it; nobody is there any more whose status could say so."""
-    phase, message = str(promotion.Phase.ABORTED), "it was deleted while it held the stage"
-    detail = {"version": asked.version, "stage": asked.stage, "phase": phase, "reason": str(Reason.ABORTED), "message": message}
-    about = record.Subject("Promotion", name, asked.uid, 0)
-    return record.fact(Action.ENDED, record.BY_OPERATOR, about, phase, None, detail | {"rollback": asked.rollback})
+def _aborted(name: str, request: index.Promotion) -> record.Fact:
+    """Record that a promotion ended as it was deleted while it held its stage: no status is left that could say so."""
+    phase, message = str(Phase.ABORTED), "it was deleted while it held the stage"
+    detail = {"version": request.version, "stage": request.stage, "phase": phase, "reason": str(Reason.ABORTED), "message": message}
+    subject = record.Subject("Promotion", name, request.uid, 0)
+    return record.fact(Action.ENDED, record.BY_OPERATOR, subject, phase, None, detail | {"rollback": request.rollback})
 
 
 # --- promotions
 
 
-def _of(world: World, one: api.Promotion, plan: decide.Plan) -> tuple[record.Fact, ...]:
-    """What is told of one promotion.
+def _of(world: World, promotion: api.Promotion, plan: decide.Plan) -> tuple[record.Fact, ...]:
+    """Return the entries of one promotion.
 
     Raises:
-        unforeseen.OfPromotion: that cannot be said. Nothing may happen in its stage then; in a World that knows it, nothing is told.
+        unforeseen.OfPromotion: its entries cannot be made. Then nothing may happen in its stage; a World that already knows so gets no entries.
     """
     try:
-        return tuple(_promotion(world, one, plan))
+        return tuple(_promotion(world, promotion, plan))
     except Exception as error:
-        name, stage = one.metadata.name, one.spec.stage
+        name, stage = promotion.metadata.name, promotion.spec.stage
         if name in world.unrecordable:
             return ()
         raise unforeseen.OfPromotion(name, stage, unforeseen.of(f"the Promotion {name}", error)) from error
 
 
-def _promotion(world: World, one: api.Promotion, plan: decide.Plan) -> Iterator[record.Fact]:
-    about, spec = specs.about(one), one.spec
-    if ran_before(world, one):
-        return  # nothing of this one happens
-    yield from _asked_for(world, one)
-    said, over = approvals.said(world, one), one.status.phase and one.status.phase.is_terminal
-    for word in spec.approvals or []:
-        if over and world.past is None:
-            break  # the ledger has what was said of it, and does not answer
-        if (about.uid, word.user, word.gate) in world.untried:
-            continue  # whose it is is not known yet, and what is recorded cannot be taken back
-        if (known := said.get((word.user, word.gate))) is None or not known.means(word):
-            doubted, why = (about.uid, word.user, word.gate) in world.doubted, approvals.why_not(world, one, word)
-            detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "gate": word.gate, "comment": word.comment}
+def _promotion(world: World, promotion: api.Promotion, plan: decide.Plan) -> Iterator[record.Fact]:
+    subject, spec = specs.about(promotion), promotion.spec
+    if ran_before(world, promotion):
+        return  # it never runs
+    yield from _requested(world, promotion)
+    recorded, is_over = approvals.said(world, promotion), promotion.status.phase and promotion.status.phase.is_terminal
+    for approval in spec.approvals or []:
+        if is_over and world.past is None:
+            break  # the ledger has its approvals, and does not answer
+        if (subject.uid, approval.user, approval.gate) in world.untried:
+            continue  # its author is not certain yet, and an entry cannot be taken back
+        if (previous := recorded.get((approval.user, approval.gate))) is None or not previous.means(approval):
+            doubted, why = (subject.uid, approval.user, approval.gate) in world.doubted, approvals.why_not(world, promotion, approval)
+            detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "gate": approval.gate, "comment": approval.comment}
             detail |= {"counts": why is None, "doubted": doubted} | ({"why": why} if why else {})
-            whose = record.Known.DECLARED if doubted else record.Known.AUTHENTICATED
-            step = f"{about.generation} {word.user} {word.gate} {word.subject}"
-            yield record.fact(approvals.SAYS[word.decision], record.Actor(word.user, whose), about, step, word.subject, detail)
-    status = plan.promotions.get(one.metadata.name, one.status)
-    if _is_granted(world, one, plan):
-        yield _granted(world, one, status)
-    yield from _end(world, one, status)
+            certainty = record.Known.DECLARED if doubted else record.Known.AUTHENTICATED
+            step = f"{subject.generation} {approval.user} {approval.gate} {approval.subject}"
+            yield record.fact(
+                approvals.SAYS[approval.decision], record.Actor(approval.user, certainty), subject, step, approval.subject, detail
+            )
+    status = plan.promotions.get(promotion.metadata.name, promotion.status)
+    if _is_granted(world, promotion, plan):
+        yield _granted(world, promotion, status)
+    yield from _end(world, promotion, status)
 
 
-def _asked_for(world: World, one: api.Promotion) -> Iterator[record.Fact]:
-    """That it was requested, and each time that it was paused, let go on, or aborted."""
-    before: Mapping[str, Any] | None = world.baseline(one)
-    for change in world.changes(one):
-        spec, about = change.after.spec, specs.about(change.after)
+def _requested(world: World, promotion: api.Promotion) -> Iterator[record.Fact]:
+    """Yield that it was requested, and each time that it was paused, resumed or aborted."""
+    before: Mapping[str, Any] | None = world.baseline(promotion)
+    for change in world.changes(promotion):
+        spec, subject = change.after.spec, specs.about(change.after)
         if change.since == 0:
-            known = record.Known.AUTHENTICATED if change.stamped else record.Known.DECLARED
-            actor = record.Actor(spec.requested_by, known) if spec.requested_by else change.creator
+            certainty = record.Known.AUTHENTICATED if change.stamped else record.Known.DECLARED
+            actor = record.Actor(spec.requested_by, certainty) if spec.requested_by else change.creator
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
             detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
-            yield record.fact(Action.REQUESTED, actor, about, "requested", change.spec, detail)
-            before = {} if about.generation > 1 else spec.dump()
+            yield record.fact(Action.REQUESTED, actor, subject, "requested", change.spec, detail)
+            before = {} if subject.generation > 1 else spec.dump()
         if _steers(change, before):
             steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
-            # Where the spec before is not known, it may have been so for long.
+            # Without the earlier spec, it may have been so for long.
             actor, doubt = (change.actor, change.doubt) if before is not None else (record.NOBODY_KNOWS, change.candidates)
-            yield record.fact(Action.STEERED, actor, about, None, change.spec, steered | doubt)
+            yield record.fact(Action.STEERED, actor, subject, None, change.spec, steered | doubt)
         before = spec.dump()
 
 
 def _steers(change: specs.Change[api.Promotion], before: Mapping[str, Any] | None) -> bool:
-    """Whether it pauses, lets go on, or aborts; where the spec before is not known, whether it may."""
-    now = change.after.spec
-    return any(bool(value) != bool((before or {}).get(field)) for field, value in (("paused", now.paused), ("abort", now.abort)))
+    """Return whether a change pauses, resumes or aborts; without the earlier spec, whether it may."""
+    spec = change.after.spec
+    return any(bool(value) != bool((before or {}).get(field)) for field, value in (("paused", spec.paused), ("abort", spec.abort)))
 
 
-def _is_granted(world: World, one: api.Promotion, plan: decide.Plan) -> bool:
-    """Whether this decision grants it its stage: only when the Model's status names it has it been."""
-    holders, uid = (plan.status.stages if plan.status else None) or [], one.metadata.uid
-    if not any(now.promotion and now.promotion.uid == uid for now in holders):
+def _is_granted(world: World, promotion: api.Promotion, plan: decide.Plan) -> bool:
+    """Return whether this decision grants it its stage: it was granted before only if the Model's status names it."""
+    holders, uid = (plan.status.stages if plan.status else None) or [], promotion.metadata.uid
+    if not any(stage.promotion and stage.promotion.uid == uid for stage in holders):
         return False
-    before = recovery.with_ledgers_stages(world).stands(one.spec.stage).promotion
+    before = recovery.with_ledgers_stages(world).stands(promotion.spec.stage).promotion
     return before is None or before.uid != uid
 
 
-def _granted(world: World, one: api.Promotion, status: promotion.PromotionStatus) -> record.Fact:
-    """Named by all that it tells: a grant that never took effect is no other's."""
-    spec, declared, subject = one.spec, world.stage(one.spec.stage), world.versions.get(one.spec.version)
+def _granted(world: World, promotion: api.Promotion, status: PromotionStatus) -> record.Fact:
+    """Record the grant; its step covers every detail, so a grant that never took effect is not taken for another."""
+    spec, declared, version = promotion.spec, world.stage(promotion.spec.stage), world.versions.get(promotion.spec.version)
     detail = {
         "version": spec.version,
         "stage": spec.stage,
@@ -248,18 +256,23 @@ def _granted(world: World, one: api.Promotion, status: promotion.PromotionStatus
         "template": status.rollout.template if status.rollout else None,
         "approvals": [[user, row.gate, status.subject] for row in status.approvals or [] for user in row.approved_by or []],
     }
-    proven = subject.status.artifact.digest if subject and subject.status.artifact else None
+    proven = version.status.artifact.digest if version and version.status.artifact else None
     step = f"granted {digest.of_json(detail)}"
-    return record.fact(Action.GRANTED, record.BY_OPERATOR, specs.about(one), step, proven, detail)
+    return record.fact(Action.GRANTED, record.BY_OPERATOR, specs.about(promotion), step, proven, detail)
 
 
-def _end(world: World, one: api.Promotion, status: promotion.PromotionStatus) -> Iterator[record.Fact]:
-    """How it ended."""
-    was, spec, about = one.status, one.spec, specs.about(one)
-    known = world.past.promotions.get(one.metadata.name) if world.past else None
-    known = known if known and known.uid == about.uid else None
-    untold = bool(known and known.phase is None)  # it could not be kept until the ledger answered
-    if status.phase and status.phase.is_terminal and (status.phase != was.phase or untold) and not (known and known.phase == status.phase):
+def _end(world: World, promotion: api.Promotion, status: PromotionStatus) -> Iterator[record.Fact]:
+    """Yield how it ended."""
+    previous, spec, subject = promotion.status, promotion.spec, specs.about(promotion)
+    recorded = world.past.promotions.get(promotion.metadata.name) if world.past else None
+    recorded = recorded if recorded and recorded.uid == subject.uid else None
+    is_unrecorded = bool(recorded and recorded.phase is None)  # its end could not wait in the status until the ledger answered
+    if (
+        status.phase
+        and status.phase.is_terminal
+        and (status.phase != previous.phase or is_unrecorded)
+        and not (recorded and recorded.phase == status.phase)
+    ):
         ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
         end: dict[str, Any] = {
             "version": spec.version,
@@ -269,8 +282,8 @@ def _end(world: World, one: api.Promotion, status: promotion.PromotionStatus) ->
             "message": ready.message if ready else "",
         }
         end["rollback"] = bool(spec.rollback)
-        at = None if status.phase != was.phase else status.finished_at
-        yield record.fact(Action.ENDED, record.BY_OPERATOR, about, str(status.phase), None, end, at=at)
+        at = None if status.phase != previous.phase else status.finished_at
+        yield record.fact(Action.ENDED, record.BY_OPERATOR, subject, str(status.phase), None, end, at=at)
 
 
 # --- stages
@@ -281,55 +294,57 @@ def _policy(declared: api.Stage) -> bytes:
 
 
 def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[record.Fact]:
-    """Templates that change without a promotion, or were put back."""
+    """Yield templates that change without a promotion, or are put back."""
     if world.model is None:
         return
-    about = specs.about(world.model)
-    for now in stages:
-        was = world.stands(now.name)
-        what = {"stage": now.name, "version": now.current}
-        if now.rollout and not now.promotion and was.rollout != now.rollout:
-            detail = what | {"template": now.rollout.template, "why": record.TEMPLATE_CHANGED}
-            # Where the stage stood before tells one change from the same change made again later.
-            step = f"{now.name} {was.serving.template if was.serving else ''} {now.rollout.template} {about.generation}"
-            yield record.fact(Action.ROLLOUT, record.BY_OPERATOR, about, step, None, detail)
-        refused = now.serving.refused if now.serving else None
-        if refused and refused != (was.serving.refused if was.serving else None):
-            detail = what | {"template": now.serving.template if now.serving else None, "why": record.TEMPLATE_PUT_BACK}
-            yield record.fact(Action.ROLLOUT, record.BY_OPERATOR, about, f"{now.name} back {refused} {about.generation}", None, detail)
+    subject = specs.about(world.model)
+    for stage in stages:
+        previous = world.stands(stage.name)
+        common = {"stage": stage.name, "version": stage.current}
+        if stage.rollout and not stage.promotion and previous.rollout != stage.rollout:
+            detail = common | {"template": stage.rollout.template, "why": record.TEMPLATE_CHANGED}
+            # The template that served before keys the change: the same change made again later is another entry.
+            step = f"{stage.name} {previous.serving.template if previous.serving else ''} {stage.rollout.template} {subject.generation}"
+            yield record.fact(Action.ROLLOUT, record.BY_OPERATOR, subject, step, None, detail)
+        refused = stage.serving.refused if stage.serving else None
+        if refused and refused != (previous.serving.refused if previous.serving else None):
+            detail = common | {"template": stage.serving.template if stage.serving else None, "why": record.TEMPLATE_PUT_BACK}
+            yield record.fact(
+                Action.ROLLOUT, record.BY_OPERATOR, subject, f"{stage.name} back {refused} {subject.generation}", None, detail
+            )
 
 
 def _serving(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
-    """The versions that may get traffic, or their weights, changed."""
-    before = {one.name: one for one in world.state}
+    """Yield the stages whose serving versions or weights change."""
+    before = {stage.name: stage for stage in world.state}
     uid = world.model.metadata.uid if world.model else (world.past.uid if world.past else None) or ""
-    for now in state:
-        was = before.get(now.name, record.StageState(now.name))
-        if traffic.weights(now.serves) == traffic.weights(was.serves):
+    for stage in state:
+        previous = before.get(stage.name, record.StageState(stage.name))
+        if traffic.weights(stage.serves) == traffic.weights(previous.serves):
             continue
-        told = [codec.dump_share(one) for one in now.serves]
-        about = record.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
-        waiting = outbox.changes(world.unrecorded, now.name)
-        step = f"{now.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
-        why = weights.service_taken(world, now.name)
-        detail = {"stage": now.name, "serves": told} | ({"why": why.message} if why else {})
-        yield record.fact(Action.SERVING, record.BY_OPERATOR, about, step, None, detail)
+        shares = [codec.dump_share(share) for share in stage.serves]
+        subject = record.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
+        waiting = outbox.changes(world.unrecorded, stage.name)
+        step = f"{stage.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
+        why = weights.service_taken(world, stage.name)
+        detail = {"stage": stage.name, "serves": shares} | ({"why": why.message} if why else {})
+        yield record.fact(Action.SERVING, record.BY_OPERATOR, subject, step, None, detail)
 
 
 def _last(world: World) -> int:
-    """Number of the last record that is known, if only because the status says so."""
+    """Return the last record number, from the ledger or else from the status."""
     anchor = world.model.status.ledger if world.model else None
     return world.past.sequence if world.past else (anchor.sequence if anchor else None) or 0
 
 
 def _decommissioned(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
-    """Stages that stand for nothing any more; what vanishes with a Model that is gone was lost, not decommissioned."""
+    """Yield the stages that no longer have a current version; those of a Model that is gone were lost, not decommissioned."""
     if world.model is None:
         return
-    standing = {one.name for one in state if one.current}
-    for was in world.state:
-        if was.current and was.name not in standing:
-            why = "the stage was removed" if world.stage(was.name) is None else "the Model is Retired"
-            step = f"{was.name} down after {world.past.sequence if world.past else 0}"
-            detail = {"stage": was.name, "version": was.current, "why": why}
+    standing = {stage.name for stage in state if stage.current}
+    for previous in world.state:
+        if previous.current and previous.name not in standing:
+            why = "the stage was removed" if world.stage(previous.name) is None else "the Model is Retired"
+            step = f"{previous.name} down after {world.past.sequence if world.past else 0}"
+            detail = {"stage": previous.name, "version": previous.current, "why": why}
             yield record.fact(Action.DECOMMISSIONED, record.BY_OPERATOR, specs.about(world.model), step, None, detail)

@@ -1,4 +1,4 @@
-"""What the ledger is told of one version: that it was registered, what was added to it, and what was found of its bytes."""
+"""The ledger entries of one version: that it was registered, what was added to it, and how its bytes were verified."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ def facts(
     again: bool = False,
     earlier: Sequence[api.ModelVersion] = (),
 ) -> tuple[record.Fact, ...]:
-    """What lies between the version's status and the one that is to be written.
+    """Return the entries for the difference between the version's status and the one that is to be written.
 
     Args:
-        version: as it is.
-        status: what is to be written.
-        before: the spec as it was last recorded, as `canonical.loads` reads it; of an object that never was, `World.meant`.
+        version: the object as it is.
+        status: the status to write.
+        before: the spec as it was last recorded, as `canonical.loads` reads it; of an object that was never recorded, `World.meant`.
         spec_digest: of the part of the spec that never changes.
         at: when it is decided.
         stamped: the API server itself keeps the annotation of changes.
-        past: what the ledger has of the name: a status that was lost is no news.
-        again: it was Reused and has what it lacked: from now on the name means this object, which is told as of one that never was.
-        earlier: the version as it was observed before, from the recorded generation on.
+        past: what the ledger has of the name: a lost status is not recorded again.
+        again: it was Reused and has now what it lacked: from now on the name means this object, which is recorded as a new one.
+        earlier: the versions observed before, from the recorded generation on.
     """
-    found = (
+    entries = (
         *_spec(version, earlier, before, spec_digest, stamped=stamped, again=again),
         *_bytes(version, status, past if past and past.uid == version.metadata.uid else None),
     )
-    return tuple(dataclasses.replace(one, at=at) for one in found)
+    return tuple(dataclasses.replace(fact, at=at) for fact in entries)
 
 
 def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[record.Fact, ...]:
-    """That the object which had this name before is gone, where nobody noticed it before the name was used again."""
+    """Record that the object which had this name before is gone, where nobody noticed until the name was used again."""
     uid = version.metadata.uid
     if version.status.recorded or past is None or past.deleted or uid in {past.uid, past.other}:
         return ()
@@ -68,7 +68,7 @@ def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[rec
 
 
 def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> record.Fact:
-    """That an object is not there any more; the same fact whoever notices it."""
+    """Record that an object does not exist any more; the entry is the same whoever notices it."""
     return record.fact(Action.DELETED, record.NOBODY_KNOWS, record.Subject(kind, name, uid, 0), "deleted", None, detail)
 
 
@@ -81,8 +81,8 @@ def _spec(
     stamped: bool,
     again: bool,
 ) -> Iterator[record.Fact]:
-    """That it was registered, and each change of its spec, as far as it was observed, with whoever made it."""
-    # What its name meant before is compared with what it means now, in one entry.
+    """Yield that it was registered, and each observed change of its spec, with its author."""
+    # One entry compares what its name meant before with what it means now.
     whole = again or (version.status.recorded is None and before is not None)
     changes = specs.changes(version, () if whole else earlier, stamped=stamped)
     if again and not changes:
@@ -117,18 +117,18 @@ def _registered(
 
 def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) -> Iterator[record.Fact]:
     version, written, subject = change.after, change.spec, specs.about(change.after)
-    what = {"version": version.spec.version} | change.doubt
-    now = canonical.loads(specs.snapshot(version))
-    added, was = _added(before, now), before.get("lifecycle") or "Active"
+    common = {"version": version.spec.version} | change.doubt
+    after = canonical.loads(specs.snapshot(version))
+    added, previous_lifecycle = _added(before, after), before.get("lifecycle") or "Active"
     lifecycle = version.spec.lifecycle or VersionLifecycle.ACTIVE
-    # Every field that differs is told of: a snapshot that no fact names would look like an older backup.
-    told = {field for field, what in added.items() if what} | ({"lifecycle"} if was != lifecycle else set())
-    rest = [field for field in sorted({*before, *now} - told) if before.get(field) != now.get(field)]
+    # Every field that differs is recorded: a snapshot that no entry names would look like an older backup.
+    covered = {field for field, values in added.items() if values} | ({"lifecycle"} if previous_lifecycle != lifecycle else set())
+    others = [field for field in sorted({*before, *after} - covered) if before.get(field) != after.get(field)]
     if added:
-        yield record.fact(Action.ATTESTED, change.actor, subject, None, written, what | added)
-    if rest:
-        yield record.fact(Action.DESCRIBED, change.actor, subject, None, written, what | {"changed": rest})
-    if was != lifecycle:
+        yield record.fact(Action.ATTESTED, change.actor, subject, None, written, common | added)
+    if others:
+        yield record.fact(Action.DESCRIBED, change.actor, subject, None, written, common | {"changed": others})
+    if previous_lifecycle != lifecycle:
         yield _lives(change, lifecycle)
 
 
@@ -139,55 +139,64 @@ def _lives(change: specs.Change[api.ModelVersion], lifecycle: VersionLifecycle) 
 
 
 def _attested(added: Mapping[str, Any]) -> list[str]:
-    """Metrics and evidence by path: `metrics/auc`."""
+    """Return metrics and evidence by path: `metrics/auc`."""
     return [
         *(f"metrics/{name}" for name in added.get("metrics") or {}),
-        *(f"evidence/{one['name']}" for one in added.get("evidence") or []),
+        *(f"evidence/{document['name']}" for document in added.get("evidence") or []),
     ]
 
 
-def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    old_metrics, old_evidence = before.get("metrics") or {}, {one["name"] for one in before.get("evidence") or []}
-    metrics = {key: value for key, value in (now.get("metrics") or {}).items() if key not in old_metrics}
-    evidence = [one for one in now.get("evidence") or [] if one["name"] not in old_evidence]
+def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    old_metrics, old_evidence = before.get("metrics") or {}, {document["name"] for document in before.get("evidence") or []}
+    metrics = {key: value for key, value in (after.get("metrics") or {}).items() if key not in old_metrics}
+    evidence = [document for document in after.get("evidence") or [] if document["name"] not in old_evidence]
     return {"metrics": metrics, "evidence": evidence} if metrics or evidence else {}
 
 
 def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, past: index.Version | None) -> Iterator[record.Fact]:
-    was, now = version.status, status
+    previous, current = version.status, status
     subject, name = specs.about(version), version.spec.version
-    by = record.BY_OPERATOR
-    before, after = finding.find(was.conditions, "Verified"), finding.find(now.conditions, "Verified")
+    operator = record.BY_OPERATOR
+    before, after = finding.find(previous.conditions, "Verified"), finding.find(current.conditions, "Verified")
     step = before.last_transition_time.isoformat() if before else ""
-    bytes_changed = now.artifact and (was.artifact is None or was.artifact.verified_at != now.artifact.verified_at)
-    known_of = was.artifact is None and past is not None and now.artifact is not None and past.manifest == now.artifact.manifest
-    if now.artifact and bytes_changed and not known_of:
-        read = now.artifact
+    bytes_changed = current.artifact and (previous.artifact is None or previous.artifact.verified_at != current.artifact.verified_at)
+    bytes_recorded = (
+        previous.artifact is None and past is not None and current.artifact is not None and past.manifest == current.artifact.manifest
+    )
+    if current.artifact and bytes_changed and not bytes_recorded:
+        read = current.artifact
         detail = {"version": name, "files": read.files, "bytes": read.bytes, "manifest": read.manifest, "seconds": read.seconds}
-        # The time of the reading before is in the status: told again after a crash, this is the same fact.
-        earlier = was.artifact.verified_at.isoformat() if was.artifact else "first"
-        yield record.fact(Action.VERIFIED, by, subject, f"{read.manifest} {earlier}", read.digest, detail)
-    proven = finding.find(now.conditions, "EvidenceVerified")
-    known = finding.find(was.conditions, "EvidenceVerified")
-    named = sorted(one.name for one in version.spec.evidence or [])
-    # Of a version at rest nobody reads anything any more: what was added since is only declared.
-    told = (past is not None and past.documents == named) or at_rest(version)
-    if proven and proven.status == api.ConditionStatus.TRUE and (known is None or known != proven) and not told:
-        evidence = {one.name: one.sha256 for one in version.spec.evidence or []}
-        yield record.fact(Action.EVIDENCE_VERIFIED, by, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence})
-    digest = now.artifact.digest if now.artifact else None
-    # Between the two it may have been something else: Pending, as its Model was missing.
-    lost = was.phase == VersionPhase.QUARANTINED or (past is not None and past.quarantined)
-    found = now.phase == VersionPhase.QUARANTINED
+        # The status has the time of the previous verification: recorded again after a crash, this is the same entry.
+        earlier = previous.artifact.verified_at.isoformat() if previous.artifact else "first"
+        yield record.fact(Action.VERIFIED, operator, subject, f"{read.manifest} {earlier}", read.digest, detail)
+    current_evidence = finding.find(current.conditions, "EvidenceVerified")
+    previous_evidence = finding.find(previous.conditions, "EvidenceVerified")
+    names = sorted(document.name for document in version.spec.evidence or [])
+    # Nobody reads the documents of a Retired version any more: what was added since is only declared.
+    evidence_recorded = (past is not None and past.documents == names) or at_rest(version)
+    if (
+        current_evidence
+        and current_evidence.status == api.ConditionStatus.TRUE
+        and (previous_evidence is None or previous_evidence != current_evidence)
+        and not evidence_recorded
+    ):
+        evidence = {document.name: document.sha256 for document in version.spec.evidence or []}
+        yield record.fact(
+            Action.EVIDENCE_VERIFIED, operator, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence}
+        )
+    digest = current.artifact.digest if current.artifact else None
+    # In between it may have had another phase: Pending, as its Model was missing.
+    was_quarantined = previous.phase == VersionPhase.QUARANTINED or (past is not None and past.quarantined)
+    is_quarantined = current.phase == VersionPhase.QUARANTINED
     step = step or (f"after {past.facts[-1]}" if past else "")
-    if found and not lost:
+    if is_quarantined and not was_quarantined:
         message = after.message if after else ""
-        yield record.fact(Action.QUARANTINED, by, subject, f"quarantined {step}", digest, {"version": name, "message": message})
-    if lost and not found and after and after.status == api.ConditionStatus.TRUE:
-        yield record.fact(Action.RECOVERED, by, subject, f"recovered {step}", digest, {"version": name})
-    if now.phase == VersionPhase.REUSED and was.phase != VersionPhase.REUSED:
-        yield record.fact(Action.REUSED, by, subject, "reused", digest, {"version": name, "message": after.message if after else ""})
+        yield record.fact(Action.QUARANTINED, operator, subject, f"quarantined {step}", digest, {"version": name, "message": message})
+    if was_quarantined and not is_quarantined and after and after.status == api.ConditionStatus.TRUE:
+        yield record.fact(Action.RECOVERED, operator, subject, f"recovered {step}", digest, {"version": name})
+    if current.phase == VersionPhase.REUSED and previous.phase != VersionPhase.REUSED:
+        yield record.fact(Action.REUSED, operator, subject, "reused", digest, {"version": name, "message": after.message if after else ""})
 
 
 SAFER = frozenset({Action.QUARANTINED})
-"""What is done before the ledger has it, because it makes things safer."""
+"""The actions that take effect before the ledger has them, because they make things safer."""

@@ -1,1 +1,1 @@
-"""How a stage goes from one version or template to another: progress, and how traffic is shared meanwhile."""
+"""How a stage goes from one version or template to another: its progress, and the weights of its versions meanwhile."""

@@ -1,4 +1,4 @@
-"""How far a stage's Deployment is with what is being rolled out, and what a rollout begins with."""
+"""The progress of a stage's rollout, and the rollout that a promotion begins with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING: Final = finding.Fact(Reason.PROGRESSING, "")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is."""
+    """The progress of a rollout."""
 
     done: bool = False
     expired: bool = False
@@ -28,15 +28,17 @@ class Progress:
     again: datetime.timedelta | None = None
 
 
-def judge(world: World, was: api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None) -> Progress:
-    """How far the stage's Deployment is with what is being rolled out; `since`: from when its deadline counts, by default from its beginning."""
-    rollout = was.rollout
-    declared = world.stage(was.name)
+def judge(
+    world: World, stage_status: api.StageStatus, now: datetime.datetime, *, paused: bool, since: datetime.datetime | None = None
+) -> Progress:
+    """Return the progress of the stage's rollout; its deadline counts from `since`, by default from the beginning of the rollout."""
+    rollout = stage_status.rollout
+    declared = world.stage(stage_status.name)
     if declared is None:
-        return Progress(expired=True, said=finding.Fact(Reason.STAGE_MISSING, f"the stage {was.name} was removed from the Model"))
+        return Progress(expired=True, said=finding.Fact(Reason.STAGE_MISSING, f"the stage {stage_status.name} was removed from the Model"))
     if rollout is None or rollout.template is None or declared.serving is None:
         return Progress(done=True)
-    deployment = world.deployments.get(was.name)
+    deployment = world.deployments.get(stage_status.name)
     if deployment and deployment.template == rollout.template and deployment.complete:
         return Progress(done=True)
     for wish, why in world.refused.items():
@@ -45,38 +47,40 @@ def judge(world: World, was: api.StageStatus, now: datetime.datetime, *, paused:
     if paused:
         return Progress(said=finding.Fact(Reason.PAUSED, "spec.paused is set: set it to false to go on, or spec.abort to go back"))
     deadline = declared.serving.progress_deadline or serving.DEFAULT_PROGRESS_DEADLINE
-    trouble = next((pod.trouble for pod in world.pods if pod.stage == was.name and pod.version == rollout.version and pod.trouble), None)
-    because = f": {trouble}" if trouble else ""
+    trouble = next(
+        (pod.trouble for pod in world.pods if pod.stage == stage_status.name and pod.version == rollout.version and pod.trouble), None
+    )
+    reason = f": {trouble}" if trouble else ""
     since = since or rollout.since
     if now >= since + deadline:
-        written = f"not available within {meta.write_duration(deadline)}{because}"
+        written = f"not available within {meta.write_duration(deadline)}{reason}"
         return Progress(expired=True, said=finding.Fact(Reason.DEADLINE_EXCEEDED, written))
     begun = deployment is not None and deployment.template == rollout.template and deployment.settled
-    counted = (
+    pods = (
         f"{deployment.updated} of {deployment.desired} pods started, {deployment.available} available"
         if deployment and begun
         else "starting"
     )
-    return Progress(said=finding.Fact(Reason.ROLLING_OUT, f"{rollout.version}: {counted}{because}"), again=since + deadline - now)
+    return Progress(said=finding.Fact(Reason.ROLLING_OUT, f"{rollout.version}: {pods}{reason}"), again=since + deadline - now)
 
 
 def begin(
-    world: World, was: api.StageStatus, version: str, now: datetime.datetime, *, rollback: bool = False
+    world: World, stage_status: api.StageStatus, version: str, now: datetime.datetime, *, rollback: bool = False
 ) -> stage.StageRollout | Question | finding.Fact:
-    """The rollout of a version in a stage, once it is known what that renders to.
+    """Return the rollout of a version in a stage, once it is known what that renders to.
 
-    Nobody approves a rollback, so it brings no template that people would have to agree to: it runs with the one that serves.
+    Nobody approves a rollback, so it brings no template that people would have to approve: it runs with the template that serves.
     """
-    declared = world.stage(was.name)
+    declared = world.stage(stage_status.name)
     since = now.replace(microsecond=0)
     if declared is None or declared.serving is None:
         return stage.StageRollout(version=version, since=since)
-    question = Render(was.name, version, template.source(declared.serving))
-    if rollback and agreed.waits(declared, was):
-        runs = was.serving
-        if runs is None or runs.template is None:
-            return stage.StageRollout(version=version, since=since)  # there is no template that anybody agreed to
-        question = Render(was.name, version, runs.source or "", runs.template)
+    question = Render(stage_status.name, version, template.source(declared.serving))
+    if rollback and agreed.waits(declared, stage_status):
+        serving_status = stage_status.serving
+        if serving_status is None or serving_status.template is None:
+            return stage.StageRollout(version=version, since=since)  # nobody has approved a template
+        question = Render(stage_status.name, version, serving_status.source or "", serving_status.template)
     if question not in world.answers:
         return question
     answer = world.answers[question]

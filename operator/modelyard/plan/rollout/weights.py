@@ -1,4 +1,4 @@
-"""Which versions get a stage's traffic, and how it is shared among them, as the pods tell now. Pure."""
+"""Which versions get a stage's traffic, and with which weights, from the pods as they are observed. Pure."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from modelyard.plan.observed.world import World
 
 
 def of(world: World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
-    """What each stage stands for, and the versions that may get its traffic: from the first ready pod until scaled to nothing.
+    """Yield each stage with its current version and the versions that may get its traffic: from the first ready pod until scaled to nothing.
 
-    While there are several, the weight of each is its share of the ready pods; while no pod is ready, it is what it was.
+    While there are several, the weight of each is its share of the ready pods; while no pod is ready, the weights stay.
     """
-    for stands, was in each(world, stages):
-        yield state(stands, tuple(_shares(world, stands, was, now)))
+    for stage, previous in each(world, stages):
+        yield state(stage, tuple(_shares(world, stage, previous, now)))
 
 
 def each(world: World, stages: Sequence[api.StageStatus]) -> Iterator[tuple[api.StageStatus, record.StageState]]:
-    """Each stage that is recorded or still serves, and what it was."""
-    before = {one.name: one for one in world.state}
-    declared = {one.name: one for one in stages}
-    for name in sorted({*declared, *(one.name for one in world.state if one.serves)}):
+    """Yield each stage that has a status or still serves, with its recorded state."""
+    before = {stage.name: stage for stage in world.state}
+    declared = {stage.name: stage for stage in stages}
+    for name in sorted({*declared, *(stage.name for stage in world.state if stage.serves)}):
         yield declared.get(name, api.StageStatus(name=name)), before.get(name, record.StageState(name))
 
 
-def state(stands: api.StageStatus, shares: tuple[record.Share, ...]) -> record.StageState:
-    """What a record says of a stage."""
-    runs = stands.serving or ServingStatus(deployment="")
-    return record.StageState(stands.name, stands.current, stands.digest, stands.since, shares, stands.previous, runs.template, runs.source)
+def state(stage: api.StageStatus, shares: tuple[record.Share, ...]) -> record.StageState:
+    """Return the state of a stage as a record has it."""
+    runs = stage.serving or ServingStatus(deployment="")
+    return record.StageState(stage.name, stage.current, stage.digest, stage.since, shares, stage.previous, runs.template, runs.source)
 
 
-def _shares(world: World, stands: api.StageStatus, was: record.StageState, now: datetime.datetime) -> Iterator[record.Share]:
-    if stands.name in world.unexposed and (not was.serves or service_taken(world, stands.name)):
-        return  # what traffic goes to is not known; a Service that was just deleted is put back at once
-    pods = [pod for pod in world.pods if pod.stage == stands.name and pod.version]
-    earlier = {share.version: share for share in was.serves}
-    wanted = _wanted(world, stands)
-    # A pod's hiccup is no change: what is wanted goes on serving until it is scaled to nothing.
+def _shares(world: World, stage: api.StageStatus, previous: record.StageState, now: datetime.datetime) -> Iterator[record.Share]:
+    if stage.name in world.unexposed and (not previous.serves or service_taken(world, stage.name)):
+        return  # without its Service nobody knows where traffic goes; a Service that was just deleted is put back at once
+    pods = [pod for pod in world.pods if pod.stage == stage.name and pod.version]
+    earlier = {share.version: share for share in previous.serves}
+    wanted = _wanted(world, stage)
+    # A pod that is briefly not ready changes nothing: the wanted version goes on serving until it is scaled to nothing.
     serving = {pod.version for pod in pods if pod.ready} | {v for v in earlier if v == wanted or any(pod.version == v for pod in pods)}
     ready = {version: sum(1 for pod in pods if pod.version == version and pod.ready) for version in serving}
     same = set(earlier) == serving
@@ -50,23 +50,23 @@ def _shares(world: World, stands: api.StageStatus, was: record.StageState, now: 
     for version in sorted(serving):
         share = earlier.get(version)
         weight = round(100 * ready[version] / total) if total else share.weight if share and same else 100 // len(serving)
-        known = world.versions.get(version)
-        proven = known.status.artifact.digest if known and known.status.artifact else None
+        modelversion = world.versions.get(version)
+        proven = modelversion.status.artifact.digest if modelversion and modelversion.status.artifact else None
         yield record.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
 
 
 def service_taken(world: World, stage: str) -> finding.Fact | None:
-    """What is wrong, where the stage's Service is somebody else's."""
+    """Return what is wrong, where the stage's Service is somebody else's."""
     if stage not in world.unexposed:
         return None
     return next((why for wish, why in world.refused.items() if wish.stage == stage and why.reason == Reason.NAME_TAKEN), None)
 
 
-def _wanted(world: World, stands: api.StageStatus) -> str | None:
-    """The version that the stage's Deployment is told to run; None when it is told to run nothing."""
-    deployment = world.deployments.get(stands.name)
+def _wanted(world: World, stage: api.StageStatus) -> str | None:
+    """Return the version that the stage's Deployment runs by its spec; None when that has no replicas."""
+    deployment = world.deployments.get(stage.name)
     if deployment is None or deployment.desired == 0:
         return None
-    if stands.rollout and deployment.template == stands.rollout.template:
-        return stands.rollout.version
-    return stands.current
+    if stage.rollout and deployment.template == stage.rollout.template:
+        return stage.rollout.version
+    return stage.current

@@ -1,4 +1,4 @@
-"""Which template a stage runs: the declared one, or where people are asked about it, the one that they agreed to. Pure."""
+"""Which template a stage runs: the declared one, or the approved one where changed templates need approval. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from modelyard.plan.serving import template
 
 
 def gates_that_ask(declared: api.Stage) -> list[str]:
-    """The approval gates that ask people about a changed template as well."""
+    """Return the approval gates that a changed template needs as well."""
     approvals = (declared.gates.approvals if declared.gates else None) or []
     return [gate.name for gate in approvals if gate.scope == gates.ApprovalScope.TEMPLATE]
 
 
-def waits(declared: api.Stage, stands: api.StageStatus) -> bool:
-    """Whether the declared template is another one than serves, and people have to agree to it before it does."""
+def waits(declared: api.Stage, stage_status: api.StageStatus) -> bool:
+    """Return whether the declared template differs from the one that serves, and needs approval before it serves."""
     if declared.serving is None or not gates_that_ask(declared):
         return False
-    return stands.serving is None or stands.serving.source != template.source(declared.serving)
+    return stage_status.serving is None or stage_status.serving.source != template.source(declared.serving)

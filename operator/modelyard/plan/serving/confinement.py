@@ -1,4 +1,4 @@
-"""What of a pod template reaches out of the pod into its node; the policy `operator` says the same in CEL. Pure."""
+"""Which settings of a pod template reach out of the pod into its node; the policy `operator` says the same in CEL. Pure."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 
 
 def allowed(namespace: Mapping[str, Any] | None) -> bool:
-    """Whether pods of a namespace may reach out: only where it is labelled so, as whoever may label a namespace is no tenant of it."""
+    """Return whether pods of a namespace may reach out: only where its label says so, as whoever may label a namespace is no tenant of it."""
     labels = ((namespace or {}).get("metadata") or {}).get("labels") or {}
     return bool(labels.get(ENFORCE) == "privileged")
 
 
 def refused(template: Mapping[str, Any]) -> str | None:
-    """What a person reads whose template reaches out, or None."""
-    found = tuple(dict.fromkeys(reaches(template)))
+    """Return the message for a template that reaches out, or None."""
+    settings = tuple(dict.fromkeys(reaches(template)))
     return (
-        f"the pod template asks for {', '.join(found)}, which reaches out of the pod into its node: leave it out; {operator.HOW}"
-        if found
+        f"the pod template asks for {', '.join(settings)}, which reaches out of the pod into its node: leave it out; {operator.HOW}"
+        if settings
         else None
     )
 
 
 def reaches(template: Mapping[str, Any]) -> Iterator[str]:
-    """What of a template is beyond the baseline level, in the words of its fields; what is no template at all, the API server's dry run names."""
+    """Yield the settings of a template beyond the baseline level, by field name; the API server's dry run names what is no template at all."""
     pod = _map(template, "spec")
     containers = [part for key in ("containers", "initContainers") for part in _maps(pod, key)]
     yield from (field for field in ("hostNetwork", "hostPID", "hostIPC") if pod.get(field))
@@ -52,7 +52,7 @@ def reaches(template: Mapping[str, Any]) -> Iterator[str]:
         )
         if _map(context, "windowsOptions").get("hostProcess"):
             yield "windowsOptions.hostProcess"
-    if any(one.get("name") not in operator.SYSCTLS for one in _maps(_map(pod, "securityContext"), "sysctls")):
+    if any(sysctl.get("name") not in operator.SYSCTLS for sysctl in _maps(_map(pod, "securityContext"), "sysctls")):
         yield "sysctls"
 
 
@@ -63,4 +63,4 @@ def _map(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _maps(holder: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     value = holder.get(key)
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""What a stage serves as Kubernetes objects, and which of them are ours."""
+"""The Kubernetes objects of a stage, and which of them are the operator's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from modelyard.api import labels, serving
 from modelyard.plan.serving import podtemplate
 
 FILES_KEY: Final = "files.json.gz"
-"""Of the ConfigMap with the list of files."""
+"""The key in the ConfigMap with the list of files."""
 
 
 def config_maps(pod: Mapping[str, Any]) -> set[str]:
-    """The ConfigMaps that a pod's spec mounts."""
+    """Return the ConfigMaps that a pod's spec mounts."""
     mounted = (volume.get("configMap") or {} for volume in podtemplate.entries(pod, "volumes"))
     return {source["name"] for source in mounted if source.get("name")}
 
@@ -36,18 +36,18 @@ class Serve:
 
     @property
     def deployment(self) -> str:
-        """The name of the stage's Deployment and Service."""
+        """Return the name of the stage's Deployment and Service."""
         return f"{self.model}-{self.stage}"
 
 
 def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]]:
-    """What to apply, in order: the ConfigMap, the Service, the Deployment."""
+    """Return the objects to apply, in order: the ConfigMap, the Service, the Deployment."""
     document = json.loads(rendered)
     marks = {labels.MANAGED_BY: labels.MANAGER, labels.MODEL: wish.model, labels.STAGE: wish.stage}
     selector = {labels.MODEL: wish.model, labels.STAGE: wish.stage, labels.ROLE: "primary"}
 
-    def named(api_version: str, kind: str, called: str, **rest: Any) -> dict[str, Any]:
-        metadata = {"name": called, "namespace": namespace, "labels": marks, **rest.pop("metadata", {})}
+    def named(api_version: str, kind: str, name: str, **rest: Any) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": namespace, "labels": marks, **rest.pop("metadata", {})}
         return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **rest}
 
     deployment: dict[str, Any] = {
@@ -75,23 +75,23 @@ def objects(wish: Serve, rendered: bytes, namespace: str) -> list[dict[str, Any]
     ]
 
 
-def is_ours(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Whether an object of a wanted one's name was made by the operator.
+def is_ours(wanted: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
+    """Return whether the operator made the existing object that has the name of a wanted one.
 
-    A list of files is compared whole, as it never changes: of an earlier release's, several stages share one, without a stage's label.
+    A list of files is compared whole, as it never changes. Several stages share a list of an earlier release, which has no stage label.
     """
-    marks, wanted_marks = found["metadata"].get("labels") or {}, wanted["metadata"]["labels"]
+    marks, wanted_marks = existing["metadata"].get("labels") or {}, wanted["metadata"]["labels"]
     files = wanted["kind"] == "ConfigMap"
-    if is_foreign(found["metadata"]) or any(
+    if is_foreign(existing["metadata"]) or any(
         marks.get(key) != value for key, value in wanted_marks.items() if not (files and key == labels.STAGE)
     ):
         return False
-    return not files or all(found.get(field) == wanted[field] for field in ("immutable", "binaryData"))
+    return not files or all(existing.get(field) == wanted[field] for field in ("immutable", "binaryData"))
 
 
-def is_foreign(about: Mapping[str, Any]) -> bool:
-    """Whether somebody else made an object that carries our labels: its fields have managers, and the operator is none of them."""
-    managers = {entry.get("manager") for entry in about.get("managedFields") or []}
+def is_foreign(metadata: Mapping[str, Any]) -> bool:
+    """Return whether somebody else made an object that carries our labels: its fields have managers, and the operator is none of them."""
+    managers = {entry.get("manager") for entry in metadata.get("managedFields") or []}
     return bool(managers) and labels.MANAGER not in managers
 
 

@@ -1,4 +1,4 @@
-"""What of a stage's pod template Modelyard reads and changes, and whether that is of a shape it can; the API server judges the rest."""
+"""Check the shape of what Modelyard reads and changes in a stage's pod template; the API server judges the rest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 DEEPEST: Final = 64
-"""Levels of a template; a pod's own fields need a dozen."""
+"""Most levels of nesting in a template; a pod's own fields need a dozen."""
 
 
 def wrong(template: Mapping[str, Any]) -> str | None:
-    """The first thing that rendering could not handle: where it is and what it must be; None: there is none."""
+    """Return the first value that rendering cannot handle: where it is and what it must be; None: there is none."""
     return next(_wrong(template), None)
 
 
@@ -48,7 +48,7 @@ def _is_mapping(path: str, value: object) -> Iterator[str]:
 
 
 def _are_named(path: str, value: object) -> Iterator[str]:
-    """A list of mappings, each with a name that is a string, if it has one: the API server asks for those that are missing."""
+    """Check a list of mappings, each with a name that is a string, if it has one: the API server asks for missing names."""
     if value is None:
         return
     if not isinstance(value, list):
@@ -64,7 +64,7 @@ def _are_named(path: str, value: object) -> Iterator[str]:
 
 
 def _called(value: object) -> str:
-    """What kind of value it is, in YAML's words."""
+    """Return the kind of a value, in YAML's words."""
     match value:
         case None:
             return "null"
@@ -81,25 +81,25 @@ def _called(value: object) -> str:
 
 
 def _too_deep(value: object) -> str | None:
-    """The field of the template below which something is nested too deep; looked for without recursion, however deep that is."""
+    """Return the field of the template below which something is nested too deep; the search does not recurse."""
     waiting: list[tuple[object, int, str]] = [(value, 1, "")]
     while waiting:
-        found, depth, path = waiting.pop()
+        node, depth, path = waiting.pop()
         if depth > DEEPEST:
             return path
-        if isinstance(found, Mapping):
-            waiting += [(below, depth + 1, _below(path, str(key), depth)) for key, below in found.items()]
-        elif isinstance(found, list):
-            waiting += [(below, depth + 1, _below(path, str(number), depth)) for number, below in enumerate(found)]
+        if isinstance(node, Mapping):
+            waiting += [(below, depth + 1, _below(path, str(key), depth)) for key, below in node.items()]
+        elif isinstance(node, list):
+            waiting += [(below, depth + 1, _below(path, str(number), depth)) for number, below in enumerate(node)]
     return None
 
 
 def _below(path: str, key: str, depth: int) -> str:
-    """The first levels are enough to find it."""
+    """Return the path of a field; the first levels are enough to find it."""
     return f"{path}.{key}".lstrip(".") if depth <= 4 else path
 
 
 def entries(holder: Mapping[str, Any], key: str) -> list[Any]:
-    """A list of the user's, empty where there is none or it is null."""
+    """Return a list from the template, empty where it is absent or null."""
     value = holder.get(key)
     return value if isinstance(value, list) else []

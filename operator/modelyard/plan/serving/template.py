@@ -1,4 +1,4 @@
-"""What a stage serves, as Kubernetes objects: rendered once when a rollout begins, then only applied."""
+"""The pod template of a stage: rendered once when a rollout begins, then only applied."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ FILES_VOLUME: Final = "modelyard-files"
 CA_VOLUME: Final = "modelyard-ca"
 FETCH: Final = "modelyard-fetch"
 _VARIABLES: Final = frozenset({"MODELYARD_MODEL", "MODELYARD_VERSION", "MODELYARD_STAGE", "MODELYARD_DIGEST", "MODELYARD_PATH"})
-"""Of the server; where its artifact is, the mount says as well."""
+"""The environment of the server; its mount also says where the artifact is."""
 _RESERVED: Final = frozenset({ARTIFACT_VOLUME, FILES_VOLUME, CA_VOLUME})
 NO_DIGEST: Final = "sha256:" + "0" * 64
-"""Of a dry run."""
+"""The digest in a dry run."""
 DEFAULT_PATH: Final = "/models"
 _FETCH_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Blueprint:
-    """What one rollout of one stage runs: everything that must not change while it runs."""
+    """What one rollout of one stage runs: everything that must not change during the rollout."""
 
     model: api.Model
     stage: str
@@ -45,25 +45,28 @@ class Blueprint:
     uri: str
     digest: str
     files: bytes
-    """The compressed list of what the pods fetch, see `files`."""
+    """The compressed list of the files that the pods fetch, see `files`."""
     fetch_image: str
     attempt: int = 1
-    """Above 1 where the list's names before are taken by somebody else's ConfigMaps."""
+    """Above 1 where somebody else's ConfigMaps have the earlier names of the list."""
 
 
 def source(serving: Serving) -> str:
-    """sha256 of what the user wrote and the pods run: two equal ones need no rollout."""
+    """Return the sha256 of what the user wrote and the pods run: if it is equal, no rollout is needed."""
     return _sha256(canonical({"template": serving.template, "port": serving.port}))
 
 
 def files(manifest: bytes) -> bytes:
-    """What the pods need of a manifest, `[[path, size, versionId], …]`, compressed; 10,000 files make some 300 KB."""
+    """Return what the pods need of a manifest, `[[path, size, versionId], …]`, compressed; 10,000 files make some 300 KB."""
     rows = [[entry.path, entry.size, entry.version_id] for entry in read_manifest(manifest).files]
     return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), mtime=0)
 
 
 def reserved(serving: Serving) -> finding.Fact | None:
-    """A template must be of a shape that we can add to, leave our names alone and have a container to serve with; else `render` may raise."""
+    """Return why a template cannot be rendered, or None; `render` may raise for any other than a valid one.
+
+    It must have a shape that the operator can add to, not use the operator's names, and have a container that serves.
+    """
     if wrong := podtemplate.wrong(serving.template):
         return finding.Fact(Reason.TEMPLATE_INVALID, wrong)
     spec = serving.template["spec"]
@@ -77,16 +80,16 @@ def reserved(serving: Serving) -> finding.Fact | None:
 
 
 def render(blueprint: Blueprint) -> bytes:
-    """The blueprint as one canonical document: the pod template and the ConfigMap it mounts.
+    """Return the blueprint as one canonical document: the pod template and the ConfigMap it mounts.
 
-    Its sha256 names it; it is kept content-addressed, so a rollout, a put-back or a restart years later apply the same bytes. Only what is
-    not `reserved` can be rendered.
+    Its sha256 names it. It is stored content-addressed, so a rollout, a put-back or a restart years later apply the same bytes. Only a
+    template for which `reserved` returns None can be rendered.
     """
     return _render(blueprint, _config(blueprint))
 
 
 def is_rendered(rendered: bytes, blueprint: Blueprint) -> bool:
-    """Whether a document is what a blueprint renders to, whatever its list of files is called."""
+    """Return whether a document is what a blueprint renders to, whatever the name of its list of files."""
     return _render(blueprint, config(rendered)) == rendered
 
 
@@ -102,14 +105,14 @@ def _render(blueprint: Blueprint, config: str) -> bytes:
 
 
 def _config(blueprint: Blueprint) -> str:
-    """The name of the list of files; policies let nobody else make a ConfigMap whose name ends so."""
+    """Return the name of the list of files; policies let nobody else create a ConfigMap with this ending."""
     words = [blueprint.model.metadata.name, blueprint.version.replace(".", "-"), blueprint.stage]
     words += [hashlib.sha256(blueprint.files).hexdigest()[:10], *([str(blueprint.attempt)] if blueprint.attempt > 1 else [])]
     return "-".join(words) + cel.FILES
 
 
 def written(rendered: bytes) -> Serving:
-    """What the user wrote of a rendered document, for any version: rendered again for the same one, it makes the same document."""
+    """Return what the user wrote of a rendered document; rendered again for the same version, it makes the same document."""
     document: dict[str, Any] = json.loads(rendered)
     template: dict[str, Any] = document["template"]
     metadata, spec = template["metadata"], template["spec"]
@@ -124,45 +127,45 @@ def written(rendered: bytes) -> Serving:
 
 
 def _without(holder: dict[str, Any], field: str, ours: Collection[str]) -> None:
-    """Take what is ours out of a mapping; an empty one goes."""
+    """Remove the operator's keys from a mapping; an empty mapping is removed."""
     left = {key: value for key, value in (holder.pop(field, None) or {}).items() if key not in ours}
     if left:
         holder[field] = left
 
 
 def _without_named(holder: dict[str, Any], field: str, ours: Collection[str]) -> None:
-    """Take what is ours out of a list of what has names; an empty one goes."""
-    left = [one for one in podtemplate.entries(holder, field) if one.get("name") not in ours]
+    """Remove the operator's entries from a list of named entries; an empty list is removed."""
+    others = [entry for entry in podtemplate.entries(holder, field) if entry.get("name") not in ours]
     holder.pop(field, None)
-    if left:
-        holder[field] = left
+    if others:
+        holder[field] = others
 
 
 def name(rendered: bytes) -> str:
-    """`sha256:…` of a rendered document."""
+    """Return the `sha256:…` of a rendered document."""
     return _sha256(rendered)
 
 
 def fetch_image(rendered: bytes) -> str:
-    """The image of the container that fetches and proves the bytes; empty where the last init container is another one."""
+    """Return the image of the container that fetches and verifies the bytes; empty where the last init container is another one."""
     last = (podtemplate.entries(json.loads(rendered)["template"]["spec"], "initContainers") or [{}])[-1]
     return str(last.get("image", "")) if last.get("name") == FETCH else ""
 
 
 def config(rendered: bytes) -> str:
-    """The name of the ConfigMap that a rendered document's pods fetch by."""
+    """Return the name of the ConfigMap that lists the files for a rendered document's pods."""
     return str(json.loads(rendered)["config"])
 
 
 def _template(blueprint: Blueprint, config: str) -> dict[str, Any]:
-    """The user's pod template and what Modelyard adds to it."""
+    """Return the user's pod template with what Modelyard adds to it."""
     template: dict[str, Any] = copy.deepcopy(blueprint.serving.template)
     metadata = template["metadata"] = template.get("metadata") or {}
-    about = blueprint.model.metadata
+    metadata_of_model = blueprint.model.metadata
     metadata["labels"] = {
         **(metadata.get("labels") or {}),
         labels.MANAGED_BY: labels.MANAGER,
-        labels.MODEL: about.name,
+        labels.MODEL: metadata_of_model.name,
         labels.STAGE: blueprint.stage,
     }
     metadata["labels"] |= {labels.ROLE: "primary", labels.VERSION: blueprint.version}
@@ -181,7 +184,7 @@ def _template(blueprint: Blueprint, config: str) -> dict[str, Any]:
 
 
 def _path(server: Mapping[str, Any]) -> str:
-    """Where the server finds the artifact: its own mount of the volume, else its MODELYARD_PATH, else /models."""
+    """Return where the server finds the artifact: its own mount of the volume, else its MODELYARD_PATH, else /models."""
     for mount in podtemplate.entries(server, "volumeMounts"):
         if mount.get("name") == ARTIFACT_VOLUME:
             return str(mount.get("mountPath") or DEFAULT_PATH)
@@ -200,15 +203,15 @@ def _equip(server: dict[str, Any], blueprint: Blueprint, path: str) -> None:
         "MODELYARD_DIGEST": blueprint.digest,
         "MODELYARD_PATH": path,
     }
-    kept = [variable for variable in podtemplate.entries(server, "env") if variable.get("name") not in ours]
-    server["env"] = [*kept, *({"name": key, "value": value} for key, value in ours.items())]
+    others = [variable for variable in podtemplate.entries(server, "env") if variable.get("name") not in ours]
+    server["env"] = [*others, *({"name": key, "value": value} for key, value in ours.items())]
     mounts = podtemplate.entries(server, "volumeMounts")
     if not any(mount.get("name") == ARTIFACT_VOLUME for mount in mounts):
         server["volumeMounts"] = [*mounts, {"name": ARTIFACT_VOLUME, "mountPath": path, "readOnly": True}]
 
 
 def _fetch(blueprint: Blueprint, path: str) -> dict[str, Any]:
-    """The init container that downloads, hashes and fails closed."""
+    """Return the init container that downloads, hashes and fails closed."""
     storage = blueprint.model.spec.storage
     variables: dict[str, str] = {
         "MODELYARD_DIGEST": blueprint.digest,
