@@ -92,9 +92,11 @@ def fetch(wanted: Order, *, pause: Callable[[float], object] = time.sleep) -> No
     _empty(wanted.folder)
     try:
         source = store.Store(wanted.address, connections=AT_ONCE)
-        found = manifest.of(_download(wanted, source, pause))
-        if found != wanted.digest:
-            raise Refused(f"the files at {wanted.where} have the digest {found}, not the promised {wanted.digest}: nothing of them is kept")
+        digest = manifest.of(_download(wanted, source, pause))
+        if digest != wanted.digest:
+            raise Refused(
+                f"the files at {wanted.where} have the digest {digest}, not the promised {wanted.digest}: nothing of them is kept"
+            )
     except BaseException:
         _empty(wanted.folder)
         raise
@@ -126,7 +128,7 @@ def _download(wanted: Order, source: store.Store, pause: Callable[[float], objec
     stop = threading.Event()
     ordered = sorted(wanted.files, key=lambda file: -file.size)
 
-    def one(file: Wanted) -> tuple[str, str]:
+    def fetch_file(file: Wanted) -> tuple[str, str]:
         try:
             return file.path, _patiently(wanted, file, source, stop, pause)
         except BaseException:
@@ -134,26 +136,26 @@ def _download(wanted: Order, source: store.Store, pause: Callable[[float], objec
             raise
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as threads:
-        under_way = [threads.submit(one, file) for file in ordered]
-    failures = [error for each in under_way if (error := each.exception()) is not None]
+        under_way = [threads.submit(fetch_file, file) for file in ordered]
+    failures = [error for future in under_way if (error := future.exception()) is not None]
     if failures:
         # The one that stopped the others is the one to tell.
         raise next((error for error in failures if not isinstance(error, _Stopped)), failures[0])
-    return dict(each.result() for each in under_way)
+    return dict(future.result() for future in under_way)
 
 
 def _patiently(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event, pause: Callable[[float], object]) -> str:
     for seconds in PAUSES:
         try:
-            return _one(wanted, file, source, stop)
+            return _fetch_once(wanted, file, source, stop)
         except edge.Unavailable as error:
             if error.reason not in _HEALS:
                 raise
             pause(seconds)
-    return _one(wanted, file, source, stop)
+    return _fetch_once(wanted, file, source, stop)
 
 
-def _one(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event) -> str:
+def _fetch_once(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event) -> str:
     """Writes one file; the hex sha256 of what was written."""
     key = f"{wanted.where.key}{file.path}" if wanted.where.is_prefix else wanted.where.key
     stream = source.open(wanted.where.bucket, key, version_id=file.version_id)

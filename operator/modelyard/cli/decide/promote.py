@@ -39,14 +39,14 @@ def promote(
     server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
     wanted = made(server.namespace, name or f"{model}-{version}-{stage}", model, version, stage, reason)
     name = wanted["metadata"]["name"]
-    found = server.find(client.PROMOTION, name)
-    if found is None:
-        found = server.create(wanted)
+    promotion = server.find(client.PROMOTION, name)
+    if promotion is None:
+        promotion = server.create(wanted)
         output.say(f"Promotion {name} created in namespace {server.namespace}")
     else:
-        _same(found, wanted, server)
+        _same(promotion, wanted, server)
         output.say(f"Promotion {name} exists already and is on its way")
-    tell(server, found, form, wait=wait, timeout=timeout)
+    tell(server, promotion, form, wait=wait, timeout=timeout)
 
 
 def declared(server: cluster.Registry, model: str, stage: str) -> Json:
@@ -55,13 +55,13 @@ def declared(server: cluster.Registry, model: str, stage: str) -> Json:
     Raises:
         outcome.Stop: it is not, or has not.
     """
-    validation.one(meta.ModelName, model, "the model")
-    validation.one(meta.StageName, stage, "the stage")
-    found = server.get(client.MODEL, model, "check its name and --namespace")
-    names = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in DEFAULT_STAGES]
+    validation.check(meta.ModelName, model, "the model")
+    validation.check(meta.StageName, stage, "the stage")
+    model_obj = server.get(client.MODEL, model, "check its name and --namespace")
+    names = [entry["name"] for entry in model_obj["spec"].get("stages") or ()] or [default.name for default in DEFAULT_STAGES]
     if stage not in names:
         raise exits.Stop(exits.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(names)}")
-    return found
+    return model_obj
 
 
 def made(namespace: str, name: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool = False) -> Json:
@@ -73,44 +73,44 @@ def made(namespace: str, name: str, model: str, version: str, stage: str, reason
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec | ({"reason": reason} if reason else {}) | ({"rollback": True} if rollback else {}),
     }
-    validation.one(meta.ObjectName, name, "--name")
+    validation.check(meta.ObjectName, name, "--name")
     validation.whole(api.Promotion, obj, "what was typed makes no valid Promotion")
     return obj
 
 
-def tell(server: cluster.Registry, found: Json, form: output.Form, *, wait: bool, timeout: float) -> None:
+def tell(server: cluster.Registry, promotion: Json, form: output.Form, *, wait: bool, timeout: float) -> None:
     """Print a Promotion that is on its way; with `wait`, as it ended.
 
     Raises:
         outcome.Stop: with `wait`, it did not succeed, or not in time.
     """
-    name = found["metadata"]["name"]
+    name = promotion["metadata"]["name"]
     if wait:
-        found = server.follow(client.PROMOTION, name, timeout, has_ended)
-    if not cluster.written(client.PROMOTION, found, form) and not wait:
+        promotion = server.follow(client.PROMOTION, name, timeout, has_ended)
+    if not cluster.written(client.PROMOTION, promotion, form) and not wait:
         output.say(f"follow it with `kubectl get promotion {name} --namespace {server.namespace} --watch`")
-    if wait and not succeeded(found):
-        raise exits.Stop(exits.Code.NO, f"Promotion {name} did not succeed: {cluster.told_of(found)}")
+    if wait and not succeeded(promotion):
+        raise exits.Stop(exits.Code.NO, f"Promotion {name} did not succeed: {cluster.told_of(promotion)}")
 
 
 def succeeded(promotion: Json) -> bool:
     """Whether the stage stands for its version, or did until a later promotion."""
-    conditions = {one["type"]: one["status"] for one in (promotion.get("status") or {}).get("conditions") or []}
+    conditions = {condition["type"]: condition["status"] for condition in (promotion.get("status") or {}).get("conditions") or []}
     phase = cluster.phase_of(promotion)
     return phase == api.Phase.SUCCEEDED or (phase == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True")
 
 
-def _same(found: Json, wanted: Json, server: cluster.Registry) -> None:
+def _same(existing: Json, wanted: Json, server: cluster.Registry) -> None:
     """A Promotion's name runs once: another of that name, or one that has ended, stands in the way."""
     name = wanted["metadata"]["name"]
-    other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(found, field) != _field(wanted, field)]
+    other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(existing, field) != _field(wanted, field)]
     if other:
-        why = output.safe(f"with another {other[0]} ({_field(found, other[0]) or 'none'})")
-    elif has_ended(found):
-        why = f"and has ended: {cluster.told_of(found)}"
+        why = output.safe(f"with another {other[0]} ({_field(existing, other[0]) or 'none'})")
+    elif has_ended(existing):
+        why = f"and has ended: {cluster.told_of(existing)}"
     else:
         return
-    free = next(number for number in itertools.count(2) if server.find(client.PROMOTION, f"{name}-{number}") is None)
+    free = next(suffix for suffix in itertools.count(2) if server.find(client.PROMOTION, f"{name}-{suffix}") is None)
     message = f"a Promotion {name} exists already, {why}\na name runs once for ever; to ask again, give --name {name}-{free}"
     raise exits.Stop(exits.Code.NO, message)
 

@@ -47,34 +47,36 @@ def steer(server: cluster.Registry, name: str, turn: Turn, *, wait: bool = False
         outcome.Stop: there is no such promotion, it has ended, the API server refuses, or with `wait` it ended in another way.
     """
     form = output.form(asked, *promote.FORMS)
-    validation.one(meta.ObjectName, name, "the promotion")
-    found = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
-    if bool(found["spec"].get(turn.field)) == turn.value and (not promote.has_ended(found) or cluster.phase_of(found) == turn.ends):
+    validation.check(meta.ObjectName, name, "the promotion")
+    promotion = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
+    if bool(promotion["spec"].get(turn.field)) == turn.value and (
+        not promote.has_ended(promotion) or cluster.phase_of(promotion) == turn.ends
+    ):
         output.say(f"Promotion {name}: spec.{turn.field} is {str(turn.value).lower()} already")
     else:
-        found = server.patch(client.PROMOTION, name, lambda now, me: steps(now, me, turn), takes=_TAKES)
-        spec = found["spec"]
+        promotion = server.patch(client.PROMOTION, name, lambda obj, me: steps(obj, me, turn), takes=_TAKES)
+        spec = promotion["spec"]
         output.say(output.safe(f"Promotion {name}, {spec['model']} {spec['version']} for {spec['stage']}, {turn.done}"))
     if wait:
-        found = server.follow(client.PROMOTION, name, timeout, promote.has_ended)
-    cluster.written(client.PROMOTION, found, form)
-    if wait and cluster.phase_of(found) != turn.ends:
-        raise exits.Stop(exits.Code.NO, f"Promotion {name} was not aborted: {cluster.told_of(found)}")
+        promotion = server.follow(client.PROMOTION, name, timeout, promote.has_ended)
+    cluster.written(client.PROMOTION, promotion, form)
+    if wait and cluster.phase_of(promotion) != turn.ends:
+        raise exits.Stop(exits.Code.NO, f"Promotion {name} was not aborted: {cluster.told_of(promotion)}")
 
 
-def steps(now: Json, me: str, turn: Turn) -> list[Json]:
+def steps(obj: Json, me: str, turn: Turn) -> list[Json]:
     """The JSON patch that asks it of a promotion on its way.
 
     Raises:
         outcome.Stop: it has ended.
     """
-    if promote.has_ended(now):
-        spec, message = now["spec"], f"Promotion {now['metadata']['name']} has ended: {cluster.told_of(now)}"
+    if promote.has_ended(obj):
+        spec, message = obj["spec"], f"Promotion {obj['metadata']['name']} has ended: {cluster.told_of(obj)}"
         back = f"`modelyard rollback {spec['model']} {spec['stage']} --reason TEXT` goes back to what the stage stood for before"
-        raise exits.Stop(exits.Code.NO, f"{message}\n{back}" if cluster.phase_of(now) == api.Phase.SUCCEEDED else message)
+        raise exits.Stop(exits.Code.NO, f"{message}\n{back}" if cluster.phase_of(obj) == api.Phase.SUCCEEDED else message)
     # Each change of the spec makes a new generation, so this one test holds for the line that signs it as well.
     return [
-        {"op": "test", "path": "/metadata/generation", "value": now["metadata"]["generation"]},
+        {"op": "test", "path": "/metadata/generation", "value": obj["metadata"]["generation"]},
         {"op": "add", "path": f"/spec/{turn.field}", "value": turn.value},
-        *authorship.steps(now, me),
+        *authorship.steps(obj, me),
     ]

@@ -38,8 +38,8 @@ def read(page: str) -> Json | None:
     """
     before, begin, rest = page.partition(_BEGIN)
     inside, end, _ = rest.partition(_END)
-    found = jsontext.loads(inside) if before and begin and end else None
-    return found if isinstance(found, dict) else None
+    content = jsontext.loads(inside) if before and begin and end else None
+    return content if isinstance(content, dict) else None
 
 
 def text(value: Any) -> str:
@@ -50,9 +50,9 @@ def text(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case list():
-            return ", ".join(text(one) for one in value)
+            return ", ".join(text(item) for item in value)
         case dict():
-            return ", ".join(f"{key}={text(one)}" for key, one in value.items())
+            return ", ".join(f"{key}={text(item)}" for key, item in value.items())
         case int():
             return f"{value:,}"
         case str():

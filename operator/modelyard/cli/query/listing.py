@@ -36,38 +36,40 @@ def show(
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     if model:
-        validation.one(meta.ModelName, model, "the model")
+        validation.check(meta.ModelName, model, "the model")
     chosen = where.parse(expression) if expression else ()
     query = {"fieldSelector": f"spec.model={model}"} if model else {}
-    found = server.all(client.MODEL_VERSION, everywhere=everywhere, **query)
-    if model and not found and not everywhere:
+    candidates = server.all(client.MODEL_VERSION, everywhere=everywhere, **query)
+    if model and not candidates and not everywhere:
         server.get(client.MODEL, model, "check its name and --namespace, or leave the name out to see every model's versions")
     versions = ordered(
-        one for one in found if all(each.holds(one) for each in chosen) and (stage is None or stage in where.values(one, "stage"))
+        version
+        for version in candidates
+        if all(comparison.holds(version) for comparison in chosen) and (stage is None or stage in where.values(version, "stage"))
     )
     if form is output.Form.NAME:
-        output.write("".join(f"modelversion.modelyard.dev/{one['metadata']['name']}\n" for one in versions))
+        output.write("".join(f"modelversion.modelyard.dev/{version['metadata']['name']}\n" for version in versions))
     elif form is not output.Form.TABLE:
         output.write(output.document({"apiVersion": "v1", "kind": "List", "items": versions}, form))
     elif versions:
         output.write(table(versions, now, aliases(server, model, everywhere=everywhere), namespaces=everywhere))
     else:
-        some = f"; none of {output.many(len(found), 'version')} is as asked" if found else ""
+        some = f"; none of {output.many(len(candidates), 'version')} is as asked" if candidates else ""
         output.say(f"no versions{'' if everywhere else f' in namespace {server.namespace}'}{some}")
 
 
 def ordered(versions: Any) -> list[Json]:
     """By namespace and model; of each model the highest version first."""
-    highest = sorted(versions, key=lambda one: semver.rank(one["spec"]["version"]), reverse=True)
-    return sorted(highest, key=lambda one: (one["metadata"]["namespace"], one["spec"]["model"]))
+    highest = sorted(versions, key=lambda version: semver.rank(version["spec"]["version"]), reverse=True)
+    return sorted(highest, key=lambda version: (version["metadata"]["namespace"], version["spec"]["model"]))
 
 
 def aliases(server: cluster.Registry, model: str | None, *, everywhere: bool = False) -> Pointing:
     """What points at which version; nothing where Models may not be read."""
     with contextlib.suppress(exits.Stop):
         if model and not everywhere:
-            found = server.find(client.MODEL, model)
-            return alias.of([found] if found else [])
+            obj = server.find(client.MODEL, model)
+            return alias.of([obj] if obj else [])
         return alias.of(server.all(client.MODEL, everywhere=everywhere))
     return {}
 
@@ -81,28 +83,28 @@ def table(versions: Sequence[Json], now: datetime.datetime, pointing: Pointing, 
     """The table that people read."""
     heads = ["MODEL", "VERSION", "ALIASES", "PHASE", "STAGES", "METRICS", "FORMAT", "SIZE", "AGE"]
     rows = []
-    for one in versions:
-        spec, status = one["spec"], one.get("status") or {}
+    for version in versions:
+        spec, status = version["spec"], version.get("status") or {}
         artifact = status.get("artifact") or {}
         row = [
             spec["model"],
             spec["version"],
-            ",".join(pointing.get(of(one), ())) or "-",
+            ",".join(pointing.get(of(version), ())) or "-",
             status.get("phase") or "-",
-            ",".join(sorted(where.values(one, "stage"))) or "-",
+            ",".join(sorted(where.values(version, "stage"))) or "-",
             metrics(spec.get("metrics") or {}, 3),
             spec["artifact"]["format"],
             output.size(artifact["bytes"]) if "bytes" in artifact else "-",
-            age(one["metadata"]["creationTimestamp"], now),
+            age(version["metadata"]["creationTimestamp"], now),
         ]
-        rows.append([one["metadata"]["namespace"], *row] if namespaces else row)
+        rows.append([version["metadata"]["namespace"], *row] if namespaces else row)
     return output.columns(["NAMESPACE", *heads] if namespaces else heads, rows, colour=output.coloured())
 
 
-def metrics(those: Json, most: int) -> str:
+def metrics(values: Json, most: int) -> str:
     """The first few: `auc=0.934,recall=0.91,+2`."""
-    first = [f"{name}={output.number(value)}" for name, value in list(those.items())[:most]]
-    return ",".join([*first, *([f"+{len(those) - most}"] if len(those) > most else [])]) or "-"
+    first = [f"{name}={output.number(value)}" for name, value in list(values.items())[:most]]
+    return ",".join([*first, *([f"+{len(values) - most}"] if len(values) > most else [])]) or "-"
 
 
 def age(moment: str, now: datetime.datetime) -> str:

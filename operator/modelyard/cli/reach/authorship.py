@@ -10,16 +10,16 @@ from modelyard.api.access import changes
 Json = dict[str, Any]
 
 
-def line(now: Json, me: str) -> str:
+def line(obj: Json, me: str) -> str:
     """The annotation after a change of the spec that an object has now."""
-    about = now["metadata"]
-    recorded = ((now.get("status") or {}).get("recorded") or {}).get("generation", 0)
+    about = obj["metadata"]
+    recorded = ((obj.get("status") or {}).get("recorded") or {}).get("generation", 0)
     return changes.added((about.get("annotations") or {}).get(access.CHANGES, ""), about["generation"], recorded, me)
 
 
-def steps(now: Json, me: str) -> list[Json]:
+def steps(obj: Json, me: str) -> list[Json]:
     """The steps of a JSON patch that sign the spec change it makes, as the API server does from Kubernetes 1.36 on."""
-    about, signed = now["metadata"], line(now, me)
+    about, signed = obj["metadata"], line(obj, me)
     if about.get("annotations"):
         return [{"op": "add", "path": f"/metadata/annotations/{access.CHANGES.replace('/', '~1')}", "value": signed}]
     return [

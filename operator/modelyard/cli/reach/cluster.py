@@ -33,12 +33,12 @@ def tidy(obj: Json) -> Json:
     return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
 
 
-def written(kind: client.Kind, found: Json, form: output.Form) -> bool:
+def written(kind: client.Kind, obj: Json, form: output.Form) -> bool:
     """Print an object as its name, as JSON or YAML; False, and nothing, for a table: what that shows is the verb's."""
     if form is output.Form.NAME:
-        output.write(f"{kind.name.lower()}.{kind.group}/{found['metadata']['name']}\n")
+        output.write(f"{kind.name.lower()}.{kind.group}/{obj['metadata']['name']}\n")
     elif form is not output.Form.TABLE:
-        output.write(output.document(tidy({"apiVersion": kind.api_version, "kind": kind.name, **found}), form))
+        output.write(output.document(tidy({"apiVersion": kind.api_version, "kind": kind.name, **obj}), form))
     return form is not output.Form.TABLE
 
 
@@ -68,18 +68,18 @@ class Registry:
     def find(self, kind: client.Kind, name: str) -> Json | None:
         """One object, or None."""
         namespace = self.namespace
-        found = self._ask(lambda server: server.get(kind, namespace, name))
-        if found:
-            self._tell_excess(kind, found)
-        return found
+        obj = self._ask(lambda server: server.get(kind, namespace, name))
+        if obj:
+            self._tell_excess(kind, obj)
+        return obj
 
     def get(self, kind: client.Kind, name: str, hint: str = "") -> Json:
         """One object; stops with NOT_FOUND and the hint if there is none."""
-        found = self.find(kind, name)
-        if found is None:
+        obj = self.find(kind, name)
+        if obj is None:
             message = f"there is no {kind.name} {name} in namespace {self.namespace}"
             raise exits.Stop(exits.Code.NOT_FOUND, f"{message}\n{hint}" if hint else message)
-        return {"apiVersion": kind.api_version, "kind": kind.name, **found}
+        return {"apiVersion": kind.api_version, "kind": kind.name, **obj}
 
     def all(self, kind: client.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
         """All objects of a kind, of the namespace or of every one; `labelSelector`, and `fieldSelector` of fields of spec, as in the API."""
@@ -87,23 +87,23 @@ class Registry:
 
         async def ask(server: client.Cluster) -> list[Json]:
             try:
-                return [one async for one in server.list(kind, namespace, **query)]
+                return [obj async for obj in server.list(kind, namespace, **query)]
             except client.Refused as refused:
                 selector = query.pop("fieldSelector", None)
                 if refused.status != 400 or selector is None:
                     raise
             # Kubernetes 1.30 selects by no field of a custom resource.
-            wanted = {field: value for field, _, value in (one.removeprefix("spec.").partition("=") for one in selector.split(","))}
-            return [one async for one in server.list(kind, namespace, **query) if wanted.items() <= one["spec"].items()]
+            wanted = {field: value for field, _, value in (term.removeprefix("spec.").partition("=") for term in selector.split(","))}
+            return [obj async for obj in server.list(kind, namespace, **query) if wanted.items() <= obj["spec"].items()]
 
-        found = self._ask(ask)
-        for one in found:
-            self._tell_excess(kind, one)
-        return found
+        objects = self._ask(ask)
+        for obj in objects:
+            self._tell_excess(kind, obj)
+        return objects
 
     def version(self, model: str, version: str) -> str:
         """The version that was typed for a model, or that its alias points at; the Model is asked only for an alias."""
-        validation.one(meta.ModelName, model, "the model")
+        validation.check(meta.ModelName, model, "the model")
         if not version.startswith(alias.SIGN):
             return alias.resolved({}, version, "")
         return alias.resolve(self.get(client.MODEL, model, "check its name and --namespace"), version)
@@ -113,8 +113,8 @@ class Registry:
 
         async def ask(server: client.Cluster) -> Json:
             about, me = obj["metadata"], await server.whoami()
-            now = await server.get(client.KINDS[obj["kind"]], about["namespace"], about["name"])
-            for wanted in _signed(obj, now, me):
+            current = await server.get(client.KINDS[obj["kind"]], about["namespace"], about["name"])
+            for wanted in _signed(obj, current, me):
                 try:
                     return await server.apply(wanted, manager=MANAGER, force=False, dry_run=dry_run)
                 except client.Refused as no:
@@ -146,19 +146,19 @@ class Registry:
         namespace = self.namespace
 
         async def ask(server: client.Cluster) -> Json:
-            me, seen = await server.whoami(), ""
+            me, refused_version = await server.whoami(), ""
             while True:
-                found = await server.get(kind, namespace, name)
-                if found is None:
+                obj = await server.get(kind, namespace, name)
+                if obj is None:
                     raise exits.Stop(exits.Code.NOT_FOUND, f"there is no {kind.name} {name} in namespace {namespace}")
                 try:
-                    return await server.patch(kind, namespace, name, steps(found, me), manager=MANAGER, dry_run=dry_run)
+                    return await server.patch(kind, namespace, name, steps(obj, me), manager=MANAGER, dry_run=dry_run)
                 except (client.Refused, client.Conflict) as no:
                     if takes and isinstance(no, client.Refused) and no.status == 403:
                         raise exits.Stop(exits.Code.NO, f"the API server refuses: {no}\n{takes}") from None
-                    if found["metadata"]["resourceVersion"] == seen:
+                    if obj["metadata"]["resourceVersion"] == refused_version:
                         raise  # refused twice on what has not changed since: no race
-                    seen = found["metadata"]["resourceVersion"]
+                    refused_version = obj["metadata"]["resourceVersion"]
 
         return self._ask(ask)
 
@@ -194,23 +194,23 @@ class Registry:
         namespace, until = self.namespace, time.monotonic() + seconds
 
         async def ask(server: client.Cluster) -> Json:
-            told = ""
+            last_message = ""
             while True:
                 try:
-                    found = await server.get(kind, namespace, name)
+                    obj = await server.get(kind, namespace, name)
                 except Unavailable:
                     if time.monotonic() > until:
                         raise
-                    found = {}  # it may be back at the next look
-                if found is None:
+                    obj = {}  # it may be back at the next look
+                if obj is None:
                     raise exits.Stop(exits.Code.NOT_FOUND, f"{kind.name} {name} in namespace {namespace} was deleted meanwhile")
-                if found and (now := told_of(found)) != told:
-                    told = now
-                    output.say(f"{name}: {now}")
-                if found and _observed(found) and ended(found):
-                    return found
+                if obj and (message := told_of(obj)) != last_message:
+                    last_message = message
+                    output.say(f"{name}: {message}")
+                if obj and _observed(obj) and ended(obj):
+                    return obj
                 if time.monotonic() > until:
-                    late = f"{kind.name} {name} has not ended after {seconds:g} s: it is {told or 'not known'}"
+                    late = f"{kind.name} {name} has not ended after {seconds:g} s: it is {last_message or 'not known'}"
                     raise exits.Stop(
                         exits.Code.TIMED_OUT, f"{late}\nit goes on by itself; look again with `modelyard show`, or give --timeout"
                     )
@@ -238,14 +238,14 @@ class Registry:
             _stop(error)
 
 
-def _signed(obj: Json, now: Json | None, me: str) -> Iterator[Json]:
+def _signed(obj: Json, current: Json | None, me: str) -> Iterator[Json]:
     """What to apply, in the order in which it is tried: only the API server knows whether it signs, and whether the spec changes at all."""
-    if now is None:
+    if current is None:
         yield changes.signed(obj, me)
         return
     yield obj
-    yield _with(obj, (now["metadata"].get("annotations") or {}).get(access.CHANGES, ""))
-    yield _with(obj, authorship.line(now, me))
+    yield _with(obj, (current["metadata"].get("annotations") or {}).get(access.CHANGES, ""))
+    yield _with(obj, authorship.line(current, me))
 
 
 def _with(obj: Json, lines: str) -> Json:
@@ -264,14 +264,14 @@ def strictly(obj: Json, where: str) -> Json:
     return obj
 
 
-def parsed(kind: type[M], found: Json, what: str, code: exits.Code = exits.Code.NO) -> M:
+def parsed(kind: type[M], obj: Json, what: str, code: exits.Code = exits.Code.NO) -> M:
     """An object, or a part of one, as this release understands it.
 
     Raises:
         outcome.Stop: it does not, with this code; the first field that it cannot read is named.
     """
     try:
-        return kind.model_validate({field: value for field, value in found.items() if value is not None})
+        return kind.model_validate({field: value for field, value in obj.items() if value is not None})
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         message = f"{what} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -294,7 +294,7 @@ def phase_of(obj: Json) -> str | None:
 def ready_of(obj: Json) -> Json:
     """The condition Ready, or nothing."""
     conditions = (obj.get("status") or {}).get("conditions") or []
-    return next((one for one in conditions if one.get("type") == "Ready"), {})
+    return next((condition for condition in conditions if condition.get("type") == "Ready"), {})
 
 
 def _observed(obj: Json) -> bool:

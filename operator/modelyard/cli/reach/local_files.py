@@ -83,10 +83,10 @@ def read(files: Sequence[Local]) -> Artifact:
 def unchanged(file: Local) -> None:
     """Stop when a file is not any more what it was when it was found."""
     try:
-        now = file.source.stat()
+        current = file.source.stat()
     except OSError as error:
         raise exits.unreadable(error, file.source) from error
-    if (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
+    if (current.st_size, current.st_mtime_ns) != (file.size, file.changed):
         raise Stop(Code.NO, f"{file.source} changed while it was being read: wait until it is finished, then try again")
 
 
@@ -110,8 +110,8 @@ def _walk(folder: pathlib.Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _local(path: str, source: pathlib.Path) -> Local:
-    found = source.stat()
-    return Local(path, source, found.st_size, found.st_mtime_ns)
+    stat = source.stat()
+    return Local(path, source, stat.st_size, stat.st_mtime_ns)
 
 
 def _hash(file: Local, hashing: progress.Work) -> tuple[str, str]:

@@ -53,7 +53,7 @@ class Depot:
         return store_address.explain(trouble, self.address, from_cluster=self.from_cluster)
 
 
-def of(model: api.Model, way: Way, server: cluster.Registry | None) -> Depot:
+def of(model: api.Model, options: Way, server: cluster.Registry | None) -> Depot:
     """What a Model says of its storage, and how to get there; without `server` no cluster is asked.
 
     Raises:
@@ -64,11 +64,16 @@ def of(model: api.Model, way: Way, server: cluster.Registry | None) -> Depot:
     if place is None:
         raise exits.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {storage.uri!r}; correct it")
     secret = None
-    if way.credentials_from_cluster and server:
+    if options.credentials_from_cluster and server:
         if storage.credentials is None:
             raise exits.usage(f"the Model {name} names no spec.storage.credentials: leave out --credentials-from-cluster")
         secret = server.secret(storage.credentials.secret_name)
     bundle = None
-    if storage.ca_bundle and server and not way.endpoint and not way.ca_file:
+    if storage.ca_bundle and server and not options.endpoint and not options.ca_file:
         bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
-    return Depot(place, store_address.of(storage, way.endpoint, secret, way.ca_file, bundle), way.credentials_from_cluster, way.limits)
+    return Depot(
+        place,
+        store_address.of(storage, options.endpoint, secret, options.ca_file, bundle),
+        options.credentials_from_cluster,
+        options.limits,
+    )

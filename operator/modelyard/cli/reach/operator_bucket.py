@@ -65,22 +65,27 @@ def find(context: str | None, uri: str | None, registry: str | None, endpoint: s
     Raises:
         outcome.Stop: it cannot be found, or what names it is wrong.
     """
-    here = {name: os.environ[name] for name in (*_ALL, *_KEYS, _CA_FILE) if os.environ.get(name)}
-    known = here if uri or _URI in here else _deployed(context) | here
-    where = uri or known.get(_URI) or ""
-    place = location.place(where)
+    environment = {name: os.environ[name] for name in (*_ALL, *_KEYS, _CA_FILE) if os.environ.get(name)}
+    settings = environment if uri or _URI in environment else _deployed(context) | environment
+    named_uri = uri or settings.get(_URI) or ""
+    place = location.place(named_uri)
     if place is None or not place.is_prefix:
-        what = f"{where!r} is no folder in a bucket" if where else f"the operator's Deployment names no {_URI}"
-        raise exits.usage(f"{what}: name the operator's own bucket like s3://modelyard/, ending in `/`, with --bucket or {_URI}")
+        problem = f"{named_uri!r} is no folder in a bucket" if named_uri else f"the operator's Deployment names no {_URI}"
+        raise exits.usage(f"{problem}: name the operator's own bucket like s3://modelyard/, ending in `/`, with --bucket or {_URI}")
     # As it is reached from here, before how a pod reaches it.
     general = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    reached = endpoint or here.get(_ENDPOINT) or general or known.get(_ENDPOINT)
-    certificates = ca_file or (pathlib.Path(here[_CA_FILE]) if _CA_FILE in here else None)
-    asked = store_address.of(None, reached, _keys(here), certificates)
-    region = here.get(_REGION) or asked.region or known.get(_REGION)
-    name = registry or known.get(_REGISTRY) or "main"
+    reached = endpoint or environment.get(_ENDPOINT) or general or settings.get(_ENDPOINT)
+    certificates = ca_file or (pathlib.Path(environment[_CA_FILE]) if _CA_FILE in environment else None)
+    address = store_address.of(None, reached, _keys(environment), certificates)
+    region = environment.get(_REGION) or address.region or settings.get(_REGION)
+    name = registry or settings.get(_REGISTRY) or "main"
     return Own(
-        place, dataclasses.replace(asked, region=region), name, _retention(known), known.get(_SIGNER) or _DEFAULT_SIGNER, _KEYS[0] in here
+        place,
+        dataclasses.replace(address, region=region),
+        name,
+        _retention(settings),
+        settings.get(_SIGNER) or _DEFAULT_SIGNER,
+        _KEYS[0] in environment,
     )
 
 
@@ -89,16 +94,16 @@ def system() -> str:
     return os.environ.get("MODELYARD_OPERATOR_NAMESPACE") or _SYSTEM
 
 
-def _keys(here: Mapping[str, str]) -> Mapping[str, str] | None:
+def _keys(environment: Mapping[str, str]) -> Mapping[str, str] | None:
     """The bucket's own keys as address.of takes them; None where it has none, and those of the environment at large are meant."""
-    there = [name in here for name in _KEYS]
-    if any(there) and not all(there):
-        raise exits.usage(f"{_KEYS[not there[0]]} is set and {_KEYS[there[0]]} is not: set both, or neither to use AWS_ACCESS_KEY_ID")
-    return {"AWS_ACCESS_KEY_ID": here[_KEYS[0]], "AWS_SECRET_ACCESS_KEY": here[_KEYS[1]]} if all(there) else None
+    present = [name in environment for name in _KEYS]
+    if any(present) and not all(present):
+        raise exits.usage(f"{_KEYS[not present[0]]} is set and {_KEYS[present[0]]} is not: set both, or neither to use AWS_ACCESS_KEY_ID")
+    return {"AWS_ACCESS_KEY_ID": environment[_KEYS[0]], "AWS_SECRET_ACCESS_KEY": environment[_KEYS[1]]} if all(present) else None
 
 
-def _retention(known: Mapping[str, str]) -> tuple[str, datetime.timedelta] | None:
-    text, mode = (known.get(name) for name in _RETENTION)
+def _retention(settings: Mapping[str, str]) -> tuple[str, datetime.timedelta] | None:
+    text, mode = (settings.get(name) for name in _RETENTION)
     if not text:
         return None
     try:
@@ -114,13 +119,16 @@ def _deployed(context: str | None) -> dict[str, str]:
 
     hint = f"or say where the ledger is: --bucket s3://NAME/ (or {_URI}), or to only read an exported one --from FOLDER"
     try:
-        found = cluster.Registry(context, system()).all(client.DEPLOYMENT, labelSelector=_OPERATOR)
+        operators = cluster.Registry(context, system()).all(client.DEPLOYMENT, labelSelector=_OPERATOR)
     except exits.Stop as stop:
         raise exits.Stop(stop.code, f"{stop.message}\n{hint}") from None
-    if len(found) != 1:
-        message = f"{len(found)} operators are in namespace {system()} (MODELYARD_OPERATOR_NAMESPACE names another)"
+    if len(operators) != 1:
+        message = f"{len(operators)} operators are in namespace {system()} (MODELYARD_OPERATOR_NAMESPACE names another)"
         raise exits.usage(f"{message}\n{hint}")
-    containers = found[0]["spec"]["template"]["spec"]["containers"]
+    containers = operators[0]["spec"]["template"]["spec"]["containers"]
     return {
-        one["name"]: str(one["value"]) for each in containers for one in each.get("env") or [] if one["name"] in _ALL and "value" in one
+        variable["name"]: str(variable["value"])
+        for container in containers
+        for variable in container.get("env") or []
+        if variable["name"] in _ALL and "value" in variable
     }

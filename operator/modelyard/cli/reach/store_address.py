@@ -35,13 +35,13 @@ def of(
         outcome.Stop: the environment has half of the credentials, an endpoint is no URL, or a file cannot be read.
     """
     env = os.environ
-    where = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or (storage.endpoint if storage else None)
-    if where:
-        validation.one(meta.Url, where, "the endpoint", show=False)
+    url = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or (storage.endpoint if storage else None)
+    if url:
+        validation.check(meta.Url, url, "the endpoint", show=False)
     region = (storage.region if storage else None) or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
     if file := ca_file or (pathlib.Path(env["AWS_CA_BUNDLE"]) if env.get("AWS_CA_BUNDLE") else None):
         ca_pem = validation.read_text(file)
-    return location.Address(where, region, credentials(env if secret is None else secret), ca_pem)
+    return location.Address(url, region, credentials(env if secret is None else secret), ca_pem)
 
 
 def credentials(source: Mapping[str, str]) -> location.Credentials | None:
@@ -52,8 +52,8 @@ def credentials(source: Mapping[str, str]) -> location.Credentials | None:
     """
     key, secret, token = (source.get(name, "") for name in _KEYS)
     if bool(key) != bool(secret):
-        there, missing = _KEYS[:2] if key else _KEYS[1::-1]
-        raise exits.usage(f"{there} is set and {missing} is not: set both, or neither to go anonymously")
+        present, missing = _KEYS[:2] if key else _KEYS[1::-1]
+        raise exits.usage(f"{present} is set and {missing} is not: set both, or neither to go anonymously")
     return location.Credentials(key, secret, token or None) if key else None
 
 

@@ -37,8 +37,8 @@ class Shelf:
         """The sha256 in hex of each object, by key; every byte is read."""
         if not objects:
             return {}
-        with progress.shown("Reading", sum(each.size for each in objects)) as reading:
-            return dict(reading.each(lambda each: (each.key, self._hash(each, reading)), sorted(objects, key=lambda each: -each.size)))
+        with progress.shown("Reading", sum(obj.size for obj in objects)) as reading:
+            return dict(reading.each(lambda obj: (obj.key, self._hash(obj, reading)), sorted(objects, key=lambda obj: -obj.size)))
 
     def below(self, prefix: str) -> list[store.Object]:
         """What is stored below a prefix, without the empty objects that stand for folders; never many more than an artifact may have.
@@ -46,35 +46,35 @@ class Shelf:
         Raises:
             outcome.Stop: there is more.
         """
-        found = []
-        for each in self._store.list(self._bucket, prefix):
-            if each.size or not each.key.endswith("/"):
-                found.append(each)
-            if len(found) > manifest.MAX_FILES:
+        objects = []
+        for obj in self._store.list(self._bucket, prefix):
+            if obj.size or not obj.key.endswith("/"):
+                objects.append(obj)
+            if len(objects) > manifest.MAX_FILES:
                 raise exits.Stop(
                     exits.Code.NO, f"s3://{self._bucket}/{prefix} has more than {manifest.MAX_FILES:,} objects: name a folder below it"
                 )
-        return found
+        return objects
 
     def head(self, key: str) -> store.Object | None:
         """What is stored of an object."""
         return self._store.head(self._bucket, key)
 
-    def missing(self, items: Sequence[Item], there: Mapping[str, store.Object]) -> list[Item]:
+    def missing(self, items: Sequence[Item], stored: Mapping[str, store.Object]) -> list[Item]:
         """The items that are not stored yet; those that are have been read and proven.
 
         Raises:
             outcome.Stop: an object that is there has other bytes.
         """
-        known = [item for item in items if item.key in there]
-        for item in known:
-            if there[item.key].size != item.file.size:
-                raise self._taken(item, f"with {output.size(there[item.key].size)} instead of {output.size(item.file.size)}")
-        read = self.read([there[item.key] for item in known])
-        for item in known:
+        present = [item for item in items if item.key in stored]
+        for item in present:
+            if stored[item.key].size != item.file.size:
+                raise self._taken(item, f"with {output.size(stored[item.key].size)} instead of {output.size(item.file.size)}")
+        read = self.read([stored[item.key] for item in present])
+        for item in present:
             if read[item.key] != item.sha256:
                 raise self._taken(item, "with other bytes of the same number")
-        return [item for item in items if item.key not in there]
+        return [item for item in items if item.key not in stored]
 
     def add(self, items: Sequence[Item]) -> None:
         """Store each item where nothing is.
@@ -88,8 +88,8 @@ class Shelf:
     def _add(self, item: Item, uploading: progress.Work) -> None:
         uploading.advance(0)
         if item.file.size > _SMALL:
-            if now := self.head(item.key):
-                self._same(item, now)
+            if existing := self.head(item.key):
+                self._same(item, existing)
                 return
             self._store.upload(self._bucket, item.key, item.file.source, uploading.advance)
             unchanged(item.file)
@@ -103,30 +103,30 @@ class Shelf:
                 exits.Code.NO, f"{item.file.source} changed while it was being pushed: wait until it is finished, then push again"
             )
         if not self._store.create(self._bucket, item.key, data):
-            if now := self.head(item.key):
-                self._same(item, now)
+            if existing := self.head(item.key):
+                self._same(item, existing)
             else:
                 # Some stores refuse a create-only write where a deleted object was; nothing is written over.
                 self._store.put(self._bucket, item.key, data)
         uploading.advance(item.file.size)
 
-    def _same(self, item: Item, now: store.Object) -> None:
+    def _same(self, item: Item, existing: store.Object) -> None:
         """Somebody else was faster: fine, if it is the same."""
-        if now.size != item.file.size or self._hash(now, progress.Work(lambda _: None)) != item.sha256:
+        if existing.size != item.file.size or self._hash(existing, progress.Work(lambda _: None)) != item.sha256:
             raise self._taken(item, "with other bytes; it was just put there, perhaps by another push")
 
-    def _taken(self, item: Item, how: str) -> exits.Stop:
+    def _taken(self, item: Item, difference: str) -> exits.Stop:
         return exits.Stop(
             exits.Code.NO,
-            f"s3://{self._bucket}/{item.key} is there already, {how}: what is stored is never written over.\n"
+            f"s3://{self._bucket}/{item.key} is there already, {difference}: what is stored is never written over.\n"
             f"Push {item.file.source} as another version (evidence: under another name), or, if no version was registered with what is "
             "there, delete it",
         )
 
-    def _hash(self, each: store.Object, reading: progress.Work) -> str:
-        stream = self._store.open(self._bucket, each.key, etag=each.etag or None)
+    def _hash(self, obj: store.Object, reading: progress.Work) -> str:
+        stream = self._store.open(self._bucket, obj.key, etag=obj.etag or None)
         if stream is None:
-            raise exits.Stop(exits.Code.NO, f"s3://{self._bucket}/{each.key} was deleted while it was being read: try again")
+            raise exits.Stop(exits.Code.NO, f"s3://{self._bucket}/{obj.key} was deleted while it was being read: try again")
         sha256 = hashlib.sha256()
         with stream:
             for chunk in stream:

@@ -73,9 +73,9 @@ def _finite(value: Any) -> Any:
     """A value with its numbers that JSON cannot hold as text."""
     match value:
         case dict():
-            return {key: _finite(one) for key, one in value.items()}
+            return {key: _finite(item) for key, item in value.items()}
         case list() | tuple():
-            return [_finite(one) for one in value]
+            return [_finite(item) for item in value]
         case float() if not math.isfinite(value):
             return str(value)
         case _:

@@ -37,20 +37,20 @@ class Work:
             raise Stopped
         self._tell(count)
 
-    def each(self, do: Callable[[T], R], those: Sequence[T]) -> list[R]:
+    def each(self, do: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """What `do` makes of each, in their order. The first trouble, or Ctrl-C, ends all of it."""
-        if len(those) < 2:
-            return [do(one) for one in those]
+        if len(items) < 2:
+            return [do(item) for item in items]
         with futures.ThreadPoolExecutor(AT_ONCE) as pool:
             try:
-                begun = [pool.submit(do, one) for one in those]
+                begun = [pool.submit(do, item) for item in items]
                 left = set(begun)
                 while left:
                     # With an end: a Ctrl-C that another thread received does not wake one that waits for ever.
                     done, left = futures.wait(left, _LOOK_SECONDS, futures.FIRST_EXCEPTION)
-                    for one in done:
-                        one.result()
-                return [one.result() for one in begun]
+                    for future in done:
+                        future.result()
+                return [future.result() for future in begun]
             except BaseException:
                 self._stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)

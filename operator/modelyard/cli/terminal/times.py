@@ -25,12 +25,12 @@ def read(text: str, what: str, now: datetime.datetime) -> datetime.datetime:
     if text == "now":
         return now
     try:
-        found = datetime.datetime.fromisoformat(text)
+        moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise exits.usage(f"{what} {text!r}: write a time like 2026-10-03T14:03:00Z, 2026-10-03 14:03 (UTC), or now") from None
-    found = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-    if found < _FIRST:
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+    if moment < _FIRST:
         raise exits.usage(f"{what} {text!r}: nothing can be told of what was before {_FIRST.date()}")
-    if found > now:
+    if moment > now:
         raise exits.usage(f"{what} {text!r}: that time has not come yet")
-    return found.astimezone(datetime.UTC)
+    return moment.astimezone(datetime.UTC)
