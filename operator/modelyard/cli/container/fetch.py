@@ -29,11 +29,11 @@ from modelyard.edge.s3 import store
 AT_ONCE: Final = 4
 """Files downloaded at the same time."""
 PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before a file is asked for again; then the pod's own backoff takes over."""
+"""Seconds before a download is retried; then the pod's own backoff takes over."""
 _PACKED: Final = 2 << 20
 """Bytes of the list of files, which fits into a ConfigMap."""
 _UNPACKED: Final = 64 << 20
-"""Bytes of it unpacked: 25,000 paths of the longest sort have less than half."""
+"""Bytes of the list unpacked: 25,000 paths of maximum length have less than half."""
 _HEALS: Final = frozenset({Reason.STORE_UNREACHABLE, Reason.STORE_THROTTLED, Reason.STORE_TRUNCATED})
 
 
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class _Stopped(Exception):
-    """Another file failed already."""
+    """The download of another file failed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Order:
-    """What has to be in the folder in the end."""
+    """The artifact that the folder has to hold in the end."""
 
     digest: str
     where: location.Place
@@ -66,7 +66,7 @@ class Order:
 
 
 def order(environment: Mapping[str, str]) -> Order:
-    """What the pod's environment asks for; raises Refused when it is not complete."""
+    """Read the order from the pod's environment; raise Refused when it is not complete."""
     promised, uri = _need(environment, "MODELYARD_DIGEST"), _need(environment, "MODELYARD_FETCH_URI")
     if not DIGEST.fullmatch(promised):
         raise Refused(f"MODELYARD_DIGEST is {promised!r}, which is no sha256:<64 hex digits>")
@@ -78,7 +78,7 @@ def order(environment: Mapping[str, str]) -> Order:
         files = tuple(Wanted(str(path), int(size), version and str(version)) for path, size, version in rows)
     except (OSError, zlib.error, ValueError, TypeError) as error:
         raise Refused(f"the list of files {listed} cannot be read: {error}") from None
-    # A path decides where bytes are written, so it is not taken on trust from a ConfigMap.
+    # A path decides where bytes are written, so a ConfigMap's paths are checked.
     if refusal := manifest.refuse([file.path for file in files]):
         raise Refused(f"the list of files {listed} is refused: {refusal.message}")
     if not where.is_prefix and [file.path for file in files] != [where.name]:
@@ -88,7 +88,7 @@ def order(environment: Mapping[str, str]) -> Order:
 
 
 def fetch(wanted: Order, *, pause: Callable[[float], object] = time.sleep) -> None:
-    """Fills the folder; raises Refused or edge.Unavailable, and then the folder is empty."""
+    """Fill the folder; on Refused or edge.Unavailable the folder is empty."""
     _empty(wanted.folder)
     try:
         source = store.Store(wanted.address, connections=AT_ONCE)
@@ -103,7 +103,7 @@ def fetch(wanted: Order, *, pause: Callable[[float], object] = time.sleep) -> No
 
 
 def main() -> int:
-    """0: the promised bytes are in the folder. 1: they are not. 2: the container was not told what to fetch."""
+    """Return 0: the promised bytes are in the folder; 1: they are not; 2: the environment does not say what to fetch."""
     began = time.monotonic()
     os.umask(0o022)  # the server runs as another user, and only reads
     try:
@@ -122,7 +122,7 @@ def main() -> int:
 
 
 def _download(wanted: Order, source: store.Store, pause: Callable[[float], object]) -> dict[str, str]:
-    """Writes every file, largest first; path → hex sha256 of what was written."""
+    """Write every file, largest first; return path → hex sha256 of the written bytes."""
     for folder in {(wanted.folder / file.path).parent for file in wanted.files}:
         folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
@@ -139,7 +139,7 @@ def _download(wanted: Order, source: store.Store, pause: Callable[[float], objec
         under_way = [threads.submit(fetch_file, file) for file in ordered]
     failures = [error for future in under_way if (error := future.exception()) is not None]
     if failures:
-        # The one that stopped the others is the one to tell.
+        # Raise the failure that stopped the other downloads.
         raise next((error for error in failures if not isinstance(error, _Stopped)), failures[0])
     return dict(future.result() for future in under_way)
 
@@ -156,7 +156,7 @@ def _patiently(wanted: Order, file: Wanted, source: store.Store, stop: threading
 
 
 def _fetch_once(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event) -> str:
-    """Writes one file; the hex sha256 of what was written."""
+    """Write one file; return the hex sha256 of the written bytes."""
     key = f"{wanted.where.key}{file.path}" if wanted.where.is_prefix else wanted.where.key
     stream = source.open(wanted.where.bucket, key, version_id=file.version_id)
     uri = f"s3://{wanted.where.bucket}/{key}"
@@ -197,7 +197,7 @@ def _need(environment: Mapping[str, str], name: str) -> str:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """What gzip made small, if it was not much too large before."""
+    """Unpack gzip data; refuse it beyond the limit."""
     inflated = zlib.decompressobj(wbits=31)
     found = inflated.decompress(data, _UNPACKED)
     if not inflated.eof:
@@ -206,7 +206,7 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def _empty(folder: pathlib.Path) -> None:
-    """Empties a folder and keeps it: it is where a volume is mounted."""
+    """Empty a folder and keep it: a volume is mounted there."""
     folder.mkdir(parents=True, exist_ok=True)
     for child in folder.iterdir():
         if child.is_dir() and not child.is_symlink():

@@ -1,4 +1,4 @@
-"""`modelyard approve`, `reject`, `withdraw`: one person's word on one gate of a promotion, for exactly what was shown."""
+"""`modelyard approve`, `reject`, `withdraw`: one person's decision on one gate of a promotion, for exactly the subject that was shown."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def decide(
     subject: str | None,
     asked: str | None,
 ) -> None:
-    """Write one's own entry of spec.approvals.
+    """Write the user's own entry of spec.approvals.
 
     Raises:
-        outcome.Stop: nobody is asked, something else is asked than `subject`, the gate is not known, there is nothing to take back, or the
+        exits.Stop: nobody is asked, something else is asked than `subject`, the gate is not known, there is nothing to take back, or the
             API server refuses.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
@@ -48,12 +48,12 @@ def decide(
 
 
 def steps(obj: Json, me: str, decision: Decision, gate: str, comment: str | None, shown: str) -> list[Json]:
-    """The JSON patch that writes the entry, if the Promotion still is what it was.
+    """Return the JSON patch that writes the entry, if the Promotion has not changed.
 
-    A server-side apply would do as well for one person; two people's applies share one field manager, and each takes the other's entry away.
+    Server-side apply does not work here: two people's applies share one field manager, and each would remove the other's entry.
 
     Raises:
-        outcome.Stop: nobody is asked, something else is asked than was shown, or there is nothing to take back.
+        exits.Stop: nobody is asked, something else is asked than was shown, or there is nothing to take back.
     """
     _is_asked(obj, decision)
     if (current := _recorded_subject(obj, me, gate) if decision is Decision.WITHDRAWN else _subject(obj)) != shown:
@@ -62,7 +62,7 @@ def steps(obj: Json, me: str, decision: Decision, gate: str, comment: str | None
         )
     spec = obj["spec"]
     entry = {"user": me, "gate": gate, "decision": str(decision), "subject": shown} | ({"comment": comment} if comment else {})
-    # Every change of the spec makes a new generation, so this one test holds for the list's places and for its absence.
+    # Every change of the spec makes a new generation, so this test covers the list's positions and its absence.
     patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": obj["metadata"]["generation"]}]
     approvals = spec.get("approvals")
     position = _mine(obj, me, gate)
@@ -76,7 +76,7 @@ def steps(obj: Json, me: str, decision: Decision, gate: str, comment: str | None
 
 
 def _is_asked(obj: Json, decision: Decision) -> None:
-    """Approvals are written while people are asked; taking one back, also while the promotion waits for something else."""
+    """Stop unless the promotion awaits approval; an approval may also be withdrawn while the promotion waits for something else."""
     phase = cluster.phase_of(obj)
     allowed = {api.Phase.AWAITING_APPROVAL} | ({api.Phase.PENDING, api.Phase.BLOCKED} if decision is Decision.WITHDRAWN else set())
     if phase not in allowed:
@@ -92,7 +92,7 @@ def _subject(obj: Json) -> str:
 
 
 def _mine(obj: Json, me: str, gate: str) -> int | None:
-    """The place of one's own entry."""
+    """Return the position of the user's own entry."""
     return next(
         (
             position
@@ -104,10 +104,10 @@ def _mine(obj: Json, me: str, gate: str) -> int | None:
 
 
 def _recorded_subject(obj: Json, me: str, gate: str) -> str:
-    """The subject of what one has said: that is what is taken back, also while something else is asked, or nothing.
+    """Return the subject of the user's own entry: that is what is withdrawn, whatever the current subject is.
 
     Raises:
-        outcome.Stop: one has said nothing.
+        exits.Stop: the user has no entry.
     """
     if (position := _mine(obj, me, gate)) is None:
         message = f"there is nothing to take back: {me} has said nothing for gate {gate} of Promotion {obj['metadata']['name']}"
@@ -129,7 +129,7 @@ def _only_gate(obj: Json, verb: str) -> str:
 
 
 def _what(obj: Json, shown: str) -> str:
-    """What a person puts their name to."""
+    """Describe what the user decides on."""
     spec = obj["spec"]
     lines = [f"{spec['model']} {spec['version']} for {spec['stage']}, asked for by {spec.get('requestedBy', 'nobody knows whom')}"]
     lines += [f"reason: {spec['reason']}"] if spec.get("reason") else []
@@ -138,5 +138,5 @@ def _what(obj: Json, shown: str) -> str:
         f"gate {status.gate}: {output.many(status.required, 'person').replace('persons', 'people')}, approved by {', '.join(status.approved_by or ()) or 'nobody yet'}"
         for status in _gates(obj)
     ]
-    # Each stays one line: whoever asked chose some of these words, and could write lines of ours into them.
+    # Each stays one line: the requester chose some of this text, and could forge lines in it.
     return "\n".join(output.safe(line) for line in lines)

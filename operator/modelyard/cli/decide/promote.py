@@ -1,4 +1,4 @@
-"""`modelyard promote`: ask for a version to be brought to a stage, and follow what becomes of it."""
+"""`modelyard promote`: request a version's promotion to a stage, and follow it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def promote(
     timeout: float,
     asked: str | None,
 ) -> None:
-    """Create the Promotion, or find the same one already on its way.
+    """Create the Promotion, or find the same one unfinished.
 
     Raises:
-        outcome.Stop: what it names is missing, it was refused, a Promotion of that name exists, or with `wait` it did not succeed.
+        exits.Stop: the Model, stage or version is missing, the API server refuses, another Promotion has the name, or with `wait` it did not succeed.
     """
     form = output.form(asked, *FORMS)
     version = alias.resolve(declared(server, model, stage), version)
@@ -50,10 +50,10 @@ def promote(
 
 
 def declared(server: cluster.Registry, model: str, stage: str) -> Json:
-    """The Model, which has to be there and to have the stage: other than Git's, what a typed command names is not waited for.
+    """Return the Model, which has to exist and have the stage: a typed command, unlike Git, does not wait for missing objects.
 
     Raises:
-        outcome.Stop: it is not, or has not.
+        exits.Stop: the Model does not exist, or has no such stage.
     """
     validation.check(meta.ModelName, model, "the model")
     validation.check(meta.StageName, stage, "the stage")
@@ -65,7 +65,7 @@ def declared(server: cluster.Registry, model: str, stage: str) -> Json:
 
 
 def made(namespace: str, name: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool = False) -> Json:
-    """The Promotion."""
+    """Build the Promotion."""
     spec = {"model": model, "version": version, "stage": stage}
     obj: Json = {
         "apiVersion": api.API_VERSION,
@@ -79,10 +79,10 @@ def made(namespace: str, name: str, model: str, version: str, stage: str, reason
 
 
 def tell(server: cluster.Registry, promotion: Json, form: output.Form, *, wait: bool, timeout: float) -> None:
-    """Print a Promotion that is on its way; with `wait`, as it ended.
+    """Print an unfinished Promotion; with `wait`, wait for its end first.
 
     Raises:
-        outcome.Stop: with `wait`, it did not succeed, or not in time.
+        exits.Stop: with `wait`, it did not succeed, or not in time.
     """
     name = promotion["metadata"]["name"]
     if wait:
@@ -94,14 +94,14 @@ def tell(server: cluster.Registry, promotion: Json, form: output.Form, *, wait: 
 
 
 def succeeded(promotion: Json) -> bool:
-    """Whether the stage stands for its version, or did until a later promotion."""
+    """Whether its version is the stage's current version, or was until a later promotion."""
     conditions = {condition["type"]: condition["status"] for condition in (promotion.get("status") or {}).get("conditions") or []}
     phase = cluster.phase_of(promotion)
     return phase == api.Phase.SUCCEEDED or (phase == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True")
 
 
 def _same(existing: Json, wanted: Json, server: cluster.Registry) -> None:
-    """A Promotion's name runs once: another of that name, or one that has ended, stands in the way."""
+    """Stop unless the existing Promotion is the wanted one and unfinished: a Promotion's name is used once."""
     name = wanted["metadata"]["name"]
     other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(existing, field) != _field(wanted, field)]
     if other:
@@ -120,5 +120,5 @@ def _field(promotion: Json, name: str) -> object:
 
 
 def has_ended(promotion: Json) -> bool:
-    """Whether nothing will change it any more."""
+    """Whether its phase is terminal."""
     return cluster.phase_of(promotion) in {phase.value for phase in api.Phase if phase.is_terminal}

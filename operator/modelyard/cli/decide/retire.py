@@ -1,4 +1,4 @@
-"""`modelyard retire` and `modelyard deprecate`: say what would come of it, then set spec.lifecycle as the person who typed."""
+"""`modelyard retire` and `modelyard deprecate`: print the consequences, then set spec.lifecycle as the user."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Json = dict[str, Any]
 
 
 def deprecate(server: cluster.Registry, model: str, version: str, *, reason: str | None, undo: bool, asked: str | None) -> None:
-    """Nothing new of the version is promoted; what serves, serves on. With `undo` it is Active again.
+    """Deprecate a version: no new promotions; what serves continues to serve. With `undo` make it Active again.
 
     Raises:
-        outcome.Stop: there is no such version, it is Retired, or the API server refuses.
+        exits.Stop: there is no such version, it is Retired, or the API server refuses.
     """
     form = output.form(asked, *_FORMS)
     obj = _version(server, model, version)
@@ -36,10 +36,10 @@ def deprecate(server: cluster.Registry, model: str, version: str, *, reason: str
 
 
 def retire(server: cluster.Registry, model: str, version: str | None, *, reason: str | None, yes: bool, asked: str | None) -> None:
-    """Retire a version that nothing runs, or a Model with everything that it serves; only said, not done, without `yes`.
+    """Retire a version that nothing runs, or a Model with everything that it serves; without `yes` only print the consequences.
 
     Raises:
-        outcome.Stop: there is no such object, something still runs the version, `yes` is missing, or the API server refuses.
+        exits.Stop: there is no such object, something still runs the version, `yes` is missing, or the API server refuses.
     """
     form = output.form(asked, *_FORMS)
     if version is None:
@@ -68,15 +68,15 @@ def _version(server: cluster.Registry, model: str, version: str) -> Json:
 
 
 def _runs(version: Json) -> str:
-    """What runs it, in words; empty when nothing does."""
+    """Describe what runs a version; empty when nothing does."""
     return lifecycle.where(cluster.parsed(api.ModelVersion, version, f"the ModelVersion {version['metadata']['name']}"))
 
 
 def _of_version(obj: Json) -> Sequence[str]:
-    """What retiring a version does.
+    """Return the consequences of retiring a version.
 
     Raises:
-        outcome.Stop: something runs it. The operator would wait: say so now, as whoever types can do something about it.
+        exits.Stop: something runs it. The operator would wait; the user can act on the message now.
     """
     model, version = obj["spec"]["model"], obj["spec"]["version"]
     if not (runs := _runs(obj)):
@@ -90,7 +90,7 @@ def _of_version(obj: Json) -> Sequence[str]:
 
 
 def _of_model(server: cluster.Registry, obj: Json) -> Iterator[str]:
-    """What retiring a Model does, in the order in which it is done."""
+    """Yield the consequences of retiring a Model, in order."""
     model = obj["metadata"]["name"]
     subject = cluster.parsed(api.Model, obj, f"the Model {model}")
     promotions = server.all(client.PROMOTION, fieldSelector=f"spec.model={model}")
@@ -111,10 +111,10 @@ def _order(model: api.Model) -> Sequence[Any]:
 
 
 def steps(obj: Json, me: str, looked_at: str, lifecycle_: str, reason: str | None) -> list[Json]:
-    """The JSON patch that sets it, if the object still is the one that was looked at.
+    """Return the JSON patch that sets the lifecycle, if the object has not changed since it was read.
 
     Raises:
-        outcome.Stop: it is not.
+        exits.Stop: it has changed.
     """
     if obj["metadata"]["resourceVersion"] != looked_at:
         raise exits.Stop(exits.Code.NO, f"{obj['metadata']['name']} has changed meanwhile: look again, and decide again")
@@ -125,12 +125,12 @@ def steps(obj: Json, me: str, looked_at: str, lifecycle_: str, reason: str | Non
     if reason is not None:
         patch.append({"op": "add", "path": "/spec/lifecycleReason", "value": reason})
     elif lifecycle_ == "Active" and "lifecycleReason" in obj["spec"]:
-        patch.append({"op": "remove", "path": "/spec/lifecycleReason"})  # the reason of before is none any more
+        patch.append({"op": "remove", "path": "/spec/lifecycleReason"})  # the previous reason no longer applies
     return [*patch, *authorship.steps(obj, me)]
 
 
 def _write(server: cluster.Registry, kind: client.Kind, obj: Json, lifecycle_: str, reason: str | None, form: output.Form) -> None:
-    """Set it on the very object that was looked at."""
+    """Set the lifecycle on the object that was read."""
     about = obj["metadata"]
     shown = server.patch(kind, about["name"], lambda current, me: steps(current, me, about["resourceVersion"], lifecycle_, reason))
     output.say(f"{kind.name} {about['name']} in namespace {server.namespace}: lifecycle {lifecycle_}")

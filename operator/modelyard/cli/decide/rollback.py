@@ -27,10 +27,10 @@ def rollback(
     timeout: float,
     asked: str | None,
 ) -> None:
-    """Create a Promotion with `rollback: true`, or find one to the same version already on its way.
+    """Create a Promotion with `rollback: true`, or find an unfinished one to the same version.
 
     Raises:
-        outcome.Stop: there is nothing to go back to, the version never succeeded there or stands there already, the API server refuses, or
+        exits.Stop: there is no version to go back to, the version never succeeded there or is current already, the API server refuses, or
             with `wait` it did not succeed.
     """
     form = output.form(asked, *promote.FORMS)
@@ -51,7 +51,7 @@ def rollback(
     if promotion := next((existing for existing in promotions if _is_the_same(existing, version)), None):
         output.say(f"Promotion {promotion['metadata']['name']} exists already and is on its way: {cluster.told_of(promotion)}")
     else:
-        # A name runs once for ever, also one that nobody can see any more: the time makes a new one.
+        # A name is used only once, even after its Promotion was deleted: the time makes a new one.
         name = f"{model}-{version}-{stage}-rollback-{now:%Y%m%dt%H%M%S}"
         promotion = server.create(promote.made(server.namespace, name, model, version, stage, reason, rollback=True))
         output.say(f"Promotion {name} created in namespace {server.namespace}")
@@ -59,7 +59,7 @@ def rollback(
 
 
 def _target(server: cluster.Registry, model: Json, stage_status: Json, promotions: list[Json], stage: str, to: str | None) -> str:
-    """The version to go back to."""
+    """Return the version to go back to."""
     current, previous, running = stage_status.get("current"), stage_status.get("previous"), stage_status.get("promotion")
     version = alias.resolve(model, to) if to else None
     if running and version in {None, current}:
@@ -81,7 +81,7 @@ def _target(server: cluster.Registry, model: Json, stage_status: Json, promotion
 
 
 def _succeeded(server: cluster.Registry, model: Json, promotions: list[Json], stage: str) -> set[str]:
-    """The versions that have succeeded in a stage: as their Promotions tell, and, where the ledger can be read, as it does."""
+    """Return the versions that have succeeded in a stage, by their Promotions and, where it can be read, by the ledger."""
     versions = {str(promotion["spec"]["version"]) for promotion in promotions if promote.succeeded(promotion)}
     typed = ledger_source.Typed(server.namespace, server.context)
     with contextlib.suppress(exits.Stop), ledger_source.opened(typed) as opened:

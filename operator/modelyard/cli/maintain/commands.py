@@ -1,4 +1,4 @@
-"""The verbs of those who keep the registry: its ledger, what an older backup lacks, and what nothing needs any more."""
+"""The verbs that maintain a registry: its ledger, restoring after an older backup, and garbage collection."""
 
 from __future__ import annotations
 

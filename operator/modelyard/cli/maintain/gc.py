@@ -1,7 +1,7 @@
-"""`modelyard gc`: what Retired versions hold and nothing else refers to; deleted only when told, and recorded before.
+"""`modelyard gc`: list the objects that only Retired versions refer to; with --delete record and delete them.
 
-The record is the command's own, written with the operator's bucket's credentials: records are created, never put, so it goes in behind the
-operator's last one, and the operator goes on behind it.
+The command writes the record itself, with the credentials of the operator's bucket. Records are created, never overwritten: it follows the
+operator's last record, and the operator continues after it.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ FREE: Final = "free"
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How to get at what is needed, and what to do."""
+    """The typed options of `modelyard gc`."""
 
     delete: bool
     to: model_storage.Way
     asked: str | None
     own: location.Place | None = None
-    """The operator's own bucket, or its folder there: nothing in it ever goes."""
+    """The operator's own bucket, or its folder there: nothing in it is ever deleted."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Others:
-    """What may need an object of a Model as well: versions, and Models' own storage."""
+    """Everything else that may need an object of a Model: versions, and Models' own storage."""
 
     versions: Sequence[Json]
     models: Sequence[Json]
@@ -49,7 +49,7 @@ class Others:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What can go of one model, each with what stands in the way (`free`: nothing)."""
+    """The objects of one model that only Retired versions refer to, each with what prevents its deletion (`free`: nothing)."""
 
     model: api.Model
     source: store.Store
@@ -59,11 +59,11 @@ class Found:
 
 
 def gc(server: cluster.Registry, bucket: ledger_writer.Bucket, model: str | None, options: Way) -> None:
-    """List it, and with `delete` record and delete what is free.
+    """List the objects, and with `delete` record and delete those that are free.
 
     Raises:
-        outcome.Stop: something does not answer, or is refused; with `delete` also when versions of other namespaces may not be read, or not
-            everything that is free could be deleted.
+        exits.Stop: the cluster or a store does not answer, or refuses; with `delete` also when versions of other namespaces may not be read,
+            or not every free object could be deleted.
     """
     form = output.form(options.asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if model:
@@ -81,7 +81,7 @@ def gc(server: cluster.Registry, bucket: ledger_writer.Bucket, model: str | None
 
 
 def _everywhere(server: cluster.Registry, kind: client.Kind, options: Way) -> list[Json]:
-    """All that may refer to an object: of all namespaces; where they may not be read, of this one, and then nothing is deleted."""
+    """List a kind in all namespaces; where that is forbidden, in this one, and then nothing is deleted."""
     try:
         return server.all(kind, everywhere=True)
     except exits.Stop as stop:
@@ -113,7 +113,7 @@ def _look(server: cluster.Registry, bucket: ledger_writer.Bucket, name: str, amo
         raw for raw, version in pairs if version is None
     ]
     foreign = [uri for version in others for uri in _uris(version)]
-    # What a version's list says is a key of the bucket that the version names, which need not be the one that the Model names now.
+    # A version's file list has keys of the bucket in the version's URI; the Model may name another bucket now.
     in_bucket = [holder for holder in holders if getattr(location.place(holder.uri), "bucket", None) == place.bucket]
     foreign += [uri for holder in holders for uri in holder.evidence]
     foreign += [str(inner) for inner in (*_inner(among.models, server.namespace, model), *([options.own] if options.own else ()))]
@@ -125,7 +125,7 @@ def _look(server: cluster.Registry, bucket: ledger_writer.Bucket, name: str, amo
 
 
 def _inner(models: Sequence[Json], namespace: str, model: api.Model) -> Iterator[location.Place]:
-    """The storage of other Models that lies within this one's: what is there is theirs, registered or not."""
+    """Yield the storage of other Models inside this Model's: all objects there are theirs, registered or not."""
     for other in models:
         if (other["metadata"]["namespace"], other["metadata"]["name"]) == (namespace, model.metadata.name):
             continue
@@ -135,7 +135,7 @@ def _inner(models: Sequence[Json], namespace: str, model: api.Model) -> Iterator
 
 
 def _model(server: cluster.Registry, bucket: ledger_writer.Bucket, name: str, past: index.Index) -> api.Model:
-    """The Model, or what it was: one that was retired may have been deleted since."""
+    """Return the Model, or its recorded spec: a retired Model may have been deleted since."""
     if obj := server.find(client.MODEL, name):
         return cluster.parsed(api.Model, obj, f"the Model {name}")
     spec = bucket.json(past.spec) if past.retired and past.deleted and past.spec else None
@@ -151,7 +151,7 @@ def _is_of(version: Json, namespace: str, model: str) -> bool:
 
 
 def _read(obj: Json) -> api.ModelVersion | None:
-    """A version of the model; None for one that this release cannot read, below whose URIs nothing is free then."""
+    """Parse a version; None when this release cannot read it: then nothing below its URIs is free."""
     try:
         return cluster.parsed(api.ModelVersion, obj, f"the ModelVersion {obj['metadata']['name']}")
     except exits.Stop as stop:
@@ -160,7 +160,7 @@ def _read(obj: Json) -> api.ModelVersion | None:
 
 
 def _recorded(bucket: ledger_writer.Bucket, past: index.Index, uids: Mapping[str, str]) -> Iterator[garbage.Holder]:
-    """What is not there any more; `here` has the uid of each version that is."""
+    """Yield recorded versions that no longer exist; `uids` has the uid of each version that exists."""
     for name, entry in past.versions.items():
         if uids.get(name) == entry.uid:
             continue
@@ -169,13 +169,13 @@ def _recorded(bucket: ledger_writer.Bucket, past: index.Index, uids: Mapping[str
             raise exits.Stop(exits.Code.NO, message)
         parsed = cluster.parsed(modelversion.ModelVersionSpec, spec, f"the recorded spec of version {name}")
         holder = garbage.of_record(name, entry, parsed, _files(bucket, entry.manifest))
-        # An object that has its name now may hold the very same objects.
+        # A ModelVersion that has its name now may refer to the same objects.
         yield dataclasses.replace(holder, retired=holder.retired and name not in uids)
 
 
 def _files(bucket: ledger_writer.Bucket, manifest: str | None) -> tuple[File, ...] | None:
     data = bucket.blob(manifest) if manifest else None
-    with contextlib.suppress(ValueError):  # named by the ledger, and no list of files
+    with contextlib.suppress(ValueError):  # the ledger names it, and it is no list of files
         return read_manifest(data).files if data else None
     return None
 
@@ -190,7 +190,7 @@ def _root(place: location.Place) -> str:
 
 
 def _state(source: store.Store, in_bucket: str, stored: garbage.Object) -> str:
-    """What stands in the way of deleting it; `gone` when it is not there any more."""
+    """Return what prevents deleting an object; `gone` when it no longer exists."""
     try:
         head = source.head(in_bucket, stored.key, stored.version_id)
         if head is None:
@@ -235,7 +235,7 @@ def _tell(collectables: Sequence[Found], form: output.Form) -> None:
 
 
 def _collect(server: cluster.Registry, bucket: ledger_writer.Bucket, collectable: Found) -> Iterator[str]:
-    """Record, then delete; what could not be deleted, a line each."""
+    """Record, then delete; yield one line for each object that could not be deleted."""
     free = [stored for stored, state in collectable.objects if state == FREE]
     if not free:
         return
@@ -252,7 +252,7 @@ def _collect(server: cluster.Registry, bucket: ledger_writer.Bucket, collectable
 
 
 def _facts(collectable: Found, free: Iterable[garbage.Object], actor: record.Actor) -> Iterator[record.Fact]:
-    """Told of every version that held them; the same objects told again are the same fact."""
+    """Yield facts for every version that refers to the objects; the same objects again are the same fact."""
     by_version: dict[str, list[garbage.Object]] = {}
     for stored in free:
         for version in stored.holders:

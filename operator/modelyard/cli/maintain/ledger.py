@@ -1,4 +1,4 @@
-"""`modelyard ledger`: verify it, export it, and accept what was found wrong with it."""
+"""`modelyard ledger`: verify the ledger, export it, and accept its flaws."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Json = dict[str, Any]
 
 
 def verify(typed: ledger_source.Typed, model: str | None, public_key: pathlib.Path | None, asked: str | None) -> None:
-    """Read every record of a chain, or of all of them, and say what is wrong.
+    """Read every record of a chain, or of all chains, and print the flaws.
 
     Raises:
-        outcome.Stop: NO when anything is wrong that no person accepted.
+        exits.Stop: NO when a flaw is not accepted.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     keys = _keys(public_key) if public_key else [] if typed.folder else ledger_source.trusted(typed)
     with ledger_source.opened(typed) as opened:
         chains = [opened.chain(model)] if model else archive.chains(opened.source, opened.registry)
         anchors = {} if typed.folder else ledger_source.noted(typed, chains)
-        if not model:  # a chain that was removed altogether is only known from its anchor
+        if not model:  # only its anchor shows a chain that was removed altogether
             chains += sorted(
                 (chain for chain in anchors if chain.registry == opened.registry and chain not in chains), key=lambda chain: chain.prefix
             )
@@ -52,10 +52,10 @@ def verify(typed: ledger_source.Typed, model: str | None, public_key: pathlib.Pa
 
 
 def export(typed: ledger_source.Typed, models: Sequence[str], target: pathlib.Path, asked: str | None) -> None:
-    """Copy chains and what they name into a folder that needs no cluster and no network.
+    """Copy chains and the blobs that they name into a folder that needs no cluster and no network.
 
     Raises:
-        outcome.Stop: the folder is not empty, or there is no such chain.
+        exits.Stop: the folder is not empty, or there is no such chain.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     with ledger_source.opened(typed) as opened:
@@ -77,19 +77,19 @@ def export(typed: ledger_source.Typed, models: Sequence[str], target: pathlib.Pa
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What a person says of a chain that is not as it should be."""
+    """A person's acceptance of a chain's flaws."""
 
     reason: str
     believe: bool | None
-    """What Unproven records are: ours (True), or somebody else's (False); None: they did not say."""
+    """What Unproven records are: ours (True), or somebody else's (False); None: not stated."""
     yes: bool
 
 
 def accept(typed: ledger_source.Typed, model: str, acceptance: Acceptance, now: datetime.datetime, asked: str | None) -> None:
-    """Record that a person knows what is wrong with a chain, so that it goes on.
+    """Record that a person accepts a chain's flaws, so that the operator continues with it.
 
     Raises:
-        outcome.Stop: a folder was named, nothing is wrong, it was not confirmed, or the key that signs records cannot be had.
+        exits.Stop: a folder was named, nothing is wrong, it was not confirmed, or the key that signs records cannot be had.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if typed.folder:
@@ -130,7 +130,7 @@ def accept(typed: ledger_source.Typed, model: str, acceptance: Acceptance, now: 
 
 
 def _confirmed(acceptance: Acceptance, wrong: Sequence[integrity.Flaw]) -> None:
-    """Stops when the person did not say all that is asked."""
+    """Stop when --believe/--discard or --yes is needed and missing."""
     if acceptance.believe is None and any(flaw.kind is integrity.Kind.UNPROVEN for flaw in wrong):
         raise exits.usage(
             "say what the Unproven records are: --believe when they are this registry's own (older than signing, or signed with a key that was"
@@ -142,10 +142,10 @@ def _confirmed(acceptance: Acceptance, wrong: Sequence[integrity.Flaw]) -> None:
 
 
 def trust(typed: ledger_source.Typed, key: str, *, yes: bool) -> None:
-    """Have the operator believe records that another key signed.
+    """Have the operator trust records that another key signed.
 
     Raises:
-        outcome.Stop: there is no such key, it was not confirmed, or the operator's Secret may not be written.
+        exits.Stop: there is no such key, it was not confirmed, or the operator's Secret may not be written.
     """
     with ledger_source.opened(typed) as opened:
         assert opened.where is not None
@@ -190,7 +190,7 @@ def _word(verdict: archive.Verdict) -> str:
 
 
 def _proven(verdict: archive.Verdict) -> str:
-    """What shows that the end was not cut off."""
+    """Name the proofs that the chain was not truncated."""
     proofs = [f"anchor of record {verdict.proven}"] if verdict.anchors else []
     proofs += (
         [output.many(verdict.checkpoints, "signed checkpoint" if verdict.signed else "checkpoint, no key given")]
@@ -218,7 +218,7 @@ def _document(verdict: archive.Verdict) -> Json:
 
 
 def _accepted(verdict: archive.Verdict) -> list[Json]:
-    """Who accepted what, and why."""
+    """Return who accepted flaws, when, and why."""
     return [
         {
             "chain": _name(verdict.chain),

@@ -20,13 +20,13 @@ from modelyard.plan.observed import recovery, specs
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Older:
-    """An object whose spec in the cluster is older than the one that the ledger has, or lacks metrics or evidence that it had."""
+    """An object whose spec in the cluster is older than the recorded one, or lacks recorded metrics or evidence."""
 
     current: cluster.Json
     recorded: str
-    """Name of the snapshot of what the ledger has."""
+    """Name of the snapshot of the recorded spec."""
     lacks: tuple[str, ...] = ()
-    """What is to be added, such as `metrics/auc`; nothing: the recorded spec is to be written over this one."""
+    """What to add, such as `metrics/auc`; empty: the recorded spec replaces this one."""
 
     def __str__(self) -> str:
         return f"{self.current['kind']} {self.current['metadata']['name']}"
@@ -34,7 +34,7 @@ class _Older:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Missing:
-    """An object that the ledger has, and this cluster has not."""
+    """An object that the ledger has and this cluster lacks."""
 
     kind: str
     name: str
@@ -48,13 +48,13 @@ class _Missing:
 def model(typed: ledger_source.Typed, name: str, *, yes: bool) -> None:
     """Write the ledger's specs of a Model and its versions over older ones, add metrics and evidence that versions lack, and create what is missing, as the user.
 
-    What is missing the operator brings back by itself, where it can prove who wrote the ledger.
+    The operator restores missing objects by itself, where it can prove who wrote the ledger.
 
     Raises:
-        outcome.Stop: the ledger has no such Model or is of another one, nothing is older, or it was not confirmed.
+        exits.Stop: the ledger has no such Model or is of another one, or --yes is missing.
     """
     with ledger_source.opened(typed) as opened:
-        book = opened.model(name, unproven=True)  # what is written is the user's, and is judged as such
+        book = opened.model(name, unproven=True)  # the user writes the specs, and is authorised as such
         past = book.index(book.last)
         if opened.book(book.chain).record(book.last) is None:
             output.say(f"nothing proves who wrote the last record of {name}: look at what is put back, it will be yours")
@@ -87,7 +87,7 @@ def model(typed: ledger_source.Typed, name: str, *, yes: bool) -> None:
 
 
 def _older(server: cluster.Registry, book: reader.Book, past: index.Index, name: str, opened: ledger_source.Archive) -> Iterator[_Older]:
-    """What is older, the Model last: until then it is held as Behind, whatever else is written."""
+    """Yield the older objects, the Model last: until then it stays Behind, whatever else is written."""
     obj = server.get(client.MODEL, name, "check the name and --namespace")
     subject = cluster.parsed(api.Model, obj, f"the Model {name}")
     if past.uid != subject.metadata.uid:
@@ -110,7 +110,7 @@ def _older(server: cluster.Registry, book: reader.Book, past: index.Index, name:
 
 
 def _missing(server: cluster.Registry, past: index.Index, name: str) -> Iterator[_Missing]:
-    """What was lost, the Model first: what was deleted or retired stays gone."""
+    """Yield the lost objects, the Model first; deleted or retired objects stay gone."""
     whole = server.find(client.MODEL, name) is None
     if whole and (past.deleted or past.retired or not past.spec):
         message = f"the ledger has no Model {name} that was lost: it was retired, or never recorded whole"
@@ -137,10 +137,10 @@ def _snapshot(book: reader.Book, kind: str, name: str, recorded: str) -> cluster
 
 
 def take_over(typed: ledger_source.Typed, now: datetime.datetime, *, yes: bool) -> None:
-    """From now on the registry belongs to the cluster of the kubeconfig's context; recorded.
+    """Make the cluster of the kubeconfig's context the registry's owner, and record it.
 
     Raises:
-        outcome.Stop: it is this cluster's already, or nobody's, or it was not confirmed.
+        exits.Stop: there is no such registry, or --yes is missing.
     """
     server = cluster.Registry(typed.context, "")
     uid = str(server.get(client.NAMESPACE, "kube-system")["metadata"]["uid"])

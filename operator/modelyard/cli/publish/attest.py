@@ -1,4 +1,4 @@
-"""`modelyard attest`: add to a version what was found out about it later. What is there already never changes."""
+"""`modelyard attest`: add later metrics and evidence to a version. Existing entries never change."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from modelyard.edge.cluster import client
 
 Json = dict[str, Any]
 _OPTIONS: Final = {"issuedAt": "issued-at"}
-"""What is typed otherwise than the field is called."""
+"""Field → option, where the names differ."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Typed:
-    """What was typed about a version, as it was typed."""
+    """The typed options about a version, unparsed."""
 
     metrics: Sequence[str] = ()
     evidence: pathlib.Path | None = None
@@ -36,10 +36,10 @@ class Typed:
 def attest(server: cluster.Registry, model: str, version: str, typed: Typed, options: model_storage.Way, asked: str | None) -> None:
     """Add metrics and a piece of evidence, whose file is uploaded first.
 
-    Everything that can be wrong is looked for before the first byte is uploaded, also what the API server says to a dry run.
+    All checks, including a dry run at the API server, come before the first byte is uploaded.
 
     Raises:
-        outcome.Stop: with what is wrong; nothing was added.
+        exits.Stop: with what is wrong; nothing was added.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     metrics, documents = _read(typed)
@@ -63,10 +63,10 @@ def attest(server: cluster.Registry, model: str, version: str, typed: Typed, opt
 
 
 def new(obj: Json, metrics: Mapping[str, float], entry: Json | None) -> tuple[dict[str, float], Json | None]:
-    """What of this a version does not have yet.
+    """Return the metrics and the evidence that the version does not have yet.
 
     Raises:
-        outcome.Stop: it has something else under one of the names.
+        exits.Stop: the version has another value under one of the names.
     """
     name, spec = obj["metadata"]["name"], obj["spec"]
     existing = spec.get("metrics") or {}
@@ -84,13 +84,13 @@ def new(obj: Json, metrics: Mapping[str, float], entry: Json | None) -> tuple[di
 
 
 def steps(obj: Json, me: str, metrics: Mapping[str, float], entry: Json | None) -> list[Json]:
-    """The JSON patch that adds it, if the version still is what it was; two people's additions both stay.
+    """Return the JSON patch that adds them, if the version has not changed; additions of two people both stay.
 
     Raises:
-        outcome.Stop: meanwhile it has something else under one of the names.
+        exits.Stop: meanwhile the version has another value under one of the names.
     """
     spec, (numbers, document) = obj["spec"], new(obj, metrics, entry)
-    # Every change of the spec makes a new generation, so this one test holds for what is there and for what is not.
+    # Every change of the spec makes a new generation, so this test covers present and absent entries.
     patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": obj["metadata"]["generation"]}]
     if numbers and not spec.get("metrics"):
         patch.append({"op": "add", "path": "/spec/metrics", "value": numbers})
@@ -104,7 +104,7 @@ def steps(obj: Json, me: str, metrics: Mapping[str, float], entry: Json | None) 
 
 
 def _escaped(name: str) -> str:
-    """A key in a JSON pointer (RFC 6901)."""
+    """Escape a key for a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 

@@ -1,4 +1,4 @@
-"""The verbs of those who make versions: push one, add to it what was found out later, and hash its bytes anywhere."""
+"""The verbs that publish versions: push a version, attest later findings, and hash an artifact anywhere."""
 
 from __future__ import annotations
 

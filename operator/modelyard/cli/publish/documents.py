@@ -1,4 +1,4 @@
-"""Documents that are registered with a version, and put into its Model's store."""
+"""Documents that are registered with a version and stored in its Model's storage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelyard.cli.reach import local_files, model_storage, uploads
 def papers(
     documents: Sequence[manifest.Document], version: str, depot: model_storage.Depot
 ) -> list[tuple[model_storage.Json, uploads.Item]]:
-    """Each piece of evidence of a version as the manifest has it, and as it is stored."""
+    """Return each piece of evidence as an entry of the manifest and as an item to upload."""
     folder = depot.below(f"evidence/{version}")
     pairs = []
     for document in documents:

@@ -1,4 +1,4 @@
-"""A ModelVersion's manifest, made of what was typed."""
+"""Build a ModelVersion's manifest from the typed options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SIGNS: Final[Mapping[str, modelversion.Format]] = {"MLmodel": modelversion.Form
 
 @dataclasses.dataclass(frozen=True)
 class Typed:
-    """What `modelyard push` was given about a version, as it was typed."""
+    """The typed options of `modelyard push` about a version, unparsed."""
 
     model: str
     version: str
@@ -53,27 +53,27 @@ class Typed:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """One piece of evidence: its file here, and what the manifest says of it but for where it is stored and its sha256."""
+    """One piece of evidence: its local file, and its entry in the manifest without uri and sha256."""
 
     file: pathlib.Path
     fields: Json
 
     @property
     def name(self) -> str:
-        """The name of the evidence with the suffix of the file: what it is called in the store."""
+        """The name of the stored object: the name of the evidence with the file's suffix."""
         suffix = self.file.suffix.lower()
         return f"{self.fields['name']}{suffix if re.fullmatch(r'[.][a-z0-9]{1,10}', suffix) else ''}"
 
 
 def spec(typed: Typed, paths: Sequence[str]) -> Json:
-    """The spec, but for `artifact.uri`, `artifact.digest` and evidence.
+    """Build the spec without `artifact.uri`, `artifact.digest` and evidence.
 
     Args:
-        typed: what was typed.
-        paths: the artifact's files, from which the format is told if it was not typed.
+        typed: the typed options.
+        paths: the artifact's files, which determine the format if none was typed.
 
     Raises:
-        outcome.Stop: something typed breaks the schema.
+        exits.Stop: a typed option violates the schema.
     """
     validation.check(meta.ModelName, typed.model, "--model")
     validation.check(meta.VersionName, typed.version, "--version")
@@ -98,10 +98,10 @@ def spec(typed: Typed, paths: Sequence[str]) -> Json:
 
 
 def documents(typed: Typed) -> list[Document]:
-    """The evidence that was typed.
+    """Parse the typed evidence.
 
     Raises:
-        outcome.Stop: an entry is wrong, or a file is missing or a name taken twice.
+        exits.Stop: an entry is wrong, or a file is missing or a name taken twice.
     """
     entries: list[Document] = []
     for text in typed.evidence:
@@ -114,10 +114,10 @@ def documents(typed: Typed) -> list[Document]:
 
 
 def document(file: pathlib.Path, fields: Json, typed: str) -> Document:
-    """One piece of evidence, named after its file if it was given no name.
+    """Build one piece of evidence, named after its file if no name was typed.
 
     Raises:
-        outcome.Stop: there is no such file, or its name, its type or when it was issued is none.
+        exits.Stop: there is no such file, or its name, type or time of issue is invalid.
     """
     if not file.is_file():
         raise exits.Stop(exits.Code.NOT_FOUND, f"{typed}: there is no file {file}")
@@ -131,10 +131,10 @@ def document(file: pathlib.Path, fields: Json, typed: str) -> Document:
 
 
 def metrics(typed: Sequence[str]) -> dict[str, float]:
-    """`auc=0.934` of each, as numbers by name.
+    """Parse each `auc=0.934` into numbers by name.
 
     Raises:
-        outcome.Stop: one is no finite number, or was given twice.
+        exits.Stop: one is no finite number, or was given twice.
     """
     found = {}
     for name, text in _pairs("--metric", typed, "auc=0.934"):
@@ -150,10 +150,10 @@ def metrics(typed: Sequence[str]) -> dict[str, float]:
 
 
 def version(described: Json, namespace: str | None, uri: str, digest: str, evidence: Sequence[Json]) -> Json:
-    """The whole object.
+    """Build the whole object.
 
     Raises:
-        outcome.Stop: it is not as the CRD asks.
+        exits.Stop: it violates the CRD.
     """
     name = f"{described['model']}-{described['version']}"
     artifact = {"uri": uri, "digest": digest, **described["artifact"]}
@@ -212,7 +212,7 @@ def _file(option: str, path: pathlib.Path | None, kind: type[meta.Object]) -> Js
 
 
 def _pairs(option: str, typed: Sequence[str], example: str) -> list[tuple[str, str]]:
-    """`left=right` of each; nothing twice."""
+    """Split each `left=right`; refuse duplicates."""
     pairs: dict[str, str] = {}
     for text in typed:
         left, sign, right = text.partition("=")
@@ -225,7 +225,7 @@ def _pairs(option: str, typed: Sequence[str], example: str) -> list[tuple[str, s
 
 
 def _fields(option: str, typed: str, needed: Sequence[str], others: Sequence[str]) -> Json:
-    """`key=value,key=value` with these keys; a comma that no key follows belongs to the value before it."""
+    """Parse `key=value,key=value` with these keys; a comma that no key follows belongs to the value before it."""
     allowed = (*needed, *others)
     parts = re.split(rf",(?=(?:{'|'.join(allowed)}|[a-z][a-zA-Z]*)=)", typed)
     fields: Json = {}
@@ -244,7 +244,7 @@ def _fields(option: str, typed: str, needed: Sequence[str], others: Sequence[str
 
 
 def _guessed(paths: Sequence[str]) -> str:
-    """The format that the files' names tell, if they tell just one."""
+    """Return the format that the files' names imply, if exactly one."""
     signs = {_SIGNS[path] for path in paths if path in _SIGNS}
     formats = signs or {_SUFFIXES[suffix] for path in paths if (suffix := pathlib.PurePosixPath(path).suffix) in _SUFFIXES}
     if len(formats) != 1:

@@ -1,7 +1,7 @@
-"""`modelyard push`: hash, upload without ever writing over anything, and write or apply the ModelVersion's manifest.
+"""`modelyard push`: hash, upload without overwriting anything, and write or apply the ModelVersion's manifest.
 
-Everything that can be wrong is looked for before the first byte is uploaded: what was typed, the files, what is in the
-store already, and, with --apply, what the API server says to a dry run.
+All checks come before the first byte is uploaded: the typed options, the files, the stored objects and, with --apply,
+a dry run at the API server.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GOOD: Final = frozenset({"Ready", "Deprecated"})
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How to push: where to, as whom, and what to do with the manifest."""
+    """The options of a push: where to, as whom, and what to do with the manifest."""
 
     namespace: str | None
     context: str | None
@@ -43,7 +43,7 @@ def push(source: pathlib.Path, typed: manifest.Typed, options: Way) -> None:
     """Push one version.
 
     Raises:
-        outcome.Stop: with what is wrong; nothing was uploaded, or what was is not registered yet.
+        exits.Stop: with what is wrong; nothing was uploaded, or the uploaded files are not registered yet.
     """
     form = output.form(options.output, output.Form.YAML, output.Form.JSON)
     _consistent(options)
@@ -85,7 +85,7 @@ def _consistent(options: Way) -> None:
 
 
 def _model(name: str, options: Way, server: cluster.Registry) -> tuple[api.Model, str | None]:
-    """The Model, of a file or of the cluster, and the namespace that the manifest names."""
+    """Return the Model, from a file or the cluster, and the namespace for the manifest."""
     if options.model_file:
         model = _model_of(options.model_file, name)
         return model, options.namespace or model.metadata.namespace or None
@@ -94,7 +94,7 @@ def _model(name: str, options: Way, server: cluster.Registry) -> tuple[api.Model
 
 
 def _model_of(path: pathlib.Path, name: str) -> api.Model:
-    """The Model of that name in a file, which may hold several documents."""
+    """Return the Model of that name from a file, which may hold several documents."""
     import yaml  # noqa: PLC0415
 
     from modelyard.cli.terminal import validation  # noqa: PLC0415

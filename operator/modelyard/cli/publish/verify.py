@@ -1,4 +1,4 @@
-"""`modelyard verify`: the digest of a folder, a file, or what is stored at an s3:// URI, from every byte of it."""
+"""`modelyard verify`: compute the digest of a folder, a file or an s3:// URI from every byte."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from modelyard.edge.s3 import store
 
 
 def verify(source: str, expected: str | None, asked: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> None:
-    """Read every byte, print the digest, and compare it with the one that is expected.
+    """Read every byte, print the digest, and compare it with the expected one.
 
     Raises:
-        outcome.Stop: NO when it differs, NOT_FOUND when there is nothing.
+        exits.Stop: NO when the digest differs, NOT_FOUND when nothing is stored.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.SUMS, output.Form.JSON, output.Form.YAML)
     if expected is not None:
@@ -47,7 +47,7 @@ def _tell(source: str, hashes: Mapping[str, str], size: int, digest: str, form: 
 
 
 def _stored(uri: str, endpoint: str | None, ca_file: pathlib.Path | None) -> tuple[Mapping[str, str], int]:
-    """Path → sha256 in hex of what is stored, and its bytes."""
+    """Return path → sha256 in hex of the stored objects, and their total bytes."""
     place = location.place(uri)
     if place is None:
         raise exits.usage(f"{uri}: is no URI of a folder or an object; write it like s3://models/fraud/1.4.0/")

@@ -1,4 +1,4 @@
-"""`modelyard diff`: what differs between two versions of a model."""
+"""`modelyard diff`: print the differences between two versions of a model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _TITLES = {
 
 
 def diff(typed: ledger_source.Typed, model: str, before: str, after: str, asked: str | None) -> None:
-    """Print the differences; of files too, where the ledger can be read.
+    """Print the differences, also of files where the ledger can be read.
 
     Raises:
-        outcome.Stop: one of the versions is not known.
+        exits.Stop: one of the versions does not exist.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     try:

@@ -1,4 +1,4 @@
-"""`modelyard dossier`: a version's compliance file, as JSON and as one HTML page; and the proof that such a file says what was recorded."""
+"""`modelyard dossier`: write a version's compliance file as JSON and as one HTML page, and verify such a file against the ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelyard.plan import semver
 Json = dict[str, Any]
 
 _PAGES: Final = frozenset({".html", ".htm", ".xhtml"})
-"""What a browser shows as a page, whatever is in it."""
+"""Suffixes that a browser shows as a page, whatever the content."""
 _LARGEST: Final = 512 << 20
 """Bytes of a dossier; one of a chain with 100,000 records has about 10 MiB."""
 
@@ -28,7 +28,7 @@ def dossier(typed: ledger_source.Typed, model: str, version: str, folder: pathli
     """Write `<model>-<version>.json` and `.html` into a folder, or print one of them.
 
     Raises:
-        outcome.Stop: the ledger knows no such version, or a file cannot be written.
+        exits.Stop: the ledger knows no such version, or a file cannot be written.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.HTML)
     with ledger_source.opened(typed) as opened:
@@ -52,7 +52,7 @@ def verify(file: pathlib.Path, typed: ledger_source.Typed, asked: str | None) ->
     """Check that every field of a dossier, and of its page, follows from the records inside; and, where a ledger is named, that it has them.
 
     Raises:
-        outcome.Stop: NO, after every difference was told; USAGE when the file is no dossier.
+        exits.Stop: NO, after every difference was printed; USAGE when the file is no dossier.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     document, shown = _read(file)
@@ -85,7 +85,7 @@ def verify(file: pathlib.Path, typed: ledger_source.Typed, asked: str | None) ->
 
 
 def _proven(covered: int, last: int) -> str:
-    """What the ledger says of a sound dossier that knows so many of its records; what became of the version since, that one cannot tell."""
+    """Describe the ledger beside a sound dossier of its first `covered` records; the dossier does not cover later ones."""
     words = f"the ledger has these records, and up to record {covered} none of the version besides"
     return words + (f"; it goes on to record {last}: make the dossier anew for what happened since" if last > covered else "")
 
@@ -111,7 +111,7 @@ def _write(folder: pathlib.Path, name: str, document: Json) -> None:
 
 
 def _read(file: pathlib.Path) -> tuple[Json, str | None]:
-    """The dossier in a file, and the page if it is one."""
+    """Return the dossier in a file, and the page's text if the file is a page."""
     try:
         text = local_files.read(file, _LARGEST, regular=False).decode()
         paged = file.suffix.lower() in _PAGES or not text.lstrip().startswith("{")
@@ -129,7 +129,7 @@ def _read(file: pathlib.Path) -> tuple[Json, str | None]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Json:
-    """An object; a key that is there twice could show one thing and say another."""
+    """Build an object; refuse duplicate keys, which could make two readers see different values."""
     obj = dict(pairs)
     if len(obj) < len(pairs):
         twice = next(key for number, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:number]))

@@ -27,10 +27,10 @@ def explain(
     asked: str | None,
     now: datetime.datetime,
 ) -> None:
-    """Answer for an instant, or for versions over all time.
+    """Print what served at an instant, or where versions served over all time.
 
     Raises:
-        outcome.Stop: NOT_FOUND when there is nothing to tell of.
+        exits.Stop: NOT_FOUND when nothing is recorded.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     moment = times.read(at, "--at", now) if at else now
@@ -55,7 +55,7 @@ def explain(
 
 
 def sections(answer: Json) -> Iterable[tuple[str, Rows | str]]:
-    """The answer for people."""
+    """Yield the sections of the answer for people."""
     name = f"{answer['namespace']}/{answer['name']}"
     if "served" in answer:
         rows = [
@@ -123,7 +123,7 @@ def _stage(stage: Json) -> Rows:
 
 
 def _template(template: Json) -> str:
-    """A template that nobody approved: since when, who changed it, and what differs."""
+    """Describe an unapproved template: since when, who changed it, and what differs."""
     cause = "a rollback brought it" if template["byRollback"] else "it changed without a Promotion"
     who = [f"changed by {_who(change)}" for change in template["changes"]] or ["nobody knows who changed it"]
     differs = ["what differs is not known: a rendered document is not in the ledger"]

@@ -12,13 +12,13 @@ from modelyard.ledger import codec, coverage, reader
 
 _KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
 _EVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
-"""The operator's clock may be ahead of this one, and of what it records nothing is left out."""
+"""The operator's clock may be ahead of this one; no record is left out."""
 
 
 def history(
     typed: ledger_source.Typed, model: str, since: str | None, until: str | None, asked: str | None, now: datetime.datetime
 ) -> None:
-    """Print every fact between two moments."""
+    """Print every fact between two times."""
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     begin = times.read(since, "--since", now) if since else None
     end = times.read(until, "--until", now) if until else _EVER
@@ -26,7 +26,7 @@ def history(
         book = opened.model(model)
         last = _last(book, end) if until else book.last
         first = book.at(begin - datetime.timedelta(microseconds=1)) + 1 if begin else 1
-        # What was recorded later than it happened is told of when it happened.
+        # An entry has the time when it happened, even if it was recorded later.
         entries = sorted(timeline.entries(book.all(first, last)), key=lambda entry: str(entry["time"]))
         entries = [
             entry for entry in entries if (not begin or codec.write_time(begin) <= entry["time"]) and entry["time"] <= codec.write_time(end)
@@ -45,7 +45,7 @@ def history(
 
 
 def _last(book: reader.Book, end: datetime.datetime) -> int:
-    """The last record that may tell of what happened by then: the one after those that looked by then, if there is one."""
+    """Return the last record that may describe events up to `end`: the one after those observed by then, if it exists."""
     number = book.looked(book.at(end), end) + 1
     return number if book.data(number) is not None else number - 1
 

@@ -1,4 +1,4 @@
-"""`modelyard list`: versions, newest first, and which of them are as asked."""
+"""`modelyard list`: versions, the highest first, filtered by an expression and a stage."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def show(
     *,
     everywhere: bool,
 ) -> None:
-    """Print the versions of a model, or of all, that an expression chooses and a stage stands for.
+    """Print the versions of a model, or of all models, that match an expression and are in a stage.
 
     Raises:
-        outcome.Stop: the expression is wrong, or there is no such model.
+        exits.Stop: the expression is wrong, or there is no such model.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     if model:
@@ -59,13 +59,13 @@ def show(
 
 
 def ordered(versions: Any) -> list[Json]:
-    """By namespace and model; of each model the highest version first."""
+    """Sort by namespace and model; of each model the highest version first."""
     highest = sorted(versions, key=lambda version: semver.rank(version["spec"]["version"]), reverse=True)
     return sorted(highest, key=lambda version: (version["metadata"]["namespace"], version["spec"]["model"]))
 
 
 def aliases(server: cluster.Registry, model: str | None, *, everywhere: bool = False) -> Pointing:
-    """What points at which version; nothing where Models may not be read."""
+    """Return the aliases of each version; none where Models may not be read."""
     with contextlib.suppress(exits.Stop):
         if model and not everywhere:
             obj = server.find(client.MODEL, model)
@@ -75,12 +75,12 @@ def aliases(server: cluster.Registry, model: str | None, *, everywhere: bool = F
 
 
 def of(version: Json) -> tuple[str, str, str]:
-    """Namespace, model and version, by which its aliases are found."""
+    """Return namespace, model and version: the key of its aliases."""
     return version["metadata"]["namespace"], version["spec"]["model"], version["spec"]["version"]
 
 
 def table(versions: Sequence[Json], now: datetime.datetime, pointing: Pointing, *, namespaces: bool) -> str:
-    """The table that people read."""
+    """Render the table of versions."""
     heads = ["MODEL", "VERSION", "ALIASES", "PHASE", "STAGES", "METRICS", "FORMAT", "SIZE", "AGE"]
     rows = []
     for version in versions:
@@ -102,13 +102,13 @@ def table(versions: Sequence[Json], now: datetime.datetime, pointing: Pointing, 
 
 
 def metrics(values: Json, most: int) -> str:
-    """The first few: `auc=0.934,recall=0.91,+2`."""
+    """Render the first few metrics: `auc=0.934,recall=0.91,+2`."""
     first = [f"{name}={output.number(value)}" for name, value in list(values.items())[:most]]
     return ",".join([*first, *([f"+{len(values) - most}"] if len(values) > most else [])]) or "-"
 
 
 def age(moment: str, now: datetime.datetime) -> str:
-    """How long ago: `42s`, `7m`, `3h`, `12d`."""
+    """Render an age: `42s`, `7m`, `3h`, `12d`."""
     seconds = max(0, int((now - datetime.datetime.fromisoformat(moment)).total_seconds()))
     for unit, length, until in (("s", 1, 120), ("m", 60, 7200), ("h", 3600, 172_800)):
         if seconds < until:

@@ -1,4 +1,4 @@
-"""`modelyard show`: everything known about one version, or one model, as a person wants to read it."""
+"""`modelyard show`: print everything about one version, or one model, for people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def show(server: cluster.Registry, name: str, version: str | None, asked: str | 
     """Print a version (`fraud 1.4.0` or `fraud-1.4.0`), or a model (`fraud`).
 
     Raises:
-        outcome.Stop: there is neither.
+        exits.Stop: there is neither.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     validation.check(meta.ObjectName, name, "the name")
@@ -43,7 +43,7 @@ def show(server: cluster.Registry, name: str, version: str | None, asked: str | 
 def modelversion(
     version: Json, promotions: Sequence[Json], now: datetime.datetime, aliases: Sequence[str] = ()
 ) -> Iterable[tuple[str, Rows | str]]:
-    """The sections of a version."""
+    """Yield the sections of a version."""
     spec, status = version["spec"], version.get("status") or {}
     training, lineage = spec.get("training") or {}, spec.get("lineage") or {}
     yield (
@@ -74,7 +74,7 @@ def modelversion(
 
 
 def model(obj: Json, versions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Rows | str]]:
-    """The sections of a model."""
+    """Yield the sections of a model."""
     spec, status = obj["spec"], obj.get("status") or {}
     storage, owner = spec["storage"], spec["owner"]
     yield (
@@ -95,7 +95,7 @@ def model(obj: Json, versions: Sequence[Json], now: datetime.datetime) -> Iterab
 
 
 def conditions(status: Json) -> Rows:
-    """Each condition: what it says, why, and in words."""
+    """Return each condition with its status, reason and message."""
     return [
         (
             condition["type"],

@@ -1,4 +1,4 @@
-"""`modelyard status`: what stands where, and what waits for whom; from the cluster alone."""
+"""`modelyard status`: the current version of each stage, and what each promotion waits for; from the cluster alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 def status(server: cluster.Registry, name: str, asked: str | None, now: datetime.datetime) -> None:
-    """Print the stages of a model, and what is on its way."""
+    """Print the stages of a model and its unfinished promotions."""
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     validation.check(meta.ModelName, name, "the model")
     model = server.get(client.MODEL, name, "see which there are with `kubectl get models`")
@@ -30,7 +30,7 @@ def status(server: cluster.Registry, name: str, asked: str | None, now: datetime
 
 
 def document(model: Json, versions: Sequence[Json], promotions: Sequence[Json]) -> Json:
-    """All of it as data."""
+    """Return the status as data."""
     return {
         "name": model["metadata"]["name"],
         "namespace": model["metadata"]["namespace"],
@@ -60,7 +60,7 @@ def document(model: Json, versions: Sequence[Json], promotions: Sequence[Json]) 
 
 
 def sections(model: Json, versions: Sequence[Json], promotions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Any]]:
-    """All of it for people."""
+    """Yield the sections of the status for people."""
     observed = model.get("status") or {}
     ready = cluster.ready_of(model)
     counts = observed.get("versions") or {}
@@ -114,13 +114,13 @@ def _stages(model: Json, now: datetime.datetime) -> str:
 
 
 def _aliases(model: Json, versions: Sequence[Json]) -> list[tuple[str, str, str | None]]:
-    """Each alias with its version and the phase of that; None where there is no such version."""
+    """Return each alias with its version and that version's phase; None where the version does not exist."""
     phases = {version["spec"]["version"]: cluster.phase_of(version) or "Pending" for version in versions}
     return [(name, version, phases.get(version)) for name, version in sorted((model["spec"].get("aliases") or {}).items())]
 
 
 def _waits(promotion: Json) -> str:
-    """For whom or what a promotion waits: the gates that do not hold, else what its Ready condition says."""
+    """Return what a promotion waits for: its unmet gates, else the message of its Ready condition."""
     gates = [gate for gate in (promotion.get("status") or {}).get("gates") or () if not gate.get("passed")]
     return "; ".join(str(gate.get("message", "?")) for gate in gates) or cluster.ready_of(promotion).get("message") or "not looked at yet"
 

@@ -58,14 +58,14 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """Field → path in a ModelVersion."""
 MAPS: Final[Mapping[str, str]] = {"metrics": "spec.metrics", "params": "spec.training.parameters", "tags": "spec.tags"}
-"""What stands before a key: `metrics.auc`."""
+"""Prefix of a key → path: `metrics.auc`."""
 LISTS: Final[Mapping[str, tuple[str, str]]] = {
     "stage": ("status.stages", "name"),
     "dataset": ("spec.lineage.datasets", "name"),
     "parent": ("spec.lineage.parents", "version"),
     "evidence": ("spec.evidence", "type"),
 }
-"""Field → list and key in it: equal means one of them is, unequal none."""
+"""Field → list and key in it: `=` means that an item is equal, `!=` that none is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Comparison:
     literal: str
 
     def holds(self, version: Mapping[str, Any]) -> bool:
-        """Whether a version, as the API server tells it, is such a one."""
+        """Whether a ModelVersion object satisfies the comparison."""
         present = values(version, self.field)
         if self.field in LISTS and self.sign == "!=":
             return bool(present) and self.literal not in present
@@ -85,10 +85,10 @@ class Comparison:
 
 
 def parse(text: str) -> Sequence[Comparison]:
-    """The comparisons of an expression, all of which have to hold.
+    """Parse an expression into comparisons, all of which have to hold.
 
     Raises:
-        outcome.Stop: with the place where it cannot be understood.
+        exits.Stop: with the place of the syntax error.
     """
     tokens = _tokens(text)
     comparisons = []
@@ -111,7 +111,7 @@ def parse(text: str) -> Sequence[Comparison]:
 
 
 def values(version: Mapping[str, Any], field: str) -> list[Any]:
-    """What a version has at a field: nothing, one value, or several."""
+    """Return a version's values of a field: none, one or several."""
     if field in LISTS:
         path, key = LISTS[field]
         return [entry[key] for entry in _at(version, path) or [] if key in entry]
@@ -165,7 +165,7 @@ def _compare(value: object, sign: str, literal: str, *, version: bool) -> bool:
 
 
 def _number(value: object) -> decimal.Decimal | None:
-    """All digits count: numbers of runs and seeds have more than a float holds."""
+    """Parse a number with all digits: run numbers and seeds have more than a float holds."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Names that point at versions: `@champion`, wherever a version is typed, is the version that the Model's spec.aliases has for it."""
+"""Aliases of versions: wherever a version is typed, `@champion` means the version in the Model's spec.aliases."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from modelyard.ledger import reader
 Json = dict[str, Any]
 
 SIGN: Final = "@"
-"""No version begins with it, so nothing else can be meant."""
+"""No version begins with it, so an alias is unambiguous."""
 
 
 def resolve(model: Json, version: str) -> str:
-    """The version that was typed, or that the Model's alias points at.
+    """Return the typed version, or the version of the Model's alias.
 
     Raises:
-        outcome.Stop: it is no version, or the Model has no such alias.
+        exits.Stop: the text is no version, or the Model has no such alias.
     """
     return resolved(model["spec"].get("aliases") or {}, version, f"the Model {model['metadata']['name']}")
 
 
 def recorded(book: reader.Book, version: str, number: int | None = None) -> str:
-    """As `resolve`, as the ledger has the Model's spec after a record, by default the last."""
+    """Resolve against the Model's spec in the ledger after a record, by default the last."""
     if not version.startswith(SIGN):
         return resolved({}, version, "")
     spec = provenance.snapshot(api.Model, book.blob(book.index(book.last if number is None else number).spec))
@@ -35,7 +35,7 @@ def recorded(book: reader.Book, version: str, number: int | None = None) -> str:
 
 
 def resolved(aliases: Mapping[str, str], version: str, whose: str) -> str:
-    """As `resolve`, for aliases from anywhere; what an alias points at is said on the way."""
+    """Resolve against any mapping of aliases, and print the version of an alias."""
     if not version.startswith(SIGN):
         validation.check(meta.VersionName, version, "the version")
         return version
@@ -50,7 +50,7 @@ def resolved(aliases: Mapping[str, str], version: str, whose: str) -> str:
 
 
 def of(models: Sequence[Json]) -> dict[tuple[str, str, str], list[str]]:
-    """What points at a version, by its namespace, model and name."""
+    """Return the aliases of each version, by namespace, model and version."""
     pointing: dict[tuple[str, str, str], list[str]] = {}
     for model in models:
         metadata = model["metadata"]

@@ -1,4 +1,4 @@
-"""Where the ledger is that is asked: an exported folder, or the operator's own bucket, as this machine reaches it."""
+"""The ledger that a verb reads: an exported folder, or the operator's own bucket as this machine reaches it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Archive:
     """How the bucket is reached; None: a folder."""
 
     def chain(self, model: str) -> record.Chain:
-        """A model's chain; `_operator` is the installation's own.
+        """Return a model's chain; `_operator` is the installation's own.
 
         Raises:
-            outcome.Stop: it is not told in which namespace, or there is none.
+            exits.Stop: several namespaces have such a chain, or none has.
         """
         if model == record.OPERATOR:
             return record.Chain(self.registry, "_", record.OPERATOR)
@@ -68,7 +68,7 @@ class Archive:
         return chains[0]
 
     def book(self, chain: record.Chain, most: int | None = None, *, unproven: bool = False) -> reader.Book:
-        """A chain, read as far as is asked, and as if it had no more than so many records; `unproven`: whoever wrote them."""
+        """Return a reader of a chain, of at most `most` records; `unproven`: whoever wrote them."""
         signers = None if unproven else self.signers
 
         def fetch(numbers: Sequence[int]) -> list[bytes | None]:
@@ -87,7 +87,7 @@ class Archive:
         return book if most is None else reader.Book(chain, fetch, blob, listed, min(most, book.last), signers)
 
     def model(self, name: str, *, unproven: bool = False) -> reader.Book:
-        """A model's chain, which has to have a record; `unproven`: whoever wrote them."""
+        """Return a reader of a model's chain, which needs at least one record; `unproven`: whoever wrote the records."""
         book = self.book(self.chain(name), unproven=unproven)
         if book.data(1) is None and not book.last:
             raise self.nothing(name, book.chain.namespace)
@@ -95,7 +95,7 @@ class Archive:
 
     @functools.cached_property
     def signers(self) -> signature.Keys | None:
-        """The keys that records are believed from: those noted in an exported folder, else the registry's own; None: it has none."""
+        """The keys whose records are trusted: those in an exported folder, else the registry's own; None: there are none."""
         noted = self.source.public()
         try:
             return signature.by_id(signature.read_public(noted) if noted else self.source.signers(self.registry)) or None
@@ -104,16 +104,16 @@ class Archive:
 
     @functools.cached_property
     def operators(self) -> reader.Book:
-        """The chain of the installation."""
+        """The reader of the installation's chain."""
         return self.book(self.chain(record.OPERATOR))
 
     @functools.cached_property
     def gaps(self) -> list[coverage.Gap]:
-        """When nobody watched."""
+        """The periods in which no operator watched."""
         return coverage.gaps(self.operators.all())
 
     def warnings(self, book: reader.Book, *, watched: bool = True) -> list[str]:
-        """What is wrong with what was read of a model's chain; and, where the answer says when nobody watched, of the chain of the installation."""
+        """Return the flaws in what was read of a model's chain; with `watched` also those of the installation's chain."""
         by_chain = {book.chain.model: list(book.flaws.values())}
         if watched:
             by_chain[record.OPERATOR] = list(self.operators.flaws.values())
@@ -123,13 +123,13 @@ class Archive:
         return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, flaws in by_chain.items() for flaw in flaws]
 
     def owner(self) -> tuple[str | None, int]:
-        """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
+        """Return the registry's owner and epoch; None and 0 when no owner is recorded."""
         assert self.store is not None
         assert self.place is not None
         return ownership.holder(self.store, self.place, self.registry)
 
     def nothing(self, model: str, namespace: str = "") -> exits.Stop:
-        """The end of a verb that found no record."""
+        """Return the Stop of a verb that found no record."""
         suffix = f" of namespace {namespace}" if namespace else ""
         hint = "check the name, --namespace and --registry"
         return exits.Stop(exits.Code.NOT_FOUND, f"the ledger {self.registry} has no record of the model {model}{suffix}\n{hint}")
@@ -137,10 +137,10 @@ class Archive:
 
 @contextlib.contextmanager
 def opened(typed: Typed) -> Iterator[Archive]:
-    """The ledger that was typed, else that of the environment's or the cluster's operator.
+    """Open the ledger that was typed, else that of the environment or of the cluster's operator.
 
     Raises:
-        outcome.Stop: it cannot be found or reached.
+        exits.Stop: it cannot be found or reached.
     """
     with futures.ThreadPoolExecutor(_AT_ONCE, "ledger") as threads:
         if typed.folder is not None:
@@ -158,7 +158,7 @@ def opened(typed: Typed) -> Iterator[Archive]:
 
 
 def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, list[integrity.Anchor]]:
-    """What the cluster knows of the chains' ends: the operator's ConfigMaps, and each Model's status. Nothing where it cannot be asked."""
+    """Read the chains' anchors from the operator's ConfigMaps and each Model's status; none where the cluster cannot be read."""
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster.client import CONFIG_MAP, MODEL  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 
@@ -180,7 +180,7 @@ def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, li
 
 
 def trusted(typed: Typed) -> list[signature.Key]:
-    """The public keys that the cluster's operator believes records of, as its ConfigMap has them; none where it cannot be asked."""
+    """Read the public keys that the operator trusts from its ConfigMap; none where the cluster cannot be read."""
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client as cluster_client  # noqa: PLC0415
 
@@ -211,13 +211,13 @@ def _namespace(typed: Typed) -> str:
 
 
 def _namespaces(typed: Typed, name: str, model: str) -> list[str]:
-    """Where an exported ledger has a chain of this model; a folder need not be read for that."""
+    """Return the namespaces in which an exported ledger has a chain of this model, without reading the chains."""
     assert typed.folder is not None
     return sorted(path.name for path in (typed.folder / "ledger" / name).iterdir() if (path / model).is_dir())
 
 
 def each(do: Callable[[record.Chain], archive.Verdict], chains: Sequence[record.Chain]) -> Iterator[archive.Verdict]:
-    """What is found of each chain; text beside a ledger that cannot be read ends the verb."""
+    """Yield the verdict on each chain; an unreadable file beside the ledger ends the verb."""
     for chain in chains:
         try:
             yield do(chain)

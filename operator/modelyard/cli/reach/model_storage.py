@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """What was typed about how to get there."""
+    """The typed options for reaching a Model's storage."""
 
     endpoint: str | None = None
     ca_file: pathlib.Path | None = None
@@ -28,7 +28,7 @@ class Way:
 
 @dataclasses.dataclass(frozen=True)
 class Depot:
-    """The place below which everything of the Model is, and how it is reached."""
+    """The prefix below which all of a Model's objects are, and how this machine reaches it."""
 
     place: location.Place
     address: location.Address
@@ -37,27 +37,27 @@ class Depot:
     limits: bounded.Limits = bounded.LIMITS
 
     def opened(self) -> store.Store:
-        """The store."""
+        """Open the store."""
         return store.Store(self.address, limits=self.limits)
 
     def below(self, path: str) -> location.Place:
-        """A folder below it."""
+        """Return a folder below the Model's prefix."""
         return location.Place(self.place.bucket, f"{self.place.key}{path}/")
 
     def shelf(self) -> uploads.Shelf:
-        """Its bucket, opened."""
+        """Open the bucket for uploads."""
         return uploads.Shelf(self.opened(), self.place.bucket)
 
     def explain(self, trouble: edge.Unavailable) -> exits.Stop:
-        """Trouble with it, with what the person who typed can do."""
+        """Explain a failure of the store, and what the user can do about it."""
         return store_address.explain(trouble, self.address, from_cluster=self.from_cluster)
 
 
 def of(model: api.Model, options: Way, server: cluster.Registry | None) -> Depot:
-    """What a Model says of its storage, and how to get there; without `server` no cluster is asked.
+    """Return a Model's storage and how to reach it; without `server` no cluster is read.
 
     Raises:
-        outcome.Stop: the Model names no place, or no Secret where one is asked for; or what it names cannot be had.
+        exits.Stop: the Model names no place, or no Secret where one is asked for; or what it names cannot be had.
     """
     storage, name = model.spec.storage, model.metadata.name
     place = location.place(storage.uri)

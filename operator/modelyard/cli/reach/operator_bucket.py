@@ -1,6 +1,6 @@
-"""The operator's own bucket: where it is, and how this machine reaches it. The one way for every verb that reads the ledger or adds to it.
+"""The operator's own bucket: where it is, and how this machine reaches it. Every verb that reads or extends the ledger uses this module.
 
-What was typed goes over the environment, and that over what the operator's Deployment says, which whoever may read it need not type again.
+Typed options override the environment, and the environment overrides the operator's Deployment.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _RETENTION: Final = ("MODELYARD_LEDGER__RETENTION", "MODELYARD_LEDGER__RETENTION
 _SIGNER: Final = "MODELYARD_LEDGER__KEY_SECRET"
 _DEFAULT_SIGNER: Final = "modelyard-ledger-key"
 _ALL: Final = (_URI, _ENDPOINT, _REGION, _REGISTRY, *_RETENTION, _SIGNER)
-"""What is taken from the Deployment as well; keys and files are of a machine."""
+"""Settings that the Deployment may supply; keys and files belong to a machine."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Own:
-    """Where it is, and how it is reached."""
+    """The location of the operator bucket, and how this machine reaches it."""
 
     place: location.Place
     address: location.Address
@@ -48,7 +48,7 @@ class Own:
     """Whether the keys are MODELYARD_BUCKET__…, not those of the environment at large."""
 
     def explain(self, trouble: edge.Unavailable) -> exits.Stop:
-        """Trouble with it, with what the person who typed can do."""
+        """Explain a failure of the bucket, and what the user can do about it."""
         if trouble.cause != Reason.STORE_FORBIDDEN:
             return store_address.explain(trouble, self.address)
         if self.separate:
@@ -60,10 +60,10 @@ class Own:
 
 
 def find(context: str | None, uri: str | None, registry: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> Own:
-    """The bucket that was typed, else that of the environment, else that of the cluster's operator.
+    """Return the bucket that was typed, else the environment's, else that of the cluster's operator.
 
     Raises:
-        outcome.Stop: it cannot be found, or what names it is wrong.
+        exits.Stop: it cannot be found, or what names it is wrong.
     """
     environment = {name: os.environ[name] for name in (*_ALL, *_KEYS, _CA_FILE) if os.environ.get(name)}
     settings = environment if uri or _URI in environment else _deployed(context) | environment
@@ -72,7 +72,7 @@ def find(context: str | None, uri: str | None, registry: str | None, endpoint: s
     if place is None or not place.is_prefix:
         problem = f"{named_uri!r} is no folder in a bucket" if named_uri else f"the operator's Deployment names no {_URI}"
         raise exits.usage(f"{problem}: name the operator's own bucket like s3://modelyard/, ending in `/`, with --bucket or {_URI}")
-    # As it is reached from here, before how a pod reaches it.
+    # This machine's endpoint takes precedence over the one that pods use.
     general = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     reached = endpoint or environment.get(_ENDPOINT) or general or settings.get(_ENDPOINT)
     certificates = ca_file or (pathlib.Path(environment[_CA_FILE]) if _CA_FILE in environment else None)
@@ -95,7 +95,7 @@ def system() -> str:
 
 
 def _keys(environment: Mapping[str, str]) -> Mapping[str, str] | None:
-    """The bucket's own keys as address.of takes them; None where it has none, and those of the environment at large are meant."""
+    """Return the bucket's own keys as store_address.of takes them; None: use the general AWS keys of the environment."""
     present = [name in environment for name in _KEYS]
     if any(present) and not all(present):
         raise exits.usage(f"{_KEYS[not present[0]]} is set and {_KEYS[present[0]]} is not: set both, or neither to use AWS_ACCESS_KEY_ID")
@@ -113,7 +113,7 @@ def _retention(settings: Mapping[str, str]) -> tuple[str, datetime.timedelta] | 
 
 
 def _deployed(context: str | None) -> dict[str, str]:
-    """The settings of the operator in the cluster."""
+    """Read the settings of the operator in the cluster."""
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 

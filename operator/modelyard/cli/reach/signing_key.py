@@ -16,10 +16,10 @@ _FILE: Final = "MODELYARD_LEDGER__KEY_FILE"
 
 
 def held(bucket: operator_bucket.Own, context: str | None) -> keyring.Keys:
-    """What the operator signs with, and whose records it believes.
+    """Return the operator's signing key and the keys that it trusts.
 
     Raises:
-        outcome.Stop: the key cannot be read, or is none; says how to name another.
+        exits.Stop: the key cannot be read or is invalid; says how to name another.
     """
     if named := os.environ.get(_FILE):
         file = pathlib.Path(named)
@@ -45,10 +45,10 @@ def held(bucket: operator_bucket.Own, context: str | None) -> keyring.Keys:
 
 
 def trust(bucket: operator_bucket.Own, context: str | None, key: signature.Key) -> bool:
-    """Add a public key to those whose records the operator believes; False when it is one of them already.
+    """Add a public key to those that the operator trusts; return False when it is trusted already.
 
     Raises:
-        outcome.Stop: the Secret cannot be read or written.
+        exits.Stop: the Secret cannot be read or written.
     """
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client  # noqa: PLC0415

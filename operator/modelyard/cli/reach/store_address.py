@@ -22,17 +22,17 @@ def of(
     ca_file: pathlib.Path | None = None,
     ca_pem: str | None = None,
 ) -> location.Address:
-    """The store as this machine should ask it.
+    """Return the address and credentials with which this machine reaches the store.
 
     Args:
-        storage: what the Model says; None when no Model is asked.
-        endpoint: what was typed; over it nothing goes.
+        storage: the Model's spec.storage; None when no Model is involved.
+        endpoint: the typed endpoint; it overrides all others.
         secret: credentials that take the place of the environment's.
         ca_file: PEM certificates to trust; else those of AWS_CA_BUNDLE, else `ca_pem`.
         ca_pem: what the Model's caBundle holds.
 
     Raises:
-        outcome.Stop: the environment has half of the credentials, an endpoint is no URL, or a file cannot be read.
+        exits.Stop: the environment has half of the credentials, an endpoint is no URL, or a file cannot be read.
     """
     env = os.environ
     url = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or (storage.endpoint if storage else None)
@@ -45,10 +45,10 @@ def of(
 
 
 def credentials(source: Mapping[str, str]) -> location.Credentials | None:
-    """The credentials of an environment or a Secret; None, which is anonymous, when it has none.
+    """Return the credentials of an environment or a Secret; None means anonymous.
 
     Raises:
-        outcome.Stop: one of the two halves is missing.
+        exits.Stop: one of the two halves is missing.
     """
     key, secret, token = (source.get(name, "") for name in _KEYS)
     if bool(key) != bool(secret):
@@ -58,7 +58,7 @@ def credentials(source: Mapping[str, str]) -> location.Credentials | None:
 
 
 def explain(trouble: edge.Unavailable, address: location.Address, *, from_cluster: bool = False) -> exits.Stop:
-    """Trouble with the store, with what the person who typed can do about it."""
+    """Explain a failure of the store, and what the user can do about it."""
     hint = ""
     if trouble.cause == Reason.STORE_FORBIDDEN:
         if address.credentials is None:

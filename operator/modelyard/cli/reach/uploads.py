@@ -1,4 +1,4 @@
-"""A Model's place in the object store, seen from this machine: what is there, adding to it, and never writing over anything."""
+"""A Model's bucket, seen from this machine: read objects and add objects; nothing is ever overwritten."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from modelyard.edge import local_files
 from modelyard.edge.s3 import store
 
 _SMALL: Final = 16 << 20
-"""Bytes up to which a file is written in one request, which the store itself refuses when something is there."""
+"""Bytes up to which one request writes a file; the store refuses that request if the key exists."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:
-    """A file that has to be at a key, and its sha256 in hex."""
+    """A file to store at a key, and its sha256 in hex."""
 
     key: str
     file: Local
@@ -27,24 +27,24 @@ class Item:
 
 
 class Shelf:
-    """One bucket. Methods may raise edge.Unavailable, and outcome.Stop where the answer is no."""
+    """One bucket. Methods may raise edge.Unavailable, and exits.Stop where the answer is no."""
 
     def __init__(self, source: store.Store, bucket: str) -> None:
         self._store = source
         self._bucket = bucket
 
     def read(self, objects: Sequence[store.Object]) -> dict[str, str]:
-        """The sha256 in hex of each object, by key; every byte is read."""
+        """Read every byte of each object; return the sha256 in hex by key."""
         if not objects:
             return {}
         with progress.shown("Reading", sum(obj.size for obj in objects)) as reading:
             return dict(reading.each(lambda obj: (obj.key, self._hash(obj, reading)), sorted(objects, key=lambda obj: -obj.size)))
 
     def below(self, prefix: str) -> list[store.Object]:
-        """What is stored below a prefix, without the empty objects that stand for folders; never many more than an artifact may have.
+        """List the objects below a prefix, without empty folder markers, up to the maximum of an artifact.
 
         Raises:
-            outcome.Stop: there is more.
+            exits.Stop: there is more.
         """
         objects = []
         for obj in self._store.list(self._bucket, prefix):
@@ -57,14 +57,14 @@ class Shelf:
         return objects
 
     def head(self, key: str) -> store.Object | None:
-        """What is stored of an object."""
+        """Return an object's metadata, or None."""
         return self._store.head(self._bucket, key)
 
     def missing(self, items: Sequence[Item], stored: Mapping[str, store.Object]) -> list[Item]:
-        """The items that are not stored yet; those that are have been read and proven.
+        """Return the items that are not stored yet; read and verify those that are.
 
         Raises:
-            outcome.Stop: an object that is there has other bytes.
+            exits.Stop: a stored object has other bytes.
         """
         present = [item for item in items if item.key in stored]
         for item in present:
@@ -77,10 +77,10 @@ class Shelf:
         return [item for item in items if item.key not in stored]
 
     def add(self, items: Sequence[Item]) -> None:
-        """Store each item where nothing is.
+        """Store each item at a key that does not exist.
 
         Raises:
-            outcome.Stop: meanwhile something else is there, or a file has changed since it was hashed.
+            exits.Stop: the key was taken meanwhile, or a file has changed since it was hashed.
         """
         with progress.shown("Uploading", sum(item.file.size for item in items)) as uploading:
             uploading.each(lambda item: self._add(item, uploading), sorted(items, key=lambda item: -item.file.size))
@@ -106,12 +106,12 @@ class Shelf:
             if existing := self.head(item.key):
                 self._same(item, existing)
             else:
-                # Some stores refuse a create-only write where a deleted object was; nothing is written over.
+                # Some stores refuse a create-only write at the key of a deleted object; this overwrites nothing.
                 self._store.put(self._bucket, item.key, data)
         uploading.advance(item.file.size)
 
     def _same(self, item: Item, existing: store.Object) -> None:
-        """Somebody else was faster: fine, if it is the same."""
+        """Accept an object that somebody else has just stored, if its bytes are the same."""
         if existing.size != item.file.size or self._hash(existing, progress.Work(lambda _: None)) != item.sha256:
             raise self._taken(item, "with other bytes; it was just put there, perhaps by another push")
 

@@ -1,4 +1,4 @@
-"""Moments that people type."""
+"""Times that people type."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final
 from modelyard.cli.terminal import exits
 
 _FIRST: Final = datetime.datetime(1, 1, 2, tzinfo=datetime.UTC)
-"""From here on a moment has one in UTC, and one before it, whatever its offset."""
+"""From here on a time converts to UTC, whatever its offset, and has a predecessor."""
 
 
 def now() -> datetime.datetime:
-    """The present moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.datetime.now(datetime.UTC)
 
 
 def read(text: str, what: str, now: datetime.datetime) -> datetime.datetime:
-    """`now`, a date, or a date and time; UTC where no offset is given.
+    """Parse `now`, a date, or a date and time; UTC where no offset is given.
 
     Raises:
-        outcome.Stop: it is none, it is before all that can be told, or it has not come yet.
+        exits.Stop: the text is no time, or the time is before `_FIRST` or in the future.
     """
     if text == "now":
         return now

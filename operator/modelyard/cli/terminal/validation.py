@@ -1,6 +1,6 @@
-"""What people type and files say, held to the same schema as the API server holds it to, before anything is uploaded.
+"""Validation of typed values and files against the API server's schema, before anything is uploaded.
 
-Types, patterns, bounds, enumerations, unknown fields, and unique list keys; the rest of the CEL rules the API server judges.
+It covers types, patterns, bounds, enumerations, unknown fields and unique list keys; the API server evaluates the other CEL rules.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _WHOLE: Final = {"int32": 1 << 31, "int64": 1 << 63}
 
 
 def check(kind: Any, value: object, what: str, *, show: bool = True) -> None:
-    """Hold one value to a type of the API, such as meta.VersionName.
+    """Validate one value against a type of the API, such as meta.VersionName.
 
     Raises:
-        outcome.Stop: with what is wrong; without the value itself unless `show`, as it might hold credentials.
+        exits.Stop: with what is wrong; without the value itself unless `show`, as it might hold credentials.
     """
     rules = crd.structural(pydantic.TypeAdapter(kind).json_schema(), what)
     for _, problem in problems(value, rules, ""):
@@ -41,10 +41,10 @@ def check(kind: Any, value: object, what: str, *, show: bool = True) -> None:
 
 
 def whole(resource: type[meta.Resource], obj: Json, where: str) -> None:
-    """Hold a whole object to its CRD.
+    """Validate a whole object against its CRD.
 
     Raises:
-        outcome.Stop: with every field that is wrong.
+        exits.Stop: with every field that is wrong.
     """
     wrong = [f"{path.lstrip('.')}: {problem}" for path, problem in problems(obj, crd.root(resource), "")]
     if wrong:
@@ -52,7 +52,7 @@ def whole(resource: type[meta.Resource], obj: Json, where: str) -> None:
 
 
 def part(model: type[pydantic.BaseModel], value: object, where: str) -> None:
-    """Hold a part of an object, such as a card, to its schema."""
+    """Validate a part of an object, such as a card, against its schema."""
     wrong = [
         f"{path.lstrip('.') or 'it'}: {problem}" for path, problem in problems(value, crd.structural(model.model_json_schema(), where), "")
     ]
@@ -61,7 +61,7 @@ def part(model: type[pydantic.BaseModel], value: object, where: str) -> None:
 
 
 def problems(value: object, rules: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Every place where a value is not as a structural schema says, and what is wrong there."""
+    """Yield the path and the problem of every violation of a structural schema."""
     kind = rules.get("type")
     if kind is not None and not _is(value, kind):
         yield path, f"has to be {'an' if kind[0] in 'aeio' else 'a'} {kind}, not {_named(value)}"
@@ -78,10 +78,10 @@ def problems(value: object, rules: Mapping[str, Any], path: str) -> Iterator[tup
 
 
 def read_text(path: pathlib.Path) -> str:
-    """A small text file.
+    """Read a small text file.
 
     Raises:
-        outcome.Stop: it cannot be read, is too large, or is not UTF-8.
+        exits.Stop: it cannot be read, is too large, or is not UTF-8.
     """
     try:
         data = local_files.read(path, _LARGEST, regular=False)  # what a shell's <(…) leads to is a pipe
@@ -94,10 +94,10 @@ def read_text(path: pathlib.Path) -> str:
 
 
 def loaded(path: pathlib.Path, load: Callable[[str], T]) -> T:
-    """What a YAML or JSON file holds, as `load` makes it of its text.
+    """Read a YAML or JSON file with `load`.
 
     Raises:
-        outcome.Stop: it cannot be read.
+        exits.Stop: it cannot be read.
     """
     text = read_text(path)
     try:
@@ -109,10 +109,10 @@ def loaded(path: pathlib.Path, load: Callable[[str], T]) -> T:
 
 
 def read(path: pathlib.Path) -> Json:
-    """A YAML or JSON file that holds one mapping.
+    """Read a YAML or JSON file that holds one mapping.
 
     Raises:
-        outcome.Stop: it cannot be read, or is something else.
+        exits.Stop: it cannot be read, or is something else.
     """
     load: Callable[[str], object] = json.loads if path.suffix == ".json" else yaml.safe_load
     content = loaded(path, load)
