@@ -199,10 +199,10 @@ def _need(environment: Mapping[str, str], name: str) -> str:
 def _unpacked(data: bytes) -> bytes:
     """Unpack gzip data; refuse it beyond the limit."""
     inflated = zlib.decompressobj(wbits=31)
-    found = inflated.decompress(data, _UNPACKED)
+    unpacked = inflated.decompress(data, _UNPACKED)
     if not inflated.eof:
         raise ValueError(f"it is cut off, or unpacked larger than {_UNPACKED >> 20} MiB")
-    return found
+    return unpacked
 
 
 def _empty(folder: pathlib.Path) -> None:

@@ -153,8 +153,8 @@ def _tell(
     for metric, value in metrics.items():
         output.say(f"{name}: metric {metric}={output.number(value)} {'added' if metric in added[0] else 'is there already'}")
     if entry:
-        how = f"added, {entry['uri']}" if added[1] else "is there already"
-        output.say(f"{name}: {entry['type']} {entry['name']} {how}")
+        outcome = f"added, {entry['uri']}" if added[1] else "is there already"
+        output.say(f"{name}: {entry['type']} {entry['name']} {outcome}")
     if not any(added):
         return
     selector = f"spec.model={spec['model']},spec.version={spec['version']}"

@@ -129,8 +129,8 @@ def attest(
     from modelyard.cli.reach import cluster, model_storage
 
     typed = publish_attest.Typed(metric, evidence, type_, name, title, author, issued_at)
-    way = model_storage.Way(endpoint, ca_file, credentials_from_cluster)
-    publish_attest.attest(cluster.Registry(context, namespace), model, version, typed, way, output)
+    options = model_storage.Way(endpoint, ca_file, credentials_from_cluster)
+    publish_attest.attest(cluster.Registry(context, namespace), model, version, typed, options, output)
 
 
 @app.command()

@@ -136,7 +136,7 @@ def metrics(typed: Sequence[str]) -> dict[str, float]:
     Raises:
         exits.Stop: one is no finite number, or was given twice.
     """
-    found = {}
+    numbers = {}
     for name, text in _pairs("--metric", typed, "auc=0.934"):
         validation.check(meta.MetricName, name, "--metric")
         try:
@@ -145,8 +145,8 @@ def metrics(typed: Sequence[str]) -> dict[str, float]:
             raise exits.usage(f"--metric {name}={text}: {text!r} is no number; write it like auc=0.934") from None
         if not math.isfinite(value):
             raise exits.usage(f"--metric {name}={text}: a metric is a finite number; leave out what could not be measured")
-        found[name] = value
-    return found
+        numbers[name] = value
+    return numbers
 
 
 def version(described: Json, namespace: str | None, uri: str, digest: str, evidence: Sequence[Json]) -> Json:
