@@ -1,4 +1,4 @@
-"""All verbs together. What each takes is in five modules, by who types them; what they do is loaded only when they are typed."""
+"""All verbs. Five modules declare their options; a verb's implementation is loaded only when the verb runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for part in (publish.app, query.app, decide.app, maintain.app, container.app):
 
 
 def manual() -> str:
-    """The help of every verb, as `modelyard --help` and `modelyard VERB --help` print it on a terminal 120 columns wide."""
+    """Return the help of every verb, as `modelyard --help` and `modelyard VERB --help` print it on a terminal 120 columns wide."""
     command = typer.main.get_group(app)
     pages = []
     for verb in _verbs(command):
@@ -44,14 +44,14 @@ def manual() -> str:
 
 
 def _verbs(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """A group of commands, and each of them, as they are typed."""
+    """Yield the words of a group of commands and of each command in it."""
     yield above
     for name, command in getattr(group, "commands", {}).items():
         yield from _verbs(command, (*above, name))
 
 
 def run(typed: Sequence[str] | None = None) -> NoReturn:
-    """Run the verb that was typed, by default on this process's command line, and exit with its code."""
+    """Run the typed verb, by default this process's command line, and exit with its code."""
     arguments = sys.argv[1:] if typed is None else list(typed)
     called = "kubectl modelyard" if pathlib.Path(sys.argv[0]).name.startswith("kubectl") else "modelyard"
     _streams()
@@ -68,7 +68,7 @@ def run(typed: Sequence[str] | None = None) -> NoReturn:
 
 
 def _streams() -> None:
-    """A terminal that knows few letters, or an output that was closed, is no reason to fail."""
+    """Make limited encodings and closed outputs no failure."""
     if sys.stdout is None:
         sys.stdout = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
@@ -77,7 +77,7 @@ def _streams() -> None:
 
 
 def _spelt(error: UnicodeError) -> tuple[str, int]:
-    """Signs that cannot be encoded as JSON spells them, so that JSON stays JSON."""
+    """Escape characters that cannot be encoded as JSON does, so that JSON stays JSON."""
     assert isinstance(error, UnicodeEncodeError)
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 

@@ -1,4 +1,4 @@
-"""The verbs that containers type."""
+"""The verbs that containers run."""
 
 from __future__ import annotations
 

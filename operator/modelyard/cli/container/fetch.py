@@ -29,11 +29,11 @@ from modelyard.edge.s3 import store
 AT_ONCE: Final = 4
 """Files downloaded at the same time."""
 PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before a file is asked for again; then the pod's own backoff takes over."""
+"""Seconds before a download is retried; then the pod's own backoff takes over."""
 _PACKED: Final = 2 << 20
 """Bytes of the list of files, which fits into a ConfigMap."""
 _UNPACKED: Final = 64 << 20
-"""Bytes of it unpacked: 25,000 paths of the longest sort have less than half."""
+"""Bytes of the list unpacked: 25,000 paths of maximum length have less than half."""
 _HEALS: Final = frozenset({Reason.STORE_UNREACHABLE, Reason.STORE_THROTTLED, Reason.STORE_TRUNCATED})
 
 
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class _Stopped(Exception):
-    """Another file failed already."""
+    """The download of another file failed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Order:
-    """What has to be in the folder in the end."""
+    """The artifact that the folder has to hold in the end."""
 
     digest: str
     where: location.Place
@@ -66,7 +66,7 @@ class Order:
 
 
 def order(environment: Mapping[str, str]) -> Order:
-    """What the pod's environment asks for; raises Refused when it is not complete."""
+    """Read the order from the pod's environment; raise Refused when it is not complete."""
     promised, uri = _need(environment, "MODELYARD_DIGEST"), _need(environment, "MODELYARD_FETCH_URI")
     if not DIGEST.fullmatch(promised):
         raise Refused(f"MODELYARD_DIGEST is {promised!r}, which is no sha256:<64 hex digits>")
@@ -78,7 +78,7 @@ def order(environment: Mapping[str, str]) -> Order:
         files = tuple(Wanted(str(path), int(size), version and str(version)) for path, size, version in rows)
     except (OSError, zlib.error, ValueError, TypeError) as error:
         raise Refused(f"the list of files {listed} cannot be read: {error}") from None
-    # A path decides where bytes are written, so it is not taken on trust from a ConfigMap.
+    # A path decides where bytes are written, so a ConfigMap's paths are checked.
     if refusal := manifest.refuse([file.path for file in files]):
         raise Refused(f"the list of files {listed} is refused: {refusal.message}")
     if not where.is_prefix and [file.path for file in files] != [where.name]:
@@ -88,20 +88,22 @@ def order(environment: Mapping[str, str]) -> Order:
 
 
 def fetch(wanted: Order, *, pause: Callable[[float], object] = time.sleep) -> None:
-    """Fills the folder; raises Refused or edge.Unavailable, and then the folder is empty."""
+    """Fill the folder; on Refused or edge.Unavailable the folder is empty."""
     _empty(wanted.folder)
     try:
         source = store.Store(wanted.address, connections=AT_ONCE)
-        found = manifest.of(_download(wanted, source, pause))
-        if found != wanted.digest:
-            raise Refused(f"the files at {wanted.where} have the digest {found}, not the promised {wanted.digest}: nothing of them is kept")
+        digest = manifest.of(_download(wanted, source, pause))
+        if digest != wanted.digest:
+            raise Refused(
+                f"the files at {wanted.where} have the digest {digest}, not the promised {wanted.digest}: nothing of them is kept"
+            )
     except BaseException:
         _empty(wanted.folder)
         raise
 
 
 def main() -> int:
-    """0: the promised bytes are in the folder. 1: they are not. 2: the container was not told what to fetch."""
+    """Return 0: the promised bytes are in the folder; 1: they are not; 2: the environment does not say what to fetch."""
     began = time.monotonic()
     os.umask(0o022)  # the server runs as another user, and only reads
     try:
@@ -120,13 +122,13 @@ def main() -> int:
 
 
 def _download(wanted: Order, source: store.Store, pause: Callable[[float], object]) -> dict[str, str]:
-    """Writes every file, largest first; path → hex sha256 of what was written."""
+    """Write every file, largest first; return path → hex sha256 of the written bytes."""
     for folder in {(wanted.folder / file.path).parent for file in wanted.files}:
         folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
     ordered = sorted(wanted.files, key=lambda file: -file.size)
 
-    def one(file: Wanted) -> tuple[str, str]:
+    def fetch_file(file: Wanted) -> tuple[str, str]:
         try:
             return file.path, _patiently(wanted, file, source, stop, pause)
         except BaseException:
@@ -134,27 +136,27 @@ def _download(wanted: Order, source: store.Store, pause: Callable[[float], objec
             raise
 
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as threads:
-        under_way = [threads.submit(one, file) for file in ordered]
-    failures = [error for each in under_way if (error := each.exception()) is not None]
+        under_way = [threads.submit(fetch_file, file) for file in ordered]
+    failures = [error for future in under_way if (error := future.exception()) is not None]
     if failures:
-        # The one that stopped the others is the one to tell.
+        # Raise the failure that stopped the other downloads.
         raise next((error for error in failures if not isinstance(error, _Stopped)), failures[0])
-    return dict(each.result() for each in under_way)
+    return dict(future.result() for future in under_way)
 
 
 def _patiently(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event, pause: Callable[[float], object]) -> str:
     for seconds in PAUSES:
         try:
-            return _one(wanted, file, source, stop)
+            return _fetch_once(wanted, file, source, stop)
         except edge.Unavailable as error:
             if error.reason not in _HEALS:
                 raise
             pause(seconds)
-    return _one(wanted, file, source, stop)
+    return _fetch_once(wanted, file, source, stop)
 
 
-def _one(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event) -> str:
-    """Writes one file; the hex sha256 of what was written."""
+def _fetch_once(wanted: Order, file: Wanted, source: store.Store, stop: threading.Event) -> str:
+    """Write one file; return the hex sha256 of the written bytes."""
     key = f"{wanted.where.key}{file.path}" if wanted.where.is_prefix else wanted.where.key
     stream = source.open(wanted.where.bucket, key, version_id=file.version_id)
     uri = f"s3://{wanted.where.bucket}/{key}"
@@ -195,16 +197,16 @@ def _need(environment: Mapping[str, str], name: str) -> str:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """What gzip made small, if it was not much too large before."""
+    """Unpack gzip data; refuse it beyond the limit."""
     inflated = zlib.decompressobj(wbits=31)
-    found = inflated.decompress(data, _UNPACKED)
+    unpacked = inflated.decompress(data, _UNPACKED)
     if not inflated.eof:
         raise ValueError(f"it is cut off, or unpacked larger than {_UNPACKED >> 20} MiB")
-    return found
+    return unpacked
 
 
 def _empty(folder: pathlib.Path) -> None:
-    """Empties a folder and keeps it: it is where a volume is mounted."""
+    """Empty a folder and keep it: a volume is mounted there."""
     folder.mkdir(parents=True, exist_ok=True)
     for child in folder.iterdir():
         if child.is_dir() and not child.is_symlink():

@@ -1,4 +1,4 @@
-"""`modelyard operator`: the operator itself, as the image runs it."""
+"""`modelyard operator`: run the operator, as the image does."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ GARBAGE: Final = 50_000
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the object it is about."""
+    """Format one JSON object a line: time, level, logger, message, and the object concerned."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Format the record as one line."""
         moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         line: dict[str, Any] = {
             "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -39,7 +39,7 @@ class JsonLines(logging.Formatter):
 
 
 def operate() -> int:
-    """Run until told to stop; 0 when it was, 1 when it could not go on, 2 when its settings are wrong."""
+    """Run until stopped; return 0 when stopped, 1 when it could not continue, 2 when its settings are wrong."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     try:
@@ -51,7 +51,7 @@ def operate() -> int:
         return 2
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    gc.freeze()  # what was imported stays
+    gc.freeze()  # imported objects stay
     gc.set_threshold(GARBAGE, 20, 100)
     try:
         uvloop.run(operator.operate(config))

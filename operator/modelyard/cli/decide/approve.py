@@ -1,4 +1,4 @@
-"""`modelyard approve`, `reject`, `withdraw`: one person's word on one gate of a promotion, for exactly what was shown."""
+"""`modelyard approve`, `reject`, `withdraw`: one person's decision on one gate of a promotion, for exactly the subject that was shown."""
 
 from __future__ import annotations
 
@@ -26,110 +26,117 @@ def decide(
     subject: str | None,
     asked: str | None,
 ) -> None:
-    """Write one's own entry of spec.approvals.
+    """Write the user's own entry of spec.approvals.
 
     Raises:
-        outcome.Stop: nobody is asked, something else is asked than `subject`, the gate is not known, there is nothing to take back, or the
+        exits.Stop: nobody is asked, something else is asked than `subject`, the gate is not known, there is nothing to take back, or the
             API server refuses.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
     if subject is not None:
-        validation.one(meta.Digest, subject, "--subject")
-    validation.one(meta.ObjectName, name, "the promotion")
-    found = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
-    _is_asked(found, decision)
-    gate = gate or _only_gate(found, _VERBS[decision])
-    validation.one(meta.GateName, gate, "--gate")
-    shown = subject or (_said_of(found, server.whoami(), gate) if decision is Decision.WITHDRAWN else _subject(found))
-    output.say(_what(found, shown))
-    written = server.patch(client.PROMOTION, name, lambda now, me: steps(now, me, decision, gate, comment, shown))
+        validation.check(meta.Digest, subject, "--subject")
+    validation.check(meta.ObjectName, name, "the promotion")
+    obj = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
+    _is_asked(obj, decision)
+    gate = gate or _only_gate(obj, _VERBS[decision])
+    validation.check(meta.GateName, gate, "--gate")
+    shown = subject or (_recorded_subject(obj, server.whoami(), gate) if decision is Decision.WITHDRAWN else _subject(obj))
+    output.say(_what(obj, shown))
+    written = server.patch(client.PROMOTION, name, lambda obj, me: steps(obj, me, decision, gate, comment, shown))
     output.say(f"{decision}: gate {gate} of {name}")
     cluster.written(client.PROMOTION, written, form)
 
 
-def steps(now: Json, me: str, decision: Decision, gate: str, comment: str | None, shown: str) -> list[Json]:
-    """The JSON patch that writes the entry, if the Promotion still is what it was.
+def steps(obj: Json, me: str, decision: Decision, gate: str, comment: str | None, shown: str) -> list[Json]:
+    """Return the JSON patch that writes the entry, if the Promotion has not changed.
 
-    A server-side apply would do as well for one person; two people's applies share one field manager, and each takes the other's entry away.
+    Server-side apply does not work here: two people's applies share one field manager, and each would remove the other's entry.
 
     Raises:
-        outcome.Stop: nobody is asked, something else is asked than was shown, or there is nothing to take back.
+        exits.Stop: nobody is asked, something else is asked than was shown, or there is nothing to take back.
     """
-    _is_asked(now, decision)
-    if (current := _said_of(now, me, gate) if decision is Decision.WITHDRAWN else _subject(now)) != shown:
+    _is_asked(obj, decision)
+    if (current := _recorded_subject(obj, me, gate) if decision is Decision.WITHDRAWN else _subject(obj)) != shown:
         raise exits.Stop(
             exits.Code.NO, f"what is asked has changed meanwhile: it is {current} now, not {shown}\nlook again, and decide again"
         )
-    spec = now["spec"]
+    spec = obj["spec"]
     entry = {"user": me, "gate": gate, "decision": str(decision), "subject": shown} | ({"comment": comment} if comment else {})
-    # Every change of the spec makes a new generation, so this one test holds for the list's places and for its absence.
-    patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": now["metadata"]["generation"]}]
-    there = spec.get("approvals")
-    mine = _mine(now, me, gate)
-    if not there:
+    # Every change of the spec makes a new generation, so this test covers the list's positions and its absence.
+    patch: list[Json] = [{"op": "test", "path": "/metadata/generation", "value": obj["metadata"]["generation"]}]
+    approvals = spec.get("approvals")
+    position = _mine(obj, me, gate)
+    if not approvals:
         patch.append({"op": "add", "path": "/spec/approvals", "value": [entry]})
-    elif mine is None:
+    elif position is None:
         patch.append({"op": "add", "path": "/spec/approvals/-", "value": entry})
     else:
-        patch.append({"op": "replace", "path": f"/spec/approvals/{mine}", "value": entry})
-    return [*patch, *authorship.steps(now, me)]
+        patch.append({"op": "replace", "path": f"/spec/approvals/{position}", "value": entry})
+    return [*patch, *authorship.steps(obj, me)]
 
 
-def _is_asked(found: Json, decision: Decision) -> None:
-    """Approvals are written while people are asked; taking one back, also while the promotion waits for something else."""
-    phase = cluster.phase_of(found)
+def _is_asked(obj: Json, decision: Decision) -> None:
+    """Stop unless the promotion awaits approval; an approval may also be withdrawn while the promotion waits for something else."""
+    phase = cluster.phase_of(obj)
     allowed = {api.Phase.AWAITING_APPROVAL} | ({api.Phase.PENDING, api.Phase.BLOCKED} if decision is Decision.WITHDRAWN else set())
     if phase not in allowed:
-        message = f"nobody is asked: Promotion {found['metadata']['name']} is {cluster.told_of(found)}"
+        message = f"nobody is asked: Promotion {obj['metadata']['name']} is {cluster.told_of(obj)}"
         raise exits.Stop(exits.Code.NO, f"{message}\napprovals are written while it is AwaitingApproval")
 
 
-def _subject(found: Json) -> str:
-    subject = (found.get("status") or {}).get("subject")
+def _subject(obj: Json) -> str:
+    subject = (obj.get("status") or {}).get("subject")
     if not subject:
-        raise exits.Stop(exits.Code.NO, f"nobody is asked: Promotion {found['metadata']['name']} is {cluster.told_of(found)}")
+        raise exits.Stop(exits.Code.NO, f"nobody is asked: Promotion {obj['metadata']['name']} is {cluster.told_of(obj)}")
     return str(subject)
 
 
-def _mine(found: Json, me: str, gate: str) -> int | None:
-    """The place of one's own entry."""
-    return next((at for at, one in enumerate(found["spec"].get("approvals") or ()) if (one["user"], one["gate"]) == (me, gate)), None)
+def _mine(obj: Json, me: str, gate: str) -> int | None:
+    """Return the position of the user's own entry."""
+    return next(
+        (
+            position
+            for position, approval in enumerate(obj["spec"].get("approvals") or ())
+            if (approval["user"], approval["gate"]) == (me, gate)
+        ),
+        None,
+    )
 
 
-def _said_of(found: Json, me: str, gate: str) -> str:
-    """The subject of what one has said: that is what is taken back, also while something else is asked, or nothing.
+def _recorded_subject(obj: Json, me: str, gate: str) -> str:
+    """Return the subject of the user's own entry: that is what is withdrawn, whatever the current subject is.
 
     Raises:
-        outcome.Stop: one has said nothing.
+        exits.Stop: the user has no entry.
     """
-    if (mine := _mine(found, me, gate)) is None:
-        message = f"there is nothing to take back: {me} has said nothing for gate {gate} of Promotion {found['metadata']['name']}"
+    if (position := _mine(obj, me, gate)) is None:
+        message = f"there is nothing to take back: {me} has said nothing for gate {gate} of Promotion {obj['metadata']['name']}"
         raise exits.Stop(exits.Code.NO, message)
-    return found["spec"]["approvals"][mine].get("subject") or _subject(found)
+    return obj["spec"]["approvals"][position].get("subject") or _subject(obj)
 
 
-def _gates(found: Json) -> list[promotion.ApprovalStatus]:
-    what = f"status.approvals of the Promotion {found['metadata']['name']}"
-    return [cluster.parsed(promotion.ApprovalStatus, one, what) for one in (found.get("status") or {}).get("approvals") or []]
+def _gates(obj: Json) -> list[promotion.ApprovalStatus]:
+    path = f"status.approvals of the Promotion {obj['metadata']['name']}"
+    return [cluster.parsed(promotion.ApprovalStatus, raw, path) for raw in (obj.get("status") or {}).get("approvals") or []]
 
 
-def _only_gate(found: Json, verb: str) -> str:
-    gates = [one.gate for one in _gates(found)]
+def _only_gate(obj: Json, verb: str) -> str:
+    gates = [status.gate for status in _gates(obj)]
     if len(gates) != 1:
         which = f"one of {', '.join(gates)}" if gates else "one of the stage's gates.approvals"
         raise exits.usage(f"say which gate you {verb} with --gate: {which}")
     return gates[0]
 
 
-def _what(found: Json, shown: str) -> str:
-    """What a person puts their name to."""
-    spec = found["spec"]
+def _what(obj: Json, shown: str) -> str:
+    """Describe what the user decides on."""
+    spec = obj["spec"]
     lines = [f"{spec['model']} {spec['version']} for {spec['stage']}, asked for by {spec.get('requestedBy', 'nobody knows whom')}"]
     lines += [f"reason: {spec['reason']}"] if spec.get("reason") else []
     lines += [f"subject: {shown} (bytes, metadata, gates, strategy and template)"]
     lines += [
-        f"gate {one.gate}: {output.many(one.required, 'person').replace('persons', 'people')}, approved by {', '.join(one.approved_by or ()) or 'nobody yet'}"
-        for one in _gates(found)
+        f"gate {status.gate}: {output.many(status.required, 'person').replace('persons', 'people')}, approved by {', '.join(status.approved_by or ()) or 'nobody yet'}"
+        for status in _gates(obj)
     ]
-    # Each stays one line: whoever asked chose some of these words, and could write lines of ours into them.
+    # Each stays one line: the requester chose some of this text, and could forge lines in it.
     return "\n".join(output.safe(line) for line in lines)

@@ -1,4 +1,4 @@
-"""`modelyard promote`: ask for a version to be brought to a stage, and follow what becomes of it."""
+"""`modelyard promote`: request a version's promotion to a stage, and follow it."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ def promote(
     timeout: float,
     asked: str | None,
 ) -> None:
-    """Create the Promotion, or find the same one already on its way.
+    """Create the Promotion, or find the same one unfinished.
 
     Raises:
-        outcome.Stop: what it names is missing, it was refused, a Promotion of that name exists, or with `wait` it did not succeed.
+        exits.Stop: the Model, stage or version is missing, the API server refuses, another Promotion has the name, or with `wait` it did not succeed.
     """
     form = output.form(asked, *FORMS)
     version = alias.resolve(declared(server, model, stage), version)
     server.get(client.MODEL_VERSION, f"{model}-{version}", f"see which there are with `modelyard list {model}`")
     wanted = made(server.namespace, name or f"{model}-{version}-{stage}", model, version, stage, reason)
     name = wanted["metadata"]["name"]
-    found = server.find(client.PROMOTION, name)
-    if found is None:
-        found = server.create(wanted)
+    promotion = server.find(client.PROMOTION, name)
+    if promotion is None:
+        promotion = server.create(wanted)
         output.say(f"Promotion {name} created in namespace {server.namespace}")
     else:
-        _same(found, wanted, server)
+        _same(promotion, wanted, server)
         output.say(f"Promotion {name} exists already and is on its way")
-    tell(server, found, form, wait=wait, timeout=timeout)
+    tell(server, promotion, form, wait=wait, timeout=timeout)
 
 
 def declared(server: cluster.Registry, model: str, stage: str) -> Json:
-    """The Model, which has to be there and to have the stage: other than Git's, what a typed command names is not waited for.
+    """Return the Model, which has to exist and have the stage: a typed command, unlike Git, does not wait for missing objects.
 
     Raises:
-        outcome.Stop: it is not, or has not.
+        exits.Stop: the Model does not exist, or has no such stage.
     """
-    validation.one(meta.ModelName, model, "the model")
-    validation.one(meta.StageName, stage, "the stage")
-    found = server.get(client.MODEL, model, "check its name and --namespace")
-    names = [one["name"] for one in found["spec"].get("stages") or ()] or [one.name for one in DEFAULT_STAGES]
+    validation.check(meta.ModelName, model, "the model")
+    validation.check(meta.StageName, stage, "the stage")
+    model_obj = server.get(client.MODEL, model, "check its name and --namespace")
+    names = [entry["name"] for entry in model_obj["spec"].get("stages") or ()] or [default.name for default in DEFAULT_STAGES]
     if stage not in names:
         raise exits.Stop(exits.Code.NOT_FOUND, f"the Model {model} has no stage {stage}; it has {', '.join(names)}")
-    return found
+    return model_obj
 
 
 def made(namespace: str, name: str, model: str, version: str, stage: str, reason: str | None, *, rollback: bool = False) -> Json:
-    """The Promotion."""
+    """Build the Promotion."""
     spec = {"model": model, "version": version, "stage": stage}
     obj: Json = {
         "apiVersion": api.API_VERSION,
@@ -73,44 +73,44 @@ def made(namespace: str, name: str, model: str, version: str, stage: str, reason
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec | ({"reason": reason} if reason else {}) | ({"rollback": True} if rollback else {}),
     }
-    validation.one(meta.ObjectName, name, "--name")
+    validation.check(meta.ObjectName, name, "--name")
     validation.whole(api.Promotion, obj, "what was typed makes no valid Promotion")
     return obj
 
 
-def tell(server: cluster.Registry, found: Json, form: output.Form, *, wait: bool, timeout: float) -> None:
-    """Print a Promotion that is on its way; with `wait`, as it ended.
+def tell(server: cluster.Registry, promotion: Json, form: output.Form, *, wait: bool, timeout: float) -> None:
+    """Print an unfinished Promotion; with `wait`, wait for its end first.
 
     Raises:
-        outcome.Stop: with `wait`, it did not succeed, or not in time.
+        exits.Stop: with `wait`, it did not succeed, or not in time.
     """
-    name = found["metadata"]["name"]
+    name = promotion["metadata"]["name"]
     if wait:
-        found = server.follow(client.PROMOTION, name, timeout, has_ended)
-    if not cluster.written(client.PROMOTION, found, form) and not wait:
+        promotion = server.follow(client.PROMOTION, name, timeout, has_ended)
+    if not cluster.written(client.PROMOTION, promotion, form) and not wait:
         output.say(f"follow it with `kubectl get promotion {name} --namespace {server.namespace} --watch`")
-    if wait and not succeeded(found):
-        raise exits.Stop(exits.Code.NO, f"Promotion {name} did not succeed: {cluster.told_of(found)}")
+    if wait and not succeeded(promotion):
+        raise exits.Stop(exits.Code.NO, f"Promotion {name} did not succeed: {cluster.told_of(promotion)}")
 
 
 def succeeded(promotion: Json) -> bool:
-    """Whether the stage stands for its version, or did until a later promotion."""
-    conditions = {one["type"]: one["status"] for one in (promotion.get("status") or {}).get("conditions") or []}
+    """Whether its version is the stage's current version, or was until a later promotion."""
+    conditions = {condition["type"]: condition["status"] for condition in (promotion.get("status") or {}).get("conditions") or []}
     phase = cluster.phase_of(promotion)
     return phase == api.Phase.SUCCEEDED or (phase == api.Phase.SUPERSEDED and conditions.get("Succeeded") == "True")
 
 
-def _same(found: Json, wanted: Json, server: cluster.Registry) -> None:
-    """A Promotion's name runs once: another of that name, or one that has ended, stands in the way."""
+def _same(existing: Json, wanted: Json, server: cluster.Registry) -> None:
+    """Stop unless the existing Promotion is the wanted one and unfinished: a Promotion's name is used once."""
     name = wanted["metadata"]["name"]
-    other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(found, field) != _field(wanted, field)]
+    other = [field for field in ("model", "version", "stage", "reason", "rollback") if _field(existing, field) != _field(wanted, field)]
     if other:
-        why = output.safe(f"with another {other[0]} ({_field(found, other[0]) or 'none'})")
-    elif has_ended(found):
-        why = f"and has ended: {cluster.told_of(found)}"
+        why = output.safe(f"with another {other[0]} ({_field(existing, other[0]) or 'none'})")
+    elif has_ended(existing):
+        why = f"and has ended: {cluster.told_of(existing)}"
     else:
         return
-    free = next(number for number in itertools.count(2) if server.find(client.PROMOTION, f"{name}-{number}") is None)
+    free = next(suffix for suffix in itertools.count(2) if server.find(client.PROMOTION, f"{name}-{suffix}") is None)
     message = f"a Promotion {name} exists already, {why}\na name runs once for ever; to ask again, give --name {name}-{free}"
     raise exits.Stop(exits.Code.NO, message)
 
@@ -120,5 +120,5 @@ def _field(promotion: Json, name: str) -> object:
 
 
 def has_ended(promotion: Json) -> bool:
-    """Whether nothing will change it any more."""
+    """Whether its phase is terminal."""
     return cluster.phase_of(promotion) in {phase.value for phase in api.Phase if phase.is_terminal}

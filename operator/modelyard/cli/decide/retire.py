@@ -1,4 +1,4 @@
-"""`modelyard retire` and `modelyard deprecate`: say what would come of it, then set spec.lifecycle as the person who typed."""
+"""`modelyard retire` and `modelyard deprecate`: print the consequences, then set spec.lifecycle as the user."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ Json = dict[str, Any]
 
 
 def deprecate(server: cluster.Registry, model: str, version: str, *, reason: str | None, undo: bool, asked: str | None) -> None:
-    """Nothing new of the version is promoted; what serves, serves on. With `undo` it is Active again.
+    """Deprecate a version: no new promotions; what serves continues to serve. With `undo` make it Active again.
 
     Raises:
-        outcome.Stop: there is no such version, it is Retired, or the API server refuses.
+        exits.Stop: there is no such version, it is Retired, or the API server refuses.
     """
     form = output.form(asked, *_FORMS)
-    found = _version(server, model, version)
-    version = str(found["spec"]["version"])
-    if found["spec"].get("lifecycle") == "Retired":
+    obj = _version(server, model, version)
+    version = str(obj["spec"]["version"])
+    if obj["spec"].get("lifecycle") == "Retired":
         raise exits.Stop(exits.Code.NO, f"the ModelVersion {model}-{version} is Retired, which is final")
-    runs = _runs(found)
+    runs = _runs(obj)
     if not undo:
         output.say(f"nothing new of {model} {version} will be promoted" + (f"; it goes on where it is in use ({runs})" if runs else ""))
-    _write(server, client.MODEL_VERSION, found, "Active" if undo else "Deprecated", reason, form)
+    _write(server, client.MODEL_VERSION, obj, "Active" if undo else "Deprecated", reason, form)
 
 
 def retire(server: cluster.Registry, model: str, version: str | None, *, reason: str | None, yes: bool, asked: str | None) -> None:
-    """Retire a version that nothing runs, or a Model with everything that it serves; only said, not done, without `yes`.
+    """Retire a version that nothing runs, or a Model with everything that it serves; without `yes` only print the consequences.
 
     Raises:
-        outcome.Stop: there is no such object, something still runs the version, `yes` is missing, or the API server refuses.
+        exits.Stop: there is no such object, something still runs the version, `yes` is missing, or the API server refuses.
     """
     form = output.form(asked, *_FORMS)
     if version is None:
-        validation.one(meta.ModelName, model, "the model")
-        kind, found = client.MODEL, server.get(client.MODEL, model, "check its name and --namespace")
+        validation.check(meta.ModelName, model, "the model")
+        kind, obj = client.MODEL, server.get(client.MODEL, model, "check its name and --namespace")
     else:
-        kind, found = client.MODEL_VERSION, _version(server, model, version)
-    name = found["metadata"]["name"]
-    if found["spec"].get("lifecycle") == "Retired":
-        output.say(f"the {kind.name} {name} is to be Retired already: {cluster.told_of(found)}")
-        cluster.written(kind, found, form)
+        kind, obj = client.MODEL_VERSION, _version(server, model, version)
+    name = obj["metadata"]["name"]
+    if obj["spec"].get("lifecycle") == "Retired":
+        output.say(f"the {kind.name} {name} is to be Retired already: {cluster.told_of(obj)}")
+        cluster.written(kind, obj, form)
         return
-    for line in list(_of_model(server, found)) if kind is client.MODEL else _of_version(found):
+    for line in list(_of_model(server, obj)) if kind is client.MODEL else _of_version(obj):
         output.say(line)
     if not yes:
         raise exits.usage(f"nothing was done: Retired is final; to retire the {kind.name} {name}, add --yes")
-    _write(server, kind, found, "Retired", reason, form)
+    _write(server, kind, obj, "Retired", reason, form)
 
 
 _FORMS = (output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
@@ -68,35 +68,35 @@ def _version(server: cluster.Registry, model: str, version: str) -> Json:
 
 
 def _runs(version: Json) -> str:
-    """What runs it, in words; empty when nothing does."""
+    """Describe what runs a version; empty when nothing does."""
     return lifecycle.where(cluster.parsed(api.ModelVersion, version, f"the ModelVersion {version['metadata']['name']}"))
 
 
-def _of_version(found: Json) -> Sequence[str]:
-    """What retiring a version does.
+def _of_version(obj: Json) -> Sequence[str]:
+    """Return the consequences of retiring a version.
 
     Raises:
-        outcome.Stop: something runs it. The operator would wait: say so now, as whoever types can do something about it.
+        exits.Stop: something runs it. The operator would wait; the user can act on the message now.
     """
-    model, version = found["spec"]["model"], found["spec"]["version"]
-    if not (runs := _runs(found)):
+    model, version = obj["spec"]["model"], obj["spec"]["version"]
+    if not (runs := _runs(obj)):
         return (
             f"nothing will promote {model} {version} again, and its bytes are not looked at any more",
             f"`modelyard gc {model}` then lists what can be deleted",
         )
-    stages = ", ".join(claim["name"] for claim in found["status"]["stages"])
+    stages = ", ".join(claim["name"] for claim in obj["status"]["stages"])
     hint = f"promote another version to {stages} first (`modelyard promote {model} VERSION STAGE`), or retire the whole Model"
     raise exits.Stop(exits.Code.NO, f"the ModelVersion {model}-{version} is in use: {runs}\n{hint} (`modelyard retire {model}`)")
 
 
-def _of_model(server: cluster.Registry, found: Json) -> Iterator[str]:
-    """What retiring a Model does, in the order in which it is done."""
-    model = found["metadata"]["name"]
-    subject = cluster.parsed(api.Model, found, f"the Model {model}")
+def _of_model(server: cluster.Registry, obj: Json) -> Iterator[str]:
+    """Yield the consequences of retiring a Model, in order."""
+    model = obj["metadata"]["name"]
+    subject = cluster.parsed(api.Model, obj, f"the Model {model}")
     promotions = server.all(client.PROMOTION, fieldSelector=f"spec.model={model}")
-    open_ones = sorted(one["metadata"]["name"] for one in promotions if not promote.has_ended(one))
-    if open_ones:
-        yield f"{output.many(len(open_ones), 'unfinished promotion')} will be Aborted: {', '.join(open_ones)}"
+    unfinished = sorted(promotion["metadata"]["name"] for promotion in promotions if not promote.has_ended(promotion))
+    if unfinished:
+        yield f"{output.many(len(unfinished), 'unfinished promotion')} will be Aborted: {', '.join(unfinished)}"
     for stage in _order(subject):
         yield f"{stage.name} will be taken down; it stands for {stage.current}" + (
             f", served by {stage.serving.deployment}" if stage.serving and stage.serving.deployment else ""
@@ -105,34 +105,34 @@ def _of_model(server: cluster.Registry, found: Json) -> Iterator[str]:
 
 
 def _order(model: api.Model) -> Sequence[Any]:
-    stages = {one.name: one for one in model.status.stages or [] if one.current}
-    seen = world.World(model.metadata.namespace, model.metadata.name, model, {}, (), {})
-    return [stages[name] for name in retirement.order(seen, list(stages))]
+    stages = {status.name: status for status in model.status.stages or [] if status.current}
+    observed = world.World(model.metadata.namespace, model.metadata.name, model, {}, (), {})
+    return [stages[name] for name in retirement.order(observed, list(stages))]
 
 
-def steps(now: Json, me: str, looked_at: str, lifecycle_: str, reason: str | None) -> list[Json]:
-    """The JSON patch that sets it, if the object still is the one that was looked at.
+def steps(obj: Json, me: str, looked_at: str, lifecycle_: str, reason: str | None) -> list[Json]:
+    """Return the JSON patch that sets the lifecycle, if the object has not changed since it was read.
 
     Raises:
-        outcome.Stop: it is not.
+        exits.Stop: it has changed.
     """
-    if now["metadata"]["resourceVersion"] != looked_at:
-        raise exits.Stop(exits.Code.NO, f"{now['metadata']['name']} has changed meanwhile: look again, and decide again")
+    if obj["metadata"]["resourceVersion"] != looked_at:
+        raise exits.Stop(exits.Code.NO, f"{obj['metadata']['name']} has changed meanwhile: look again, and decide again")
     patch: list[Json] = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": looked_at},
         {"op": "add", "path": "/spec/lifecycle", "value": lifecycle_},
     ]
     if reason is not None:
         patch.append({"op": "add", "path": "/spec/lifecycleReason", "value": reason})
-    elif lifecycle_ == "Active" and "lifecycleReason" in now["spec"]:
-        patch.append({"op": "remove", "path": "/spec/lifecycleReason"})  # the reason of before is none any more
-    return [*patch, *authorship.steps(now, me)]
+    elif lifecycle_ == "Active" and "lifecycleReason" in obj["spec"]:
+        patch.append({"op": "remove", "path": "/spec/lifecycleReason"})  # the previous reason no longer applies
+    return [*patch, *authorship.steps(obj, me)]
 
 
-def _write(server: cluster.Registry, kind: client.Kind, found: Json, lifecycle_: str, reason: str | None, form: output.Form) -> None:
-    """Set it on the very object that was looked at."""
-    about = found["metadata"]
-    shown = server.patch(kind, about["name"], lambda now, me: steps(now, me, about["resourceVersion"], lifecycle_, reason))
+def _write(server: cluster.Registry, kind: client.Kind, obj: Json, lifecycle_: str, reason: str | None, form: output.Form) -> None:
+    """Set the lifecycle on the object that was read."""
+    about = obj["metadata"]
+    shown = server.patch(kind, about["name"], lambda current, me: steps(current, me, about["resourceVersion"], lifecycle_, reason))
     output.say(f"{kind.name} {about['name']} in namespace {server.namespace}: lifecycle {lifecycle_}")
     if not cluster.written(kind, shown, form) and lifecycle_ == "Retired" and kind is client.MODEL:
         output.say(f"follow it with `kubectl get model {about['name']} --namespace {server.namespace} --watch`")

@@ -1,4 +1,4 @@
-"""`modelyard abort`, `pause`, `resume`: a promotion on its way ends and the stage goes back, or waits where it is, or goes on."""
+"""`modelyard abort`, `pause`, `resume`: end an unfinished promotion and put its stage back, pause it, or resume it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Json = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """What can be asked of a promotion on its way."""
+    """A change of an unfinished promotion's spec: abort, pause or resume."""
 
     field: str
     value: bool
     done: str
     ends: api.Phase | None = None
-    """What it leads to."""
+    """The phase in which the promotion ends."""
 
 
 ABORT: Final = Turn("abort", value=True, done="is to end; the stage goes back to what it stands for", ends=api.Phase.ABORTED)
@@ -33,48 +33,50 @@ _TAKES: Final = "it takes the verb `promote` on the stage of the Model: ask who 
 
 
 def steer(server: cluster.Registry, name: str, turn: Turn, *, wait: bool = False, timeout: float = 0, asked: str | None) -> None:
-    """Set spec.abort or spec.paused as the person who typed; nothing is written when it is so already.
+    """Set spec.abort or spec.paused as the user; write nothing when the field has the value already.
 
     Args:
-        server: where it is.
+        server: the cluster and namespace of the promotion.
         name: of the Promotion.
-        turn: what is asked of it.
-        wait: follow it to its end, which has to be Aborted.
-        timeout: how many seconds that may take.
-        asked: how to print.
+        turn: the change to make.
+        wait: follow the promotion to its end, which has to be Aborted.
+        timeout: seconds to wait at most.
+        asked: the output form.
 
     Raises:
-        outcome.Stop: there is no such promotion, it has ended, the API server refuses, or with `wait` it ended in another way.
+        exits.Stop: the promotion does not exist or has ended, the API server refuses, or with `wait` it ended in another phase.
     """
     form = output.form(asked, *promote.FORMS)
-    validation.one(meta.ObjectName, name, "the promotion")
-    found = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
-    if bool(found["spec"].get(turn.field)) == turn.value and (not promote.has_ended(found) or cluster.phase_of(found) == turn.ends):
+    validation.check(meta.ObjectName, name, "the promotion")
+    promotion = server.get(client.PROMOTION, name, "see which there are with `kubectl get promotions`")
+    if bool(promotion["spec"].get(turn.field)) == turn.value and (
+        not promote.has_ended(promotion) or cluster.phase_of(promotion) == turn.ends
+    ):
         output.say(f"Promotion {name}: spec.{turn.field} is {str(turn.value).lower()} already")
     else:
-        found = server.patch(client.PROMOTION, name, lambda now, me: steps(now, me, turn), takes=_TAKES)
-        spec = found["spec"]
+        promotion = server.patch(client.PROMOTION, name, lambda obj, me: steps(obj, me, turn), takes=_TAKES)
+        spec = promotion["spec"]
         output.say(output.safe(f"Promotion {name}, {spec['model']} {spec['version']} for {spec['stage']}, {turn.done}"))
     if wait:
-        found = server.follow(client.PROMOTION, name, timeout, promote.has_ended)
-    cluster.written(client.PROMOTION, found, form)
-    if wait and cluster.phase_of(found) != turn.ends:
-        raise exits.Stop(exits.Code.NO, f"Promotion {name} was not aborted: {cluster.told_of(found)}")
+        promotion = server.follow(client.PROMOTION, name, timeout, promote.has_ended)
+    cluster.written(client.PROMOTION, promotion, form)
+    if wait and cluster.phase_of(promotion) != turn.ends:
+        raise exits.Stop(exits.Code.NO, f"Promotion {name} was not aborted: {cluster.told_of(promotion)}")
 
 
-def steps(now: Json, me: str, turn: Turn) -> list[Json]:
-    """The JSON patch that asks it of a promotion on its way.
+def steps(obj: Json, me: str, turn: Turn) -> list[Json]:
+    """Return the JSON patch that makes the change.
 
     Raises:
-        outcome.Stop: it has ended.
+        exits.Stop: the promotion has ended.
     """
-    if promote.has_ended(now):
-        spec, message = now["spec"], f"Promotion {now['metadata']['name']} has ended: {cluster.told_of(now)}"
+    if promote.has_ended(obj):
+        spec, message = obj["spec"], f"Promotion {obj['metadata']['name']} has ended: {cluster.told_of(obj)}"
         back = f"`modelyard rollback {spec['model']} {spec['stage']} --reason TEXT` goes back to what the stage stood for before"
-        raise exits.Stop(exits.Code.NO, f"{message}\n{back}" if cluster.phase_of(now) == api.Phase.SUCCEEDED else message)
-    # Each change of the spec makes a new generation, so this one test holds for the line that signs it as well.
+        raise exits.Stop(exits.Code.NO, f"{message}\n{back}" if cluster.phase_of(obj) == api.Phase.SUCCEEDED else message)
+    # Each change of the spec makes a new generation, so this test also covers the line that signs it.
     return [
-        {"op": "test", "path": "/metadata/generation", "value": now["metadata"]["generation"]},
+        {"op": "test", "path": "/metadata/generation", "value": obj["metadata"]["generation"]},
         {"op": "add", "path": f"/spec/{turn.field}", "value": turn.value},
-        *authorship.steps(now, me),
+        *authorship.steps(obj, me),
     ]

@@ -1,4 +1,4 @@
-"""The verbs of those who keep the registry: its ledger, what an older backup lacks, and what nothing needs any more."""
+"""The verbs that maintain a registry: its ledger, restoring after an older backup, and garbage collection."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def gc(
     from modelyard.cli.maintain import gc as maintain_gc
     from modelyard.cli.reach import cluster, ledger_writer, model_storage, operator_bucket
 
-    where = operator_bucket.find(context, bucket, registry, None, None)
-    way = maintain_gc.Way(delete, model_storage.Way(endpoint, ca_file, credentials_from_cluster), output, where.place)
-    opened = ledger_writer.Bucket.open(where, context)
-    maintain_gc.gc(cluster.Registry(context, namespace), opened, model, way)
+    own_bucket = operator_bucket.find(context, bucket, registry, None, None)
+    options = maintain_gc.Way(delete, model_storage.Way(endpoint, ca_file, credentials_from_cluster), output, own_bucket.place)
+    opened = ledger_writer.Bucket.open(own_bucket, context)
+    maintain_gc.gc(cluster.Registry(context, namespace), opened, model, options)
 
 
 @ledger.command("verify")

@@ -1,4 +1,4 @@
-"""`modelyard ledger`: verify it, export it, and accept what was found wrong with it."""
+"""`modelyard ledger`: verify the ledger, export it, and accept its flaws."""
 
 from __future__ import annotations
 
@@ -22,46 +22,48 @@ Json = dict[str, Any]
 
 
 def verify(typed: ledger_source.Typed, model: str | None, public_key: pathlib.Path | None, asked: str | None) -> None:
-    """Read every record of a chain, or of all of them, and say what is wrong.
+    """Read every record of a chain, or of all chains, and print the flaws.
 
     Raises:
-        outcome.Stop: NO when anything is wrong that no person accepted.
+        exits.Stop: NO when a flaw is not accepted.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     keys = _keys(public_key) if public_key else [] if typed.folder else ledger_source.trusted(typed)
     with ledger_source.opened(typed) as opened:
         chains = [opened.chain(model)] if model else archive.chains(opened.source, opened.registry)
-        known = {} if typed.folder else ledger_source.noted(typed, chains)
-        if not model:  # a chain that was removed altogether is only known from its anchor
-            chains += sorted((one for one in known if one.registry == opened.registry and one not in chains), key=lambda one: one.prefix)
-        found = list(
-            ledger_source.each(lambda chain: archive.verify(opened.source, chain, anchors=known.get(chain, ()), keys=keys), chains)
+        anchors = {} if typed.folder else ledger_source.noted(typed, chains)
+        if not model:  # only its anchor shows a chain that was removed altogether
+            chains += sorted(
+                (chain for chain in anchors if chain.registry == opened.registry and chain not in chains), key=lambda chain: chain.prefix
+            )
+        verdicts = list(
+            ledger_source.each(lambda chain: archive.verify(opened.source, chain, anchors=anchors.get(chain, ()), keys=keys), chains)
         )
-        if not any(one.records or one.flaws for one in found):
+        if not any(verdict.records or verdict.flaws for verdict in verdicts):
             raise opened.nothing(model or "of any name")
-        accepted = [entry for one in found for entry in _accepted(one)]
+        accepted = [entry for verdict in verdicts for entry in _accepted(verdict)]
     if form is output.Form.TABLE:
-        _tell(found, accepted)
+        _tell(verdicts, accepted)
     else:
-        output.write(output.document({"chains": [_document(one) for one in found], "accepted": accepted}, form))
-    if wrong := [one for one in found if not one.sound]:
-        names = ", ".join(_name(one.chain) for one in wrong)
+        output.write(output.document({"chains": [_document(verdict) for verdict in verdicts], "accepted": accepted}, form))
+    if wrong := [verdict for verdict in verdicts if not verdict.sound]:
+        names = ", ".join(_name(verdict.chain) for verdict in wrong)
         raise exits.Stop(exits.Code.NO, f"the ledger is not what it was: {names}")
 
 
 def export(typed: ledger_source.Typed, models: Sequence[str], target: pathlib.Path, asked: str | None) -> None:
-    """Copy chains and what they name into a folder that needs no cluster and no network.
+    """Copy chains and the blobs that they name into a folder that needs no cluster and no network.
 
     Raises:
-        outcome.Stop: the folder is not empty, or there is no such chain.
+        exits.Stop: the folder is not empty, or there is no such chain.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     with ledger_source.opened(typed) as opened:
         chains = [*(opened.model(model).chain for model in models), opened.chain(record.OPERATOR)]
         noted = {} if typed.folder else ledger_source.noted(typed, chains)
-        known = {chain: max(anchors, key=lambda one: one.sequence) for chain, anchors in noted.items()}
+        newest = {chain: max(anchors, key=lambda anchor: anchor.sequence) for chain, anchors in noted.items()}
         try:
-            count = archive.export(opened.source, target, chains, anchors=known)
+            count = archive.export(opened.source, target, chains, anchors=newest)
         except (FileExistsError, ValueError) as error:
             raise exits.usage(str(error)) from error
         except OSError as error:
@@ -75,19 +77,19 @@ def export(typed: ledger_source.Typed, models: Sequence[str], target: pathlib.Pa
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What a person says of a chain that is not as it should be."""
+    """A person's acceptance of a chain's flaws."""
 
     reason: str
     believe: bool | None
-    """What Unproven records are: ours (True), or somebody else's (False); None: they did not say."""
+    """What Unproven records are: ours (True), or somebody else's (False); None: not stated."""
     yes: bool
 
 
-def accept(typed: ledger_source.Typed, model: str, said: Acceptance, now: datetime.datetime, asked: str | None) -> None:
-    """Record that a person knows what is wrong with a chain, so that it goes on.
+def accept(typed: ledger_source.Typed, model: str, acceptance: Acceptance, now: datetime.datetime, asked: str | None) -> None:
+    """Record that a person accepts a chain's flaws, so that the operator continues with it.
 
     Raises:
-        outcome.Stop: a folder was named, nothing is wrong, it was not confirmed, or the key that signs records cannot be had.
+        exits.Stop: a folder was named, nothing is wrong, it was not confirmed, or the key that signs records cannot be had.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     if typed.folder:
@@ -99,13 +101,13 @@ def accept(typed: ledger_source.Typed, model: str, said: Acceptance, now: dateti
         keys = signing_key.held(opened.where, typed.context)
         anchors = ledger_source.noted(typed, [chain]).get(chain, [])
         believed = [keys.private.public_key(), *keys.trusted]
-        [found] = ledger_source.each(lambda one: archive.verify(opened.source, one, anchors=anchors, keys=believed), [chain])
-        wrong = [flaw for flaw in found.flaws if not flaw.accepted]
+        [verdict] = ledger_source.each(lambda checked: archive.verify(opened.source, checked, anchors=anchors, keys=believed), [chain])
+        wrong = [flaw for flaw in verdict.flaws if not flaw.accepted]
         if not wrong:
             raise exits.Stop(exits.Code.NO, f"nothing is wrong with the ledger of {_name(chain)} that is not accepted already")
         for flaw in wrong:
             output.say(f"{flaw.kind} {flaw.sequence}: {flaw.sentence}")
-        _confirmed(said, wrong)
+        _confirmed(acceptance, wrong)
         person = record.Actor(cluster.Registry(typed.context).whoami(), record.Known.DECLARED)
         keeper = Ledger(
             opened.store,
@@ -117,45 +119,45 @@ def accept(typed: ledger_source.Typed, model: str, said: Acceptance, now: dateti
             trusted=keys.trusted,
         )
         try:
-            head = asyncio.run(keeper.accept(chain, person, said.reason, anchors, wrong, believed=said.believe is True))
+            head = asyncio.run(keeper.accept(chain, person, acceptance.reason, anchors, wrong, believed=acceptance.believe is True))
         finally:
             keeper.close()
     if form is not output.Form.TABLE:
         flaws = [flaw.detail for flaw in wrong]
-        document = {"chain": _name(chain), "record": head.sequence, "by": person.name, "reason": said.reason, "flaws": flaws}
+        document = {"chain": _name(chain), "record": head.sequence, "by": person.name, "reason": acceptance.reason, "flaws": flaws}
         output.write(output.document(document, form))
     output.say(f"record {head.sequence} of {_name(chain)} says that {person.name} accepts it; the operator goes on when it looks next")
 
 
-def _confirmed(said: Acceptance, wrong: Sequence[integrity.Flaw]) -> None:
-    """Stops when the person did not say all that is asked."""
-    if said.believe is None and any(flaw.kind is integrity.Kind.UNPROVEN for flaw in wrong):
+def _confirmed(acceptance: Acceptance, wrong: Sequence[integrity.Flaw]) -> None:
+    """Stop when --believe/--discard or --yes is needed and missing."""
+    if acceptance.believe is None and any(flaw.kind is integrity.Kind.UNPROVEN for flaw in wrong):
         raise exits.usage(
             "say what the Unproven records are: --believe when they are this registry's own (older than signing, or signed with a key that was"
             " lost), so that they count; --discard when somebody else wrote them, so that they mean nothing"
         )
-    if not said.yes:
-        more = "keep a copy first (`modelyard ledger export`), then add --yes"
-        raise exits.usage(f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {more}")
+    if not acceptance.yes:
+        hint = "keep a copy first (`modelyard ledger export`), then add --yes"
+        raise exits.usage(f"accepting records for ever that you know of {output.many(len(wrong), 'flaw')}: {hint}")
 
 
 def trust(typed: ledger_source.Typed, key: str, *, yes: bool) -> None:
-    """Have the operator believe records that another key signed.
+    """Have the operator trust records that another key signed.
 
     Raises:
-        outcome.Stop: there is no such key, it was not confirmed, or the operator's Secret may not be written.
+        exits.Stop: there is no such key, it was not confirmed, or the operator's Secret may not be written.
     """
     with ledger_source.opened(typed) as opened:
         assert opened.where is not None
-        found = signature.by_id(_keys(file) if (file := pathlib.Path(key)).is_file() else opened.source.signers(opened.registry))
-        if file.is_file() and len(found) == 1:
-            key = next(iter(found))
-        if key not in found:
-            there = ", ".join(found) or "none"
-            raise exits.Stop(exits.Code.NOT_FOUND, f"there is no file {key!r}, and the registry has no key of that id; it has {there}")
+        keys = signature.by_id(_keys(file) if (file := pathlib.Path(key)).is_file() else opened.source.signers(opened.registry))
+        if file.is_file() and len(keys) == 1:
+            key = next(iter(keys))
+        if key not in keys:
+            ids = ", ".join(keys) or "none"
+            raise exits.Stop(exits.Code.NOT_FOUND, f"there is no file {key!r}, and the registry has no key of that id; it has {ids}")
         if not yes:
             raise exits.usage(f"the operator will believe, and act on, every record that the key {key} signed: add --yes")
-        news = signing_key.trust(opened.where, typed.context, found[key])
+        news = signing_key.trust(opened.where, typed.context, keys[key])
     output.say(f"the operator believes records of the key {key}" + (" within seconds" if news else " already"))
 
 
@@ -168,59 +170,65 @@ def _keys(file: pathlib.Path) -> list[signature.Key]:
         raise exits.usage(f"{file}: {error}") from error
 
 
-def _tell(found: Sequence[archive.Verdict], accepted: Sequence[Json]) -> None:
-    rows = [[_name(one.chain), str(one.records), _proven(one), _word(one)] for one in found]
+def _tell(verdicts: Sequence[archive.Verdict], accepted: Sequence[Json]) -> None:
+    rows = [[_name(verdict.chain), str(verdict.records), _proven(verdict), _word(verdict)] for verdict in verdicts]
     output.write(output.columns(["CHAIN", "RECORDS", "PROVEN BY", "RESULT"], rows, colour=output.coloured()))
-    for one in found:
-        for flaw in one.flaws:
-            known = " (accepted)" if flaw.accepted else ""
-            output.write(output.safe(f"{_name(one.chain)}: {flaw.kind} {flaw.sequence}: {flaw.sentence}{known}") + "\n")
-    for each in accepted:
-        output.write(output.safe(f"{each['chain']}: accepted {each['at']} by {each['by'] or 'nobody knows whom'}: {each['reason']}") + "\n")
+    for verdict in verdicts:
+        for flaw in verdict.flaws:
+            suffix = " (accepted)" if flaw.accepted else ""
+            output.write(output.safe(f"{_name(verdict.chain)}: {flaw.kind} {flaw.sequence}: {flaw.sentence}{suffix}") + "\n")
+    for entry in accepted:
+        output.write(
+            output.safe(f"{entry['chain']}: accepted {entry['at']} by {entry['by'] or 'nobody knows whom'}: {entry['reason']}") + "\n"
+        )
 
 
-def _word(one: archive.Verdict) -> str:
-    if one.sound:
-        return "accepted" if one.flaws else "sound"
-    return f"{sum(not flaw.accepted for flaw in one.flaws)} flaws"
+def _word(verdict: archive.Verdict) -> str:
+    if verdict.sound:
+        return "accepted" if verdict.flaws else "sound"
+    return f"{sum(not flaw.accepted for flaw in verdict.flaws)} flaws"
 
 
-def _proven(one: archive.Verdict) -> str:
-    """What shows that the end was not cut off."""
-    what = [f"anchor of record {one.proven}"] if one.anchors else []
-    what += [output.many(one.checkpoints, "signed checkpoint" if one.signed else "checkpoint, no key given")] if one.checkpoints else []
-    what += ["signatures"] if one.signed else [f"signatures of {', '.join(one.signers)}, no key given"] if one.signers else []
-    what += ["object versions"] if one.versioned else []
-    return ", ".join(what) or "its own hashes only"
+def _proven(verdict: archive.Verdict) -> str:
+    """Name the proofs that the chain was not truncated."""
+    proofs = [f"anchor of record {verdict.proven}"] if verdict.anchors else []
+    proofs += (
+        [output.many(verdict.checkpoints, "signed checkpoint" if verdict.signed else "checkpoint, no key given")]
+        if verdict.checkpoints
+        else []
+    )
+    proofs += ["signatures"] if verdict.signed else [f"signatures of {', '.join(verdict.signers)}, no key given"] if verdict.signers else []
+    proofs += ["object versions"] if verdict.versioned else []
+    return ", ".join(proofs) or "its own hashes only"
 
 
-def _document(one: archive.Verdict) -> Json:
+def _document(verdict: archive.Verdict) -> Json:
     return {
-        "chain": _name(one.chain),
-        "records": one.records,
-        "head": {"sequence": one.head.sequence, "digest": one.head.head} if one.head else None,
-        "provenTo": one.proven,
-        "checkpoints": one.checkpoints,
-        "signed": one.signed,
-        "signers": list(one.signers),
-        "versioned": one.versioned,
-        "sound": one.sound,
-        "flaws": [{**flaw.detail, "accepted": flaw.accepted} for flaw in one.flaws],
+        "chain": _name(verdict.chain),
+        "records": verdict.records,
+        "head": {"sequence": verdict.head.sequence, "digest": verdict.head.head} if verdict.head else None,
+        "provenTo": verdict.proven,
+        "checkpoints": verdict.checkpoints,
+        "signed": verdict.signed,
+        "signers": list(verdict.signers),
+        "versioned": verdict.versioned,
+        "sound": verdict.sound,
+        "flaws": [{**flaw.detail, "accepted": flaw.accepted} for flaw in verdict.flaws],
     }
 
 
-def _accepted(one: archive.Verdict) -> list[Json]:
-    """Who accepted what, and why."""
+def _accepted(verdict: archive.Verdict) -> list[Json]:
+    """Return who accepted flaws, when, and why."""
     return [
         {
-            "chain": _name(one.chain),
-            "record": told.record,
-            "at": codec.write_time(told.time),
-            "by": told.fact.actor.name,
-            "reason": told.text("reason"),
+            "chain": _name(verdict.chain),
+            "record": entry.record,
+            "at": codec.write_time(entry.time),
+            "by": entry.fact.actor.name,
+            "reason": entry.text("reason"),
         }
-        for told in provenance.told(one.accepted)
-        if told.fact.action == Action.ACCEPTED
+        for entry in provenance.told(verdict.accepted)
+        if entry.fact.action == Action.ACCEPTED
     ]
 
 

@@ -20,21 +20,21 @@ from modelyard.plan.observed import recovery, specs
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Older:
-    """An object whose spec in the cluster is older than the one that the ledger has, or lacks metrics or evidence that it had."""
+    """An object whose spec in the cluster is older than the recorded one, or lacks recorded metrics or evidence."""
 
-    found: cluster.Json
+    current: cluster.Json
     recorded: str
-    """Name of the snapshot of what the ledger has."""
+    """Name of the snapshot of the recorded spec."""
     lacks: tuple[str, ...] = ()
-    """What is to be added, such as `metrics/auc`; nothing: the recorded spec is to be written over this one."""
+    """What to add, such as `metrics/auc`; empty: the recorded spec replaces this one."""
 
     def __str__(self) -> str:
-        return f"{self.found['kind']} {self.found['metadata']['name']}"
+        return f"{self.current['kind']} {self.current['metadata']['name']}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Missing:
-    """An object that the ledger has, and this cluster has not."""
+    """An object that the ledger has and this cluster lacks."""
 
     kind: str
     name: str
@@ -48,13 +48,13 @@ class _Missing:
 def model(typed: ledger_source.Typed, name: str, *, yes: bool) -> None:
     """Write the ledger's specs of a Model and its versions over older ones, add metrics and evidence that versions lack, and create what is missing, as the user.
 
-    What is missing the operator brings back by itself, where it can prove who wrote the ledger.
+    The operator restores missing objects by itself, where it can prove who wrote the ledger.
 
     Raises:
-        outcome.Stop: the ledger has no such Model or is of another one, nothing is older, or it was not confirmed.
+        exits.Stop: the ledger has no such Model or is of another one, or --yes is missing.
     """
     with ledger_source.opened(typed) as opened:
-        book = opened.model(name, unproven=True)  # what is written is the user's, and is judged as such
+        book = opened.model(name, unproven=True)  # the user writes the specs, and is authorised as such
         past = book.index(book.last)
         if opened.book(book.chain).record(book.last) is None:
             output.say(f"nothing proves who wrote the last record of {name}: look at what is put back, it will be yours")
@@ -68,68 +68,71 @@ def model(typed: ledger_source.Typed, name: str, *, yes: bool) -> None:
             output.say(f"the Model {name} and its versions are as the ledger has them, or newer: nothing is put back")
             return
         if not yes:
-            whole = ", ".join(f"{one} ({one.recorded})" for one in older if not one.lacks)
-            added = ", ".join(f"{' and '.join(one.lacks)} to the {one}" for one in older if one.lacks)
-            what = [f"creates {', '.join(map(str, missing))}, as you"] if missing else []
-            what += [f"writes the recorded specs over those of {whole}"] if whole else []
-            raise exits.Stop(exits.Code.USAGE, f"it {', and '.join([*what, *([f'adds {added}'] if added else [])])}: add --yes")
-        created = [(one, _snapshot(book, one.kind, one.name, one.recorded)) for one in missing]
-        recorded = [(one, _snapshot(book, one.found["kind"], one.found["metadata"]["name"], one.recorded)) for one in older]
+            whole = ", ".join(f"{outdated} ({outdated.recorded})" for outdated in older if not outdated.lacks)
+            added = ", ".join(f"{' and '.join(outdated.lacks)} to the {outdated}" for outdated in older if outdated.lacks)
+            actions = [f"creates {', '.join(map(str, missing))}, as you"] if missing else []
+            actions += [f"writes the recorded specs over those of {whole}"] if whole else []
+            raise exits.Stop(exits.Code.USAGE, f"it {', and '.join([*actions, *([f'adds {added}'] if added else [])])}: add --yes")
+        created = [(lost, _snapshot(book, lost.kind, lost.name, lost.recorded)) for lost in missing]
+        recorded = [
+            (outdated, _snapshot(book, outdated.current["kind"], outdated.current["metadata"]["name"], outdated.recorded))
+            for outdated in older
+        ]
     for lost, spec in created:
         server.create(
             {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": {"name": lost.name, "namespace": server.namespace}, "spec": spec}
         )
         output.say(f"the {lost} is back ({lost.recorded})")
-    for one, spec in recorded:
-        server.replace({**one.found, "spec": identity.completed(spec, one.found["spec"]) if one.lacks else spec})
-        output.say(f"the {one} has {', '.join(one.lacks) or 'the spec that the ledger has'} ({one.recorded})")
+    for outdated, spec in recorded:
+        server.replace({**outdated.current, "spec": identity.completed(spec, outdated.current["spec"]) if outdated.lacks else spec})
+        output.say(f"the {outdated} has {', '.join(outdated.lacks) or 'the spec that the ledger has'} ({outdated.recorded})")
     output.say("the operator goes on when it sees it" + ("; restore again when it has, for what is older" if created else ""))
 
 
 def _older(
     server: cluster.Registry, book: reader.Book, past: index.Index, name: str, opened: ledger_source.Archive, *, anothers: bool
 ) -> Iterator[_Older]:
-    """What is older, the Model last: until then it is held as Behind, whatever else is written.
+    """Yield the older objects, the Model last: until then it stays Behind, whatever else is written.
 
-    A Model that was created anew is another one than the ledger's: `anothers` says that this is all right, as its versions follow.
+    A Model that was created anew is another one than the ledger's. `anothers` accepts that, as its versions are created next.
     """
-    found = server.get(client.MODEL, name, "check the name and --namespace")
-    subject = cluster.parsed(api.Model, found, f"the Model {name}")
+    obj = server.get(client.MODEL, name, "check the name and --namespace")
+    subject = cluster.parsed(api.Model, obj, f"the Model {name}")
     if past.uid != subject.metadata.uid and anothers:
         return
     if past.uid != subject.metadata.uid:
         place = f"{opened.place or opened.typed.folder}, registry {opened.registry}"
         message = f"the ledger in {place} is of another Model {name} (uid {past.uid}, and here it is {subject.metadata.uid})"
         raise exits.Stop(exits.Code.NO, f"{message}: check --bucket, --registry and --context")
-    for one in server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}"):
-        version = cluster.parsed(api.ModelVersion, one, f"the ModelVersion {one['metadata']['name']}")
-        if (known := past.versions.get(version.spec.version)) is None:
+    for raw in server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}"):
+        version = cluster.parsed(api.ModelVersion, raw, f"the ModelVersion {raw['metadata']['name']}")
+        if (entry := past.versions.get(version.spec.version)) is None:
             continue
-        whole = _Older({"apiVersion": client.MODEL_VERSION.api_version, "kind": "ModelVersion", **one}, known.spec)
-        if recovery.version_is_behind(version, known):
+        whole = _Older({"apiVersion": client.MODEL_VERSION.api_version, "kind": "ModelVersion", **raw}, entry.spec)
+        if recovery.version_is_behind(version, entry):
             yield whole
-        elif identity.was_anothers(version, known):
-            had, has = _snapshot(book, "ModelVersion", one["metadata"]["name"], known.spec), version.spec.dump()
+        elif identity.was_anothers(version, entry):
+            had, has = _snapshot(book, "ModelVersion", raw["metadata"]["name"], entry.spec), version.spec.dump()
             if (lacks := identity.lacking(had, has)) and not identity.differing(had, has):
                 yield dataclasses.replace(whole, lacks=tuple(lacks))
     if past.spec and recovery.model_is_behind(subject, past):
-        yield _Older(found, past.spec)
+        yield _Older(obj, past.spec)
 
 
 def _missing(server: cluster.Registry, past: index.Index, name: str) -> Iterator[_Missing]:
-    """What was lost, the Model first: what was deleted or retired stays gone."""
+    """Yield the lost objects, the Model first; deleted or retired objects stay gone."""
     whole = server.find(client.MODEL, name) is None
     if whole and (past.deleted or past.retired or not past.spec):
         message = f"the ledger has no Model {name} that was lost: it was retired, or never recorded whole"
         raise exits.Stop(exits.Code.NOT_FOUND, f"there is no Model {name} in namespace {server.namespace}\n{message}")
     if whole and past.spec:
         yield _Missing("Model", name, past.spec)
-    here = {found["metadata"]["name"] for found in server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}")}
-    for version, known in past.versions.items():
-        if f"{name}-{version}" not in here and recovery.comes_back(
-            known, whole=whole, runs=any(version in now for now in past.serves.values())
+    present = {obj["metadata"]["name"] for obj in server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}")}
+    for version, entry in past.versions.items():
+        if f"{name}-{version}" not in present and recovery.comes_back(
+            entry, whole=whole, runs=any(version in weights for weights in past.serves.values())
         ):
-            yield _Missing("ModelVersion", f"{name}-{version}", known.spec)
+            yield _Missing("ModelVersion", f"{name}-{version}", entry.spec)
 
 
 def _snapshot(book: reader.Book, kind: str, name: str, recorded: str) -> cluster.Json:
@@ -144,10 +147,10 @@ def _snapshot(book: reader.Book, kind: str, name: str, recorded: str) -> cluster
 
 
 def take_over(typed: ledger_source.Typed, now: datetime.datetime, *, yes: bool) -> None:
-    """From now on the registry belongs to the cluster of the kubeconfig's context; recorded.
+    """Make the cluster of the kubeconfig's context the registry's owner, and record it.
 
     Raises:
-        outcome.Stop: it is this cluster's already, or nobody's, or it was not confirmed.
+        exits.Stop: there is no such registry, or --yes is missing.
     """
     server = cluster.Registry(typed.context, "")
     uid = str(server.get(client.NAMESPACE, "kube-system")["metadata"]["uid"])
@@ -173,8 +176,8 @@ def take_over(typed: ledger_source.Typed, now: datetime.datetime, *, yes: bool) 
         except edge.Unavailable as trouble:
             if trouble.reason != Reason.LEDGER_UNPROVEN:
                 raise
-            more = "copy the Secret with the key from the cluster that had the registry, or have its public key believed: `modelyard ledger trust`"
-            raise exits.Stop(exits.Code.NO, f"{trouble.message}\n{more}") from None
+            hint = "copy the Secret with the key from the cluster that had the registry, or have its public key believed: `modelyard ledger trust`"
+            raise exits.Stop(exits.Code.NO, f"{trouble.message}\n{hint}") from None
         finally:
             keeper.close()
     output.say(

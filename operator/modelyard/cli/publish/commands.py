@@ -1,4 +1,4 @@
-"""The verbs of those who make versions: push one, add to it what was found out later, and hash its bytes anywhere."""
+"""The verbs that publish versions: push a version, attest later findings, and hash an artifact anywhere."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def attest(
     from modelyard.cli.reach import cluster, model_storage
 
     typed = publish_attest.Typed(metric, evidence, type_, name, title, author, issued_at)
-    way = model_storage.Way(endpoint, ca_file, credentials_from_cluster)
-    publish_attest.attest(cluster.Registry(context, namespace), model, version, typed, way, output)
+    options = model_storage.Way(endpoint, ca_file, credentials_from_cluster)
+    publish_attest.attest(cluster.Registry(context, namespace), model, version, typed, options, output)
 
 
 @app.command()

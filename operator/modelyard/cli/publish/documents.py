@@ -1,4 +1,4 @@
-"""Documents that are registered with a version, and put into its Model's store."""
+"""Documents that are registered with a version and stored in its Model's storage."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from modelyard.cli.reach import local_files, model_storage, uploads
 def papers(
     documents: Sequence[manifest.Document], version: str, depot: model_storage.Depot
 ) -> list[tuple[model_storage.Json, uploads.Item]]:
-    """Each piece of evidence of a version as the manifest has it, and as it is stored."""
-    where = depot.below(f"evidence/{version}")
-    found = []
+    """Return each piece of evidence as an entry of the manifest and as an item to upload."""
+    folder = depot.below(f"evidence/{version}")
+    pairs = []
     for document in documents:
         files = local_files.find(document.file)
         sha256 = local_files.read(files).hashes[files[0].path]
-        item = uploads.Item(f"{where.key}{document.name}", files[0], sha256)
-        found.append(({**document.said, "uri": f"{where}{document.name}", "sha256": f"sha256:{sha256}"}, item))
-    return found
+        item = uploads.Item(f"{folder.key}{document.name}", files[0], sha256)
+        pairs.append(({**document.fields, "uri": f"{folder}{document.name}", "sha256": f"sha256:{sha256}"}, item))
+    return pairs

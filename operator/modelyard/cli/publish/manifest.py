@@ -1,4 +1,4 @@
-"""A ModelVersion's manifest, made of what was typed."""
+"""Build a ModelVersion's manifest from the typed options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SIGNS: Final[Mapping[str, modelversion.Format]] = {"MLmodel": modelversion.Form
 
 @dataclasses.dataclass(frozen=True)
 class Typed:
-    """What `modelyard push` was given about a version, as it was typed."""
+    """The typed options of `modelyard push` about a version, unparsed."""
 
     model: str
     version: str
@@ -53,32 +53,32 @@ class Typed:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """One piece of evidence: its file here, and what the manifest says of it but for where it is stored and its sha256."""
+    """One piece of evidence: its local file, and its entry in the manifest without uri and sha256."""
 
     file: pathlib.Path
-    said: Json
+    fields: Json
 
     @property
     def name(self) -> str:
-        """The name of the evidence with the suffix of the file: what it is called in the store."""
+        """The name of the stored object: the name of the evidence with the file's suffix."""
         suffix = self.file.suffix.lower()
-        return f"{self.said['name']}{suffix if re.fullmatch(r'[.][a-z0-9]{1,10}', suffix) else ''}"
+        return f"{self.fields['name']}{suffix if re.fullmatch(r'[.][a-z0-9]{1,10}', suffix) else ''}"
 
 
 def spec(typed: Typed, paths: Sequence[str]) -> Json:
-    """The spec, but for `artifact.uri`, `artifact.digest` and evidence.
+    """Build the spec without `artifact.uri`, `artifact.digest` and evidence.
 
     Args:
-        typed: what was typed.
-        paths: the artifact's files, from which the format is told if it was not typed.
+        typed: the typed options.
+        paths: the artifact's files, which determine the format if none was typed.
 
     Raises:
-        outcome.Stop: something typed breaks the schema.
+        exits.Stop: a typed option violates the schema.
     """
-    validation.one(meta.ModelName, typed.model, "--model")
-    validation.one(meta.VersionName, typed.version, "--version")
+    validation.check(meta.ModelName, typed.model, "--model")
+    validation.check(meta.VersionName, typed.version, "--version")
     lineage: Json = {
-        "datasets": [_fields("--dataset", one, ("name", "role"), ("uri", "digest")) for one in typed.datasets],
+        "datasets": [_fields("--dataset", text, ("name", "role"), ("uri", "digest")) for text in typed.datasets],
         "parents": [{"version": left, "relation": right} for left, right in _pairs("--parent", typed.parents, "1.0.0=RetrainedFrom")],
     }
     return _filled(
@@ -98,62 +98,62 @@ def spec(typed: Typed, paths: Sequence[str]) -> Json:
 
 
 def documents(typed: Typed) -> list[Document]:
-    """The evidence that was typed.
+    """Parse the typed evidence.
 
     Raises:
-        outcome.Stop: an entry is wrong, or a file is missing or a name taken twice.
+        exits.Stop: an entry is wrong, or a file is missing or a name taken twice.
     """
-    found: list[Document] = []
+    entries: list[Document] = []
     for text in typed.evidence:
-        said = _fields("--evidence", text, ("type", "file"), ("name", "title", "author", "issuedAt"))
-        made = document(pathlib.Path(said.pop("file")), said, f"--evidence {text}")
-        if any(other.said["name"] == made.said["name"] for other in found):
-            raise exits.usage(f"--evidence {text}: another is named {made.said['name']} already; add name=… to one of them")
-        found.append(made)
-    return found
+        fields = _fields("--evidence", text, ("type", "file"), ("name", "title", "author", "issuedAt"))
+        made = document(pathlib.Path(fields.pop("file")), fields, f"--evidence {text}")
+        if any(other.fields["name"] == made.fields["name"] for other in entries):
+            raise exits.usage(f"--evidence {text}: another is named {made.fields['name']} already; add name=… to one of them")
+        entries.append(made)
+    return entries
 
 
-def document(file: pathlib.Path, said: Json, typed: str) -> Document:
-    """One piece of evidence, named after its file if it was given no name.
+def document(file: pathlib.Path, fields: Json, typed: str) -> Document:
+    """Build one piece of evidence, named after its file if no name was typed.
 
     Raises:
-        outcome.Stop: there is no such file, or its name, its type or when it was issued is none.
+        exits.Stop: there is no such file, or its name, type or time of issue is invalid.
     """
     if not file.is_file():
         raise exits.Stop(exits.Code.NOT_FOUND, f"{typed}: there is no file {file}")
-    said = {"name": said.get("name") or _slug(file.stem), **{key: value for key, value in said.items() if key != "name"}}
+    fields = {"name": fields.get("name") or _slug(file.stem), **{key: value for key, value in fields.items() if key != "name"}}
     for key, kind in (("name", meta.ObjectName), ("type", gates.EvidenceType)):
-        validation.one(kind, said[key], f"--evidence, {key}")
-    if issued := said.get("issuedAt"):
+        validation.check(kind, fields[key], f"--evidence, {key}")
+    if issued := fields.get("issuedAt"):
         moment = times.read(issued, "--evidence, issuedAt", times.now())
-        said["issuedAt"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Document(file, said)
+        fields["issuedAt"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Document(file, fields)
 
 
 def metrics(typed: Sequence[str]) -> dict[str, float]:
-    """`auc=0.934` of each, as numbers by name.
+    """Parse each `auc=0.934` into numbers by name.
 
     Raises:
-        outcome.Stop: one is no finite number, or was given twice.
+        exits.Stop: one is no finite number, or was given twice.
     """
-    found = {}
+    numbers = {}
     for name, text in _pairs("--metric", typed, "auc=0.934"):
-        validation.one(meta.MetricName, name, "--metric")
+        validation.check(meta.MetricName, name, "--metric")
         try:
             value = float(text)
         except ValueError:
             raise exits.usage(f"--metric {name}={text}: {text!r} is no number; write it like auc=0.934") from None
         if not math.isfinite(value):
             raise exits.usage(f"--metric {name}={text}: a metric is a finite number; leave out what could not be measured")
-        found[name] = value
-    return found
+        numbers[name] = value
+    return numbers
 
 
 def version(described: Json, namespace: str | None, uri: str, digest: str, evidence: Sequence[Json]) -> Json:
-    """The whole object.
+    """Build the whole object.
 
     Raises:
-        outcome.Stop: it is not as the CRD asks.
+        exits.Stop: it violates the CRD.
     """
     name = f"{described['model']}-{described['version']}"
     artifact = {"uri": uri, "digest": digest, **described["artifact"]}
@@ -195,61 +195,61 @@ def _training(typed: Typed) -> Json:
 
 
 def _signature(path: pathlib.Path | None) -> Json | None:
-    found = _file("--signature", path, modelversion.Signature)
-    for side, tensors in (found or {}).items():
+    signature = _file("--signature", path, modelversion.Signature)
+    for side, tensors in (signature or {}).items():
         names = [tensor["name"] for tensor in tensors]
         if len(set(names)) < len(names):
             raise exits.usage(f"--signature {path}: two {side} have the same name; rename one")
-    return found
+    return signature
 
 
 def _file(option: str, path: pathlib.Path | None, kind: type[meta.Object]) -> Json | None:
     if path is None:
         return None
-    found = validation.read(path)
-    validation.part(kind, found, f"{option} {path}")
-    return found
+    content = validation.read(path)
+    validation.part(kind, content, f"{option} {path}")
+    return content
 
 
 def _pairs(option: str, typed: Sequence[str], example: str) -> list[tuple[str, str]]:
-    """`left=right` of each; nothing twice."""
-    found: dict[str, str] = {}
+    """Split each `left=right`; refuse duplicates."""
+    pairs: dict[str, str] = {}
     for text in typed:
         left, sign, right = text.partition("=")
         if not (left and sign and right):
             raise exits.usage(f"{option} {text}: write it like {example}")
-        if left in found:
+        if left in pairs:
             raise exits.usage(f"{option} {text}: {left} was given before; give it once")
-        found[left] = right
-    return list(found.items())
+        pairs[left] = right
+    return list(pairs.items())
 
 
 def _fields(option: str, typed: str, needed: Sequence[str], others: Sequence[str]) -> Json:
-    """`key=value,key=value` with these keys; a comma that no key follows belongs to the value before it."""
-    known = (*needed, *others)
-    parts = re.split(rf",(?=(?:{'|'.join(known)}|[a-z][a-zA-Z]*)=)", typed)
-    found: Json = {}
+    """Parse `key=value,key=value` with these keys; a comma that no key follows belongs to the value before it."""
+    allowed = (*needed, *others)
+    parts = re.split(rf",(?=(?:{'|'.join(allowed)}|[a-z][a-zA-Z]*)=)", typed)
+    fields: Json = {}
     for part in parts:
         key, sign, value = part.partition("=")
-        if not sign or key not in known:
+        if not sign or key not in allowed:
             raise exits.usage(
-                f"{option} {typed}: {key!r} is not known; it takes {', '.join(f'{name}=…' for name in known)}, with commas between"
+                f"{option} {typed}: {key!r} is not known; it takes {', '.join(f'{name}=…' for name in allowed)}, with commas between"
             )
-        if key in found or not value:
-            raise exits.usage(f"{option} {typed}: {key} is {'given twice' if key in found else 'empty'}")
-        found[key] = value
-    if missing := [name for name in needed if name not in found]:
+        if key in fields or not value:
+            raise exits.usage(f"{option} {typed}: {key} is {'given twice' if key in fields else 'empty'}")
+        fields[key] = value
+    if missing := [name for name in needed if name not in fields]:
         raise exits.usage(f"{option} {typed}: {missing[0]}=… is missing")
-    return found
+    return fields
 
 
 def _guessed(paths: Sequence[str]) -> str:
-    """The format that the files' names tell, if they tell just one."""
+    """Return the format that the files' names imply, if exactly one."""
     signs = {_SIGNS[path] for path in paths if path in _SIGNS}
-    found = signs or {_SUFFIXES[suffix] for path in paths if (suffix := pathlib.PurePosixPath(path).suffix) in _SUFFIXES}
-    if len(found) != 1:
+    formats = signs or {_SUFFIXES[suffix] for path in paths if (suffix := pathlib.PurePosixPath(path).suffix) in _SUFFIXES}
+    if len(formats) != 1:
         raise exits.usage(f"--format: the files do not tell what they are; give one of {', '.join(modelversion.Format)}")
-    return str(found.pop())
+    return str(formats.pop())
 
 
 def _slug(stem: str) -> str:

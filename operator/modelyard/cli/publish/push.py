@@ -1,7 +1,7 @@
-"""`modelyard push`: hash, upload without ever writing over anything, and write or apply the ModelVersion's manifest.
+"""`modelyard push`: hash, upload without overwriting anything, and write or apply the ModelVersion's manifest.
 
-Everything that can be wrong is looked for before the first byte is uploaded: what was typed, the files, what is in the
-store already, and, with --apply, what the API server says to a dry run.
+All checks come before the first byte is uploaded: the typed options, the files, the stored objects and, with --apply,
+a dry run at the API server.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GOOD: Final = frozenset({"Ready", "Deprecated"})
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How to push: where to, as whom, and what to do with the manifest."""
+    """The options of a push: where to, as whom, and what to do with the manifest."""
 
     namespace: str | None
     context: str | None
@@ -39,114 +39,114 @@ class Way:
     output: str | None
 
 
-def push(source: pathlib.Path, typed: manifest.Typed, way: Way) -> None:
+def push(source: pathlib.Path, typed: manifest.Typed, options: Way) -> None:
     """Push one version.
 
     Raises:
-        outcome.Stop: with what is wrong; nothing was uploaded, or what was is not registered yet.
+        exits.Stop: with what is wrong; nothing was uploaded, or the uploaded files are not registered yet.
     """
-    form = output.form(way.output, output.Form.YAML, output.Form.JSON)
-    _consistent(way)
+    form = output.form(options.output, output.Form.YAML, output.Form.JSON)
+    _consistent(options)
     files = local_files.find(source)
     described = manifest.spec(typed, [file.path for file in files])
     listed = manifest.documents(typed)
-    server = cluster.Registry(way.context, way.namespace)
-    model, namespace = _model(typed.model, way, server)
-    target = model_storage.of(model, way.to, None if way.model_file else server)
-    for one in described.get("lineage", {}).get("parents", ()):
-        if one["version"].startswith(alias.SIGN):
-            one["version"] = alias.resolved(model.spec.aliases or {}, one["version"], f"the Model {typed.model}")
+    server = cluster.Registry(options.context, options.namespace)
+    model, namespace = _model(typed.model, options, server)
+    target = model_storage.of(model, options.to, None if options.model_file else server)
+    for parent in described.get("lineage", {}).get("parents", ()):
+        if parent["version"].startswith(alias.SIGN):
+            parent["version"] = alias.resolved(model.spec.aliases or {}, parent["version"], f"the Model {typed.model}")
     artifact = local_files.read(files)
     papers = documents.papers(listed, typed.version, target)
-    where = target.below(typed.version)
-    uri = str(where) if source.is_dir() else f"{where}{files[0].path}"
-    evidence = [said for said, _ in papers]
+    folder = target.below(typed.version)
+    uri = str(folder) if source.is_dir() else f"{folder}{files[0].path}"
+    evidence = [entry for entry, _ in papers]
     made = manifest.version(described, namespace, uri, artifact.digest, evidence)
-    if way.apply:
+    if options.apply:
         server.apply(made, dry_run=True)
     output.say(f"{artifact.digest}  {output.many(len(files), 'file')}, {output.size(artifact.bytes)}")
-    items = [uploads.Item(f"{where.key}{file.path}", file, artifact.hashes[file.path]) for file in files]
+    items = [uploads.Item(f"{folder.key}{file.path}", file, artifact.hashes[file.path]) for file in files]
     try:
-        _upload(target, where, items, [item for _, item in papers])
+        _upload(target, folder, items, [item for _, item in papers])
     except edge.Unavailable as trouble:
         raise target.explain(trouble) from None
-    _hand_over(made, way, form, server)
+    _hand_over(made, options, form, server)
 
 
-def _consistent(way: Way) -> None:
-    if way.wait and not way.apply:
+def _consistent(options: Way) -> None:
+    if options.wait and not options.apply:
         raise exits.usage("--wait needs --apply: only an applied version becomes Ready")
-    if way.model_file and (way.apply or way.to.credentials_from_cluster):
+    if options.model_file and (options.apply or options.to.credentials_from_cluster):
         raise exits.usage(
             "--model-file is for machines without a cluster: leave out --apply and --credentials-from-cluster, or --model-file"
         )
-    if way.write and not way.write.absolute().parent.is_dir():
-        raise exits.usage(f"--write {way.write}: there is no folder {way.write.parent}; make it")
+    if options.write and not options.write.absolute().parent.is_dir():
+        raise exits.usage(f"--write {options.write}: there is no folder {options.write.parent}; make it")
 
 
-def _model(name: str, way: Way, server: cluster.Registry) -> tuple[api.Model, str | None]:
-    """The Model, of a file or of the cluster, and the namespace that the manifest names."""
-    if way.model_file:
-        model = _model_of(way.model_file, name)
-        return model, way.namespace or model.metadata.namespace or None
+def _model(name: str, options: Way, server: cluster.Registry) -> tuple[api.Model, str | None]:
+    """Return the Model, from a file or the cluster, and the namespace for the manifest."""
+    if options.model_file:
+        model = _model_of(options.model_file, name)
+        return model, options.namespace or model.metadata.namespace or None
     hint = "apply it first, or check --model and --namespace; where there is no cluster, give the Model as --model-file"
     return cluster.parsed(api.Model, server.get(client.MODEL, name, hint), f"the Model {name}"), server.namespace
 
 
 def _model_of(path: pathlib.Path, name: str) -> api.Model:
-    """The Model of that name in a file, which may hold several documents."""
+    """Return the Model of that name from a file, which may hold several documents."""
     import yaml  # noqa: PLC0415
 
     from modelyard.cli.terminal import validation  # noqa: PLC0415
 
     loaded = validation.loaded(path, lambda text: list(yaml.safe_load_all(text)))
-    found = [one for one in loaded if isinstance(one, dict) and one.get("kind") == "Model"]
-    names = [str((one.get("metadata") or {}).get("name")) for one in found]
+    models = [obj for obj in loaded if isinstance(obj, dict) and obj.get("kind") == "Model"]
+    names = [str((obj.get("metadata") or {}).get("name")) for obj in models]
     if name not in names:
         raise exits.Stop(exits.Code.NOT_FOUND, f"{path}: has no Model {name}; it has {', '.join(names) or 'none'}")
-    chosen = found[names.index(name)]
+    chosen = models[names.index(name)]
     validation.whole(api.Model, chosen, f"{path}, Model {name}")
     return cluster.parsed(api.Model, chosen, f"{path}, Model {name}", exits.Code.USAGE)
 
 
-def _upload(target: model_storage.Depot, where: location.Place, items: Sequence[uploads.Item], papers: Sequence[uploads.Item]) -> None:
+def _upload(target: model_storage.Depot, folder: location.Place, items: Sequence[uploads.Item], papers: Sequence[uploads.Item]) -> None:
     room = target.shelf()
-    there = {each.key: each for each in room.below(where.key)}
-    if foreign := sorted(there.keys() - {item.key for item in items}):
+    stored = {obj.key: obj for obj in room.below(folder.key)}
+    if foreign := sorted(stored.keys() - {item.key for item in items}):
         raise exits.Stop(
             exits.Code.NO,
-            f"{where} holds {output.many(len(foreign), 'object')} that this push has not, such as {foreign[0].removeprefix(where.key)!r}: "
+            f"{folder} holds {output.many(len(foreign), 'object')} that this push has not, such as {foreign[0].removeprefix(folder.key)!r}: "
             "a version is exactly what was pushed.\nPush it as another version, or, if no version was registered with them, delete them",
         )
-    there |= {paper.key: found for paper in papers if (found := room.head(paper.key))}
-    todo = room.missing([*items, *papers], there)
+    stored |= {paper.key: obj for paper in papers if (obj := room.head(paper.key))}
+    todo = room.missing([*items, *papers], stored)
     room.add(todo)
-    known = len(items) + len(papers) - len(todo)
-    before = f"; {known:,} were there already, byte for byte" if known else ""
-    output.say(f"{output.many(len(todo), 'file')} uploaded to {where} ({target.address}){before}")
+    skipped = len(items) + len(papers) - len(todo)
+    before = f"; {skipped:,} were there already, byte for byte" if skipped else ""
+    output.say(f"{output.many(len(todo), 'file')} uploaded to {folder} ({target.address}){before}")
 
 
-def _hand_over(made: Json, way: Way, form: output.Form, server: cluster.Registry) -> None:
+def _hand_over(made: Json, options: Way, form: output.Form, server: cluster.Registry) -> None:
     name = made["metadata"]["name"]
-    if way.write:
-        asked = output.Form.JSON if way.write.suffix == ".json" else output.Form.YAML
+    if options.write:
+        file_form = output.Form.JSON if options.write.suffix == ".json" else output.Form.YAML
         try:
-            way.write.write_text(output.document(made, asked), encoding="utf-8")
+            options.write.write_text(output.document(made, file_form), encoding="utf-8")
         except OSError as error:
             raise exits.usage(
-                f"--write {way.write}: {error.strerror or type(error).__name__}; the upload is done, push again to write it"
+                f"--write {options.write}: {error.strerror or type(error).__name__}; the upload is done, push again to write it"
             ) from error
-        output.say(f"manifest written to {way.write}")
-    if way.apply:
+        output.say(f"manifest written to {options.write}")
+    if options.apply:
         shown = server.apply(made)
         output.say(f"ModelVersion {name} applied in namespace {server.namespace}")
-        if way.wait:
-            shown = server.follow(client.MODEL_VERSION, name, way.timeout, _has_ended)
-        if way.output:
+        if options.wait:
+            shown = server.follow(client.MODEL_VERSION, name, options.timeout, _has_ended)
+        if options.output:
             output.write(output.document(cluster.tidy(shown), form))
-        if way.wait and cluster.phase_of(shown) not in _GOOD:
+        if options.wait and cluster.phase_of(shown) not in _GOOD:
             raise exits.Stop(exits.Code.NO, f"ModelVersion {name} is not Ready: {cluster.told_of(shown)}")
-    elif not way.write or way.output:
+    elif not options.write or options.output:
         output.write(output.document(made, form))
 
 

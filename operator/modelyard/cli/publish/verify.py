@@ -1,4 +1,4 @@
-"""`modelyard verify`: the digest of a folder, a file, or what is stored at an s3:// URI, from every byte of it."""
+"""`modelyard verify`: compute the digest of a folder, a file or an s3:// URI from every byte."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from modelyard.content import location, manifest
 from modelyard.edge.s3 import store
 
 
-def verify(what: str, expected: str | None, asked: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> None:
-    """Read every byte, print the digest, and compare it with the one that is expected.
+def verify(source: str, expected: str | None, asked: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> None:
+    """Read every byte, print the digest, and compare it with the expected one.
 
     Raises:
-        outcome.Stop: NO when it differs, NOT_FOUND when there is nothing.
+        exits.Stop: NO when the digest differs, NOT_FOUND when nothing is stored.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.SUMS, output.Form.JSON, output.Form.YAML)
     if expected is not None:
-        validation.one(meta.Digest, expected, "--digest")
-    if "://" in what:
-        hashes, size = _stored(what, endpoint, ca_file)
+        validation.check(meta.Digest, expected, "--digest")
+    if "://" in source:
+        hashes, size = _stored(source, endpoint, ca_file)
     else:
-        artifact = local_files.read(local_files.find(pathlib.Path(what)))
+        artifact = local_files.read(local_files.find(pathlib.Path(source)))
         hashes, size = artifact.hashes, artifact.bytes
-    found = manifest.of(hashes)
-    _tell(what, hashes, size, found, form)
-    if expected is not None and found != expected:
-        raise exits.Stop(exits.Code.NO, f"{what} differs: it has {found}, not {expected}")
+    digest = manifest.of(hashes)
+    _tell(source, hashes, size, digest, form)
+    if expected is not None and digest != expected:
+        raise exits.Stop(exits.Code.NO, f"{source} differs: it has {digest}, not {expected}")
     if expected is not None and form is output.Form.TABLE:
         output.say("as expected")
 
 
-def _tell(what: str, hashes: Mapping[str, str], size: int, found: str, form: output.Form) -> None:
+def _tell(source: str, hashes: Mapping[str, str], size: int, digest: str, form: output.Form) -> None:
     if form is output.Form.SUMS:
         output.write(manifest.sums(hashes).decode())
     elif form is output.Form.TABLE:
-        output.write(f"{found}\n")
-        output.say(f"{what}: {output.many(len(hashes), 'file')}, {output.size(size)}")
+        output.write(f"{digest}\n")
+        output.say(f"{source}: {output.many(len(hashes), 'file')}, {output.size(size)}")
     else:
         files = [{"path": path, "sha256": hashes[path]} for path in sorted(hashes)]
-        output.write(output.document({"artifact": what, "digest": found, "bytes": size, "files": files}, form))
+        output.write(output.document({"artifact": source, "digest": digest, "bytes": size, "files": files}, form))
 
 
 def _stored(uri: str, endpoint: str | None, ca_file: pathlib.Path | None) -> tuple[Mapping[str, str], int]:
-    """Path → sha256 in hex of what is stored, and its bytes."""
-    where = location.place(uri)
-    if where is None:
+    """Return path → sha256 in hex of the stored objects, and their total bytes."""
+    place = location.place(uri)
+    if place is None:
         raise exits.usage(f"{uri}: is no URI of a folder or an object; write it like s3://models/fraud/1.4.0/")
-    asked = store_address.of(None, endpoint, ca_file=ca_file)
+    address = store_address.of(None, endpoint, ca_file=ca_file)
     try:
-        room = uploads.Shelf(store.Store(asked), where.bucket)
-        if where.is_prefix:
-            objects = {each.key[len(where.key) :]: each for each in room.below(where.key)}
+        room = uploads.Shelf(store.Store(address), place.bucket)
+        if place.is_prefix:
+            objects = {obj.key[len(place.key) :]: obj for obj in room.below(place.key)}
         else:
-            one = room.head(where.key)
-            objects = {where.name: one} if one else {}
+            obj = room.head(place.key)
+            objects = {place.name: obj} if obj else {}
         if not objects:
-            hint = "" if where.is_prefix else "; a folder's URI ends in `/`"
-            raise exits.Stop(exits.Code.NOT_FOUND, f"there is nothing at {uri} ({asked}){hint}")
+            hint = "" if place.is_prefix else "; a folder's URI ends in `/`"
+            raise exits.Stop(exits.Code.NOT_FOUND, f"there is nothing at {uri} ({address}){hint}")
         if refusal := manifest.refuse(list(objects)):
             raise exits.Stop(exits.Code.NO, f"{uri}: {refusal.message}")
         read = room.read(list(objects.values()))
     except edge.Unavailable as trouble:
-        raise store_address.explain(trouble, asked) from None
-    return {path: read[each.key] for path, each in objects.items()}, sum(each.size for each in objects.values())
+        raise store_address.explain(trouble, address) from None
+    return {path: read[obj.key] for path, obj in objects.items()}, sum(obj.size for obj in objects.values())

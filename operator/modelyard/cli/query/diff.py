@@ -1,4 +1,4 @@
-"""`modelyard diff`: what differs between two versions of a model."""
+"""`modelyard diff`: print the differences between two versions of a model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _TITLES = {
 
 
 def diff(typed: ledger_source.Typed, model: str, before: str, after: str, asked: str | None) -> None:
-    """Print the differences; of files too, where the ledger can be read.
+    """Print the differences, also of files where the ledger can be read.
 
     Raises:
-        outcome.Stop: one of the versions is not known.
+        exits.Stop: one of the versions does not exist.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     try:
@@ -40,15 +40,15 @@ def diff(typed: ledger_source.Typed, model: str, before: str, after: str, asked:
         (before, after), specs = _from_cluster(typed, model, before, after)
         files = (None, None)
         output.say(f"files are not compared, as the ledger cannot be read: {stop.message.splitlines()[0]}")
-    found = of(*specs, files)
+    differences = of(*specs, files)
     if form is not output.Form.TABLE:
-        output.write(output.document({"model": model, "before": before, "after": after, **found}, form))
+        output.write(output.document({"model": model, "before": before, "after": after, **differences}, form))
         return
-    sections = [(title, _table(found[name] or [], before, after)) for name, title in _TITLES.items()]
+    sections = [(title, _table(differences[name] or [], before, after)) for name, title in _TITLES.items()]
     output.write(output.text(sections) if any(rows for _, rows in sections) else "")
-    if found["files"] is None:
+    if differences["files"] is None:
         output.say("files are not compared: the list of one of the versions is not known")
-    elif not any(found.values()):
+    elif not any(differences.values()):
         output.say(f"{before} and {after} do not differ")
 
 
@@ -58,7 +58,7 @@ def _table(rows: list[Json], before: str, after: str) -> str:
     change = "change" in rows[0]
     heads = ["NAME", before, after, *(["CHANGE"] if change else [])]
     return output.columns(
-        heads, [[one["name"], _shown(one["before"]), _shown(one["after"]), *([_change(one)] if change else [])] for one in rows]
+        heads, [[row["name"], _shown(row["before"]), _shown(row["after"]), *([_change(row)] if change else [])] for row in rows]
     )
 
 
@@ -76,8 +76,8 @@ def _shown(value: Any) -> str:
             return str(value)
 
 
-def _change(one: Json) -> str:
-    return "-" if one["change"] is None else f"{one['change']:+.6g}"
+def _change(row: Json) -> str:
+    return "-" if row["change"] is None else f"{row['change']:+.6g}"
 
 
 def _from_ledger(
@@ -87,9 +87,9 @@ def _from_ledger(
         book = opened.model(model)
         before, after = (alias.recorded(book, name) for name in (before, after))
         folded = book.index(book.last)
-        known = [_version(folded, model, name) for name in (before, after)]
-        specs = [provenance.snapshot(api.ModelVersion, book.blob(one.spec)) for one in known]
-        files = [_manifest(book.blob(one.manifest)) for one in known]
+        entries = [_version(folded, model, name) for name in (before, after)]
+        specs = [provenance.snapshot(api.ModelVersion, book.blob(entry.spec)) for entry in entries]
+        files = [_manifest(book.blob(entry.manifest)) for entry in entries]
         for warning in opened.warnings(book, watched=False):
             output.say(warning)
     return (before, after), (specs[0], specs[1]), (files[0], files[1])
@@ -97,8 +97,8 @@ def _from_ledger(
 
 def _version(folded: index.Index, model: str, name: str) -> index.Version:
     if name not in folded.versions:
-        there = ", ".join(folded.versions) or "none"
-        raise exits.Stop(exits.Code.NOT_FOUND, f"the ledger knows no version {name} of {model}; it knows {there}")
+        existing = ", ".join(folded.versions) or "none"
+        raise exits.Stop(exits.Code.NOT_FOUND, f"the ledger knows no version {name} of {model}; it knows {existing}")
     return folded.versions[name]
 
 

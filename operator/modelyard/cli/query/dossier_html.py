@@ -19,7 +19,7 @@ _END: Final = "</script>"
 
 
 def write(dossier: Json) -> str:
-    """The page of a dossier; the same page for the same dossier, whenever it is made."""
+    """Render the page of a dossier; the same dossier always gives the same page."""
     template = resources.files("modelyard.cli.query").joinpath("dossier.html").read_text(encoding="utf-8")
     # No value can end the script element, or begin any other.
     inside = json.dumps(dossier, ensure_ascii=False, separators=(",", ":"))
@@ -31,28 +31,28 @@ def write(dossier: Json) -> str:
 
 
 def read(page: str) -> Json | None:
-    """The dossier inside a page; None when there is none.
+    """Return the dossier inside a page; None when there is none.
 
     Raises:
-        ValueError: what is there is no JSON.
+        ValueError: the embedded text is no JSON.
     """
     before, begin, rest = page.partition(_BEGIN)
     inside, end, _ = rest.partition(_END)
-    found = jsontext.loads(inside) if before and begin and end else None
-    return found if isinstance(found, dict) else None
+    content = jsontext.loads(inside) if before and begin and end else None
+    return content if isinstance(content, dict) else None
 
 
 def text(value: Any) -> str:
-    """A value for people."""
+    """Render a value for people."""
     match value:
         case None:
             return "–"
         case bool():
             return "yes" if value else "no"
         case list():
-            return ", ".join(text(one) for one in value)
+            return ", ".join(text(item) for item in value)
         case dict():
-            return ", ".join(f"{key}={text(one)}" for key, one in value.items())
+            return ", ".join(f"{key}={text(item)}" for key, item in value.items())
         case int():
             return f"{value:,}"
         case str():
@@ -62,7 +62,7 @@ def text(value: Any) -> str:
 
 
 def _clock(value: str) -> str:
-    """A moment of the ledger as people write it."""
+    """Render a time of the ledger for people."""
     if len(value) != 27 or not value.endswith("Z"):
         return value
     try:

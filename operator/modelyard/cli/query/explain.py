@@ -27,10 +27,10 @@ def explain(
     asked: str | None,
     now: datetime.datetime,
 ) -> None:
-    """Answer for an instant, or for versions over all time.
+    """Print what served at an instant, or where versions served over all time.
 
     Raises:
-        outcome.Stop: NOT_FOUND when there is nothing to tell of.
+        exits.Stop: NOT_FOUND when nothing is recorded.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     moment = times.read(at, "--at", now) if at else now
@@ -55,39 +55,39 @@ def explain(
 
 
 def sections(answer: Json) -> Iterable[tuple[str, Rows | str]]:
-    """The answer for people."""
+    """Yield the sections of the answer for people."""
     name = f"{answer['namespace']}/{answer['name']}"
     if "served" in answer:
         rows = [
             [
-                one["stage"],
-                one["version"],
-                f"{one['weight']} %",
-                _clock(one["since"]),
-                _clock(one["until"]),
-                "; ".join(one["unobserved"]) or "-",
+                period["stage"],
+                period["version"],
+                f"{period['weight']} %",
+                _clock(period["since"]),
+                _clock(period["until"]),
+                "; ".join(period["unobserved"]) or "-",
             ]
-            for one in answer["served"]
+            for period in answer["served"]
         ]
         heads = ["STAGE", "VERSION", "WEIGHT", "FROM", "UNTIL", "UNOBSERVED"]
         yield f"{name}: where and when", output.columns(heads, rows) if rows else [("Served", "nowhere, as far as is recorded")]
     else:
-        for one in answer["serves"]:
-            yield f"{name} in {one['stage']} at {_clock(answer['at'])}", _stage(one)
+        for stage in answer["serves"]:
+            yield f"{name} in {stage['stage']} at {_clock(answer['at'])}", _stage(stage)
         if not answer["serves"]:
             yield f"{name} at {_clock(answer['at'])}", [("Served", "nothing, as far as is recorded")]
         if gap := answer["unobserved"]:
-            seen = [f"{one['stage']}: {_shares(one)}" for one in gap["seenNext"]]
+            next_stages = [f"{stage['stage']}: {_shares(stage)}" for stage in gap["seenNext"]]
             yield (
                 "Nobody watched then",
                 _rows(
                     Gap=gap["words"],
                     Before="as above: what was seen last" if answer["record"] else "nothing is recorded",
-                    Seen_next="\n".join(seen),
+                    Seen_next="\n".join(next_stages),
                 ),
             )
-    for one in answer["versions"]:
-        yield from _version(one)
+    for version in answer["versions"]:
+        yield from _version(version)
     model = answer["model"]
     owner = model.get("owner") or {}
     yield "Model (declared)", _rows(Owner=owner.get("team"), Intended_use=model.get("intendedUse"), Risk=model.get("riskTier"))
@@ -99,53 +99,54 @@ def _named(book: reader.Book, version: str | None, digest: str | None) -> list[s
     if version is None and digest is None:
         return []
     folded = book.index(book.last)
-    found = audit_explain.by_digest(folded, digest) if digest else [version] if version in folded.versions else []
+    names = audit_explain.by_digest(folded, digest) if digest else [version] if version in folded.versions else []
     if version and digest:
-        found = [one for one in found if one == version]
-    if not found:
-        what = " and ".join(filter(None, (version and f"version {version}", digest and f"digest {digest}")))
-        raise exits.Stop(exits.Code.NOT_FOUND, f"the ledger knows no {what} of {book.chain.model}")
-    return [one for one in found if one]
+        names = [name for name in names if name == version]
+    if not names:
+        criteria = " and ".join(filter(None, (version and f"version {version}", digest and f"digest {digest}")))
+        raise exits.Stop(exits.Code.NOT_FOUND, f"the ledger knows no {criteria} of {book.chain.model}")
+    return [name for name in names if name]
 
 
-def _stage(one: Json) -> Rows:
-    stands = one["standsFor"]
+def _stage(stage: Json) -> Rows:
+    current = stage["standsFor"]
     served = "\n".join(
-        f"{each['version']} at {each['weight']} %, since {_clock(each['since'])}, {each['digest'] or ''}" for each in one["versions"]
+        f"{version['version']} at {version['weight']} %, since {_clock(version['since'])}, {version['digest'] or ''}"
+        for version in stage["versions"]
     )
     return _rows(
         Served=served or "nothing",
-        Stands_for=stands and f"{stands['version']}, since {_clock(stands['since'])}",
-        Recorded="later than it was seen" if one["recordedLater"] else None,
-        Unapproved_template="\n".join(_template(each) for each in one["template"]),
+        Stands_for=current and f"{current['version']}, since {_clock(current['since'])}",
+        Recorded="later than it was seen" if stage["recordedLater"] else None,
+        Unapproved_template="\n".join(_template(template) for template in stage["template"]),
     )
 
 
-def _template(one: Json) -> str:
-    """A template that nobody approved: since when, who changed it, and what differs."""
-    how = "a rollback brought it" if one["byRollback"] else "it changed without a Promotion"
-    who = [f"changed by {_who(each)}" for each in one["changes"]] or ["nobody knows who changed it"]
+def _template(template: Json) -> str:
+    """Describe an unapproved template: since when, who changed it, and what differs."""
+    cause = "a rollback brought it" if template["byRollback"] else "it changed without a Promotion"
+    who = [f"changed by {_who(change)}" for change in template["changes"]] or ["nobody knows who changed it"]
     differs = ["what differs is not known: a rendered document is not in the ledger"]
-    if one["differences"] is not None:
-        differs = [templates.sentence(each) for each in one["differences"]]
-    return "\n".join([f"since {_clock(one['since'])}, record {one['record']}: {how}", *who, *differs])
+    if template["differences"] is not None:
+        differs = [templates.sentence(difference) for difference in template["differences"]]
+    return "\n".join([f"since {_clock(template['since'])}, record {template['record']}: {cause}", *who, *differs])
 
 
-def _shares(one: Json) -> str:
-    return ", ".join(f"{each['version']} at {each['weight']} %" for each in one["versions"]) or "nothing"
+def _shares(stage: Json) -> str:
+    return ", ".join(f"{version['version']} at {version['weight']} %" for version in stage["versions"]) or "nothing"
 
 
-def _version(one: Json) -> Iterable[tuple[str, Rows]]:
-    source, training, read = one["source"] or {}, one["training"], one["verified"]
+def _version(version: Json) -> Iterable[tuple[str, Rows]]:
+    source, training, read = version["source"] or {}, version["training"], version["verified"]
     framework = training.get("framework") or {}
     yield (
-        f"Version {one['version']}",
+        f"Version {version['version']}",
         _rows(
-            Digest=one["digest"] and f"{one['digest']} (every byte was read)",
+            Digest=version["digest"] and f"{version['digest']} (every byte was read)",
             Verified=read and f"{_clock(read['at'])}, {read['files']} files, {read['bytes']} bytes",
-            Registered=_who(one["registered"]),
-            Artifact=(one["artifact"] or {}).get("uri"),
-            Lifecycle="\n".join(f"{each['action']} by {_who(each)}: {each['reason']}" for each in one["lifecycle"]),
+            Registered=_who(version["registered"]),
+            Artifact=(version["artifact"] or {}).get("uri"),
+            Lifecycle="\n".join(f"{event['action']} by {_who(event)}: {event['reason']}" for event in version["lifecycle"]),
         ),
     )
     yield (
@@ -156,35 +157,35 @@ def _version(one: Json) -> Iterable[tuple[str, Rows]]:
             Framework=" ".join(filter(None, (framework.get("name"), framework.get("version")))),
             Run=training.get("runId"),
             Seed=training.get("seed"),
-            Parameters=", ".join(f"{key}={value}" for key, value in one["parameters"].items()),
-            Data="\n".join(_words(each, "role", "name", "uri", "digest") for each in one["datasets"]),
-            Parents="\n".join(_words(each, "relation", "version") for each in one["parents"]),
+            Parameters=", ".join(f"{key}={value}" for key, value in version["parameters"].items()),
+            Data="\n".join(_words(dataset, "role", "name", "uri", "digest") for dataset in version["datasets"]),
+            Parents="\n".join(_words(parent, "relation", "version") for parent in version["parents"]),
         ),
     )
-    yield "Metrics (declared)", [(key, output.number(value)) for key, value in sorted(one["metrics"].items())]
+    yield "Metrics (declared)", [(key, output.number(value)) for key, value in sorted(version["metrics"].items())]
     documents = [
-        (each["name"], f"{_words(each, 'type', 'title', 'uri', 'sha256')} ({'verified' if each['verified'] else 'declared'})")
-        for each in one["evidence"]
+        (document["name"], f"{_words(document, 'type', 'title', 'uri', 'sha256')} ({'verified' if document['verified'] else 'declared'})")
+        for document in version["evidence"]
     ]
     yield "Evidence", documents
-    for each in one["promotions"]:
-        yield f"Promotion {each['name']}", _promotion(each)
+    for promotion in version["promotions"]:
+        yield f"Promotion {promotion['name']}", _promotion(promotion)
 
 
-def _promotion(one: Json) -> Rows:
-    asked, granted, ended = one["requested"], one["granted"], one["ended"]
+def _promotion(promotion: Json) -> Rows:
+    requested, granted, ended = promotion["requested"], promotion["granted"], promotion["ended"]
     words = [
-        f"{each['decision']} by {_who(each)}, gate {each['gate']}{'' if each['counts'] else ' (does not count)'}{': ' if each['comment'] else ''}"
-        f"{each['comment']}"
-        for each in one["approvals"]
+        f"{approval['decision']} by {_who(approval)}, gate {approval['gate']}{'' if approval['counts'] else ' (does not count)'}{': ' if approval['comment'] else ''}"
+        f"{approval['comment']}"
+        for approval in promotion["approvals"]
     ]
     gates = [
         f"{'held' if gate.get('passed') else 'did not hold'}: {gate.get('name')}: {gate.get('message')}"
         for gate in (granted or {}).get("gates", [])
     ]
     return _rows(
-        Stage=one["stage"],
-        Requested=asked and f"by {_who(asked)}{': ' if asked['reason'] else ''}{asked['reason']}",
+        Stage=promotion["stage"],
+        Requested=requested and f"by {_who(requested)}{': ' if requested['reason'] else ''}{requested['reason']}",
         Approvals="\n".join(words),
         Granted=granted and f"{_clock(granted['at'])}, record {granted['record']}",
         Gates="\n".join(gates),
@@ -192,16 +193,16 @@ def _promotion(one: Json) -> Rows:
     )
 
 
-def _who(one: Mapping[str, Any]) -> str:
-    if not one:
+def _who(entry: Mapping[str, Any]) -> str:
+    if not entry:
         return ""
-    how = {"Authenticated": "", "Operator": ""}.get(one["known"], f" ({one['known'].lower()})")
-    by = one["by"] or (f"one of {', '.join(one['authors'])}" if one.get("authors") else "nobody knows whom")
-    return f"{by}{how}, {_clock(one['at'])}, record {one['record']}"
+    certainty = {"Authenticated": "", "Operator": ""}.get(entry["known"], f" ({entry['known'].lower()})")
+    by = entry["by"] or (f"one of {', '.join(entry['authors'])}" if entry.get("authors") else "nobody knows whom")
+    return f"{by}{certainty}, {_clock(entry['at'])}, record {entry['record']}"
 
 
-def _words(one: Mapping[str, Any], *names: str) -> str:
-    return ", ".join(str(one[name]) for name in names if one.get(name))
+def _words(fields: Mapping[str, Any], *names: str) -> str:
+    return ", ".join(str(fields[name]) for name in names if fields.get(name))
 
 
 def _clock(text: str | None) -> str:

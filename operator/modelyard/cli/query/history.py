@@ -12,13 +12,13 @@ from modelyard.ledger import codec, coverage, reader
 
 _KNOWN = {"Authenticated": "", "Operator": "", "Declared": " (declared)", "Unknown": "?"}
 _EVER: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
-"""The operator's clock may be ahead of this one, and of what it records nothing is left out."""
+"""The operator's clock may be ahead of this one; no record is left out."""
 
 
 def history(
     typed: ledger_source.Typed, model: str, since: str | None, until: str | None, asked: str | None, now: datetime.datetime
 ) -> None:
-    """Print every fact between two moments."""
+    """Print every fact between two times."""
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     begin = times.read(since, "--since", now) if since else None
     end = times.read(until, "--until", now) if until else _EVER
@@ -26,28 +26,30 @@ def history(
         book = opened.model(model)
         last = _last(book, end) if until else book.last
         first = book.at(begin - datetime.timedelta(microseconds=1)) + 1 if begin else 1
-        # What was recorded later than it happened is told of when it happened.
-        found = sorted(timeline.entries(book.all(first, last)), key=lambda one: str(one["time"]))
-        found = [one for one in found if (not begin or codec.write_time(begin) <= one["time"]) and one["time"] <= codec.write_time(end)]
-        start = codec.write_time(begin) if begin else found[0]["time"] if found else codec.write_time(now)
-        found = timeline.with_gaps(found, opened.gaps, start, codec.write_time(end))
+        # An entry has the time when it happened, even if it was recorded later.
+        entries = sorted(timeline.entries(book.all(first, last)), key=lambda entry: str(entry["time"]))
+        entries = [
+            entry for entry in entries if (not begin or codec.write_time(begin) <= entry["time"]) and entry["time"] <= codec.write_time(end)
+        ]
+        start = codec.write_time(begin) if begin else entries[0]["time"] if entries else codec.write_time(now)
+        entries = timeline.with_gaps(entries, opened.gaps, start, codec.write_time(end))
         warnings = opened.warnings(book)
     for warning in warnings:
         output.say(warning)
     if form is not output.Form.TABLE:
-        output.write(output.document(found, form))
-    elif found:
-        output.write(output.columns(["TIME", "WHO", "WHAT", "WHY"], [_row(one) for one in found]))
+        output.write(output.document(entries, form))
+    elif entries:
+        output.write(output.columns(["TIME", "WHO", "WHAT", "WHY"], [_row(entry) for entry in entries]))
     else:
         output.say(f"nothing is recorded of {model} between these moments")
 
 
 def _last(book: reader.Book, end: datetime.datetime) -> int:
-    """The last record that may tell of what happened by then: the one after those that looked by then, if there is one."""
-    told = book.looked(book.at(end), end) + 1
-    return told if book.data(told) is not None else told - 1
+    """Return the last record that may describe events up to `end`: the one after those observed by then, if it exists."""
+    number = book.looked(book.at(end), end) + 1
+    return number if book.data(number) is not None else number - 1
 
 
-def _row(one: dict[str, Any]) -> list[str]:
-    moment = coverage.clock(codec.read_time(one["time"]).replace(microsecond=0))
-    return [moment, f"{one['who'] or ''}{_KNOWN.get(one['known'], '')}" or "-", one["what"], one["why"] or ""]
+def _row(entry: dict[str, Any]) -> list[str]:
+    moment = coverage.clock(codec.read_time(entry["time"]).replace(microsecond=0))
+    return [moment, f"{entry['who'] or ''}{_KNOWN.get(entry['known'], '')}" or "-", entry["what"], entry["why"] or ""]

@@ -1,4 +1,4 @@
-"""`modelyard show`: everything known about one version, or one model, as a person wants to read it."""
+"""`modelyard show`: print everything about one version, or one model, for people."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ def show(server: cluster.Registry, name: str, version: str | None, asked: str | 
     """Print a version (`fraud 1.4.0` or `fraud-1.4.0`), or a model (`fraud`).
 
     Raises:
-        outcome.Stop: there is neither.
+        exits.Stop: there is neither.
     """
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML, output.Form.NAME)
-    validation.one(meta.ObjectName, name, "the name")
+    validation.check(meta.ObjectName, name, "the name")
     version = server.version(name, version) if version else None
-    found = None if version else server.find(client.MODEL, name)
-    kind = client.MODEL if found else client.MODEL_VERSION
+    obj = None if version else server.find(client.MODEL, name)
+    kind = client.MODEL if obj else client.MODEL_VERSION
     whole = f"{name}-{version}" if version else name
     hint = f"see which there are with `modelyard list{f' {name}' if version else ''}`"
-    found = server.get(kind, whole, hint if version else f"and no Model either; {hint}")
-    if cluster.written(kind, found, form):
+    obj = server.get(kind, whole, hint if version else f"and no Model either; {hint}")
+    if cluster.written(kind, obj, form):
         return
     if kind is client.MODEL:
-        output.write(output.text(model(found, server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
+        output.write(output.text(model(obj, server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))
     else:
-        selector = f"spec.model={found['spec']['model']},spec.version={found['spec']['version']}"
-        aliases = listing.aliases(server, found["spec"]["model"]).get(listing.of(found), [])
-        output.write(output.text(modelversion(found, server.all(client.PROMOTION, fieldSelector=selector), now, aliases)))
+        selector = f"spec.model={obj['spec']['model']},spec.version={obj['spec']['version']}"
+        aliases = listing.aliases(server, obj["spec"]["model"]).get(listing.of(obj), [])
+        output.write(output.text(modelversion(obj, server.all(client.PROMOTION, fieldSelector=selector), now, aliases)))
 
 
 def modelversion(
     version: Json, promotions: Sequence[Json], now: datetime.datetime, aliases: Sequence[str] = ()
 ) -> Iterable[tuple[str, Rows | str]]:
-    """The sections of a version."""
+    """Yield the sections of a version."""
     spec, status = version["spec"], version.get("status") or {}
     training, lineage = spec.get("training") or {}, spec.get("lineage") or {}
     yield (
@@ -59,23 +59,26 @@ def modelversion(
     )
     yield "Artifact", _artifact(spec["artifact"], status.get("artifact") or {}, now)
     yield "Conditions", conditions(status)
-    yield "Stages", [_claim(one, now) for one in status.get("stages") or ()]
+    yield "Stages", [_claim(claim, now) for claim in status.get("stages") or ()]
     yield "Promotions", _promotions(promotions, now)
     yield "Metrics (declared)", [(name, output.number(value)) for name, value in sorted((spec.get("metrics") or {}).items())]
     yield "Training (declared)", _training(training)
     yield "Lineage (declared)", _lineage(lineage)
     yield "Evidence", _evidence(spec.get("evidence") or ())
     signature = spec.get("signature") or {}
-    yield "Signature", [(f"{side[:-1]} {one['name']}", _tensor(one)) for side in ("inputs", "outputs") for one in signature.get(side) or ()]
+    yield (
+        "Signature",
+        [(f"{side[:-1]} {tensor['name']}", _tensor(tensor)) for side in ("inputs", "outputs") for tensor in signature.get(side) or ()],
+    )
     yield "Card", [(_words(name), value) for name, value in (spec.get("card") or {}).items()]
 
 
-def model(found: Json, versions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Rows | str]]:
-    """The sections of a model."""
-    spec, status = found["spec"], found.get("status") or {}
+def model(obj: Json, versions: Sequence[Json], now: datetime.datetime) -> Iterable[tuple[str, Rows | str]]:
+    """Yield the sections of a model."""
+    spec, status = obj["spec"], obj.get("status") or {}
     storage, owner = spec["storage"], spec["owner"]
     yield (
-        found["metadata"]["name"],
+        obj["metadata"]["name"],
         _rows(
             Description=spec.get("description"),
             Owner=" ".join(filter(None, (owner["team"], owner.get("contact") and f"({owner['contact']})"))),
@@ -88,14 +91,17 @@ def model(found: Json, versions: Sequence[Json], now: datetime.datetime) -> Iter
     )
     yield "Conditions", conditions(status)
     yield "Stages", _stages(status.get("stages") or (), now)
-    yield "Versions", listing.table(listing.ordered(versions), now, alias.of([found]), namespaces=False) if versions else ""
+    yield "Versions", listing.table(listing.ordered(versions), now, alias.of([obj]), namespaces=False) if versions else ""
 
 
 def conditions(status: Json) -> Rows:
-    """Each condition: what it says, why, and in words."""
+    """Return each condition with its status, reason and message."""
     return [
-        (one["type"], "\n".join(filter(None, (f"{one['status']}  {one.get('reason', '')}".rstrip(), one.get("message")))))
-        for one in status.get("conditions") or ()
+        (
+            condition["type"],
+            "\n".join(filter(None, (f"{condition['status']}  {condition.get('reason', '')}".rstrip(), condition.get("message")))),
+        )
+        for condition in status.get("conditions") or ()
     ]
 
 
@@ -120,24 +126,24 @@ def _artifact(declared: Json, verified: Json, now: datetime.datetime) -> Rows:
 def _promotions(promotions: Sequence[Json], now: datetime.datetime) -> str:
     rows = [
         [
-            one["metadata"]["name"],
-            one["spec"]["stage"],
-            cluster.phase_of(one) or "-",
-            listing.age(one["metadata"]["creationTimestamp"], now),
-            cluster.ready_of(one).get("message") or "-",
+            promotion["metadata"]["name"],
+            promotion["spec"]["stage"],
+            cluster.phase_of(promotion) or "-",
+            listing.age(promotion["metadata"]["creationTimestamp"], now),
+            cluster.ready_of(promotion).get("message") or "-",
         ]
-        for one in sorted(promotions, key=lambda one: one["metadata"]["creationTimestamp"])
+        for promotion in sorted(promotions, key=lambda promotion: promotion["metadata"]["creationTimestamp"])
     ]
     return output.columns(["NAME", "STAGE", "PHASE", "AGE", "MESSAGE"], rows, colour=output.coloured()) if rows else ""
 
 
 def _stages(stages: Sequence[Json], now: datetime.datetime) -> str:
     rows = []
-    for one in stages:
-        serving, held = one.get("serving") or {}, one.get("promotion") or {}
+    for stage in stages:
+        serving, running = stage.get("serving") or {}, stage.get("promotion") or {}
         pods = f"{serving.get('available', 0)}/{serving.get('desired', '?')}" if serving else "-"
-        since = listing.age(one["since"], now) if one.get("since") else "-"
-        rows.append([one["name"], one.get("current") or "-", one.get("previous") or "-", since, pods, held.get("name") or "-"])
+        since = listing.age(stage["since"], now) if stage.get("since") else "-"
+        rows.append([stage["name"], stage.get("current") or "-", stage.get("previous") or "-", since, pods, running.get("name") or "-"])
     return output.columns(["STAGE", "CURRENT", "PREVIOUS", "SINCE", "PODS", "PROMOTION"], rows) if rows else ""
 
 
@@ -156,13 +162,17 @@ def _training(training: Json) -> Rows:
 
 
 def _lineage(lineage: Json) -> Rows:
-    parents = [(one["relation"], one["version"]) for one in lineage.get("parents") or ()]
-    return [*parents, *((one["role"], "\n".join(_given(one, "name", "uri", "digest"))) for one in lineage.get("datasets") or ())]
+    parents = [(parent["relation"], parent["version"]) for parent in lineage.get("parents") or ()]
+    return [
+        *parents,
+        *((dataset["role"], "\n".join(_given(dataset, "name", "uri", "digest"))) for dataset in lineage.get("datasets") or ()),
+    ]
 
 
 def _evidence(evidence: Sequence[Json]) -> Rows:
     return [
-        (one["name"], "\n".join([", ".join(_given(one, "type", "title", "author")), *_given(one, "uri", "sha256")])) for one in evidence
+        (document["name"], "\n".join([", ".join(_given(document, "type", "title", "author")), *_given(document, "uri", "sha256")]))
+        for document in evidence
     ]
 
 
@@ -171,7 +181,7 @@ def _given(obj: Mapping[str, Any], *names: str) -> list[str]:
 
 
 def _tensor(tensor: Json) -> str:
-    sides = ", ".join("any" if one < 0 else str(one) for one in tensor.get("shape") or ())
+    sides = ", ".join("any" if side < 0 else str(side) for side in tensor.get("shape") or ())
     return f"{tensor['type']} [{sides}]" if sides else str(tensor["type"])
 
 

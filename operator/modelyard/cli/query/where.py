@@ -58,14 +58,14 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """Field → path in a ModelVersion."""
 MAPS: Final[Mapping[str, str]] = {"metrics": "spec.metrics", "params": "spec.training.parameters", "tags": "spec.tags"}
-"""What stands before a key: `metrics.auc`."""
+"""Prefix of a key → path: `metrics.auc`."""
 LISTS: Final[Mapping[str, tuple[str, str]]] = {
     "stage": ("status.stages", "name"),
     "dataset": ("spec.lineage.datasets", "name"),
     "parent": ("spec.lineage.parents", "version"),
     "evidence": ("spec.evidence", "type"),
 }
-"""Field → list and key in it: equal means one of them is, unequal none."""
+"""Field → list and key in it: `=` means that an item is equal, `!=` that none is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,72 +77,72 @@ class Comparison:
     literal: str
 
     def holds(self, version: Mapping[str, Any]) -> bool:
-        """Whether a version, as the API server tells it, is such a one."""
-        found = values(version, self.field)
+        """Whether a ModelVersion object satisfies the comparison."""
+        present = values(version, self.field)
         if self.field in LISTS and self.sign == "!=":
-            return bool(found) and self.literal not in found
-        return any(_compare(one, self.sign, self.literal, version=self.field in _VERSIONS) for one in found)
+            return bool(present) and self.literal not in present
+        return any(_compare(value, self.sign, self.literal, version=self.field in _VERSIONS) for value in present)
 
 
 def parse(text: str) -> Sequence[Comparison]:
-    """The comparisons of an expression, all of which have to hold.
+    """Parse an expression into comparisons, all of which have to hold.
 
     Raises:
-        outcome.Stop: with the place where it cannot be understood.
+        exits.Stop: with the place of the syntax error.
     """
     tokens = _tokens(text)
-    found = []
+    comparisons = []
     while tokens:
         if len(tokens) < 3 or tokens[0][0] != "word" or tokens[1][0] != "op" or tokens[2][0] == "op":
-            here = " ".join(token for _, token in tokens[:3])
-            raise exits.usage(f"--where {text!r}: near {here!r}: write comparisons like metrics.auc>0.9, joined by `and`")
+            excerpt = " ".join(token for _, token in tokens[:3])
+            raise exits.usage(f"--where {text!r}: near {excerpt!r}: write comparisons like metrics.auc>0.9, joined by `and`")
         (_, field), (_, sign), (kind, literal) = tokens[:3]
         literal = literal[1:-1] if kind == "text" else literal
-        _known(field, text)
+        _check_field(field, text)
         _orderly(field, sign, literal, text)
-        found.append(Comparison(field, sign, literal))
+        comparisons.append(Comparison(field, sign, literal))
         tokens = tokens[3:]
         if tokens and (tokens[0] != ("word", "and") or len(tokens) == 1):
             raise exits.usage(f"--where {text!r}: near {tokens[0][1]!r}: comparisons are joined by `and`")
         tokens = tokens[1:]
-    if not found:
+    if not comparisons:
         raise exits.usage("--where: is empty; write a comparison like metrics.auc>0.9")
-    return found
+    return comparisons
 
 
 def values(version: Mapping[str, Any], field: str) -> list[Any]:
-    """What a version has at a field: nothing, one value, or several."""
+    """Return a version's values of a field: none, one or several."""
     if field in LISTS:
         path, key = LISTS[field]
-        return [one[key] for one in _at(version, path) or [] if key in one]
+        return [entry[key] for entry in _at(version, path) or [] if key in entry]
     if field in FIELDS:
-        found = _at(version, FIELDS[field])
+        value = _at(version, FIELDS[field])
         if field == "lifecycle":
-            found = found or "Active"
+            value = value or "Active"
     else:
         name, _, key = field.partition(".")
-        found = (_at(version, MAPS[name]) or {}).get(key)
-    return [] if found is None else [found]
+        value = (_at(version, MAPS[name]) or {}).get(key)
+    return [] if value is None else [value]
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
-    found, at = [], 0
+    tokens, at = [], 0
     text = text.rstrip()
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
             raise exits.usage(f"--where {text!r}: cannot be understood from {text[at:]!r} on; is a quotation mark missing?")
-        found.append((str(match.lastgroup), match[str(match.lastgroup)]))
+        tokens.append((str(match.lastgroup), match[str(match.lastgroup)]))
         at = match.end()
-    return found
+    return tokens
 
 
-def _known(field: str, text: str) -> None:
+def _check_field(field: str, text: str) -> None:
     name, dot, key = field.partition(".")
     if field in FIELDS or field in LISTS or (name in MAPS and dot and key):
         return
-    known = ", ".join([*(f"{one}.KEY" for one in MAPS), *sorted({*FIELDS, *LISTS})])
-    raise exits.usage(f"--where {text!r}: there is no field {field}; there are {known}")
+    names = ", ".join([*(f"{prefix}.KEY" for prefix in MAPS), *sorted({*FIELDS, *LISTS})])
+    raise exits.usage(f"--where {text!r}: there is no field {field}; there are {names}")
 
 
 def _orderly(field: str, sign: str, literal: str, text: str) -> None:
@@ -165,20 +165,20 @@ def _compare(value: object, sign: str, literal: str, *, version: bool) -> bool:
 
 
 def _number(value: object) -> decimal.Decimal | None:
-    """All digits count: numbers of runs and seeds have more than a float holds."""
+    """Parse a number with all digits: run numbers and seeds have more than a float holds."""
     if isinstance(value, bool):
         return None
     try:
-        found = decimal.Decimal(str(value))
+        number = decimal.Decimal(str(value))
     except decimal.InvalidOperation:
         return None
-    return None if found.is_nan() else found
+    return None if number.is_nan() else number
 
 
 def _at(obj: Mapping[str, Any], path: str) -> Any:
-    found: Any = obj
+    value: Any = obj
     for part in path.split("."):
-        if not isinstance(found, dict):
+        if not isinstance(value, dict):
             return None
-        found = found.get(part)
-    return found
+        value = value.get(part)
+    return value

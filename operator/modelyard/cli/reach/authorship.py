@@ -1,4 +1,4 @@
-"""Who changed what, where the API server does not say it by itself: the line that is added to `modelyard.dev/changes`."""
+"""The line in `modelyard.dev/changes` that names who changed the spec, where the API server does not write it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from modelyard.api.access import changes
 Json = dict[str, Any]
 
 
-def line(now: Json, me: str) -> str:
-    """The annotation after a change of the spec that an object has now."""
-    about = now["metadata"]
-    recorded = ((now.get("status") or {}).get("recorded") or {}).get("generation", 0)
+def line(obj: Json, me: str) -> str:
+    """Return the annotation's value after a change of the object's current spec."""
+    about = obj["metadata"]
+    recorded = ((obj.get("status") or {}).get("recorded") or {}).get("generation", 0)
     return changes.added((about.get("annotations") or {}).get(access.CHANGES, ""), about["generation"], recorded, me)
 
 
-def steps(now: Json, me: str) -> list[Json]:
-    """The steps of a JSON patch that sign the spec change it makes, as the API server does from Kubernetes 1.36 on."""
-    about, signed = now["metadata"], line(now, me)
+def steps(obj: Json, me: str) -> list[Json]:
+    """Return the JSON patch steps that sign the patch's spec change, as the API server does from Kubernetes 1.36 on."""
+    about, signed = obj["metadata"], line(obj, me)
     if about.get("annotations"):
         return [{"op": "add", "path": f"/metadata/annotations/{access.CHANGES.replace('/', '~1')}", "value": signed}]
     return [

@@ -1,4 +1,4 @@
-"""What verbs ask of the API server: each question is one login, as `kubectl` would log in."""
+"""Requests of the verbs to the API server; each request logs in once, as `kubectl` does."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ M = TypeVar("M", bound=pydantic.BaseModel)
 
 MANAGER: Final = "modelyard-cli"
 _EVERY: Final = 1.0
-"""Seconds between two looks at what is waited for."""
+"""Seconds between two reads of an object that a verb waits for."""
 
 
 def tidy(obj: Json) -> Json:
-    """An object without what only machines read."""
+    """Return an object without `managedFields`."""
     return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
 
 
-def written(kind: client.Kind, found: Json, form: output.Form) -> bool:
-    """Print an object as its name, as JSON or YAML; False, and nothing, for a table: what that shows is the verb's."""
+def written(kind: client.Kind, obj: Json, form: output.Form) -> bool:
+    """Print an object as its name, JSON or YAML; for a table print nothing and return False, as the verb prints the table."""
     if form is output.Form.NAME:
-        output.write(f"{kind.name.lower()}.{kind.group}/{found['metadata']['name']}\n")
+        output.write(f"{kind.name.lower()}.{kind.group}/{obj['metadata']['name']}\n")
     elif form is not output.Form.TABLE:
-        output.write(output.document(tidy({"apiVersion": kind.api_version, "kind": kind.name, **found}), form))
+        output.write(output.document(tidy({"apiVersion": kind.api_version, "kind": kind.name, **obj}), form))
     return form is not output.Form.TABLE
 
 
 class Registry:
     """The API server, in one context and one namespace.
 
-    Every method may raise outcome.Stop: the API server does not answer, or says no.
+    Every method may raise exits.Stop: the API server does not answer, or says no.
     """
 
     def __init__(self, context: str | None = None, namespace: str | None = None) -> None:
         self.context = context
         self._namespace = namespace
         self._named: set[str] = set()
-        """Objects that were told to be too much."""
+        """Objects that a warning has called too deep or too large."""
 
     @property
     def namespace(self) -> str:
@@ -66,55 +66,55 @@ class Registry:
         return self._namespace
 
     def find(self, kind: client.Kind, name: str) -> Json | None:
-        """One object, or None."""
+        """Return an object, or None."""
         namespace = self.namespace
-        found = self._ask(lambda server: server.get(kind, namespace, name))
-        if found:
-            self._tell_excess(kind, found)
-        return found
+        obj = self._ask(lambda server: server.get(kind, namespace, name))
+        if obj:
+            self._tell_excess(kind, obj)
+        return obj
 
     def get(self, kind: client.Kind, name: str, hint: str = "") -> Json:
-        """One object; stops with NOT_FOUND and the hint if there is none."""
-        found = self.find(kind, name)
-        if found is None:
+        """Return an object; stop with NOT_FOUND and the hint if it does not exist."""
+        obj = self.find(kind, name)
+        if obj is None:
             message = f"there is no {kind.name} {name} in namespace {self.namespace}"
             raise exits.Stop(exits.Code.NOT_FOUND, f"{message}\n{hint}" if hint else message)
-        return {"apiVersion": kind.api_version, "kind": kind.name, **found}
+        return {"apiVersion": kind.api_version, "kind": kind.name, **obj}
 
     def all(self, kind: client.Kind, *, everywhere: bool = False, **query: str) -> list[Json]:
-        """All objects of a kind, of the namespace or of every one; `labelSelector`, and `fieldSelector` of fields of spec, as in the API."""
+        """List the objects of a kind in the namespace or in all; `labelSelector`, and `fieldSelector` on fields of spec, as in the API."""
         namespace = None if everywhere else self.namespace
 
         async def ask(server: client.Cluster) -> list[Json]:
             try:
-                return [one async for one in server.list(kind, namespace, **query)]
+                return [obj async for obj in server.list(kind, namespace, **query)]
             except client.Refused as refused:
                 selector = query.pop("fieldSelector", None)
                 if refused.status != 400 or selector is None:
                     raise
             # Kubernetes 1.30 selects by no field of a custom resource.
-            wanted = {field: value for field, _, value in (one.removeprefix("spec.").partition("=") for one in selector.split(","))}
-            return [one async for one in server.list(kind, namespace, **query) if wanted.items() <= one["spec"].items()]
+            wanted = {field: value for field, _, value in (term.removeprefix("spec.").partition("=") for term in selector.split(","))}
+            return [obj async for obj in server.list(kind, namespace, **query) if wanted.items() <= obj["spec"].items()]
 
-        found = self._ask(ask)
-        for one in found:
-            self._tell_excess(kind, one)
-        return found
+        objects = self._ask(ask)
+        for obj in objects:
+            self._tell_excess(kind, obj)
+        return objects
 
     def version(self, model: str, version: str) -> str:
-        """The version that was typed for a model, or that its alias points at; the Model is asked only for an alias."""
-        validation.one(meta.ModelName, model, "the model")
+        """Return the typed version of a model, or the version of its alias; read the Model only for an alias."""
+        validation.check(meta.ModelName, model, "the model")
         if not version.startswith(alias.SIGN):
             return alias.resolved({}, version, "")
         return alias.resolve(self.get(client.MODEL, model, "check its name and --namespace"), version)
 
     def apply(self, obj: Json, *, dry_run: bool = False) -> Json:
-        """Make an object so, as the user; nothing that another manager owns is taken away from it. What is changed is signed."""
+        """Apply an object as the user, without force: fields of other managers stay. Sign the change."""
 
         async def ask(server: client.Cluster) -> Json:
             about, me = obj["metadata"], await server.whoami()
-            now = await server.get(client.KINDS[obj["kind"]], about["namespace"], about["name"])
-            for wanted in _signed(obj, now, me):
+            current = await server.get(client.KINDS[obj["kind"]], about["namespace"], about["name"])
+            for wanted in _signed(obj, current, me):
                 try:
                     return await server.apply(wanted, manager=MANAGER, force=False, dry_run=dry_run)
                 except client.Refused as no:
@@ -126,7 +126,7 @@ class Registry:
         return self._ask(ask)
 
     def create(self, obj: Json) -> Json:
-        """Create an object of ours that is not there yet, signed: before Kubernetes 1.36 the API server does not sign by itself."""
+        """Create and sign an object of ours; before Kubernetes 1.36 the API server does not sign by itself."""
 
         async def ask(server: client.Cluster) -> Json:
             return await server.create(changes.signed(obj, await server.whoami()), manager=MANAGER)
@@ -136,34 +136,34 @@ class Registry:
     def patch(
         self, kind: client.Kind, name: str, steps: Callable[[Json, str], list[Json]], *, takes: str = "", dry_run: bool = False
     ) -> Json:
-        """Change an object by the JSON patch that `steps` makes of what is there now and of the user's name; the steps test what they assume.
+        """Change an object by the JSON patch that `steps` makes of the current object and the user's name; the steps test what they assume.
 
-        `takes` says which right it takes, to whoever has it not; with `dry_run` the API server only says what it would do.
+        `takes` names the right that the change needs, for users who lack it; with `dry_run` the API server changes nothing.
 
         Raises:
-            outcome.Stop: also what `steps` raises.
+            exits.Stop: also what `steps` raises.
         """
         namespace = self.namespace
 
         async def ask(server: client.Cluster) -> Json:
-            me, seen = await server.whoami(), ""
+            me, refused_version = await server.whoami(), ""
             while True:
-                found = await server.get(kind, namespace, name)
-                if found is None:
+                obj = await server.get(kind, namespace, name)
+                if obj is None:
                     raise exits.Stop(exits.Code.NOT_FOUND, f"there is no {kind.name} {name} in namespace {namespace}")
                 try:
-                    return await server.patch(kind, namespace, name, steps(found, me), manager=MANAGER, dry_run=dry_run)
+                    return await server.patch(kind, namespace, name, steps(obj, me), manager=MANAGER, dry_run=dry_run)
                 except (client.Refused, client.Conflict) as no:
                     if takes and isinstance(no, client.Refused) and no.status == 403:
                         raise exits.Stop(exits.Code.NO, f"the API server refuses: {no}\n{takes}") from None
-                    if found["metadata"]["resourceVersion"] == seen:
+                    if obj["metadata"]["resourceVersion"] == refused_version:
                         raise  # refused twice on what has not changed since: no race
-                    seen = found["metadata"]["resourceVersion"]
+                    refused_version = obj["metadata"]["resourceVersion"]
 
         return self._ask(ask)
 
     def replace(self, obj: Json) -> Json:
-        """Write an object over the version of it that was looked at; signed, as `create`."""
+        """Replace an object at the resourceVersion that was read; sign as `create` does."""
 
         async def ask(server: client.Cluster) -> Json:
             return await server.replace(_with(obj, authorship.line(obj, await server.whoami())), manager=MANAGER)
@@ -171,46 +171,46 @@ class Registry:
         return self._ask(ask)
 
     def whoami(self) -> str:
-        """The name under which the API server knows the user."""
+        """Return the user's name as the API server authenticated it."""
         return self._ask(lambda server: server.whoami())
 
     def secret(self, name: str) -> Mapping[str, str]:
-        """What a Secret holds."""
+        """Return the decoded data of a Secret."""
         return {key: _decoded(value, name) for key, value in (self.get(client.SECRET, name).get("data") or {}).items()}
 
     def config(self, name: str, key: str) -> str:
-        """One key of a ConfigMap."""
+        """Return one key of a ConfigMap."""
         data = self.get(client.CONFIG_MAP, name).get("data") or {}
         if key not in data:
             raise exits.Stop(exits.Code.NOT_FOUND, f"the ConfigMap {name} in namespace {self.namespace} has no key {key}: add it")
         return str(data[key])
 
     def follow(self, kind: client.Kind, name: str, seconds: float, ended: Callable[[Json], bool]) -> Json:
-        """Look at an object until it has ended, telling on the way what changes; the object as it ended.
+        """Poll an object until it has ended, print each change, and return the object as it ended.
 
         Raises:
-            outcome.Stop: TIMED_OUT when it has not ended after so many seconds, NOT_FOUND when it was deleted meanwhile.
+            exits.Stop: TIMED_OUT when it has not ended after so many seconds, NOT_FOUND when it was deleted meanwhile.
         """
         namespace, until = self.namespace, time.monotonic() + seconds
 
         async def ask(server: client.Cluster) -> Json:
-            told = ""
+            last_message = ""
             while True:
                 try:
-                    found = await server.get(kind, namespace, name)
+                    obj = await server.get(kind, namespace, name)
                 except Unavailable:
                     if time.monotonic() > until:
                         raise
-                    found = {}  # it may be back at the next look
-                if found is None:
+                    obj = {}  # it may be back at the next look
+                if obj is None:
                     raise exits.Stop(exits.Code.NOT_FOUND, f"{kind.name} {name} in namespace {namespace} was deleted meanwhile")
-                if found and (now := told_of(found)) != told:
-                    told = now
-                    output.say(f"{name}: {now}")
-                if found and _observed(found) and ended(found):
-                    return found
+                if obj and (message := told_of(obj)) != last_message:
+                    last_message = message
+                    output.say(f"{name}: {message}")
+                if obj and _observed(obj) and ended(obj):
+                    return obj
                 if time.monotonic() > until:
-                    late = f"{kind.name} {name} has not ended after {seconds:g} s: it is {told or 'not known'}"
+                    late = f"{kind.name} {name} has not ended after {seconds:g} s: it is {last_message or 'not known'}"
                     raise exits.Stop(
                         exits.Code.TIMED_OUT, f"{late}\nit goes on by itself; look again with `modelyard show`, or give --timeout"
                     )
@@ -219,7 +219,7 @@ class Registry:
         return self._ask(ask)
 
     def _tell_excess(self, kind: client.Kind, obj: Json) -> None:
-        """Say, once, that an object is nested too deep or too large to be shown whole."""
+        """Warn, once for an object, that it is nested too deep or too large to be shown whole."""
         if kind.group != meta.GROUP:  # only ours have fields without a schema
             return
         name = f"{kind.name} {obj['metadata']['name']}"
@@ -238,14 +238,14 @@ class Registry:
             _stop(error)
 
 
-def _signed(obj: Json, now: Json | None, me: str) -> Iterator[Json]:
-    """What to apply, in the order in which it is tried: only the API server knows whether it signs, and whether the spec changes at all."""
-    if now is None:
+def _signed(obj: Json, current: Json | None, me: str) -> Iterator[Json]:
+    """Yield the objects to try to apply, in order: only the API server knows whether it signs, and whether the spec changes."""
+    if current is None:
         yield changes.signed(obj, me)
         return
     yield obj
-    yield _with(obj, (now["metadata"].get("annotations") or {}).get(access.CHANGES, ""))
-    yield _with(obj, authorship.line(now, me))
+    yield _with(obj, (current["metadata"].get("annotations") or {}).get(access.CHANGES, ""))
+    yield _with(obj, authorship.line(current, me))
 
 
 def _with(obj: Json, lines: str) -> Json:
@@ -254,7 +254,7 @@ def _with(obj: Json, lines: str) -> Json:
 
 
 def strictly(obj: Json, where: str) -> Json:
-    """An object of one of our kinds, held to its CRD."""
+    """Validate an object of one of our kinds against its CRD."""
     from modelyard.api.openapi import crd  # noqa: PLC0415
 
     kind = next((kind for kind in crd.KINDS if kind.name == obj.get("kind")), None)
@@ -264,14 +264,14 @@ def strictly(obj: Json, where: str) -> Json:
     return obj
 
 
-def parsed(kind: type[M], found: Json, what: str, code: exits.Code = exits.Code.NO) -> M:
-    """An object, or a part of one, as this release understands it.
+def parsed(kind: type[M], obj: Json, what: str, code: exits.Code = exits.Code.NO) -> M:
+    """Parse an object, or a part of one, with this release's API types.
 
     Raises:
-        outcome.Stop: it does not, with this code; the first field that it cannot read is named.
+        exits.Stop: parsing fails; with this code and the first field that is wrong.
     """
     try:
-        return kind.model_validate({field: value for field, value in found.items() if value is not None})
+        return kind.model_validate({field: value for field, value in obj.items() if value is not None})
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         message = f"{what} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -279,22 +279,22 @@ def parsed(kind: type[M], found: Json, what: str, code: exits.Code = exits.Code.
 
 
 def told_of(obj: Json) -> str:
-    """An object's phase, and what its Ready condition says, in one line."""
+    """Return an object's phase and the message of its Ready condition, in one line."""
     ready = ready_of(obj)
     phase = phase_of(obj) or "not looked at yet"
     return output.safe(f"{phase}: {ready['message']}" if ready.get("message") else str(phase))
 
 
 def phase_of(obj: Json) -> str | None:
-    """An object's phase; None before it was looked at."""
+    """Return an object's phase; None before the operator has set one."""
     phase: str | None = (obj.get("status") or {}).get("phase")
     return phase
 
 
 def ready_of(obj: Json) -> Json:
-    """The condition Ready, or nothing."""
+    """Return the condition Ready, or an empty mapping."""
     conditions = (obj.get("status") or {}).get("conditions") or []
-    return next((one for one in conditions if one.get("type") == "Ready"), {})
+    return next((condition for condition in conditions if condition.get("type") == "Ready"), {})
 
 
 def _observed(obj: Json) -> bool:

@@ -1,4 +1,4 @@
-"""Where the ledger is that is asked: an exported folder, or the operator's own bucket, as this machine reaches it."""
+"""The ledger that a verb reads: an exported folder, or the operator's own bucket as this machine reaches it."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ class Archive:
     """How the bucket is reached; None: a folder."""
 
     def chain(self, model: str) -> record.Chain:
-        """A model's chain; `_operator` is the installation's own.
+        """Return a model's chain; `_operator` is the installation's own.
 
         Raises:
-            outcome.Stop: it is not told in which namespace, or there is none.
+            exits.Stop: several namespaces have such a chain, or none has.
         """
         if model == record.OPERATOR:
             return record.Chain(self.registry, "_", record.OPERATOR)
-        validation.one(meta.ModelName, model, "the model")
+        validation.check(meta.ModelName, model, "the model")
         if self.typed.namespace or self.store:
             return record.Chain(self.registry, self.typed.namespace or _namespace(self.typed), model)
-        found = [record.Chain(self.registry, name, model) for name in _namespaces(self.typed, self.registry, model)]
-        if len(found) > 1:
-            raise exits.usage(f"{model} is in the namespaces {', '.join(one.namespace for one in found)}: give --namespace")
-        if not found:
+        chains = [record.Chain(self.registry, name, model) for name in _namespaces(self.typed, self.registry, model)]
+        if len(chains) > 1:
+            raise exits.usage(f"{model} is in the namespaces {', '.join(chain.namespace for chain in chains)}: give --namespace")
+        if not chains:
             raise self.nothing(model)
-        return found[0]
+        return chains[0]
 
     def book(self, chain: record.Chain, most: int | None = None, *, unproven: bool = False) -> reader.Book:
-        """A chain, read as far as is asked, and as if it had no more than so many records; `unproven`: whoever wrote them."""
+        """Return a reader of a chain, of at most `most` records; `unproven`: whoever wrote them."""
         signers = None if unproven else self.signers
 
         def fetch(numbers: Sequence[int]) -> list[bytes | None]:
@@ -83,19 +83,19 @@ class Archive:
         def listed(number: int) -> list[int]:
             return self.source.listed(chain, number)
 
-        found = reader.Book(chain, fetch, blob, listed, signers=signers)
-        return found if most is None else reader.Book(chain, fetch, blob, listed, min(most, found.last), signers)
+        book = reader.Book(chain, fetch, blob, listed, signers=signers)
+        return book if most is None else reader.Book(chain, fetch, blob, listed, min(most, book.last), signers)
 
     def model(self, name: str, *, unproven: bool = False) -> reader.Book:
-        """A model's chain, which has to have a record; `unproven`: whoever wrote them."""
-        found = self.book(self.chain(name), unproven=unproven)
-        if found.data(1) is None and not found.last:
-            raise self.nothing(name, found.chain.namespace)
-        return found
+        """Return a reader of a model's chain, which needs at least one record; `unproven`: whoever wrote the records."""
+        book = self.book(self.chain(name), unproven=unproven)
+        if book.data(1) is None and not book.last:
+            raise self.nothing(name, book.chain.namespace)
+        return book
 
     @functools.cached_property
     def signers(self) -> signature.Keys | None:
-        """The keys that records are believed from: those noted in an exported folder, else the registry's own; None: it has none."""
+        """The keys whose records are trusted: those in an exported folder, else the registry's own; None: there are none."""
         noted = self.source.public()
         try:
             return signature.by_id(signature.read_public(noted) if noted else self.source.signers(self.registry)) or None
@@ -104,43 +104,43 @@ class Archive:
 
     @functools.cached_property
     def operators(self) -> reader.Book:
-        """The chain of the installation."""
+        """The reader of the installation's chain."""
         return self.book(self.chain(record.OPERATOR))
 
     @functools.cached_property
     def gaps(self) -> list[coverage.Gap]:
-        """When nobody watched."""
+        """The periods in which no operator watched."""
         return coverage.gaps(self.operators.all())
 
     def warnings(self, book: reader.Book, *, watched: bool = True) -> list[str]:
-        """What is wrong with what was read of a model's chain; and, where the answer says when nobody watched, of the chain of the installation."""
-        of = {book.chain.model: list(book.flaws.values())}
+        """Return the flaws in what was read of a model's chain; with `watched` also those of the installation's chain."""
+        by_chain = {book.chain.model: list(book.flaws.values())}
         if watched:
-            of[record.OPERATOR] = list(self.operators.flaws.values())
+            by_chain[record.OPERATOR] = list(self.operators.flaws.values())
             if self.operators.term < book.term:
-                told = f"{self.operators.chain.prefix} does not tell of the term {book.term}, so nobody knows who watched before it"
-                of[record.OPERATOR].append(told)
-        return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, flaws in of.items() for flaw in flaws]
+                message = f"{self.operators.chain.prefix} does not tell of the term {book.term}, so nobody knows who watched before it"
+                by_chain[record.OPERATOR].append(message)
+        return [f"{flaw}: look with `modelyard ledger verify {name}`" for name, flaws in by_chain.items() for flaw in flaws]
 
     def owner(self) -> tuple[str | None, int]:
-        """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
+        """Return the registry's owner and epoch; None and 0 when no owner is recorded."""
         assert self.store is not None
         assert self.place is not None
         return ownership.holder(self.store, self.place, self.registry)
 
     def nothing(self, model: str, namespace: str = "") -> exits.Stop:
-        """The end of a verb that found no record."""
-        where = f" of namespace {namespace}" if namespace else ""
+        """Return the Stop of a verb that found no record."""
+        suffix = f" of namespace {namespace}" if namespace else ""
         hint = "check the name, --namespace and --registry"
-        return exits.Stop(exits.Code.NOT_FOUND, f"the ledger {self.registry} has no record of the model {model}{where}\n{hint}")
+        return exits.Stop(exits.Code.NOT_FOUND, f"the ledger {self.registry} has no record of the model {model}{suffix}\n{hint}")
 
 
 @contextlib.contextmanager
 def opened(typed: Typed) -> Iterator[Archive]:
-    """The ledger that was typed, else that of the environment's or the cluster's operator.
+    """Open the ledger that was typed, else that of the environment or of the cluster's operator.
 
     Raises:
-        outcome.Stop: it cannot be found or reached.
+        exits.Stop: it cannot be found or reached.
     """
     with futures.ThreadPoolExecutor(_AT_ONCE, "ledger") as threads:
         if typed.folder is not None:
@@ -149,42 +149,44 @@ def opened(typed: Typed) -> Iterator[Archive]:
             except OSError as error:
                 raise exits.unreadable(error, typed.folder) from error
             return
-        where = operator_bucket.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
-        client = Store(where.address)
+        bucket = operator_bucket.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
+        client = Store(bucket.address)
         try:
-            yield Archive(sources.Bucket(client, where.place), where.registry, typed, threads, where.place, client, where)
+            yield Archive(sources.Bucket(client, bucket.place), bucket.registry, typed, threads, bucket.place, client, bucket)
         except edge.Unavailable as trouble:
-            raise where.explain(trouble) from None
+            raise bucket.explain(trouble) from None
 
 
 def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, list[integrity.Anchor]]:
-    """What the cluster knows of the chains' ends: the operator's ConfigMaps, and each Model's status. Nothing where it cannot be asked."""
+    """Read the chains' anchors from the operator's ConfigMaps and each Model's status; none where the cluster cannot be read."""
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster.client import CONFIG_MAP, MODEL  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 
-    found: dict[record.Chain, list[integrity.Anchor]] = {}
+    noted_anchors: dict[record.Chain, list[integrity.Anchor]] = {}
     with contextlib.suppress(exits.Stop, ValueError):
-        for kept in cluster.Registry(typed.context, operator_bucket.system()).all(CONFIG_MAP, labelSelector=anchors.SELECTOR):
-            text = (kept.get("data") or {}).get(anchors.KEY, "")
-            for chain, anchor in anchors.read(text, f"the ConfigMap {kept['metadata']['name']}").items():
-                found.setdefault(chain, []).append(anchor)
+        for config_map in cluster.Registry(typed.context, operator_bucket.system()).all(CONFIG_MAP, labelSelector=anchors.SELECTOR):
+            text = (config_map.get("data") or {}).get(anchors.KEY, "")
+            for chain, anchor in anchors.read(text, f"the ConfigMap {config_map['metadata']['name']}").items():
+                noted_anchors.setdefault(chain, []).append(anchor)
     for chain in chains:
         with contextlib.suppress(exits.Stop):
             if chain.model != record.OPERATOR and (model := cluster.Registry(typed.context, chain.namespace).find(MODEL, chain.model)):
-                said = (model.get("status") or {}).get("ledger") or {}
-                if said.get("sequence") and said.get("head"):
-                    found.setdefault(chain, []).append(integrity.Anchor(said["sequence"], said["head"], "the Model's status"))
-    return found
+                ledger_status = (model.get("status") or {}).get("ledger") or {}
+                if ledger_status.get("sequence") and ledger_status.get("head"):
+                    noted_anchors.setdefault(chain, []).append(
+                        integrity.Anchor(ledger_status["sequence"], ledger_status["head"], "the Model's status")
+                    )
+    return noted_anchors
 
 
 def trusted(typed: Typed) -> list[signature.Key]:
-    """The public keys that the cluster's operator believes records of, as its ConfigMap has them; none where it cannot be asked."""
+    """Read the public keys that the operator trusts from its ConfigMap; none where the cluster cannot be read."""
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client as cluster_client  # noqa: PLC0415
 
     with contextlib.suppress(exits.Stop, ValueError):
-        found = cluster.Registry(typed.context, operator_bucket.system()).find(cluster_client.CONFIG_MAP, anchors.OPERATORS) or {}
-        return signature.read_public(str((found.get("data") or {}).get(anchors.PUBLIC, "")).encode())
+        config_map = cluster.Registry(typed.context, operator_bucket.system()).find(cluster_client.CONFIG_MAP, anchors.OPERATORS) or {}
+        return signature.read_public(str((config_map.get("data") or {}).get(anchors.PUBLIC, "")).encode())
     return []
 
 
@@ -197,8 +199,8 @@ def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
     if typed.registry is None and len(names) != 1:
         raise exits.usage(f"{typed.folder} has {len(names)} registries ({', '.join(names) or 'none'}): give --registry")
     if typed.registry is not None and typed.registry not in names:
-        there = ", ".join(names) or "none"
-        raise exits.Stop(exits.Code.NOT_FOUND, f"{typed.folder} has no registry {typed.registry!r}, check --registry; it has {there}")
+        existing = ", ".join(names) or "none"
+        raise exits.Stop(exits.Code.NOT_FOUND, f"{typed.folder} has no registry {typed.registry!r}, check --registry; it has {existing}")
     return Archive(sources.Folder(typed.folder), typed.registry or names[0], typed, threads)
 
 
@@ -209,13 +211,13 @@ def _namespace(typed: Typed) -> str:
 
 
 def _namespaces(typed: Typed, name: str, model: str) -> list[str]:
-    """Where an exported ledger has a chain of this model; a folder need not be read for that."""
+    """Return the namespaces in which an exported ledger has a chain of this model, without reading the chains."""
     assert typed.folder is not None
     return sorted(path.name for path in (typed.folder / "ledger" / name).iterdir() if (path / model).is_dir())
 
 
 def each(do: Callable[[record.Chain], archive.Verdict], chains: Sequence[record.Chain]) -> Iterator[archive.Verdict]:
-    """What is found of each chain; text beside a ledger that cannot be read ends the verb."""
+    """Yield the verdict on each chain; an unreadable file beside the ledger ends the verb."""
     for chain in chains:
         try:
             yield do(chain)

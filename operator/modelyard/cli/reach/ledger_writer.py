@@ -1,4 +1,4 @@
-"""The operator's own bucket for who adds to what the operator recorded: blobs and chains, appended to as the operator appends."""
+"""The operator's own bucket for verbs that add records: blobs and chains, appended to as the operator does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Bucket:
-    """Blobs and chains. Every method may raise outcome.Stop: the bucket does not answer, or a chain was tampered with.
+    """Blobs and chains. Every method may raise exits.Stop: the bucket does not answer, or a chain was tampered with.
 
     Args:
         source: the store, with credentials that may write where something is appended.
@@ -44,23 +44,23 @@ class Bucket:
 
     @classmethod
     def open(cls, where: operator_bucket.Own, context: str | None) -> Self:
-        """As this machine reaches it."""
+        """Open the operator's bucket as this machine reaches it."""
         return cls(store.Store(where.address), where.place, where.registry, where.retain, lambda: signing_key.held(where, context))
 
     def blob(self, name: str) -> bytes | None:
-        """Content-addressed bytes."""
+        """Return content-addressed bytes."""
         try:
             return self._blobs.get(name)
         except edge.Unavailable as trouble:
             raise _stop(trouble) from None
 
     def json(self, name: str) -> dict[str, Any] | None:
-        """A snapshot of a spec."""
+        """Return a snapshot of a spec."""
         data = self.blob(name)
         return dict(json.loads(data)) if data else None
 
     def index(self, namespace: str, model: str) -> index.Index:
-        """What the ledger has of a model."""
+        """Return the index of a model's chain."""
 
         async def load(book: chains.Ledger, chain: record.Chain) -> index.Index:
             await book.load(chain)
@@ -69,7 +69,7 @@ class Bucket:
         return self._ask(load, namespace, model)
 
     def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
-        """Records facts behind what the operator wrote last, each once."""
+        """Append facts after the operator's last record, each once."""
 
         async def append(book: chains.Ledger, chain: record.Chain) -> None:
             await book.append(chain, facts)

@@ -1,4 +1,4 @@
-"""Local files as an artifact: which there are, under the rules of `plan/digest.py`, and what they hash to."""
+"""Local files as an artifact: list them under the rules of `content/manifest.py`, and hash them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Local:
-    """One file, and how it looked when it was found: size in bytes, time of its last change in nanoseconds."""
+    """One file with its size in bytes and the time of its last change in nanoseconds, as of when it was found."""
 
     path: str
     """Relative to the artifact."""
@@ -46,10 +46,10 @@ class Artifact:
 
 
 def find(root: pathlib.Path) -> tuple[Local, ...]:
-    """The files of a folder, sorted bytewise by path; or the one file that was named.
+    """Return the files of a folder, sorted bytewise by path; or the one file that was named.
 
     Raises:
-        outcome.Stop: it cannot be read, has no files, or a file breaks a rule of artifacts; symbolic links do.
+        exits.Stop: it cannot be read, has no files, or a file breaks a rule of artifacts; symbolic links do.
     """
     try:
         if root.is_file():
@@ -73,7 +73,7 @@ def read(files: Sequence[Local]) -> Artifact:
     """Hash files, several at a time.
 
     Raises:
-        outcome.Stop: one could not be read, or changed meanwhile.
+        exits.Stop: one could not be read, or changed meanwhile.
     """
     with progress.shown("Hashing", sum(file.size for file in files)) as hashing:
         hashes = hashing.each(lambda file: _hash(file, hashing), sorted(files, key=lambda file: -file.size))
@@ -81,12 +81,12 @@ def read(files: Sequence[Local]) -> Artifact:
 
 
 def unchanged(file: Local) -> None:
-    """Stop when a file is not any more what it was when it was found."""
+    """Stop when a file has changed since it was found."""
     try:
-        now = file.source.stat()
+        current = file.source.stat()
     except OSError as error:
         raise exits.unreadable(error, file.source) from error
-    if (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
+    if (current.st_size, current.st_mtime_ns) != (file.size, file.changed):
         raise Stop(Code.NO, f"{file.source} changed while it was being read: wait until it is finished, then try again")
 
 
@@ -110,8 +110,8 @@ def _walk(folder: pathlib.Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _local(path: str, source: pathlib.Path) -> Local:
-    found = source.stat()
-    return Local(path, source, found.st_size, found.st_mtime_ns)
+    stat = source.stat()
+    return Local(path, source, stat.st_size, stat.st_mtime_ns)
 
 
 def _hash(file: Local, hashing: progress.Work) -> tuple[str, str]:

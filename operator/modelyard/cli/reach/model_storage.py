@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """What was typed about how to get there."""
+    """The typed options for reaching a Model's storage."""
 
     endpoint: str | None = None
     ca_file: pathlib.Path | None = None
@@ -28,7 +28,7 @@ class Way:
 
 @dataclasses.dataclass(frozen=True)
 class Depot:
-    """The place below which everything of the Model is, and how it is reached."""
+    """The prefix below which all of a Model's objects are, and how this machine reaches it."""
 
     place: location.Place
     address: location.Address
@@ -37,38 +37,43 @@ class Depot:
     limits: bounded.Limits = bounded.LIMITS
 
     def opened(self) -> store.Store:
-        """The store."""
+        """Open the store."""
         return store.Store(self.address, limits=self.limits)
 
     def below(self, path: str) -> location.Place:
-        """A folder below it."""
+        """Return a folder below the Model's prefix."""
         return location.Place(self.place.bucket, f"{self.place.key}{path}/")
 
     def shelf(self) -> uploads.Shelf:
-        """Its bucket, opened."""
+        """Open the bucket for uploads."""
         return uploads.Shelf(self.opened(), self.place.bucket)
 
     def explain(self, trouble: edge.Unavailable) -> exits.Stop:
-        """Trouble with it, with what the person who typed can do."""
+        """Explain a failure of the store, and what the user can do about it."""
         return store_address.explain(trouble, self.address, from_cluster=self.from_cluster)
 
 
-def of(model: api.Model, way: Way, server: cluster.Registry | None) -> Depot:
-    """What a Model says of its storage, and how to get there; without `server` no cluster is asked.
+def of(model: api.Model, options: Way, server: cluster.Registry | None) -> Depot:
+    """Return a Model's storage and how to reach it; without `server` no cluster is read.
 
     Raises:
-        outcome.Stop: the Model names no place, or no Secret where one is asked for; or what it names cannot be had.
+        exits.Stop: the Model names no place, or no Secret where one is asked for; or what it names cannot be had.
     """
     storage, name = model.spec.storage, model.metadata.name
     place = location.place(storage.uri)
     if place is None:
         raise exits.usage(f"the Model {name} has a spec.storage.uri that is no folder in a bucket: {storage.uri!r}; correct it")
     secret = None
-    if way.credentials_from_cluster and server:
+    if options.credentials_from_cluster and server:
         if storage.credentials is None:
             raise exits.usage(f"the Model {name} names no spec.storage.credentials: leave out --credentials-from-cluster")
         secret = server.secret(storage.credentials.secret_name)
     bundle = None
-    if storage.ca_bundle and server and not way.endpoint and not way.ca_file:
+    if storage.ca_bundle and server and not options.endpoint and not options.ca_file:
         bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
-    return Depot(place, store_address.of(storage, way.endpoint, secret, way.ca_file, bundle), way.credentials_from_cluster, way.limits)
+    return Depot(
+        place,
+        store_address.of(storage, options.endpoint, secret, options.ca_file, bundle),
+        options.credentials_from_cluster,
+        options.limits,
+    )

@@ -1,6 +1,6 @@
-"""The operator's own bucket: where it is, and how this machine reaches it. The one way for every verb that reads the ledger or adds to it.
+"""The operator's own bucket: where it is, and how this machine reaches it. Every verb that reads or extends the ledger uses this module.
 
-What was typed goes over the environment, and that over what the operator's Deployment says, which whoever may read it need not type again.
+Typed options override the environment, and the environment overrides the operator's Deployment.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _RETENTION: Final = ("MODELYARD_LEDGER__RETENTION", "MODELYARD_LEDGER__RETENTION
 _SIGNER: Final = "MODELYARD_LEDGER__KEY_SECRET"
 _DEFAULT_SIGNER: Final = "modelyard-ledger-key"
 _ALL: Final = (_URI, _ENDPOINT, _REGION, _REGISTRY, *_RETENTION, _SIGNER)
-"""What is taken from the Deployment as well; keys and files are of a machine."""
+"""Settings that the Deployment may supply; keys and files belong to a machine."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Own:
-    """Where it is, and how it is reached."""
+    """The location of the operator bucket, and how this machine reaches it."""
 
     place: location.Place
     address: location.Address
@@ -48,7 +48,7 @@ class Own:
     """Whether the keys are MODELYARD_BUCKET__…, not those of the environment at large."""
 
     def explain(self, trouble: edge.Unavailable) -> exits.Stop:
-        """Trouble with it, with what the person who typed can do."""
+        """Explain a failure of the bucket, and what the user can do about it."""
         if trouble.cause != Reason.STORE_FORBIDDEN:
             return store_address.explain(trouble, self.address)
         if self.separate:
@@ -60,27 +60,32 @@ class Own:
 
 
 def find(context: str | None, uri: str | None, registry: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> Own:
-    """The bucket that was typed, else that of the environment, else that of the cluster's operator.
+    """Return the bucket that was typed, else the environment's, else that of the cluster's operator.
 
     Raises:
-        outcome.Stop: it cannot be found, or what names it is wrong.
+        exits.Stop: it cannot be found, or what names it is wrong.
     """
-    here = {name: os.environ[name] for name in (*_ALL, *_KEYS, _CA_FILE) if os.environ.get(name)}
-    known = here if uri or _URI in here else _deployed(context) | here
-    where = uri or known.get(_URI) or ""
-    place = location.place(where)
+    environment = {name: os.environ[name] for name in (*_ALL, *_KEYS, _CA_FILE) if os.environ.get(name)}
+    settings = environment if uri or _URI in environment else _deployed(context) | environment
+    named_uri = uri or settings.get(_URI) or ""
+    place = location.place(named_uri)
     if place is None or not place.is_prefix:
-        what = f"{where!r} is no folder in a bucket" if where else f"the operator's Deployment names no {_URI}"
-        raise exits.usage(f"{what}: name the operator's own bucket like s3://modelyard/, ending in `/`, with --bucket or {_URI}")
-    # As it is reached from here, before how a pod reaches it.
+        problem = f"{named_uri!r} is no folder in a bucket" if named_uri else f"the operator's Deployment names no {_URI}"
+        raise exits.usage(f"{problem}: name the operator's own bucket like s3://modelyard/, ending in `/`, with --bucket or {_URI}")
+    # This machine's endpoint takes precedence over the one that pods use.
     general = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    reached = endpoint or here.get(_ENDPOINT) or general or known.get(_ENDPOINT)
-    certificates = ca_file or (pathlib.Path(here[_CA_FILE]) if _CA_FILE in here else None)
-    asked = store_address.of(None, reached, _keys(here), certificates)
-    region = here.get(_REGION) or asked.region or known.get(_REGION)
-    name = registry or known.get(_REGISTRY) or "main"
+    reached = endpoint or environment.get(_ENDPOINT) or general or settings.get(_ENDPOINT)
+    certificates = ca_file or (pathlib.Path(environment[_CA_FILE]) if _CA_FILE in environment else None)
+    address = store_address.of(None, reached, _keys(environment), certificates)
+    region = environment.get(_REGION) or address.region or settings.get(_REGION)
+    name = registry or settings.get(_REGISTRY) or "main"
     return Own(
-        place, dataclasses.replace(asked, region=region), name, _retention(known), known.get(_SIGNER) or _DEFAULT_SIGNER, _KEYS[0] in here
+        place,
+        dataclasses.replace(address, region=region),
+        name,
+        _retention(settings),
+        settings.get(_SIGNER) or _DEFAULT_SIGNER,
+        _KEYS[0] in environment,
     )
 
 
@@ -89,16 +94,16 @@ def system() -> str:
     return os.environ.get("MODELYARD_OPERATOR_NAMESPACE") or _SYSTEM
 
 
-def _keys(here: Mapping[str, str]) -> Mapping[str, str] | None:
-    """The bucket's own keys as address.of takes them; None where it has none, and those of the environment at large are meant."""
-    there = [name in here for name in _KEYS]
-    if any(there) and not all(there):
-        raise exits.usage(f"{_KEYS[not there[0]]} is set and {_KEYS[there[0]]} is not: set both, or neither to use AWS_ACCESS_KEY_ID")
-    return {"AWS_ACCESS_KEY_ID": here[_KEYS[0]], "AWS_SECRET_ACCESS_KEY": here[_KEYS[1]]} if all(there) else None
+def _keys(environment: Mapping[str, str]) -> Mapping[str, str] | None:
+    """Return the bucket's own keys as store_address.of takes them; None: use the general AWS keys of the environment."""
+    present = [name in environment for name in _KEYS]
+    if any(present) and not all(present):
+        raise exits.usage(f"{_KEYS[not present[0]]} is set and {_KEYS[present[0]]} is not: set both, or neither to use AWS_ACCESS_KEY_ID")
+    return {"AWS_ACCESS_KEY_ID": environment[_KEYS[0]], "AWS_SECRET_ACCESS_KEY": environment[_KEYS[1]]} if all(present) else None
 
 
-def _retention(known: Mapping[str, str]) -> tuple[str, datetime.timedelta] | None:
-    text, mode = (known.get(name) for name in _RETENTION)
+def _retention(settings: Mapping[str, str]) -> tuple[str, datetime.timedelta] | None:
+    text, mode = (settings.get(name) for name in _RETENTION)
     if not text:
         return None
     try:
@@ -108,19 +113,22 @@ def _retention(known: Mapping[str, str]) -> tuple[str, datetime.timedelta] | Non
 
 
 def _deployed(context: str | None) -> dict[str, str]:
-    """The settings of the operator in the cluster."""
+    """Read the settings of the operator in the cluster."""
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client  # noqa: PLC0415  half a second, which an answer about the past need not wait for
 
     hint = f"or say where the ledger is: --bucket s3://NAME/ (or {_URI}), or to only read an exported one --from FOLDER"
     try:
-        found = cluster.Registry(context, system()).all(client.DEPLOYMENT, labelSelector=_OPERATOR)
+        operators = cluster.Registry(context, system()).all(client.DEPLOYMENT, labelSelector=_OPERATOR)
     except exits.Stop as stop:
         raise exits.Stop(stop.code, f"{stop.message}\n{hint}") from None
-    if len(found) != 1:
-        message = f"{len(found)} operators are in namespace {system()} (MODELYARD_OPERATOR_NAMESPACE names another)"
+    if len(operators) != 1:
+        message = f"{len(operators)} operators are in namespace {system()} (MODELYARD_OPERATOR_NAMESPACE names another)"
         raise exits.usage(f"{message}\n{hint}")
-    containers = found[0]["spec"]["template"]["spec"]["containers"]
+    containers = operators[0]["spec"]["template"]["spec"]["containers"]
     return {
-        one["name"]: str(one["value"]) for each in containers for one in each.get("env") or [] if one["name"] in _ALL and "value" in one
+        variable["name"]: str(variable["value"])
+        for container in containers
+        for variable in container.get("env") or []
+        if variable["name"] in _ALL and "value" in variable
     }

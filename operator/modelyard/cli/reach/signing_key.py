@@ -15,11 +15,11 @@ from modelyard.ledger import signature
 _FILE: Final = "MODELYARD_LEDGER__KEY_FILE"
 
 
-def held(where: operator_bucket.Own, context: str | None) -> keyring.Keys:
-    """What the operator signs with, and whose records it believes.
+def held(bucket: operator_bucket.Own, context: str | None) -> keyring.Keys:
+    """Return the operator's signing key and the keys that it trusts.
 
     Raises:
-        outcome.Stop: the key cannot be read, or is none; says how to name another.
+        exits.Stop: the key cannot be read or is invalid; says how to name another.
     """
     if named := os.environ.get(_FILE):
         file = pathlib.Path(named)
@@ -32,32 +32,34 @@ def held(where: operator_bucket.Own, context: str | None) -> keyring.Keys:
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client  # noqa: PLC0415  half a second, which whoever names a file need not wait for
 
-    what = f"the Secret {where.signer} in namespace {operator_bucket.system()}"
+    what = f"the Secret {bucket.signer} in namespace {operator_bucket.system()}"
     hint = f"a record is added with the key that signs them, which {what} holds: have somebody do it who may read that, or name a file in {_FILE}"
     try:
-        secret = cluster.Registry(context, operator_bucket.system()).get(client.SECRET, where.signer)
+        secret = cluster.Registry(context, operator_bucket.system()).get(client.SECRET, bucket.signer)
     except exits.Stop as stop:
         raise exits.Stop(stop.code, f"{stop.message}\n{hint}") from None
     try:
-        return signing_key.read(secret, f"{operator_bucket.system()}/{where.signer}")
+        return signing_key.read(secret, f"{operator_bucket.system()}/{bucket.signer}")
     except ValueError as error:
         raise exits.Stop(exits.Code.NO, str(error)) from None
 
 
-def trust(where: operator_bucket.Own, context: str | None, key: signature.Key) -> bool:
-    """Add a public key to those whose records the operator believes; False when it is one of them already.
+def trust(bucket: operator_bucket.Own, context: str | None, key: signature.Key) -> bool:
+    """Add a public key to those that the operator trusts; return False when it is trusted already.
 
     Raises:
-        outcome.Stop: the Secret cannot be read or written.
+        exits.Stop: the Secret cannot be read or written.
     """
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client  # noqa: PLC0415
 
-    keys = held(where, context)
+    keys = held(bucket, context)
     name = signature.key_id(key)
     if name in signature.by_id([keys.private.public_key(), *keys.trusted]):
         return False
     if os.environ.get(_FILE):
         raise exits.usage(f"{_FILE} is set: put the public key beside that file as {name}.pub, where the operator reads it too")
-    cluster.Registry(context, operator_bucket.system()).patch(client.SECRET, where.signer, lambda _secret, _me: [signing_key.trusting(key)])
+    cluster.Registry(context, operator_bucket.system()).patch(
+        client.SECRET, bucket.signer, lambda _secret, _me: [signing_key.trusting(key)]
+    )
     return True

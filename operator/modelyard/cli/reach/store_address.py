@@ -22,43 +22,43 @@ def of(
     ca_file: pathlib.Path | None = None,
     ca_pem: str | None = None,
 ) -> location.Address:
-    """The store as this machine should ask it.
+    """Return the address and credentials with which this machine reaches the store.
 
     Args:
-        storage: what the Model says; None when no Model is asked.
-        endpoint: what was typed; over it nothing goes.
+        storage: the Model's spec.storage; None when no Model is involved.
+        endpoint: the typed endpoint; it overrides all others.
         secret: credentials that take the place of the environment's.
         ca_file: PEM certificates to trust; else those of AWS_CA_BUNDLE, else `ca_pem`.
         ca_pem: what the Model's caBundle holds.
 
     Raises:
-        outcome.Stop: the environment has half of the credentials, an endpoint is no URL, or a file cannot be read.
+        exits.Stop: the environment has half of the credentials, an endpoint is no URL, or a file cannot be read.
     """
     env = os.environ
-    where = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or (storage.endpoint if storage else None)
-    if where:
-        validation.one(meta.Url, where, "the endpoint", show=False)
+    url = endpoint or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or (storage.endpoint if storage else None)
+    if url:
+        validation.check(meta.Url, url, "the endpoint", show=False)
     region = (storage.region if storage else None) or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION")
     if file := ca_file or (pathlib.Path(env["AWS_CA_BUNDLE"]) if env.get("AWS_CA_BUNDLE") else None):
         ca_pem = validation.read_text(file)
-    return location.Address(where, region, credentials(env if secret is None else secret), ca_pem)
+    return location.Address(url, region, credentials(env if secret is None else secret), ca_pem)
 
 
 def credentials(source: Mapping[str, str]) -> location.Credentials | None:
-    """The credentials of an environment or a Secret; None, which is anonymous, when it has none.
+    """Return the credentials of an environment or a Secret; None means anonymous.
 
     Raises:
-        outcome.Stop: one of the two halves is missing.
+        exits.Stop: one of the two halves is missing.
     """
     key, secret, token = (source.get(name, "") for name in _KEYS)
     if bool(key) != bool(secret):
-        there, missing = _KEYS[:2] if key else _KEYS[1::-1]
-        raise exits.usage(f"{there} is set and {missing} is not: set both, or neither to go anonymously")
+        present, missing = _KEYS[:2] if key else _KEYS[1::-1]
+        raise exits.usage(f"{present} is set and {missing} is not: set both, or neither to go anonymously")
     return location.Credentials(key, secret, token or None) if key else None
 
 
 def explain(trouble: edge.Unavailable, address: location.Address, *, from_cluster: bool = False) -> exits.Stop:
-    """Trouble with the store, with what the person who typed can do about it."""
+    """Explain a failure of the store, and what the user can do about it."""
     hint = ""
     if trouble.cause == Reason.STORE_FORBIDDEN:
         if address.credentials is None:

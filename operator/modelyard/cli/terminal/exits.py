@@ -19,7 +19,7 @@ class Code(enum.IntEnum):
     """The answer is no: bytes differ, a write was refused, a promotion failed."""
     NOT_FOUND = 4
     TIMED_OUT = 5
-    """What was waited for has not happened yet; it may still."""
+    """The awaited result has not come yet; it still may."""
     INTERRUPTED = 130
 
 
@@ -32,7 +32,7 @@ class Stop(Exception):
 
     Args:
         code: the exit code.
-        message: for the person who typed: what is wrong, where, what to do; never a credential.
+        message: for the user: what is wrong, where, what to do; never a credential.
     """
 
     def __init__(self, code: Code, message: str) -> None:
@@ -47,6 +47,6 @@ def usage(message: str) -> Stop:
 
 
 def unreadable(error: OSError, path: pathlib.Path) -> Stop:
-    """What to tell about a file that the system does not let us have."""
+    """Return the Stop for a file that cannot be read."""
     where = error.filename if isinstance(error.filename, str) else path
     return usage(f"{where}: cannot be read: {error.strerror or type(error).__name__}")

@@ -14,7 +14,7 @@ Stage = Annotated[str, typer.Argument(metavar="STAGE", help="One of its stages."
 
 
 def _namespace(typed: str | None) -> str | None:
-    """A namespace becomes part of paths and of keys: it is held to what Kubernetes lets one be."""
+    """Validate a namespace as Kubernetes does: it becomes part of paths and of keys."""
     if typed is not None and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", typed):
         raise typer.BadParameter(f"{typed!a}: a namespace has lower-case letters, digits and dashes, at most 63 characters")
     return typed

@@ -1,4 +1,4 @@
-"""What verbs print: results on standard output, everything said on the way on standard error; colour only for a terminal."""
+"""What verbs print: results on standard output, messages on standard error; colour only for a terminal."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ COLOURS: Final[Mapping[str, str]] = {
 
 
 def form(asked: str | None, *allowed: Form) -> Form:
-    """The form asked for, the first of the allowed ones if none was.
+    """Return the requested form, or the first of the allowed ones.
 
     Raises:
-        outcome.Stop: this verb has no such form.
+        exits.Stop: this verb has no such form.
     """
     if asked is None:
         return allowed[0]
@@ -48,7 +48,7 @@ def form(asked: str | None, *allowed: Form) -> Form:
 
 
 def document(value: object, asked: Form) -> str:
-    """A value as JSON or YAML, ending in a newline; keys keep their order."""
+    """Render a value as JSON or YAML, ending in a newline; keys keep their order."""
     if asked is Form.JSON:
         try:
             text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
@@ -58,7 +58,7 @@ def document(value: object, asked: Form) -> str:
     import yaml  # noqa: PLC0415  only who asks for YAML waits for it
 
     class Dumper(yaml.SafeDumper):
-        """Without anchors, which people do not read."""
+        """A dumper that writes no anchors."""
 
         def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
             return True
@@ -70,12 +70,12 @@ def document(value: object, asked: Form) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """A value with its numbers that JSON cannot hold as text."""
+    """Return a value with NaN and infinities as text."""
     match value:
         case dict():
-            return {key: _finite(one) for key, one in value.items()}
+            return {key: _finite(item) for key, item in value.items()}
         case list() | tuple():
-            return [_finite(one) for one in value]
+            return [_finite(item) for item in value]
         case float() if not math.isfinite(value):
             return str(value)
         case _:
@@ -83,31 +83,31 @@ def _finite(value: Any) -> Any:
 
 
 def _escaped(line: str) -> str:
-    """A line of JSON, the same to whoever parses it, without what a terminal would obey or cannot be encoded."""
+    """Escape control and unprintable characters in a line of JSON; it parses to the same value."""
     if line.isprintable():
         return line
     return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in line)
 
 
 def write(text: str) -> None:
-    """A result, on standard output; the process ends when whoever read it has seen enough."""
+    """Print a result on standard output; exit when the reader has closed the pipe."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter must not find that out again while it ends.
+        # Otherwise the interpreter fails on the same pipe while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(exits.Code.DONE)
 
 
 def say(text: str) -> None:
-    """Something on the way, on standard error; what is done is done though nobody listens."""
+    """Print a message on standard error; a closed pipe is no failure."""
     with contextlib.suppress(BrokenPipeError):
         print("\n".join(safe(line) for line in text.split("\n")), file=sys.stderr, flush=True)
 
 
 def safe(text: str) -> str:
-    """One line of text from a cluster or a store, with what a terminal would obey shown instead: it could rewrite what is seen."""
+    """Escape control characters in one line from a cluster or a store: a terminal would obey them."""
     return text if text.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
@@ -118,7 +118,7 @@ def coloured(stream: TextIO | None = None) -> bool:
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool = False) -> str:
-    """A table as kubectl prints it: three blanks between columns, nothing cut off."""
+    """Render a table as kubectl does: three blanks between columns, nothing cut off."""
     table = [list(heads), *(list(row) for row in rows)]
     widths = [max(_cells(row[number]) for row in table) for number in range(len(heads))]
     lines = []
@@ -129,7 +129,7 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool
 
 
 def text(sections: Iterable[tuple[str, Sequence[tuple[str, str]] | str]], *, colour: bool | None = None) -> str:
-    """Sections under their titles: lines of `name  value`, or a table as it is; empty ones are left out."""
+    """Render sections under their titles: lines of `name  value`, or a table as it is; leave out empty sections."""
     colour = coloured(sys.stdout) if colour is None else colour
     lines = []
     for title, rows in sections:
@@ -148,7 +148,7 @@ def text(sections: Iterable[tuple[str, Sequence[tuple[str, str]] | str]], *, col
 
 
 def painted(part: str, *, colour: bool) -> str:
-    """A cell, in the colour of the word that it begins with if that has one."""
+    """Colour a cell by its first word, if that word has a colour."""
     code = COLOURS.get(part.split(" ", 1)[0].rstrip(",:")) if colour else None
     return f"\x1b[{code}m{part}\x1b[0m" if code else part
 

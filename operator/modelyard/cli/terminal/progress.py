@@ -1,4 +1,4 @@
-"""Long work on many files: several at a time, with a progress bar where a person looks on, and an end when that person has had enough."""
+"""Long work on many files: several at a time, with a progress bar on a terminal; Ctrl-C ends it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOK_SECONDS: Final = 0.2
 
 
 class Stopped(Exception):
-    """Another part of the work failed, or the person pressed Ctrl-C: this part is not wanted any more."""
+    """Another part of the work failed, or the user pressed Ctrl-C: this part stops."""
 
 
 class Work:
@@ -32,25 +32,25 @@ class Work:
         self._stop = threading.Event()
 
     def advance(self, count: int) -> None:
-        """So many more bytes are done; raises Stopped when nobody wants the rest."""
+        """Report `count` more bytes; raise Stopped when the work was stopped."""
         if self._stop.is_set():
             raise Stopped
         self._tell(count)
 
-    def each(self, do: Callable[[T], R], those: Sequence[T]) -> list[R]:
-        """What `do` makes of each, in their order. The first trouble, or Ctrl-C, ends all of it."""
-        if len(those) < 2:
-            return [do(one) for one in those]
+    def each(self, do: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Apply `do` to each item and return the results in order. The first exception, or Ctrl-C, ends all of the work."""
+        if len(items) < 2:
+            return [do(item) for item in items]
         with futures.ThreadPoolExecutor(AT_ONCE) as pool:
             try:
-                begun = [pool.submit(do, one) for one in those]
+                begun = [pool.submit(do, item) for item in items]
                 left = set(begun)
                 while left:
-                    # With an end: a Ctrl-C that another thread received does not wake one that waits for ever.
+                    # With a timeout: a Ctrl-C that another thread received does not wake an endless wait.
                     done, left = futures.wait(left, _LOOK_SECONDS, futures.FIRST_EXCEPTION)
-                    for one in done:
-                        one.result()
-                return [one.result() for one in begun]
+                    for future in done:
+                        future.result()
+                return [future.result() for future in begun]
             except BaseException:
                 self._stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -59,7 +59,7 @@ class Work:
 
 @contextlib.contextmanager
 def shown(title: str, total: int) -> Iterator[Work]:
-    """Work of `total` bytes; a bar on standard error while it lasts, if that is a terminal."""
+    """Yield work of `total` bytes; show a bar on standard error meanwhile, if that is a terminal."""
     if not output.coloured(sys.stderr):
         yield Work(lambda _: None)
         return

@@ -1,4 +1,4 @@
-"""Moments that people type."""
+"""Times that people type."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Final
 from modelyard.cli.terminal import exits
 
 _FIRST: Final = datetime.datetime(1, 1, 2, tzinfo=datetime.UTC)
-"""From here on a moment has one in UTC, and one before it, whatever its offset."""
+"""From here on a time converts to UTC, whatever its offset, and has a predecessor."""
 
 
 def now() -> datetime.datetime:
-    """The present moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.datetime.now(datetime.UTC)
 
 
 def read(text: str, what: str, now: datetime.datetime) -> datetime.datetime:
-    """`now`, a date, or a date and time; UTC where no offset is given.
+    """Parse `now`, a date, or a date and time; UTC where no offset is given.
 
     Raises:
-        outcome.Stop: it is none, it is before all that can be told, or it has not come yet.
+        exits.Stop: the text is no time, or the time is before `_FIRST` or in the future.
     """
     if text == "now":
         return now
     try:
-        found = datetime.datetime.fromisoformat(text)
+        moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise exits.usage(f"{what} {text!r}: write a time like 2026-10-03T14:03:00Z, 2026-10-03 14:03 (UTC), or now") from None
-    found = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-    if found < _FIRST:
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+    if moment < _FIRST:
         raise exits.usage(f"{what} {text!r}: nothing can be told of what was before {_FIRST.date()}")
-    if found > now:
+    if moment > now:
         raise exits.usage(f"{what} {text!r}: that time has not come yet")
-    return found.astimezone(datetime.UTC)
+    return moment.astimezone(datetime.UTC)

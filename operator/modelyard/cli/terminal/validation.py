@@ -1,6 +1,6 @@
-"""What people type and files say, held to the same schema as the API server holds it to, before anything is uploaded.
+"""Validation of typed values and files against the API server's schema, before anything is uploaded.
 
-Types, patterns, bounds, enumerations, unknown fields, and unique list keys; the rest of the CEL rules the API server judges.
+It covers types, patterns, bounds, enumerations, unknown fields and unique list keys; the API server evaluates the other CEL rules.
 """
 
 from __future__ import annotations
@@ -29,59 +29,59 @@ _LARGEST: Final = 4 << 20
 _WHOLE: Final = {"int32": 1 << 31, "int64": 1 << 63}
 
 
-def one(kind: Any, value: object, what: str, *, show: bool = True) -> None:
-    """Hold one value to a type of the API, such as meta.VersionName.
+def check(kind: Any, value: object, what: str, *, show: bool = True) -> None:
+    """Validate one value against a type of the API, such as meta.VersionName.
 
     Raises:
-        outcome.Stop: with what is wrong; without the value itself unless `show`, as it might hold credentials.
+        exits.Stop: with what is wrong; without the value itself unless `show`, as it might hold credentials.
     """
-    said = crd.structural(pydantic.TypeAdapter(kind).json_schema(), what)
-    for _, problem in problems(value, said, ""):
+    rules = crd.structural(pydantic.TypeAdapter(kind).json_schema(), what)
+    for _, problem in problems(value, rules, ""):
         raise exits.usage(f"{what}{f' {value!r}' if show else ''}: {problem}")
 
 
 def whole(resource: type[meta.Resource], obj: Json, where: str) -> None:
-    """Hold a whole object to its CRD.
+    """Validate a whole object against its CRD.
 
     Raises:
-        outcome.Stop: with every field that is wrong.
+        exits.Stop: with every field that is wrong.
     """
-    found = [f"{path.lstrip('.')}: {problem}" for path, problem in problems(obj, crd.root(resource), "")]
-    if found:
-        raise exits.usage(f"{where}:\n" + "\n".join(f"  {line}" for line in found[:20]))
+    wrong = [f"{path.lstrip('.')}: {problem}" for path, problem in problems(obj, crd.root(resource), "")]
+    if wrong:
+        raise exits.usage(f"{where}:\n" + "\n".join(f"  {line}" for line in wrong[:20]))
 
 
 def part(model: type[pydantic.BaseModel], value: object, where: str) -> None:
-    """Hold a part of an object, such as a card, to its schema."""
-    found = [
+    """Validate a part of an object, such as a card, against its schema."""
+    wrong = [
         f"{path.lstrip('.') or 'it'}: {problem}" for path, problem in problems(value, crd.structural(model.model_json_schema(), where), "")
     ]
-    if found:
-        raise exits.usage(f"{where}:\n" + "\n".join(f"  {line}" for line in found[:20]))
+    if wrong:
+        raise exits.usage(f"{where}:\n" + "\n".join(f"  {line}" for line in wrong[:20]))
 
 
-def problems(value: object, said: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Every place where a value is not as a structural schema says, and what is wrong there."""
-    kind = said.get("type")
+def problems(value: object, rules: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and the problem of every violation of a structural schema."""
+    kind = rules.get("type")
     if kind is not None and not _is(value, kind):
         yield path, f"has to be {'an' if kind[0] in 'aeio' else 'a'} {kind}, not {_named(value)}"
-    elif "enum" in said and value not in said["enum"]:
-        yield path, f"{value!r} is not one of {', '.join(map(str, said['enum']))}"
+    elif "enum" in rules and value not in rules["enum"]:
+        yield path, f"{value!r} is not one of {', '.join(map(str, rules['enum']))}"
     elif isinstance(value, str):
-        yield from ((path, problem) for problem in _text(value, said))
+        yield from ((path, problem) for problem in _text(value, rules))
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield from ((path, problem) for problem in _number(value, said))
+        yield from ((path, problem) for problem in _number(value, rules))
     elif isinstance(value, list):
-        yield from _list(value, said, path)
+        yield from _list(value, rules, path)
     elif isinstance(value, dict):
-        yield from _object(value, said, path)
+        yield from _object(value, rules, path)
 
 
 def read_text(path: pathlib.Path) -> str:
-    """A small text file.
+    """Read a small text file.
 
     Raises:
-        outcome.Stop: it cannot be read, is too large, or is not UTF-8.
+        exits.Stop: it cannot be read, is too large, or is not UTF-8.
     """
     try:
         data = local_files.read(path, _LARGEST, regular=False)  # what a shell's <(…) leads to is a pipe
@@ -94,10 +94,10 @@ def read_text(path: pathlib.Path) -> str:
 
 
 def loaded(path: pathlib.Path, load: Callable[[str], T]) -> T:
-    """What a YAML or JSON file holds, as `load` makes it of its text.
+    """Read a YAML or JSON file with `load`.
 
     Raises:
-        outcome.Stop: it cannot be read.
+        exits.Stop: it cannot be read.
     """
     text = read_text(path)
     try:
@@ -109,16 +109,16 @@ def loaded(path: pathlib.Path, load: Callable[[str], T]) -> T:
 
 
 def read(path: pathlib.Path) -> Json:
-    """A YAML or JSON file that holds one mapping.
+    """Read a YAML or JSON file that holds one mapping.
 
     Raises:
-        outcome.Stop: it cannot be read, or is something else.
+        exits.Stop: it cannot be read, or is something else.
     """
     load: Callable[[str], object] = json.loads if path.suffix == ".json" else yaml.safe_load
-    found = loaded(path, load)
-    if not isinstance(found, dict):
-        raise exits.usage(f"{path}: has to hold one mapping of fields, not {_named(found)}")
-    return found
+    content = loaded(path, load)
+    if not isinstance(content, dict):
+        raise exits.usage(f"{path}: has to hold one mapping of fields, not {_named(content)}")
+    return content
 
 
 def _is(value: object, kind: str) -> bool:
@@ -145,50 +145,50 @@ def _named(value: object) -> str:
             return f"{value} (put it in quotes if it is text)"
 
 
-def _text(value: str, said: Mapping[str, Any]) -> Iterator[str]:
-    if len(value) > said.get("maxLength", math.inf):
-        yield f"is longer than {said['maxLength']} characters"
-    elif len(value) < said.get("minLength", 0):
+def _text(value: str, rules: Mapping[str, Any]) -> Iterator[str]:
+    if len(value) > rules.get("maxLength", math.inf):
+        yield f"is longer than {rules['maxLength']} characters"
+    elif len(value) < rules.get("minLength", 0):
         yield "is empty"
-    elif "pattern" in said and not re.search(said["pattern"].removesuffix("$") + r"\Z" * said["pattern"].endswith("$"), value):
-        mine = (rule["message"] for rule in said.get(schema.VALIDATIONS, ()) if said["pattern"] in rule["rule"])
-        yield next(mine, f"has to match {said['pattern']}")
+    elif "pattern" in rules and not re.search(rules["pattern"].removesuffix("$") + r"\Z" * rules["pattern"].endswith("$"), value):
+        messages = (rule["message"] for rule in rules.get(schema.VALIDATIONS, ()) if rules["pattern"] in rule["rule"])
+        yield next(messages, f"has to match {rules['pattern']}")
 
 
-def _number(value: float, said: Mapping[str, Any]) -> Iterator[str]:
+def _number(value: float, rules: Mapping[str, Any]) -> Iterator[str]:
     if not math.isfinite(value):
         yield f"{value} is no number that JSON can hold"
-    elif value < said.get("minimum", -math.inf) or value > said.get("maximum", math.inf):
-        yield f"{value} is not between {said.get('minimum', 'any')} and {said.get('maximum', 'any')}"
-    elif (limit := _WHOLE.get(said.get("format", ""))) and not -limit <= value < limit:
-        yield f"{value} does not fit in {said['format']}"
+    elif value < rules.get("minimum", -math.inf) or value > rules.get("maximum", math.inf):
+        yield f"{value} is not between {rules.get('minimum', 'any')} and {rules.get('maximum', 'any')}"
+    elif (limit := _WHOLE.get(rules.get("format", ""))) and not -limit <= value < limit:
+        yield f"{value} does not fit in {rules['format']}"
 
 
-def _list(value: list[Any], said: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    if not said.get("minItems", 0) <= len(value) <= said.get("maxItems", math.inf):
-        yield path, f"has {len(value)} entries; between {said.get('minItems', 0)} and {said.get('maxItems', 'any number of')} are allowed"
-    keys = said.get(schema.LIST_KEYS, ())
-    seen: set[tuple[object, ...]] = set()
+def _list(value: list[Any], rules: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    if not rules.get("minItems", 0) <= len(value) <= rules.get("maxItems", math.inf):
+        yield path, f"has {len(value)} entries; between {rules.get('minItems', 0)} and {rules.get('maxItems', 'any number of')} are allowed"
+    keys = rules.get(schema.LIST_KEYS, ())
+    identities: set[tuple[object, ...]] = set()
     for number, item in enumerate(value):
-        yield from problems(item, said.get("items", {}), f"{path}[{number}]")
+        yield from problems(item, rules.get("items", {}), f"{path}[{number}]")
         if keys and isinstance(item, dict):
-            mine = tuple(str(item.get(key)) for key in keys)
-            if mine in seen:
-                yield f"{path}[{number}]", f"an entry before has the same {' and '.join(keys)}: {', '.join(mine)}"
-            seen.add(mine)
+            identity = tuple(str(item.get(key)) for key in keys)
+            if identity in identities:
+                yield f"{path}[{number}]", f"an entry before has the same {' and '.join(keys)}: {', '.join(identity)}"
+            identities.add(identity)
 
 
-def _object(value: Json, said: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    if len(value) > said.get("maxProperties", math.inf):
-        yield path, f"has more than {said['maxProperties']} entries"
-    for name in said.get("required", ()):
+def _object(value: Json, rules: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    if len(value) > rules.get("maxProperties", math.inf):
+        yield path, f"has more than {rules['maxProperties']} entries"
+    for name in rules.get("required", ()):
         if name not in value:
             yield f"{path}.{name}", "is missing"
-    fields, free = said.get("properties"), said.get("additionalProperties")
+    fields, free = rules.get("properties"), rules.get("additionalProperties")
     for name, item in value.items():
         if fields is not None and name in fields:
             yield from problems(item, fields[name], f"{path}.{name}")
         elif free is not None:
             yield from problems(item, free, f"{path}.{name}")
-        elif fields is not None and not said.get(schema.PRESERVE):
+        elif fields is not None and not rules.get(schema.PRESERVE):
             yield f"{path}.{name}", f"there is no such field; there are {', '.join(sorted(fields))}"
