@@ -46,8 +46,8 @@ class Answers:
         except edge.Unavailable as trouble:
             return finding.Held(trouble.reason, trouble.message)
         except Exception as error:
-            what = "a recorded spec" if isinstance(question, Snapshot) else f"the stage {question.stage}"
-            return troubles.explained(what, error, f"Model/{world.namespace}/{world.name}")
+            subject = "a recorded spec" if isinstance(question, Snapshot) else f"the stage {question.stage}"
+            return troubles.explained(subject, error, f"Model/{world.namespace}/{world.name}")
 
     async def _render(self, world: World, question: Render) -> bytes | finding.Fact:
         declared, subject = world.stage(question.stage), world.versions[question.version]
@@ -77,12 +77,18 @@ class Answers:
         Then pods that run it need not be restarted; what it was rendered from is judged as if it were written anew.
         """
         declared = world.stage(question.stage)
-        known = world.past.versions.get(question.version) if world.past else None
-        if world.model is None or declared is None or declared.serving is None or known is None or not (known.digest and known.manifest):
+        recorded = world.past.versions.get(question.version) if world.past else None
+        if (
+            world.model is None
+            or declared is None
+            or declared.serving is None
+            or recorded is None
+            or not (recorded.digest and recorded.manifest)
+        ):
             return _not_ours(question, "the ledger does not tell what it was rendered from")
         rendered = await self._outside.prover.blob(question.template)
         name = f"{world.name}-{question.version}"
-        spec = specs.read("ModelVersion", name, await self._outside.prover.blob(known.spec))
+        spec = specs.read("ModelVersion", name, await self._outside.prover.blob(recorded.spec))
         try:
             runs = declared.serving if template.source(declared.serving) == question.source else template.written(rendered)
             deployed, image = world.deployments.get(question.stage), template.fetch_image(rendered)
@@ -94,8 +100,8 @@ class Answers:
                 serving=runs,
                 version=question.version,
                 uri=spec["artifact"]["uri"],
-                digest=known.digest,
-                files=template.files(await self._outside.prover.blob(known.manifest)),
+                digest=recorded.digest,
+                files=template.files(await self._outside.prover.blob(recorded.manifest)),
                 fetch_image=image,
             )
             if template.source(runs) != question.source or template.reserved(runs) or not template.is_rendered(rendered, blueprint):
