@@ -275,7 +275,7 @@ class Models:
         for name in sorted(stages - before):
             called = f"{world.name}-{name}"
             for kind in (client.DEPLOYMENT, client.SERVICE):
-                if observed := self._outside.cache.seen(kind, world.namespace, world.name, called):
+                if observed := self._outside.cache.serving_object(kind, world.namespace, world.name, called):
                     message = f"{called} serves and belongs to no Model {world.name}: apply that Model again, or delete the Deployment and the Service"
                     orphaned = finding.Fact(Reason.ORPHANED, message)
                     events.append(finding.Event(kind.name, world.namespace, called, observed.uid or "", orphaned, warning=True))

@@ -148,7 +148,7 @@ class Servings:
         """Apply a stage's wish; make no call when it is already applied and nobody touched it."""
         if self._is_applied(world, wish, remembered):
             return
-        deployed = self._outside.cache.seen(client.DEPLOYMENT, world.namespace, world.name, wish.deployment)
+        deployed = self._outside.cache.serving_object(client.DEPLOYMENT, world.namespace, world.name, wish.deployment)
         rendered = await self._outside.prover.blob(wish.template)
         try:
             generation, version = -1, -1
@@ -182,7 +182,7 @@ class Servings:
         if applied is None or applied.wish != wish:
             return False
         deployed, service, files = (
-            self._outside.cache.seen(kind, world.namespace, world.name, name)
+            self._outside.cache.serving_object(kind, world.namespace, world.name, name)
             for kind, name in (
                 (client.DEPLOYMENT, wish.deployment),
                 (client.SERVICE, wish.deployment),
@@ -204,7 +204,7 @@ class Servings:
         """Delete the serving objects of a stage."""
         called = f"{world.name}-{name}"
         for kind in (client.DEPLOYMENT, client.SERVICE):
-            observed = self._outside.cache.seen(kind, world.namespace, world.name, called)
+            observed = self._outside.cache.serving_object(kind, world.namespace, world.name, called)
             if observed and not observed.foreign:
                 self._outside.fence()
                 await self._outside.cluster.delete(kind, world.namespace, called, observed.uid)
@@ -224,7 +224,7 @@ class Servings:
 async def occupied(outside: Outside, world: World, obj: Mapping[str, Any]) -> Occupant:
     """Return the occupant of the name of an object that is to be applied."""
     kind, name = client.KINDS[obj["kind"]], obj["metadata"]["name"]
-    observed = outside.cache.seen(kind, world.namespace, world.name, name)
+    observed = outside.cache.serving_object(kind, world.namespace, world.name, name)
     if observed and not observed.foreign and kind is not client.CONFIG_MAP:
         return Occupant(observed.uid)
     existing = await outside.cluster.get(kind, world.namespace, name)

@@ -345,4 +345,4 @@ async def _load(settings: configuration.Configuration, context: str | None) -> s
 
 def _is_there(paths: str) -> bool:
     """Whether any file of KUBECONFIG exists; the client only logs that none does, and then complains of what it lacks."""
-    return any(pathlib.Path(one).expanduser().exists() for one in paths.split(os.pathsep) if one)
+    return any(pathlib.Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
