@@ -34,10 +34,10 @@ async def watch(
     async def login(**_: Any) -> kopf.AiohttpSession:
         access = await reach.access()
         connector = aiohttp.TCPConnector(limit=client.CONNECTIONS, ssl=access.tls or True)
-        asks = aiohttp.TraceConfig()
-        asks.on_request_start.append(_metadata_of_lists)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_start.append(_metadata_of_lists)
         headers = dict(access.headers)
-        session = aiohttp.ClientSession(connector=connector, headers=headers, trace_configs=[asks], response_class=_Answer)
+        session = aiohttp.ClientSession(connector=connector, headers=headers, trace_configs=[tracing], response_class=_Answer)
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     for kind in cache.WATCHED:
@@ -85,10 +85,10 @@ class _Answer(aiohttp.ClientResponse):
         return {**answer, "items": answer["items"] or []} if isinstance(answer, dict) and "items" in answer else answer
 
 
-async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, asked: aiohttp.TraceRequestStartParams) -> None:
+async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, request: aiohttp.TraceRequestStartParams) -> None:
     """Of ConfigMaps nothing but their metadata is asked for: that a list of files is there is all there is to know."""
-    if asked.url.path.endswith(f"/{client.CONFIG_MAP.plural}"):
-        asked.headers["Accept"] = client.METADATA.format("" if "watch" in asked.url.query else "List")
+    if request.url.path.endswith(f"/{client.CONFIG_MAP.plural}"):
+        request.headers["Accept"] = client.METADATA.format("" if "watch" in request.url.query else "List")
 
 
 class _Lines:

@@ -52,7 +52,7 @@ class Leading:
         enqueue: Callable[[Iterable[cache.Key]], None],
     ) -> None:
         self._reach = reach
-        self._book = book
+        self._ledger = book
         self._config = config
         self._guard = guard
         self._enqueue = enqueue
@@ -83,71 +83,71 @@ class Leading:
     async def end(self, began: term.Term) -> None:
         """Record that the term ends as it should; one that cannot be recorded ends all the same."""
         try:
-            await asyncio.wait_for(self._book.end(began.identity), 2)
+            await asyncio.wait_for(self._ledger.end(began.identity), 2)
             await asyncio.wait_for(self.write_anchors(), 2)
         except (edge.Unavailable, client.Refused, client.Conflict, TimeoutError) as trouble:
             log.warning("the end of the term is not recorded: %s", trouble)
 
     def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What goes on for as long as this replica leads."""
-        return self._anchor(), self._guard.run(), self._sign(), self._own()
+        return self._anchor(), self._guard.run(), self._sign(), self._watch_ownership()
 
     async def _begin(self, began: term.Term) -> None:
         await self._hold_keys()
-        await self._book.prove()
-        await self._book.claim(await self._uid())
-        await self._book.publish()
-        self._book.remember(await self.read_anchors())
-        await self._book.begin(began.identity, began.previous_renewal)
+        await self._ledger.prove()
+        await self._ledger.claim(await self._uid())
+        await self._ledger.publish()
+        self._ledger.remember(await self.read_anchors())
+        await self._ledger.begin(began.identity, began.previous_renewal)
         await self._look_at_all()
 
     async def _hold_keys(self) -> bool:
         """The key that signs and those that are believed, as the Secret has them now; whether that is news."""
         if self._config.ledger.key_file:
             return False
-        keys = await signing_key.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._book.key)
-        return self._book.use(keys.private, keys.trusted)
+        keys = await signing_key.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._ledger.key)
+        return self._ledger.use(keys.private, keys.trusted)
 
     async def _look_at_all(self) -> None:
         """Every model that the ledger has a chain of is looked at."""
-        known = await self._book.chains()
-        self._enqueue(cache.Key("model", chain.namespace, chain.model) for chain in known if chain != self._book.operators)
+        all_chains = await self._ledger.chains()
+        self._enqueue(cache.Key("model", chain.namespace, chain.model) for chain in all_chains if chain != self._ledger.operators)
 
     async def _uid(self) -> str:
         """What tells this cluster from every other."""
-        found = await self._reach.get(client.NAMESPACE, "", "kube-system")
-        if found is None:
+        namespace = await self._reach.get(client.NAMESPACE, "", "kube-system")
+        if namespace is None:
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "the namespace kube-system does not exist: this is no whole cluster")
-        return str(found["metadata"]["uid"])
+        return str(namespace["metadata"]["uid"])
 
-    async def _own(self) -> None:
+    async def _watch_ownership(self) -> None:
         """Look whose registry it is; the term ends when another cluster took it over."""
         cluster = await self._uid()
         while True:
             await asyncio.sleep(OWNED_EVERY)
-            taken: edge.Unavailable | None = None
+            takeover: edge.Unavailable | None = None
             with _goes_on("whose registry it is could not be read"):
                 try:
-                    await self._book.still_mine(cluster)
+                    await self._ledger.still_mine(cluster)
                 except edge.Unavailable as trouble:
                     if trouble.reason != Reason.REGISTRY_TAKEN:
                         raise
-                    taken = trouble
-            if taken:
-                raise taken
+                    takeover = trouble
+            if takeover:
+                raise takeover
 
     async def read_anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """The ends that were kept."""
-        found: dict[record.Chain, integrity.Anchor] = {}
-        async for kept in self._reach.list(client.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
-            name, text = kept["metadata"]["name"], (kept.get("data") or {}).get(anchors.KEY, "")
+        anchors_by_chain: dict[record.Chain, integrity.Anchor] = {}
+        async for config_map in self._reach.list(client.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
+            name, text = config_map["metadata"]["name"], (config_map.get("data") or {}).get(anchors.KEY, "")
             try:
-                found |= anchors.read(text, f"the ConfigMap {name}")
+                anchors_by_chain |= anchors.read(text, f"the ConfigMap {name}")
             except ValueError as error:
                 log.warning("%s: it is written anew", error)
             else:
                 self._written[name] = text
-        return found
+        return anchors_by_chain
 
     async def _sign(self) -> None:
         """Sign the ends that moved, from time to time; a key that a person has come to trust is believed at once."""
@@ -156,7 +156,7 @@ class Leading:
             with _goes_on("the ends of the ledger's chains could not be signed"):
                 if await self._hold_keys():
                     await self._look_at_all()
-                await self._book.sign(self._config.ledger.checkpoints)
+                await self._ledger.sign(self._config.ledger.checkpoints)
 
     async def _anchor(self) -> None:
         """Keep the ends of all chains where the bucket's owner cannot reach them, every ten seconds until cancelled."""
@@ -168,14 +168,14 @@ class Leading:
     async def write_anchors(self) -> None:
         """One ConfigMap for each namespace, written when it changed."""
         wanted: dict[str, dict[record.Chain, integrity.Anchor]] = {}
-        for chain, anchor in self._book.anchors().items():
+        for chain, anchor in self._ledger.anchors().items():
             wanted.setdefault(anchors.config_map(chain), {})[chain] = anchor
-        for name, known in wanted.items():
-            text = anchors.write(known)
+        for name, noted in wanted.items():
+            text = anchors.write(noted)
             if self._written.get(name) != text:
                 about = {"name": name, "namespace": self._config.operator_namespace, "labels": anchors.LABELS}
                 data = {anchors.KEY: text}
-                if name == anchors.OPERATORS and self._book.keys:
-                    data[anchors.PUBLIC] = b"".join(map(signature.write_public, self._book.keys)).decode()
+                if name == anchors.OPERATORS and self._ledger.keys:
+                    data[anchors.PUBLIC] = b"".join(map(signature.write_public, self._ledger.keys)).decode()
                 await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data})
                 self._written[name] = text

@@ -40,8 +40,8 @@ async def served(port: int, alive: Callable[[], Said], ready: Callable[[], Said]
 
 
 async def _answer(ask: Callable[[], Said]) -> web.Response:
-    said = ask()
-    return web.Response(text=f"{said.text}\n", status=200 if said.well else 503)
+    health = ask()
+    return web.Response(text=f"{health.text}\n", status=200 if health.well else 503)
 
 
 async def _metrics(_: web.Request) -> web.Response:

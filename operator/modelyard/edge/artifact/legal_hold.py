@@ -38,12 +38,14 @@ def carry_out(
     try:
         if request.step == legal_hold.Step.CLAIM and not source.locks(bucket):
             return finding.Fact(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
-        others = {one for objects in request.others for one in pinned(kept, objects)}
-        mine = pinned(kept, request.objects)
+        others = {version for objects in request.others for version in pinned(kept, objects)}
+        versions = pinned(kept, request.objects)
         if request.step == legal_hold.Step.CLAIM:
-            return _claimed(source, bucket, [one for one in mine if one not in others], each)
+            return _claimed(source, bucket, [version for version in versions if version not in others], each)
         on = request.step == legal_hold.Step.SET
-        for _ in each(lambda one: _hold(source, bucket, one, on=on), [one for one in mine if on or one not in others]):
+        for _ in each(
+            lambda version: _hold(source, bucket, version, on=on), [version for version in versions if on or version not in others]
+        ):
             pass
     except edge.Unavailable as trouble:
         if trouble.reason == Reason.STORE_FORBIDDEN:
@@ -71,19 +73,19 @@ def pinned(kept: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
 
 
 def _claimed(
-    source: store.Store, bucket: str, mine: list[Pinned], each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
+    source: store.Store, bucket: str, versions: list[Pinned], each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
 ) -> finding.Fact | None:
-    foreign = sum(each(lambda one: source.held(bucket, *one), mine))
+    foreign = sum(each(lambda version: source.held(bucket, *version), versions))
     if not foreign:
         return None
-    message = f"{foreign} of {len(mine)} objects are under a legal hold that somebody else set: holds are left to them"
+    message = f"{foreign} of {len(versions)} objects are under a legal hold that somebody else set: holds are left to them"
     return finding.Fact(Reason.HOLD_REFUSED, message)
 
 
-def _hold(source: store.Store, bucket: str, one: Pinned, *, on: bool) -> None:
+def _hold(source: store.Store, bucket: str, version: Pinned, *, on: bool) -> None:
     try:
-        source.hold(bucket, *one, on=on)
+        source.hold(bucket, *version, on=on)
     except edge.Unavailable:
-        if source.head(bucket, *one) is not None:
+        if source.head(bucket, *version) is not None:
             raise
         # What is gone needs no hold; that it is gone is for the next look at the bytes to say.

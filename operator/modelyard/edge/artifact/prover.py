@@ -73,10 +73,10 @@ class _Work(Generic[X, T]):
 
     def _next(self) -> None:
         with contextlib.suppress(IndexError):  # another thread was faster
-            each = self.todo.popleft()
+            item = self.todo.popleft()
             if self.stop.is_set():
                 raise _Stopped
-            self.done.append((each, self.do(each)))
+            self.done.append((item, self.do(item)))
 
 
 class _Helpers:
@@ -169,7 +169,7 @@ class Prover:
 
         def carry_out(stop: threading.Event) -> finding.Fact | None:
             return artifact_legal_hold.carry_out(
-                source, self._blobs, request, lambda do, those: self._together(request.tenant, do, list(those), stop)
+                source, self._blobs, request, lambda do, items: self._together(request.tenant, do, list(items), stop)
             )
 
         return await self._stoppable(carry_out)
@@ -215,66 +215,66 @@ class Prover:
         before = [] if request.full else self._before(request)
         if where.is_prefix:
             objects = self._listings.below(source, where, root, request.max_listing_age, content_manifest.MAX_FILES)
-            found = {each.key[len(where.key) :]: each for each in objects if each.size or not each.key.endswith("/")}
+            by_path = {listed.key[len(where.key) :]: listed for listed in objects if listed.size or not listed.key.endswith("/")}
         else:
             # One that has to be read anyhow need not be asked about first; and only a read tells why nothing is there.
-            one = source.head(where.bucket, where.key) if before else None
-            found = {where.name: one or store.Object(where.key, _UNKNOWN, "")}
-        if refusal := content_manifest.refuse(list(found)):
+            single = source.head(where.bucket, where.key) if before else None
+            by_path = {where.name: single or store.Object(where.key, _UNKNOWN, "")}
+        if refusal := content_manifest.refuse(list(by_path)):
             return location.Refused(refusal.reason, f"{request.uri}: {refusal.message}")
-        kept = _unchanged(found, before)
+        unchanged = _unchanged(by_path, before)
         if request.pinned:
-            kept = self._still_there(request.tenant, source, where, kept, stop)
-        read = self._read(request.tenant, source, where.bucket, [each for path, each in found.items() if path not in kept], stop)
-        files = [*kept.values(), *(_file(path, *read[each.key]) for path, each in found.items() if each.key in read)]
+            unchanged = self._still_there(request.tenant, source, where, unchanged, stop)
+        read = self._read(request.tenant, source, where.bucket, [listed for path, listed in by_path.items() if path not in unchanged], stop)
+        files = [*unchanged.values(), *(_file(path, *read[listed.key]) for path, listed in by_path.items() if listed.key in read)]
         if not files:
             return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
         return self._result(request, content_manifest.manifest(files), began)
 
     def _before(self, request: inspection.Request) -> list[content_manifest.Manifest]:
         """What is known of an artifact: from its last success, and from the last look at an unfinished one."""
-        known = []
+        manifests = []
         if request.previous and (data := self._blobs.get(request.previous)):
             with contextlib.suppress(ValueError):  # damaged: everything is read again
-                known.append(content_manifest.read_manifest(data))
+                manifests.append(content_manifest.read_manifest(data))
         with self._lock:
             if unfinished := self._unfinished.get((request.address, request.uri)):
-                known.append(unfinished)
-        return known
+                manifests.append(unfinished)
+        return manifests
 
     def _still_there(
-        self, tenant: str, source: store.Store, where: location.Place, kept: Mapping[str, content_manifest.File], stop: threading.Event
+        self, tenant: str, source: store.Store, where: location.Place, unchanged: Mapping[str, content_manifest.File], stop: threading.Event
     ) -> dict[str, content_manifest.File]:
         """Those whose pinned version can still be fetched."""
 
-        def there(item: tuple[str, content_manifest.File]) -> bool:
+        def is_there(item: tuple[str, content_manifest.File]) -> bool:
             path, file = item
             key = f"{where.key}{path}" if where.is_prefix else where.key
-            now = source.head(where.bucket, key, file.version_id) if file.version_id else None
-            return file.version_id is None or (now is not None and now.etag == file.etag)
+            current = source.head(where.bucket, key, file.version_id) if file.version_id else None
+            return file.version_id is None or (current is not None and current.etag == file.etag)
 
-        items = list(kept.items())
-        return dict(item for item, well in zip(items, self._together(tenant, there, items, stop), strict=True) if well)
+        items = list(unchanged.items())
+        return dict(item for item, well in zip(items, self._together(tenant, is_there, items, stop), strict=True) if well)
 
     def _read(
         self, tenant: str, source: store.Store, bucket: str, objects: Sequence[store.Object], stop: threading.Event
     ) -> Mapping[str, tuple[store.Object, str]]:
         """Every object as it was read and its sha256, by key; without those that were not there."""
-        much = len(objects) > _MANY or sum(each.size for each in objects) > _HELP
-        ordered = sorted(objects, key=lambda each: -each.size)
-        read = self._together(tenant, lambda each: _hash(source, bucket, each, stop), ordered, stop, much=much)
-        return {each.key: found for each, found in zip(ordered, read, strict=True) if found is not None}
+        much = len(objects) > _MANY or sum(listed.size for listed in objects) > _HELP
+        ordered = sorted(objects, key=lambda listed: -listed.size)
+        read = self._together(tenant, lambda listed: _hash(source, bucket, listed, stop), ordered, stop, much=much)
+        return {listed.key: hashed for listed, hashed in zip(ordered, read, strict=True) if hashed is not None}
 
-    def _together(self, tenant: str, do: Callable[[X], T], those: Sequence[X], stop: threading.Event, *, much: bool = True) -> Sequence[T]:
+    def _together(self, tenant: str, do: Callable[[X], T], items: Sequence[X], stop: threading.Event, *, much: bool = True) -> Sequence[T]:
         """What `do` makes of each, in their order: done by this thread, and where it is much by those that are free to join it."""
-        work = _Work(lambda number: do(those[number]), collections.deque(range(len(those))), stop)
-        wanted = min(self._most_helpers, len(those) - 1)
+        work = _Work(lambda number: do(items[number]), collections.deque(range(len(items))), stop)
+        wanted = min(self._most_helpers, len(items) - 1)
         helpers = self._helpers.join(tenant, wanted, work.run) if much and wanted > 0 else []
         work.run()
         futures.wait([helper for helper in helpers if not helper.cancel()])
         if work.trouble:
             raise work.trouble
-        return [made for _, made in sorted(work.done, key=lambda pair: pair[0])]
+        return [result for _, result in sorted(work.done, key=lambda pair: pair[0])]
 
     def _result(self, request: inspection.Request, manifest: content_manifest.Manifest, began: float) -> inspection.Result:
         if request.expected and manifest.digest != request.expected:
@@ -290,7 +290,7 @@ class Prover:
         with self._lock:
             self._unfinished[request.address, request.uri] = manifest
             self._unfinished.move_to_end((request.address, request.uri))
-            while len(self._unfinished) > 1 and sum(len(other.files) for other in self._unfinished.values()) > _UNFINISHED:
+            while len(self._unfinished) > 1 and sum(len(unfinished.files) for unfinished in self._unfinished.values()) > _UNFINISHED:
                 self._unfinished.popitem(last=False)
 
     def _prove_object(self, request: inspection.EvidenceRequest, stop: threading.Event) -> inspection.EvidenceResult:
@@ -302,33 +302,33 @@ class Prover:
             return location.Refused(Reason.PATH_REFUSED, f"{request.uri}: evidence is one object, not a prefix")
         source = self._client(request.address)
         name = (request.address, request.uri)
-        known = None if request.full else self._documents.get(name)
-        now = source.head(where.bucket, where.key) if known else None
-        if not known or not now or not now.etag or now != known[0]:
-            known = self._read(request.tenant, source, where.bucket, [store.Object(where.key, _UNKNOWN, "")], stop).get(where.key)
-        if known is None:
+        hashed = None if request.full else self._documents.get(name)
+        current = source.head(where.bucket, where.key) if hashed else None
+        if not hashed or not current or not current.etag or current != hashed[0]:
+            hashed = self._read(request.tenant, source, where.bucket, [store.Object(where.key, _UNKNOWN, "")], stop).get(where.key)
+        if hashed is None:
             return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
         with self._lock:
-            self._documents[name] = known
+            self._documents[name] = hashed
             self._documents.move_to_end(name)
             if len(self._documents) > _DOCUMENTS:
                 self._documents.popitem(last=False)
-        found, wanted = f"sha256:{known[1]}", f"sha256:{request.sha256.removeprefix('sha256:')}"
-        if found != wanted:
-            return inspection.Differs(found, f"{request.uri} has {found}, not {wanted}")
-        return inspection.Proven(found, known[0].size)
+        sha256, wanted = f"sha256:{hashed[1]}", f"sha256:{request.sha256.removeprefix('sha256:')}"
+        if sha256 != wanted:
+            return inspection.Differs(sha256, f"{request.uri} has {sha256}, not {wanted}")
+        return inspection.Proven(sha256, hashed[0].size)
 
 
-def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.Event) -> tuple[store.Object, str] | None:
+def _hash(source: store.Store, bucket: str, listed: store.Object, stop: threading.Event) -> tuple[store.Object, str] | None:
     """An object as it was read and its sha256; None when nothing was known of it and it is not there."""
-    stream = source.open(bucket, each.key, etag=each.etag or None)
-    if stream is None and each.size == _UNKNOWN:
+    stream = source.open(bucket, listed.key, etag=listed.etag or None)
+    if stream is None and listed.size == _UNKNOWN:
         return None
     if stream is None:
-        raise errors.replaced(source.address, bucket, each.key)
+        raise errors.replaced(source.address, bucket, listed.key)
     with stream:
-        if each.size not in {_UNKNOWN, stream.object.size}:
-            raise errors.replaced(source.address, bucket, each.key)
+        if listed.size not in {_UNKNOWN, stream.object.size}:
+            raise errors.replaced(source.address, bucket, listed.key)
         sha256 = hashlib.sha256()
         for chunk in stream:
             sha256.update(chunk)
@@ -338,10 +338,10 @@ def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.
     return stream.object, sha256.hexdigest()
 
 
-def _unchanged(found: Mapping[str, store.Object], before: Sequence[content_manifest.Manifest]) -> dict[str, content_manifest.File]:
+def _unchanged(by_path: Mapping[str, store.Object], before: Sequence[content_manifest.Manifest]) -> dict[str, content_manifest.File]:
     """The files that are, by size and etag, as they were when they were read."""
-    known = {(file.path, file.size, file.etag): file for manifest in before for file in manifest.files if file.etag}
-    pairs = ((path, known.get((path, each.size, each.etag))) for path, each in found.items())
+    by_identity = {(file.path, file.size, file.etag): file for manifest in before for file in manifest.files if file.etag}
+    pairs = ((path, by_identity.get((path, listed.size, listed.etag))) for path, listed in by_path.items())
     return {path: file for path, file in pairs if file is not None}
 
 

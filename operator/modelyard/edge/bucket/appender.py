@@ -99,7 +99,7 @@ class Appender:
         known: its end as it was kept outside the bucket.
     """
 
-    def __init__(self, chain: Chain, pen: Pen, known: Callable[[], integrity.Anchor | None]) -> None:
+    def __init__(self, chain: Chain, pen: Pen, anchor: Callable[[], integrity.Anchor | None]) -> None:
         self.chain = chain
         self.head = Head()
         self.index = index.Index()
@@ -109,13 +109,17 @@ class Appender:
         """The last record of a chain that ends with Unproven ones."""
         self.lock = asyncio.Lock()
         self._pen = pen
-        self._known = known
+        self._anchor = anchor
         self._queue = Queue()
 
     def is_known(self, anchors: Iterable[integrity.Anchor]) -> bool:
         """Whether it was read, is whole, and none of the anchors says anything newer."""
         at = self.head.sequence, self.head.digest
-        return self.loaded and self.tampered is None and all(one.sequence < at[0] or (one.sequence, one.head) == at for one in anchors)
+        return (
+            self.loaded
+            and self.tampered is None
+            and all(anchor.sequence < at[0] or (anchor.sequence, anchor.head) == at for anchor in anchors)
+        )
 
     async def read(self, anchors: Collection[integrity.Anchor] = ()) -> None:
         """Finds the head and folds the index, unless they are known.
@@ -126,15 +130,15 @@ class Appender:
         """
         if self.is_known(anchors):
             return
-        head, kept = self.head, self._known()
-        mine = [integrity.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
-        found = await read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors], self._pen.keys)
-        since = any(number > head.sequence for number in found.accepted.values())
+        head, noted = self.head, self._anchor()
+        own_anchor = [integrity.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
+        tail = await read(self._pen.reach, self.chain, [*own_anchor, *([noted] if noted else []), *anchors], self._pen.keys)
+        since = any(number > head.sequence for number in tail.accepted.values())
         before = self.tampered.flaws if self.tampered and not since else ()
-        wrong = integrity.uncovered([*found.flaws, *before], found.accepted)
-        self.loaded, self.index, self.unproven = True, found.index, found.unproven
-        self.head = Head(found.last.sequence, found.last.digest, found.record)
-        self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong)), proved=found.proved) if wrong else None
+        wrong = integrity.uncovered([*tail.flaws, *before], tail.accepted)
+        self.loaded, self.index, self.unproven = True, tail.index, tail.unproven
+        self.head = Head(tail.last.sequence, tail.last.digest, tail.record)
+        self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong)), proved=tail.proved) if wrong else None
         if self.tampered:
             raise self.tampered
 
@@ -149,24 +153,24 @@ class Appender:
         if item.trouble:
             raise item.trouble
 
-    async def write(self, facts: Sequence[Fact], state: tuple[StageState, ...], seen: datetime.datetime | None = None) -> bool:
+    async def write(self, facts: Sequence[Fact], state: tuple[StageState, ...], observed_at: datetime.datetime | None = None) -> bool:
         """One more record; False when somebody else has written that number: theirs is folded, and the caller looks again."""
-        record = self._record(facts, state, await self._snapshot(), seen)
+        record = self._record(facts, state, await self._snapshot(), observed_at)
         data = codec.write(record)
         key = self.chain.key(record.sequence)
         reach, create = self._pen.reach, self._pen.create
         try:
             created = await create(key, data) or (await reach.record(key) is None and await create(key, data))
-            there = None if created else await reach.record(key)
+            existing = None if created else await reach.record(key)
         except edge.Unavailable:
-            if (there := await reach.record(key)) is None:
+            if (existing := await reach.record(key)) is None:
                 raise
             created = False
-        if created or there == data:
+        if created or existing == data:
             self._add(record, data)
             return True
-        if there is None:
-            self.tampered = Tampered(self.chain, _gone(self.chain, record.sequence))
+        if existing is None:
+            self.tampered = Tampered(self.chain, _deleted(self.chain, record.sequence))
             raise self.tampered
         before = (
             integrity.Link(self.head.sequence, self.head.digest, self.head.record, self.head.record)
@@ -174,14 +178,14 @@ class Appender:
             else integrity.NOTHING
         )
         trusted = trust.Trust(self._pen.keys)
-        found, flaws = integrity.join(self.chain, before, record.sequence, there, trusted)
-        if found.record and not trusted.add(found.record, found.digest or ""):
+        link, flaws = integrity.join(self.chain, before, record.sequence, existing, trusted)
+        if link.record and not trusted.add(link.record, link.digest or ""):
             flaws = [*flaws, *integrity.unproven(self.chain, trusted)]
-        if flaws or found.record is None:
+        if flaws or link.record is None:
             self.tampered = Tampered(self.chain, flaws)
             raise self.tampered
-        self._add(found.record, there)
-        self._deposed(found.record)
+        self._add(link.record, existing)
+        self._deposed(link.record)
         return False
 
     async def accept(self, actor: Actor, reason: str, flaws: list[integrity.Flaw], *, believed: bool) -> None:
@@ -193,8 +197,8 @@ class Appender:
             detail: dict[str, Any] = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
             if any(flaw.kind == integrity.Kind.UNPROVEN for flaw in flaws):
                 detail["believed"] = believed
-            told = fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
-            record = self._record([told], self.head.state, None)
+            acceptance = fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
+            record = self._record([acceptance], self.head.state, None)
             data = codec.write(record)
             if await self._pen.create(self.chain.key(record.sequence), data):
                 break
@@ -202,7 +206,7 @@ class Appender:
                 self.loaded = False
                 message = f"{self.chain.key(record.sequence)} was written meanwhile: look again, and accept what is there then"
                 raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
-            flaws += _gone(self.chain, record.sequence)
+            flaws += _deleted(self.chain, record.sequence)
             self.head = dataclasses.replace(self.head, sequence=record.sequence)  # that number can never be written again
         self.tampered = self.unproven = None
         self.loaded = not believed  # what is believed from now on is folded when it is read again
@@ -216,7 +220,7 @@ class Appender:
             if self.tampered:
                 raise self.tampered
             news = bool(batch.facts) or state != self.head.state
-            wrote = not news or await self.write(batch.facts, state, batch.seen)
+            wrote = not news or await self.write(batch.facts, state, batch.observed_at)
         except Exception as error:
             self._queue.fail(batch, error)
             raise
@@ -231,14 +235,16 @@ class Appender:
         facts: Sequence[Fact],
         state: tuple[StageState, ...],
         pointer: Pointer | None,
-        seen: datetime.datetime | None = None,
+        observed_at: datetime.datetime | None = None,
     ) -> Record:
         last = self.head.record
         if last:
             self._deposed(last)
         term = self._pen.term if self._pen.term is not None else last.term if last else 0
-        made = follow(self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=seen)
-        numbered = dataclasses.replace(made, sequence=self.head.sequence + 1)
+        unnumbered = follow(
+            self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=observed_at
+        )
+        numbered = dataclasses.replace(unnumbered, sequence=self.head.sequence + 1)
         return signature.sign(numbered, self._pen.key) if self._pen.key else numbered
 
     def _deposed(self, record: Record) -> None:
@@ -259,6 +265,6 @@ class Appender:
         return before
 
 
-def _gone(chain: Chain, sequence: int) -> list[integrity.Flaw]:
+def _deleted(chain: Chain, sequence: int) -> list[integrity.Flaw]:
     sentence = f"{chain.key(sequence)} is missing, and the store refuses to create it: it was there and was deleted"
     return [integrity.Flaw(kind, sequence, sentence) for kind in (integrity.Kind.GONE, integrity.Kind.HOLE)]

@@ -63,14 +63,14 @@ class Verdict:
 
 def chains(source: sources.Source, registry: str) -> list[Chain]:
     """Every chain that has an object, or had one: what the source's own anchors name, was there."""
-    found = set()
+    found_chains = set()
     with contextlib.suppress(ValueError):  # told when a chain is verified
-        found |= {chain for chain in source.anchors() if chain.registry == registry}
+        found_chains |= {chain for chain in source.anchors() if chain.registry == registry}
     for key in source.found(f"ledger/{registry}/"):
         parts = key.split("/")
         if len(parts) > 4 and _NAME.fullmatch(parts[2]) and _NAME.fullmatch(parts[3]):
-            found.add(Chain(registry, parts[2], parts[3]))
-    return sorted(found, key=lambda chain: chain.prefix)
+            found_chains.add(Chain(registry, parts[2], parts[3]))
+    return sorted(found_chains, key=lambda chain: chain.prefix)
 
 
 def verify(
@@ -95,7 +95,7 @@ def verify(
     """
     noted = source.public()
     trusted = list(keys) or (signature.read_public(noted) if noted else [])
-    known = [*anchors, *(one for of, one in source.anchors().items() if of == chain)]
+    compared = [*anchors, *(anchor for other, anchor in source.anchors().items() if other == chain)]
     # Checkpoints first: the chain may grow meanwhile, and none may be newer than what is read of it.
     signed = sorted(number for key in source.found(f"{chain.prefix}checkpoints/") if (number := checkpoint.number(chain, key)))
     counts = {number: count for key, count in source.found(chain.prefix).items() if (number := chain.sequence(key))}
@@ -119,7 +119,7 @@ def verify(
         flaws = integrity.check(
             chain,
             last.watch(_read(threads, source, sorted(counts), chain, Chain.key)),
-            anchors=known,
+            anchors=compared,
             checkpoints=points,
             keys=by_id,
             signers=signers,
@@ -127,12 +127,12 @@ def verify(
             blob=blob,
             lost=lost,
         )
-    sound = [one for number, data in points if (one := _anchor(number, data, by_id))]
+    sound = [anchor for number, data in points if (anchor := _anchor(number, data, by_id))]
     return Verdict(
         chain,
         last.records,
         last.head,
-        (*known, *sound),
+        (*compared, *sound),
         len(points),
         bool(trusted),
         tuple(signers or ()),
@@ -163,14 +163,14 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: export into a new folder")
-    asked: set[str] = set()
+    copied: set[str] = set()
     count = 0
     with futures.ThreadPoolExecutor(_AT_ONCE, "export") as threads:
 
         def copy(keys: Iterable[str]) -> Iterator[bytes]:
             nonlocal count
-            todo = [key for key in dict.fromkeys(keys) if key not in asked]
-            asked.update(todo)
+            todo = [key for key in dict.fromkeys(keys) if key not in copied]
+            copied.update(todo)
             for page in _pages(todo):
                 for key, data in zip(page, threads.map(source.get, page), strict=True):
                     if data is None:
@@ -182,12 +182,12 @@ def export(
                     yield data
 
         for chain in wanted:
-            mine = [key for key in source.found(chain.prefix) if chain.sequence(key) or checkpoint.number(chain, key)]
+            objects = [key for key in source.found(chain.prefix) if chain.sequence(key) or checkpoint.number(chain, key)]
             about = [ownership.key(chain.registry), *source.found(ownership.public_keys(chain.registry))]
-            for data in copy([*about, *sorted(mine)]):
+            for data in copy([*about, *sorted(objects)]):
                 collections.deque(copy(blobs.key(name.decode()) for name in _NAMED.findall(data)), maxlen=0)
-    known = {**source.anchors(), **(anchors or {})}
-    if noted := {chain: known[chain] for chain in wanted if chain in known}:
+    anchors_by_chain = {**source.anchors(), **(anchors or {})}
+    if noted := {chain: anchors_by_chain[chain] for chain in wanted if chain in anchors_by_chain}:
         (folder / KEY).write_text(write(noted), encoding="utf-8")
     if pem := public or source.public():
         (folder / PUBLIC).write_bytes(pem)
@@ -202,15 +202,15 @@ class _Last:
         self.head: integrity.Anchor | None = None
         self.accepted: list[Record] = []
 
-    def watch(self, found: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, bytes | None]]:
-        for number, data in found:
+    def watch(self, objects: Iterable[tuple[int, bytes | None]]) -> Iterator[tuple[int, bytes | None]]:
+        for number, data in objects:
             if data is not None:
                 self.records += 1
                 self.head = integrity.Anchor(number, codec.named(data), "the end")
                 if _ACCEPTED in data:
                     with contextlib.suppress(ValueError):
                         record = codec.read(data)
-                        self.accepted += [record] if any(one.action == Action.ACCEPTED for one in record.facts) else []
+                        self.accepted += [record] if any(fact.action == Action.ACCEPTED for fact in record.facts) else []
             yield number, data
 
 
@@ -230,7 +230,7 @@ def _pages(all_of_them: Sequence[T]) -> Iterator[Sequence[T]]:
 def _anchor(number: int, data: bytes, keys: signature.Keys | None) -> integrity.Anchor | None:
     """What a checkpoint proves; None when nothing."""
     try:
-        found = checkpoint.read(data, keys)
+        signed = checkpoint.read(data, keys)
     except ValueError:
         return None
-    return integrity.Anchor(number, found.head, "a signed checkpoint") if keys and found.sequence == number else None
+    return integrity.Anchor(number, signed.head, "a signed checkpoint") if keys and signed.sequence == number else None

@@ -21,18 +21,22 @@ State = tuple[record.StageState, ...]
 class Item:
     """What one caller wants recorded, until it is."""
 
-    left: list[tuple[record.Fact, int]]
+    unrecorded: list[tuple[record.Fact, int]]
     """Facts with their sizes."""
     state: State | None
-    seen: datetime.datetime | None = None
+    observed_at: datetime.datetime | None = None
     """When the state was looked at."""
     done: bool = False
     trouble: Exception | None = None
 
     @classmethod
-    def of(cls, facts: Iterable[record.Fact], state: Iterable[record.StageState] | None, seen: datetime.datetime | None = None) -> Self:
+    def of(
+        cls, facts: Iterable[record.Fact], state: Iterable[record.StageState] | None, observed_at: datetime.datetime | None = None
+    ) -> Self:
         """A caller's; raises ValueError when a fact cannot be written."""
-        return cls([(one, len(canonical.dumps(codec.dump_fact(one)))) for one in facts], None if state is None else tuple(state), seen)
+        return cls(
+            [(fact, len(canonical.dumps(codec.dump_fact(fact)))) for fact in facts], None if state is None else tuple(state), observed_at
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Batch:
     """Whose facts are all in it, or were told before."""
     part: Item | None
     """Of whom some are left for the record after."""
-    seen: datetime.datetime | None = None
+    observed_at: datetime.datetime | None = None
     """When the state was looked at."""
 
 
@@ -68,33 +72,33 @@ class Queue:
 
     def next(self, recent: Sequence[str]) -> Batch:
         """As much as one record may hold, without facts that were told before."""
-        told = set(recent)
+        recorded = set(recent)
         facts: list[record.Fact] = []
         state: State | None = None
-        seen: datetime.datetime | None = None
+        observed_at: datetime.datetime | None = None
         whole: list[Item] = []
         size = 0
         for item in self._items:
-            for one, length in item.left:
-                if one.id in told:
+            for fact, length in item.unrecorded:
+                if fact.id in recorded:
                     continue
                 if facts and (len(facts) >= FACTS or size + length > BYTES):
-                    return Batch(facts, state, whole, item, seen)
-                told.add(one.id)
-                facts.append(one)
+                    return Batch(facts, state, whole, item, observed_at)
+                recorded.add(fact.id)
+                facts.append(fact)
                 size += length
             whole.append(item)
-            state, seen = (item.state, item.seen) if item.state is not None else (state, seen)
-        return Batch(facts, state, whole, None, seen)
+            state, observed_at = (item.state, item.observed_at) if item.state is not None else (state, observed_at)
+        return Batch(facts, state, whole, None, observed_at)
 
     def settle(self, batch: Batch, recent: Sequence[str], state: State, *, wrote: bool) -> None:
         """After a record, ours or (not wrote) another's: what it tells is told, and what it says is served need not be said again."""
-        told = set(recent)
+        recorded = set(recent)
         for item in [*batch.whole, *([batch.part] if batch.part else [])]:
-            item.left = [one for one in item.left if one[0].id not in told]
+            item.unrecorded = [entry for entry in item.unrecorded if entry[0].id not in recorded]
             if item.state == state or (wrote and item is not batch.part):
-                item.state = None if not item.left else item.state
-            item.done = not item.left and item.state is None
+                item.state = None if not item.unrecorded else item.state
+            item.done = not item.unrecorded and item.state is None
         self._items = [item for item in self._items if not item.done]
 
     def fail(self, batch: Batch, trouble: Exception) -> None:

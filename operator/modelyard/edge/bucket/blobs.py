@@ -27,9 +27,9 @@ class Blobs:
         self._store = bucket
         self._where = where
         self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[str, bytes] = collections.OrderedDict()
+        self._cached: collections.OrderedDict[str, bytes] = collections.OrderedDict()
         self._bytes = 0
-        self._known: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._present: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._late: dict[str, bytes] = {}
         """What is used already, and could not be written yet."""
 
@@ -38,16 +38,16 @@ class Blobs:
         with self._lock:
             if name in self._late:
                 return self._late[name]
-            if name in self._kept:
-                self._kept.move_to_end(name)
-                return self._kept[name]
+            if name in self._cached:
+                self._cached.move_to_end(name)
+                return self._cached[name]
         try:
             data = self._store.get(self._where.bucket, self._key(name))
         except edge.Unavailable as error:
             raise own(error) from None
         if data is None or digest.named(data) != name:
             with self._lock:
-                self._known.pop(name, None)
+                self._present.pop(name, None)
             return None
         self._remember(name, data)
         return data
@@ -56,7 +56,7 @@ class Blobs:
         """Writes the bytes unless they are there; their name."""
         name = f"sha256:{hashlib.sha256(data).hexdigest()}"
         with self._lock:
-            if name in self._known:
+            if name in self._present:
                 return name
         bucket, key = self._where.bucket, self._key(name)
         try:
@@ -95,15 +95,15 @@ class Blobs:
 
     def _remember(self, name: str, data: bytes) -> None:
         with self._lock:
-            self._known[name] = None
-            while len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
-            if len(data) > _LARGEST or name in self._kept:
+            self._present[name] = None
+            while len(self._present) > _KNOWN:
+                self._present.popitem(last=False)
+            if len(data) > _LARGEST or name in self._cached:
                 return
-            self._kept[name] = data
+            self._cached[name] = data
             self._bytes += len(data)
             while self._bytes > _REMEMBERED:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
+                self._bytes -= len(self._cached.popitem(last=False)[1])
 
 
 def key(name: str) -> str:

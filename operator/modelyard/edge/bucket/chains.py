@@ -114,15 +114,15 @@ class Ledger:
             Tampered: the chain is not what the anchors or its own records say; remembered, so that nothing is appended.
             edge.Unavailable: the store does not answer.
         """
-        kept, anchors = self._kept(chain), [anchor] if anchor else []
-        if not kept.is_known(anchors):  # else there is no need to wait for a write that is under way
-            async with kept.lock:
-                await kept.read(anchors)
-        return kept.head
+        writer, anchors = self._appender(chain), [anchor] if anchor else []
+        if not writer.is_known(anchors):  # else there is no need to wait for a write that is under way
+            async with writer.lock:
+                await writer.read(anchors)
+        return writer.head
 
     def head(self, chain: Chain) -> appender.Head | None:
         """The head as it was last seen or written; None when the chain was not loaded."""
-        return kept.head if (kept := self._chains.get(chain)) and kept.loaded else None
+        return writer.head if (writer := self._chains.get(chain)) and writer.loaded else None
 
     def index(self, chain: Chain) -> index.Index:
         """What the records up to the head fold to; to be read only. KeyError when the chain was not loaded."""
@@ -134,16 +134,16 @@ class Ledger:
 
     def gaps(self) -> tuple[coverage.Gap, ...]:
         """When nobody watched, as far as the last terms tell; nothing before a term has begun."""
-        kept = self._chains.get(self.operators)
-        return tuple(coverage.of_terms(kept.index.terms)) if kept and kept.index.terms else ()
+        writer = self._chains.get(self.operators)
+        return tuple(coverage.of_terms(writer.index.terms)) if writer and writer.index.terms else ()
 
     def tampered(self, chain: Chain) -> appender.Tampered | None:
         """What is wrong with a chain, until it was accepted."""
-        return kept.tampered if (kept := self._chains.get(chain)) else None
+        return writer.tampered if (writer := self._chains.get(chain)) else None
 
     def anchors(self) -> Mapping[Chain, integrity.Anchor]:
         """What is known of every chain, to be kept outside the bucket; of one that was tampered with, what was known before."""
-        heads = {chain: kept.head for chain, kept in self._chains.items() if kept.loaded and kept.tampered is None}
+        heads = {chain: writer.head for chain, writer in self._chains.items() if writer.loaded and writer.tampered is None}
         return self._anchors | {chain: integrity.Anchor(head.sequence, head.digest) for chain, head in heads.items() if head.digest}
 
     def remember(self, anchors: Mapping[Chain, integrity.Anchor]) -> None:
@@ -187,9 +187,9 @@ class Ledger:
             edge.Unavailable: it is not known whether they were recorded: tell them again; or another operator leads.
             ValueError: a fact cannot be written.
         """
-        kept = self._kept(chain)
-        await kept.append(batch.Item.of(facts, state, seen))
-        return kept.head
+        writer = self._appender(chain)
+        await writer.append(batch.Item.of(facts, state, seen))
+        return writer.head
 
     async def accept(
         self,
@@ -211,26 +211,26 @@ class Ledger:
             flaws: more than loading finds, from `archive.verify`.
             believed: what is Unproven counts from now on as if this operator had written it; else it means nothing.
         """
-        kept = self._kept(chain)
-        known = [flaw for flaw in flaws if not flaw.accepted]
-        async with kept.lock:
+        writer = self._appender(chain)
+        open_flaws = [flaw for flaw in flaws if not flaw.accepted]
+        async with writer.lock:
             with contextlib.suppress(appender.Tampered):
-                await kept.read(anchors)
-            known = list(dict.fromkeys([*(kept.tampered.flaws if kept.tampered else ()), *known]))
-            if known:
-                await kept.accept(actor, reason, known, believed=believed)
+                await writer.read(anchors)
+            open_flaws = list(dict.fromkeys([*(writer.tampered.flaws if writer.tampered else ()), *open_flaws]))
+            if open_flaws:
+                await writer.accept(actor, reason, open_flaws, believed=believed)
                 self._anchors.pop(chain, None)
-            return kept.head
+            return writer.head
 
     async def sign(self, every: datetime.timedelta) -> int:
         """Writes a signed checkpoint for each head that moved and has had none for so long; how many. Nothing without a key."""
         if (private := self._pen.key) is None:
             return 0
         count = 0
-        for chain, kept in list(self._chains.items()):
-            head, now = kept.head, self._pen.clock()
+        for chain, writer in list(self._chains.items()):
+            head, now = writer.head, self._pen.clock()
             sequence, when = self._signed.get(chain, (0, None))
-            if kept.tampered or not kept.loaded or head.digest is None or head.sequence <= sequence or (when and now - when < every):
+            if writer.tampered or not writer.loaded or head.digest is None or head.sequence <= sequence or (when and now - when < every):
                 continue
             await self._pen.create(checkpoint.key(chain, head.sequence), checkpoint.sign(chain, head.sequence, head.digest, now, private))
             self._signed[chain] = head.sequence, now
@@ -243,18 +243,18 @@ class Ledger:
         """A term of leadership begins; its number, which every record of it carries. What was remembered of chains is read anew."""
         self._anchors = dict(self.anchors())
         self._chains.clear()
-        kept = self._kept(self.operators)
-        async with kept.lock:
+        writer = self._appender(self.operators)
+        async with writer.lock:
             while True:
-                await kept.read()
-                number = self.term = (kept.head.record.term if kept.head.record else 0) + 1
+                await writer.read()
+                number = self.term = (writer.head.record.term if writer.head.record else 0) + 1
                 since = codec.write_time(unobserved_since) if unobserved_since else None
-                told = _term(Action.TERM_BEGAN, holder, number, {"unobservedSince": since})
+                began = _term(Action.TERM_BEGAN, holder, number, {"unobservedSince": since})
                 try:
-                    if await kept.write([told], kept.head.state):
+                    if await writer.write([began], writer.head.state):
                         return number
                 except edge.Unavailable as error:  # another one began first: ours is the term after it
-                    if error.reason != Reason.NOT_LEADING or kept.head.record is None or kept.head.record.term < number:
+                    if error.reason != Reason.NOT_LEADING or writer.head.record is None or writer.head.record.term < number:
                         raise
 
     async def end(self, holder: str) -> None:
@@ -291,9 +291,9 @@ class Ledger:
         Raises:
             edge.Unavailable: RegistryTaken: another one took it over; or it is not known.
         """
-        of, _ = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
-        if of not in {None, cluster}:
-            self._pen.taken = ownership.taken(self.reach.where, self.registry, str(of), cluster)
+        owner, _ = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
+        if owner not in {None, cluster}:
+            self._pen.taken = ownership.taken(self.reach.where, self.registry, str(owner), cluster)
             raise self._pen.taken
 
     async def take_over(self, cluster: str, actor: Actor = record.BY_OPERATOR) -> int:
@@ -307,10 +307,10 @@ class Ledger:
         await self.reach.run(lambda: ownership.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
         return epoch + 1
 
-    def _kept(self, chain: Chain) -> appender.Appender:
-        if (kept := self._chains.get(chain)) is None:
-            kept = self._chains[chain] = appender.Appender(chain, self._pen, lambda: self._anchors.get(chain))
-        return kept
+    def _appender(self, chain: Chain) -> appender.Appender:
+        if (writer := self._chains.get(chain)) is None:
+            writer = self._chains[chain] = appender.Appender(chain, self._pen, lambda: self._anchors.get(chain))
+        return writer
 
 
 def of(
@@ -323,8 +323,8 @@ def of(
     """The ledger as an installation wants it; `more` is what `Ledger` takes besides. ValueError or OSError when the key cannot be read."""
     keys = keyring.from_file(pathlib.Path(config.key_file)) if config.key_file else None
     retain = (config.retention_mode, config.retention) if config.retention else None
-    given: dict[str, Any] = {"key": keys.private, "trusted": keys.trusted} if keys else {}
-    return Ledger(bucket, where, config.registry, clock, retain=retain, **given, **more)
+    signing: dict[str, Any] = {"key": keys.private, "trusted": keys.trusted} if keys else {}
+    return Ledger(bucket, where, config.registry, clock, retain=retain, **signing, **more)
 
 
 def _term(action: Action, holder: str, number: int, more: Mapping[str, Any]) -> Fact:

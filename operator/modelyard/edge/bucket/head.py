@@ -52,7 +52,7 @@ class Reach:
     async def beside(self, prefix: str) -> list[str]:
         """Keys that begin so."""
         cut = len(self.where.key)
-        return await self.run(lambda: [one.key[cut:] for one in self.store.list(self.where.bucket, self.where.key + prefix)])
+        return await self.run(lambda: [listed.key[cut:] for listed in self.store.list(self.where.bucket, self.where.key + prefix)])
 
     async def run(self, work: Callable[[], T]) -> T:
         """Work that blocks."""
@@ -90,8 +90,8 @@ async def read(reach: Reach, chain: Chain, anchors: Iterable[integrity.Anchor], 
         anchors: what is known of its end from outside the bucket.
         keys: public keys whose signatures prove a record; None: signatures are not asked for.
     """
-    known = [anchor for anchor in anchors if anchor.sequence]
-    return await _Reading(reach, chain, known, keys).read()
+    noted = [anchor for anchor in anchors if anchor.sequence]
+    return await _Reading(reach, chain, noted, keys).read()
 
 
 class _Reading:
@@ -110,7 +110,7 @@ class _Reading:
         oldest = min((anchor.sequence for anchor in self._anchors if anchor.sequence <= last), default=start)
         begin = min(start, oldest) if start - oldest <= _WALK else start
         record, link = None, integrity.NOTHING
-        kept = {last, *(anchor.sequence for anchor in self._anchors)}
+        needed = {last, *(anchor.sequence for anchor in self._anchors)}
         for first in range(max(begin, 1), last + 1, _AT_ONCE):
             numbers = range(first, min(first + _AT_ONCE, last + 1))
             await self._fetch(numbers)
@@ -122,7 +122,7 @@ class _Reading:
                     self._accepted |= dict.fromkeys(integrity.accepts(record), number)
                     if record.sequence > folded.sequence:
                         fold.add(folded, record)
-                if number not in kept:  # 100,000 records need not be held at once
+                if number not in needed:  # 100,000 records need not be held at once
                     del self._data[number]
         await self._compare(last)
         if any(flaw.kind in integrity.CUT for flaw in integrity.uncovered(self._flaws, self._accepted)):
@@ -143,7 +143,7 @@ class _Reading:
         """The last number that has a record, whatever is missing before it."""
         low = 0
         for anchor in self._anchors:
-            if anchor.sequence > low and await self._there(anchor.sequence):
+            if anchor.sequence > low and await self._exists(anchor.sequence):
                 low = anchor.sequence
         while True:
             low = await self._gallop(low)
@@ -159,19 +159,19 @@ class _Reading:
     async def _gallop(self, low: int) -> int:
         """The end as far as there is no hole: doubling steps, then halving ones."""
         step = 1
-        while await self._there(low + step):
+        while await self._exists(low + step):
             low, step = low + step, step * 2
         high = low + step
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if await self._there(middle) else (low, middle)
+            low, high = (middle, high) if await self._exists(middle) else (low, middle)
         return low
 
     async def _listed(self, number: int) -> list[int]:
         """The numbers that the store lists among the hundred around one."""
         hundred = self._chain.key(number).removesuffix(".json")[:-2]
-        found = (self._chain.sequence(key) for key in await self._reach.beside(hundred))
-        return [one for one in found if one is not None]
+        sequences = (self._chain.sequence(key) for key in await self._reach.beside(hundred))
+        return [sequence for sequence in sequences if sequence is not None]
 
     async def _snapshot(self, last: int) -> tuple[Index, int]:
         """The newest snapshot that can be read, and the number from which records have to be read to go on from it."""
@@ -186,8 +186,8 @@ class _Reading:
                 break
             data = await self._reach.run(functools.partial(self._reach.blobs.get, record.index.digest))
             try:
-                if data is not None and (found := Index.load(data)).sequence == record.index.sequence:
-                    return found, found.sequence
+                if data is not None and (snapshot := Index.load(data)).sequence == record.index.sequence:
+                    return snapshot, snapshot.sequence
             except ValueError:
                 pass
             number = record.index.sequence
@@ -209,14 +209,14 @@ class _Reading:
             data = self._data.get(anchor.sequence)
             self._flaws += integrity.against(self._chain, anchor, last, codec.named(data) if data is not None else None)
 
-    async def _there(self, number: int) -> bool:
+    async def _exists(self, number: int) -> bool:
         await self._fetch([number])
         return self._data[number] is not None
 
     async def _fetch(self, numbers: Iterable[int]) -> None:
         wanted = [number for number in numbers if number not in self._data]
-        found = await gather(self._reach.record, [self._chain.key(number) for number in wanted])
-        self._data.update(zip(wanted, found, strict=True))
+        objects = await gather(self._reach.record, [self._chain.key(number) for number in wanted])
+        self._data.update(zip(wanted, objects, strict=True))
 
 
 async def gather(ask: Callable[[str], Awaitable[bytes | None]], keys: list[str]) -> list[bytes | None]:

@@ -67,12 +67,12 @@ class Bucket:
         cut = len(self._where.key)
         below = self._where.key + prefix
         try:
-            return collections.Counter(one.key[cut:] for one in self._store.versions(self._where.bucket, below))
+            return collections.Counter(listed.key[cut:] for listed in self._store.versions(self._where.bucket, below))
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
                 raise blobs.own(error) from None
         self.versioned = False
-        return {one.key[cut:]: 1 for one in self._store.list(self._where.bucket, below)}
+        return {listed.key[cut:]: 1 for listed in self._store.list(self._where.bucket, below)}
 
     def get(self, key: str) -> bytes | None:
         """The object of today."""
@@ -83,9 +83,9 @@ class Bucket:
 
     def listed(self, chain: record.Chain, number: int) -> list[int]:
         """As the store lists them."""
-        hundreds = dict.fromkeys(chain.key(one).removesuffix(".json")[:-2] for one in (number, number + 1))
+        hundreds = dict.fromkeys(chain.key(sequence).removesuffix(".json")[:-2] for sequence in (number, number + 1))
         try:
-            return [one for hundred in hundreds for key in self.found(hundred) if (one := chain.sequence(key)) is not None]
+            return [sequence for hundred in hundreds for key in self.found(hundred) if (sequence := chain.sequence(key)) is not None]
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
                 raise
@@ -103,12 +103,12 @@ class Bucket:
         """Those that operators published."""
         prefix, cut = ownership.public_keys(registry), len(self._where.key)
         try:
-            found = [each.key[cut:] for each in self._store.list(self._where.bucket, self._where.key + prefix)]
+            keys = [listed.key[cut:] for listed in self._store.list(self._where.bucket, self._where.key + prefix)]
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
                 raise blobs.own(error) from None
             return []
-        return _keys(self.get(key) for key in found)
+        return _keys(self.get(key) for key in keys)
 
 
 class Folder:
@@ -145,7 +145,7 @@ class Folder:
 
     def listed(self, chain: record.Chain, number: int) -> list[int]:
         """Files that are there."""
-        return [one for one in range(number, number + 100) if (self._root / chain.key(one)).is_file()]
+        return [sequence for sequence in range(number, number + 100) if (self._root / chain.key(sequence)).is_file()]
 
     def anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
         """From `anchors.json`; ValueError when it is something else."""

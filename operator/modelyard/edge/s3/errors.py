@@ -31,21 +31,21 @@ def answered(status: int, code: str, address: location.Address, bucket: str, key
     """What an HTTP status and an S3 error code (empty: none) mean."""
     where = f"{address}, bucket {bucket}"
     code = code if _CODE.fullmatch(code) else ""
-    said = f"{status} {code}".strip()
+    answer = f"{status} {code}".strip()
     if code in _CREDENTIALS:
-        return edge.Unavailable(Reason.STORE_FORBIDDEN, f"{where}: the credentials are not valid ({said}); correct the Secret")
+        return edge.Unavailable(Reason.STORE_FORBIDDEN, f"{where}: the credentials are not valid ({answer}); correct the Secret")
     if status in {401, 403}:
         who = "these credentials" if address.credentials else "anonymous requests (no credentials are given)"
-        message = f"{where}: the store refuses {who} ({said}); allow them to list the bucket and read its objects"
+        message = f"{where}: the store refuses {who} ({answer}); allow them to list the bucket and read its objects"
         return edge.Unavailable(Reason.STORE_FORBIDDEN, message)
     if code == "NoSuchBucket":
         return edge.Unavailable(Reason.STORE_BUCKET_MISSING, f"{where}: the bucket does not exist; make it, or correct the URI")
     if status == 429 or code in _THROTTLED or code.startswith("SlowDown"):
-        return edge.Unavailable(Reason.STORE_THROTTLED, f"{where}: the store asks for fewer requests ({said}); it is asked again later")
+        return edge.Unavailable(Reason.STORE_THROTTLED, f"{where}: the store asks for fewer requests ({answer}); it is asked again later")
     if status in _GATEWAY and not code:
         return edge.Unavailable(Reason.STORE_UNREACHABLE, f"{address} does not answer: something before it says {status}; is the store up?")
     what = f" for {key!a}" if key else ""
-    message = f"{where}: the store answers {said}{what}; see the store's log, and check endpoint and region"
+    message = f"{where}: the store answers {answer}{what}; see the store's log, and check endpoint and region"
     return edge.Unavailable(Reason.STORE_FAILED, message)
 
 

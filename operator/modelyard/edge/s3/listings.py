@@ -50,45 +50,45 @@ class Listings:
         name = (bucket.address, root)
         with self._lock:
             walk = self._walks.get(name)
-            mine = walk is None or walk.began < time.monotonic() - max_age
-            if mine or walk is None:
+            is_first = walk is None or walk.began < time.monotonic() - max_age
+            if is_first or walk is None:
                 walk = _Walk(time.monotonic(), futures.Future())
                 self._walks[name] = walk
             self._walks.move_to_end(name)
-        if mine:
+        if is_first:
             self._walk(bucket, name, walk)
         return walk.done.result()
 
     def _walk(self, bucket: store.Store, name: tuple[location.Address, location.Place], walk: _Walk) -> None:
         try:
-            found = self._all(bucket, name[1])
+            objects = self._all(bucket, name[1])
         except BaseException as error:  # whoever waits must hear of it
             with self._lock:
                 if self._walks.get(name) is walk:
                     del self._walks[name]
             walk.done.set_exception(error)
             return
-        walk.done.set_result(sorted(found, key=_key) if found is not None else None)
+        walk.done.set_result(sorted(objects, key=_key) if objects is not None else None)
         with self._lock:
-            while sum(len(_objects(other)) for other in self._walks.values()) > _SHARED:
+            while sum(len(_objects(shared)) for shared in self._walks.values()) > _SHARED:
                 self._walks.popitem(last=False)
 
     def _all(self, bucket: store.Store, root: location.Place) -> list[store.Object] | None:
         """All that is below; None when that, with what others are listing now, is too much to share."""
-        found: list[store.Object] = []
+        objects: list[store.Object] = []
         text = 0
         try:
-            for each in bucket.list(root.bucket, root.key):
-                found.append(each)
-                text += len(each.key) + len(each.etag)
+            for listed in bucket.list(root.bucket, root.key):
+                objects.append(listed)
+                text += len(listed.key) + len(listed.etag)
                 with self._lock:
                     self._under_way += 1
                     if self._under_way > _SHARED or text > 4 * _TEXT:
                         return None
-            return found
+            return objects
         finally:
             with self._lock:
-                self._under_way -= len(found)
+                self._under_way -= len(objects)
 
 
 def _below(bucket: store.Store, prefix: location.Place, most: int) -> list[store.Object]:
@@ -97,22 +97,22 @@ def _below(bucket: store.Store, prefix: location.Place, most: int) -> list[store
     Raises:
         edge.Unavailable: their keys are too long to be held.
     """
-    found: list[store.Object] = []
+    objects: list[store.Object] = []
     text = 0
-    for each in bucket.list(prefix.bucket, prefix.key):
-        found.append(each)
-        text += len(each.key) + len(each.etag)
+    for listed in bucket.list(prefix.bucket, prefix.key):
+        objects.append(listed)
+        text += len(listed.key) + len(listed.etag)
         if text > _TEXT:
             what = f"lists more than {_TEXT >> 20} MiB of keys below {str(prefix)!a}: pack the files, or shorten their names"
             raise errors.beyond(bucket.address, prefix.bucket, what)
-        if len(found) >= most:
+        if len(objects) >= most:
             break
-    return found
+    return objects
 
 
 def _objects(walk: _Walk) -> Sequence[store.Object]:
     return (walk.done.result() if walk.done.done() and not walk.done.exception() else None) or ()
 
 
-def _key(found: store.Object) -> str:
-    return found.key
+def _key(listed: store.Object) -> str:
+    return listed.key

@@ -104,21 +104,21 @@ class Objects(Protocol):
 class Stream:
     """One object being read: of one version, in constant memory, never shorter than it should be. A context manager."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, found: Object, explain: Callable[[Exception], edge.Unavailable]) -> None:
-        self.object = found
+    def __init__(self, response: urllib3.BaseHTTPResponse, described: Object, explain: Callable[[Exception], edge.Unavailable]) -> None:
+        self.object = described
         self._response = response
         self._explain = explain
 
     def __iter__(self) -> Iterator[bytes]:
         """All bytes; Unavailable(StoreTruncated) if they end too early."""
-        left = self.object.size
+        remaining = self.object.size
         try:
-            while left:
+            while remaining:
                 # As stored: a Content-Encoding is the object's business.
-                chunk = self._response.read(min(CHUNK, left), decode_content=False)
+                chunk = self._response.read(min(CHUNK, remaining), decode_content=False)
                 if not chunk:
                     raise http_error.ProtocolError("end of stream")
-                left -= len(chunk)
+                remaining -= len(chunk)
                 yield chunk
         except _LIBRARY as error:
             raise self._explain(error) from None
@@ -232,12 +232,12 @@ class Store:
                     raise errors.replaced(self.address, bucket, key) from None
                 return None
             try:
-                found = _described(key, response, self._limits)
+                described = _described(key, response, self._limits)
             except (ValueError, bounded.Exceeded):
                 response.close()
                 raise
-            stream = Stream(response, found, lambda error: _cut(error, self.address, bucket, key))
-            if etag and found.etag and found.etag != etag:
+            stream = Stream(response, described, lambda error: _cut(error, self.address, bucket, key))
+            if etag and described.etag and described.etag != etag:
                 stream.__exit__()
                 raise errors.replaced(self.address, bucket, key)
             return stream
@@ -284,8 +284,8 @@ class Store:
             with self._troubles(bucket):
                 # The SDK's own listing fails at the times that versitygw writes.
                 response = self._ask("GET", bucket, query=query | dict(marker))
-                found, marker = versions.read(response.data)
-            yield from found
+                page, marker = versions.read(response.data)
+            yield from page
 
     def hold(self, bucket: str, key: str, version_id: str | None, on: bool) -> None:
         """Sets or lifts the legal hold of one version; Unavailable when the bucket has no Object Lock."""
@@ -316,21 +316,21 @@ class Store:
                 if error.code in _UNLOCKED:
                     return None
                 raise
-            told = versions.read_retention(answer.data)
-        return Retention(*told) if told else None
+            retention = versions.read_retention(answer.data)
+        return Retention(*retention) if retention else None
 
     def _write(self, bucket: str, key: str, data: bytes, condition: dict[str, str]) -> bool:
         # The SDK's put_object turns headers that it does not know into user metadata.
         headers = condition | {"Content-Type": "application/octet-stream"}
         with self._troubles(bucket, key):
-            for left in (2, 1, 0):
+            for attempts_left in (2, 1, 0):
                 try:
                     self._ask("PUT", bucket, key, headers=headers, body=data, retries=_ONCE if condition else _RETRY)
                 except minio_error.S3Error as error:
                     if error.response.status == 412:
                         return False
                     # AWS: two writers at the same moment, and neither has won yet.
-                    if error.response.status != 409 or not left:
+                    if error.response.status != 409 or not attempts_left:
                         raise
                 except minio_error.ServerError as error:
                     if error.status_code == 412:
@@ -357,22 +357,24 @@ class Store:
             method=method, region=region, bucket_name=bucket, object_name=key, query_params=dict(query or {})
         )
         checksum = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        said: dict[str, Any] = {**(headers or {}), "Host": url.netloc} | ({"Content-MD5": checksum} if method == "PUT" else {})
+        request_headers: dict[str, Any] = {**(headers or {}), "Host": url.netloc} | ({"Content-MD5": checksum} if method == "PUT" else {})
         if keys := self.address.credentials:
             now, sha256 = datetime.datetime.now(datetime.UTC), hashlib.sha256(body).hexdigest()
-            said |= {"x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": sha256}
+            request_headers |= {"x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": sha256}
             if keys.session_token:
-                said["X-Amz-Security-Token"] = keys.session_token
-            said = signer.sign_v4_s3(
+                request_headers["X-Amz-Security-Token"] = keys.session_token
+            request_headers = signer.sign_v4_s3(
                 method=method,
                 url=url,
                 region=region,
-                headers=said,
+                headers=request_headers,
                 credentials=credentials.Credentials(keys.access_key, keys.secret_key, keys.session_token),
                 content_sha256=sha256,
                 date=now,
             )
-        response = self._http.request(method, parse.urlunsplit(url), body=body or None, headers=said, redirect=False, retries=retries)
+        response = self._http.request(
+            method, parse.urlunsplit(url), body=body or None, headers=request_headers, redirect=False, retries=retries
+        )
         if response.status in {200, 201, 204}:
             return response
         raise minio_error.S3Error.fromxml(response) if response.data else minio_error.ServerError("", response.status)

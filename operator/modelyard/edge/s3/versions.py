@@ -75,13 +75,13 @@ def read(document: bytes) -> tuple[list[Version], Mapping[str, str] | None]:
     if _name(root) not in _ROOTS:
         raise ValueError(f"not a listing of versions: {_name(root)}")
     coded = _text(root, "EncodingType") == "url"
-    found = [_version(one, coded) for one in root if _name(one) in {"Version", "DeleteMarker"}]
+    versions = [_version(element, coded) for element in root if _name(element) in {"Version", "DeleteMarker"}]
     if _text(root, "IsTruncated") != "true":
-        return found, None
+        return versions, None
     marker = {"key-marker": _key(_text(root, "NextKeyMarker"), coded), "version-id-marker": _text(root, "NextVersionIdMarker")}
     if not marker["key-marker"]:
         raise ValueError("a listing that goes on without saying where")
-    return found, {name: value for name, value in marker.items() if value}
+    return versions, {name: value for name, value in marker.items() if value}
 
 
 def read_retention(document: bytes) -> tuple[str, datetime.datetime] | None:
@@ -95,15 +95,15 @@ def read_retention(document: bytes) -> tuple[str, datetime.datetime] | None:
     return (mode, datetime.datetime.fromisoformat(until)) if mode and until else None
 
 
-def _version(one: ElementTree.Element, coded: bool) -> Version:
-    name = _text(one, "VersionId")
+def _version(element: ElementTree.Element, coded: bool) -> Version:
+    name = _text(element, "VersionId")
     return Version(
-        _key(_text(one, "Key"), coded),
+        _key(_text(element, "Key"), coded),
         None if name in {"", "null"} else name,
-        _text(one, "IsLatest") == "true",
-        _name(one) == "DeleteMarker",
-        int(_text(one, "Size") or 0),
-        _text(one, "ETag").strip('"'),
+        _text(element, "IsLatest") == "true",
+        _name(element) == "DeleteMarker",
+        int(_text(element, "Size") or 0),
+        _text(element, "ETag").strip('"'),
     )
 
 
@@ -118,9 +118,9 @@ def _key(text: str, coded: bool) -> str:
     return parse.unquote_plus(text) if coded else text
 
 
-def _name(one: ElementTree.Element) -> str:
-    return one.tag.rpartition("}")[2]
+def _name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
 
 
-def _text(one: ElementTree.Element, name: str) -> str:
-    return next((child.text or "" for child in one if _name(child) == name), "")
+def _text(element: ElementTree.Element, name: str) -> str:
+    return next((child.text or "" for child in element if _name(child) == name), "")
