@@ -1,4 +1,4 @@
-"""Whether the admission policies are effective: tried every minute, and whenever an approval appears."""
+"""Check that the admission policies are effective, every minute and whenever an approval appears."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROBE_EVERY: Final = 60.0
 
 
 class Guard:
-    """Whether the policies are effective: asked every minute, and whenever an approval appears."""
+    """Knows whether the policies are effective: tries them every minute, and whenever an approval appears."""
 
     def __init__(self, probe: Callable[[], Awaitable[list[str]]], changed: Callable[[], None]) -> None:
         self.held: finding.Held | None = finding.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
@@ -28,7 +28,7 @@ class Guard:
         self._requested = self._answered = 0
 
     async def prove(self) -> finding.Held | None:
-        """Ask now; those who wait meanwhile share the next answer, which begins after all of them asked."""
+        """Try the policies now; callers that wait meanwhile share the next trial, which begins after all their calls."""
         self._requested += 1
         request = self._requested
         async with self._lock:
@@ -39,7 +39,7 @@ class Guard:
             return self.held
 
     async def run(self) -> None:
-        """Ask every minute until cancelled."""
+        """Try the policies every minute until cancelled."""
         while True:
             await self.prove()
             await asyncio.sleep(PROBE_EVERY)
@@ -49,7 +49,7 @@ class Guard:
             passed = await self._probe()
         except edge.Unavailable as trouble:
             unguarded: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
-        except Exception as error:  # the minutes go on, whatever one of them met
+        except Exception as error:  # whatever one trial raises, the next one follows
             passed, unguarded = [], unforeseen.of("the admission policies", error)
             log.exception("%s", unguarded.message)
         else:

@@ -60,8 +60,8 @@ def may(verb: str) -> str:
 
 def may_in(verb: str, stage: str) -> str:
     """The verb on `models/<stage>`, the stage being a CEL expression."""
-    asked = RIGHTS.replace(".namespace(", f".subresource({stage}).namespace(", 1)
-    return f"variables.model != '{PROBE}' && {asked}.check('{verb}').allowed()"
+    right = RIGHTS.replace(".namespace(", f".subresource({stage}).namespace(", 1)
+    return f"variables.model != '{PROBE}' && {right}.check('{verb}').allowed()"
 
 
 def lacks(doing: str, verb: str, resource: str, role: str) -> str:
@@ -72,8 +72,8 @@ def lacks(doing: str, verb: str, resource: str, role: str) -> str:
     )
 
 
-def plain(verb: str, what: str) -> str:
-    return f"{what} takes the verb {verb} of {meta.GROUP}"
+def plain(verb: str, action: str) -> str:
+    return f"{action} takes the verb {verb} of {meta.GROUP}"
 
 
 def of(field: str, absent: str, obj: str = "object") -> str:

@@ -27,7 +27,7 @@ def _label(obj: str, name: str) -> str:
     return f"{obj}.metadata.?labels[?'{name}']"
 
 
-def _ours(obj: str, stage: str) -> str:
+def _is_ours(obj: str, stage: str) -> str:
     return f"({_label(obj, cel.MANAGED_BY)}.orValue('') == '{cel.MANAGER}' && {_label(obj, cel.MODEL_LABEL)}.hasValue() && {stage})"
 
 
@@ -62,13 +62,13 @@ POLICY: Final = Policy(
         "own": f"variables.list && request.namespace == {cel.USER}.split(':')[2]",
         "pod": "dyn(object.spec.template.spec)",
         "containers": "variables.pod.containers + variables.pod.?initContainers.orValue([])",
-        "reaches": " + ".join(f"({expression} ? ['{what}'] : [])" for what, expression in _REACHES.items()),
+        "reaches": " + ".join(f"({expression} ? ['{reach}'] : [])" for reach, expression in _REACHES.items()),
     },
     (
         Check(
             # A list of files that an earlier release made has no stage label.
-            f"variables.own || ((object == null || {_ours('object', _label('object', cel.STAGE_LABEL) + '.hasValue()')}) && "
-            f"(oldObject == null || {_ours('oldObject', '(variables.list || ' + _label('oldObject', cel.STAGE_LABEL) + '.hasValue())')}))",
+            f"variables.own || ((object == null || {_is_ours('object', _label('object', cel.STAGE_LABEL) + '.hasValue()')}) && "
+            f"(oldObject == null || {_is_ours('oldObject', '(variables.list || ' + _label('oldObject', cel.STAGE_LABEL) + '.hasValue())')}))",
             f"'the operator writes only what carries its labels {cel.MANAGED_BY}, {cel.MODEL_LABEL} and {cel.STAGE_LABEL}, and ' + request.resource.resource "
             "+ ' ' + request.name + ' does not'",
             "the operator writes only what carries its labels",

@@ -33,12 +33,12 @@ def forbidden(namespace: str, user: str) -> tuple[Forbidden, ...]:
     artifact = {"uri": "s3://modelyard-probe/0", "format": "other"}
     labels = {cel.MANAGED_BY: cel.MANAGER, cel.MODEL_LABEL: cel.PROBE, cel.STAGE_LABEL: "probe"}
     return (
-        Forbidden("models", _ours("Model", about, {"owner": {"team": "probe"}, "storage": storage, "stages": [{"name": "probe"}]})),
+        Forbidden("models", _object("Model", about, {"owner": {"team": "probe"}, "storage": storage, "stages": [{"name": "probe"}]})),
         Forbidden(
             "versions",
-            _ours("ModelVersion", {**about, "name": f"{cel.PROBE}-0"}, {"model": cel.PROBE, "version": "0", "artifact": artifact}),
+            _object("ModelVersion", {**about, "name": f"{cel.PROBE}-0"}, {"model": cel.PROBE, "version": "0", "artifact": artifact}),
         ),
-        Forbidden("promotions", _ours("Promotion", about, {"model": cel.PROBE, "version": "0", "stage": "probe", "requestedBy": user})),
+        Forbidden("promotions", _object("Promotion", about, {"model": cel.PROBE, "version": "0", "stage": "probe", "requestedBy": user})),
         Forbidden(
             "serving",
             {"apiVersion": "v1", "kind": "Service", "metadata": {**about, "labels": labels}, "spec": {"ports": [{"port": 80}]}},
@@ -54,16 +54,16 @@ def forbidden(namespace: str, user: str) -> tuple[Forbidden, ...]:
 def forgery(namespace: str, user: str) -> Object:
     """A Promotion that the operator may make, signed by somebody else: it must be refused, or come back signed by the operator."""
     about = {"name": f"{cel.PROBE}-signed", "namespace": namespace, "annotations": {cel.CHANGES: FORGED}}
-    return _ours("Promotion", about, {"model": f"{cel.PROBE}-signed", "version": "0", "stage": "probe", "requestedBy": user})
+    return _object("Promotion", about, {"model": f"{cel.PROBE}-signed", "version": "0", "stage": "probe", "requestedBy": user})
 
 
 def _large(namespace: str, user: str) -> Object:
     """A Promotion that the operator may make, but for its many finalizers."""
-    made = forgery(namespace, user)
+    forged = forgery(namespace, user)
     finalizers = [f"{meta.GROUP}/probe-{number}" for number in range(LARGE)]
     about = {"name": f"{cel.PROBE}-large", "annotations": {cel.CHANGES: changes.line(1, user)}, "finalizers": finalizers}
-    return {**made, "metadata": {**made["metadata"], **about}}
+    return {**forged, "metadata": {**forged["metadata"], **about}}
 
 
-def _ours(kind: str, about: Object, spec: Object) -> Object:
+def _object(kind: str, about: Object, spec: Object) -> Object:
     return {"apiVersion": meta.API_VERSION, "kind": kind, "metadata": about, "spec": spec}

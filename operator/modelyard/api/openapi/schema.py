@@ -45,12 +45,12 @@ class Says:
 
     def __get_pydantic_json_schema__(self, core: core_schema.CoreSchema, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
         """The schema of what is annotated, with this said about it; rules add up."""
-        said = {**handler(core), **self.keywords}
+        keywords = {**handler(core), **self.keywords}
         if self.text:
-            said["description"] = self.text
+            keywords["description"] = self.text
         if self.rules:
-            said[VALIDATIONS] = [*said.get(VALIDATIONS, []), *(rule.dump() for rule in self.rules)]
-        return {keyword: value for keyword, value in said.items() if value is not None}
+            keywords[VALIDATIONS] = [*keywords.get(VALIDATIONS, []), *(rule.dump() for rule in self.rules)]
+        return {keyword: value for keyword, value in keywords.items() if value is not None}
 
 
 def matching(pattern: str, otherwise: str, *rules: Rule, most: int) -> Says:
@@ -68,15 +68,15 @@ def listed_by(*fields: str, most: int, least: int | None = None) -> dict[str, An
     return {LIST_TYPE: "map", LIST_KEYS: list(fields), "maxItems": most, "minItems": least}
 
 
-def rules(*those: Rule) -> dict[str, Any]:
+def rules(*several: Rule) -> dict[str, Any]:
     """CEL rules of a whole model, for its `json_schema_extra`."""
-    return {VALIDATIONS: [rule.dump() for rule in those]}
+    return {VALIDATIONS: [rule.dump() for rule in several]}
 
 
 def unchanged(field: str, otherwise: str | None = None) -> Rule:
     """An optional field can neither be added, changed nor removed."""
-    same = f"has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-    return Rule(same, otherwise or f"{field} cannot change: put it back, or create another object", f".{field}")
+    unchanged = f"has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    return Rule(unchanged, otherwise or f"{field} cannot change: put it back, or create another object", f".{field}")
 
 
 def kept(field: str, otherwise: str) -> Rule:
@@ -86,11 +86,11 @@ def kept(field: str, otherwise: str) -> Rule:
 
 def one_way(field: str, final: str, otherwise: str) -> Rule:
     """Once it has this value (a CEL literal), a field keeps it."""
-    there = f"has(self.{field}) && self.{field} == {final}"
-    return Rule(f"!({there.replace('self', 'oldSelf')}) || ({there})", otherwise, f".{field}")
+    final_value = f"has(self.{field}) && self.{field} == {final}"
+    return Rule(f"!({final_value.replace('self', 'oldSelf')}) || ({final_value})", otherwise, f".{field}")
 
 
 def exactly_one(*fields: str) -> Rule:
     """One of these fields is set, and only one."""
-    given = ", ".join(f"has(self.{field})" for field in fields)
-    return Rule(f"[{given}].exists_one(given, given)", f"give exactly one of {', '.join(fields)}")
+    presence = ", ".join(f"has(self.{field})" for field in fields)
+    return Rule(f"[{presence}].exists_one(given, given)", f"give exactly one of {', '.join(fields)}")
