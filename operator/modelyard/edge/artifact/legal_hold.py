@@ -23,13 +23,13 @@ def carry_out(
     request: legal_hold.Request,
     each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
 ) -> finding.Fact | None:
-    """Do a step; why it could not be done, if it could not.
+    """Do a step; return why it could not be done, if it could not.
 
     Args:
         source: the Model's store.
         kept: where manifests are.
         request: what to do.
-        each: `map`, perhaps one that works on several at a time.
+        each: `map`, or a variant that works on several items at a time.
     """
     place = location.place(request.objects.uri)
     if place is None:
@@ -60,7 +60,7 @@ def carry_out(
 
 
 def pinned(kept: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
-    """The object versions of an artifact; without those that were read before the bucket kept versions.
+    """Return the object versions of an artifact, without those that were read before the bucket kept versions.
 
     Raises:
         edge.Unavailable: the manifest is gone, or the operator's bucket does not answer.
@@ -88,4 +88,4 @@ def _hold(source: store.Store, bucket: str, version: Pinned, *, on: bool) -> Non
     except edge.Unavailable:
         if source.head(bucket, *version) is not None:
             raise
-        # What is gone needs no hold; that it is gone is for the next look at the bytes to say.
+        # A deleted object needs no hold; the next inspection of the bytes reports it.

@@ -1,9 +1,9 @@
-"""Artifacts: reads every byte that has to be read, and says what was found; manifests go to the operator's bucket.
+"""Inspection of artifacts: read every byte that must be read, and return the result; manifests go to the operator's bucket.
 
 Threads do the work. An inspection runs in one thread, which hashes its files itself, largest first; further threads join
 it while they are free. So a small artifact costs one hop, a large one is read several objects at a time, and neither can
-wait for the other. No tenant has more than half of the threads that join, and what only touches the operator's own bucket has threads of its
-own: a tenant's store that hangs keeps nobody else waiting.
+wait for the other. No tenant has more than half of the threads that join, and work on the operator's own bucket has threads of its
+own: a tenant's store that hangs delays nobody else.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ T = TypeVar("T")
 X = TypeVar("X")
 
 _CLIENTS: Final = 128
-"""Addresses whose connections are kept."""
+"""The most addresses whose connections are kept."""
 _UNFINISHED: Final = 50_000
-"""Files remembered of artifacts that are not whole yet, so that an upload in progress is not read again and again."""
+"""The most files remembered of incomplete artifacts, so that an upload in progress is not read again and again."""
 _DOCUMENTS: Final = 10_000
-"""Evidence objects remembered."""
+"""The most evidence objects remembered."""
 _HELP: Final = 8 << 20
 _MANY: Final = 16
-"""Bytes and objects below which help costs more than it brings."""
+"""Bytes and objects below which further threads cost more than they gain."""
 _KEEPERS: Final = 8
-"""Threads for what touches the operator's own bucket only: rendering, rolling back."""
+"""Threads for work on the operator's own bucket only: rendering, rolling back."""
 _UNKNOWN: Final = -1
-"""Size of an object that was not asked about."""
+"""Size of an object whose size was not requested."""
 
 
 class _Stopped(Exception):
-    """Nobody waits for the answer any more."""
+    """No caller waits for the result any more."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Work(Generic[X, T]):
-    """Things to be done, shared by the threads that do them; the first trouble stops them all."""
+    """Items to be done, shared by several threads; the first failure stops them all."""
 
     do: Callable[[X], T]
     todo: collections.deque[X]
@@ -63,7 +63,7 @@ class _Work(Generic[X, T]):
     trouble: BaseException | None = None
 
     def run(self) -> None:
-        """Work until nothing is left."""
+        """Work until no item is left."""
         try:
             while self.todo:
                 self._next()
@@ -80,7 +80,7 @@ class _Work(Generic[X, T]):
 
 
 class _Helpers:
-    """Threads that join whoever has much to do; no tenant has more than half of them."""
+    """Threads that join large inspections; no tenant has more than half of them."""
 
     def __init__(self, count: int) -> None:
         self._share = count
@@ -89,7 +89,7 @@ class _Helpers:
         self._lock = threading.Lock()
 
     def join(self, tenant: str, wanted: int, run: Callable[[], None]) -> list[futures.Future[None]]:
-        """Lend as many as are wanted and the tenant may have."""
+        """Lend up to `wanted` threads, as far as the tenant's share allows."""
         with self._lock:
             count = max(0, min(wanted, self._share - self._lent[tenant]))
             self._lent[tenant] += count
@@ -99,7 +99,7 @@ class _Helpers:
         return lent
 
     def close(self) -> None:
-        """Nobody is lent any more."""
+        """Lend no more threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _back(self, tenant: str) -> None:
@@ -109,7 +109,7 @@ class _Helpers:
 
 
 class Prover:
-    """Reads artifacts and evidence, with as many threads as it was given; keeps connections, and what it must not read twice.
+    """Reads artifacts and evidence with a fixed number of threads; keeps connections, and results that it must not read twice.
 
     Args:
         kept: where manifests go.
@@ -136,15 +136,15 @@ class Prover:
         self._documents: collections.OrderedDict[tuple[location.Address, str], tuple[store.Object, str]] = collections.OrderedDict()
 
     async def inspect(self, request: inspection.Request) -> inspection.Result:
-        """What bytes an artifact has now; raises edge.Unavailable and nothing else."""
+        """Inspect an artifact's current bytes; raises edge.Unavailable and nothing else."""
         return await self._stoppable(lambda stop: self._inspect(request, stop))
 
     async def prove_object(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult:
-        """Whether one document is there with the bytes it should have; raises edge.Unavailable and nothing else."""
+        """Check that one document exists with the declared bytes; raises edge.Unavailable and nothing else."""
         return await self._stoppable(lambda stop: self._prove_object(request, stop))
 
     async def blob(self, name: str) -> bytes:
-        """The bytes called `sha256:<hex>`, checked; Unavailable(LedgerUnavailable) when they are gone or were changed."""
+        """Return the blob `sha256:<hex>`, checked; Unavailable(LedgerUnavailable) when it is missing or was changed."""
         data = await self._of_ours(lambda: self._blobs.get(name))
         if data is None:
             message = f"the operator's own bucket no longer has {name}; restore it, or have its version verified again"
@@ -152,19 +152,19 @@ class Prover:
         return data
 
     async def keep_blob(self, data: bytes) -> str:
-        """Keeps bytes in the operator's bucket; their name, `sha256:<hex>`."""
+        """Write bytes to the operator's bucket; return their name, `sha256:<hex>`."""
         return await self._of_ours(lambda: self._blobs.keep(data))
 
     async def keep_blob_late(self, data: bytes) -> str:
-        """The same for what must not wait for the bucket; `catch_up` writes it when that answers again."""
+        """Keep bytes that must not wait for the bucket; `catch_up` writes them when it answers again."""
         return await self._of_ours(lambda: self._blobs.keep_late(data))
 
     async def catch_up(self) -> None:
-        """Writes what `keep_blob_late` could not."""
+        """Write the blobs that `keep_blob_late` could not write."""
         await self._of_ours(self._blobs.catch_up)
 
     async def hold(self, request: legal_hold.Request) -> finding.Fact | None:
-        """Does one step of a legal hold; why it could not be done, if it could not."""
+        """Do one step of a legal hold; return why it could not be done, if it could not."""
         source = self._client(request.address)
 
         def carry_out(stop: threading.Event) -> finding.Fact | None:
@@ -175,7 +175,7 @@ class Prover:
         return await self._stoppable(carry_out)
 
     def close(self) -> None:
-        """Stops what runs; nothing may be asked afterwards."""
+        """Stop all work; make no request afterwards."""
         for stop in list(self._stops):
             stop.set()
         self._inspectors.shutdown(wait=False, cancel_futures=True)
@@ -183,7 +183,7 @@ class Prover:
         self._helpers.close()
 
     async def _of_ours(self, work: Callable[[], T]) -> T:
-        """Work that touches the operator's own bucket only."""
+        """Run work on the operator's own bucket only."""
         return await asyncio.get_running_loop().run_in_executor(self._keepers, work)
 
     async def _stoppable(self, work: Callable[[threading.Event], T]) -> T:
@@ -217,7 +217,7 @@ class Prover:
             objects = self._listings.below(source, where, root, request.max_listing_age, content_manifest.MAX_FILES)
             by_path = {listed.key[len(where.key) :]: listed for listed in objects if listed.size or not listed.key.endswith("/")}
         else:
-            # One that has to be read anyhow need not be asked about first; and only a read tells why nothing is there.
+            # An object that must be read anyway needs no head request first; and only a read shows why it is missing.
             single = source.head(where.bucket, where.key) if before else None
             by_path = {where.name: single or store.Object(where.key, _UNKNOWN, "")}
         if refusal := content_manifest.refuse(list(by_path)):
@@ -232,7 +232,7 @@ class Prover:
         return self._result(request, content_manifest.manifest(files), began)
 
     def _before(self, request: inspection.Request) -> list[content_manifest.Manifest]:
-        """What is known of an artifact: from its last success, and from the last look at an unfinished one."""
+        """Return the earlier manifests of an artifact: of its last success, and of the last inspection while it was incomplete."""
         manifests = []
         if request.previous and (data := self._blobs.get(request.previous)):
             with contextlib.suppress(ValueError):  # damaged: everything is read again
@@ -245,7 +245,7 @@ class Prover:
     def _still_there(
         self, tenant: str, source: store.Store, where: location.Place, unchanged: Mapping[str, content_manifest.File], stop: threading.Event
     ) -> dict[str, content_manifest.File]:
-        """Those whose pinned version can still be fetched."""
+        """Return the files whose pinned version can still be fetched."""
 
         def is_there(item: tuple[str, content_manifest.File]) -> bool:
             path, file = item
@@ -259,14 +259,14 @@ class Prover:
     def _read(
         self, tenant: str, source: store.Store, bucket: str, objects: Sequence[store.Object], stop: threading.Event
     ) -> Mapping[str, tuple[store.Object, str]]:
-        """Every object as it was read and its sha256, by key; without those that were not there."""
+        """Return every object as read, with its sha256, by key; without missing ones."""
         much = len(objects) > _MANY or sum(listed.size for listed in objects) > _HELP
         ordered = sorted(objects, key=lambda listed: -listed.size)
         read = self._together(tenant, lambda listed: _hash(source, bucket, listed, stop), ordered, stop, much=much)
         return {listed.key: hashed for listed, hashed in zip(ordered, read, strict=True) if hashed is not None}
 
     def _together(self, tenant: str, do: Callable[[X], T], items: Sequence[X], stop: threading.Event, *, much: bool = True) -> Sequence[T]:
-        """What `do` makes of each, in their order: done by this thread, and where it is much by those that are free to join it."""
+        """Return the results of `do` for all items, in order: this thread works, and for much work free threads join it."""
         work = _Work(lambda number: do(items[number]), collections.deque(range(len(items))), stop)
         wanted = min(self._most_helpers, len(items) - 1)
         helpers = self._helpers.join(tenant, wanted, work.run) if much and wanted > 0 else []
@@ -320,7 +320,7 @@ class Prover:
 
 
 def _hash(source: store.Store, bucket: str, listed: store.Object, stop: threading.Event) -> tuple[store.Object, str] | None:
-    """An object as it was read and its sha256; None when nothing was known of it and it is not there."""
+    """Return an object as read, with its sha256; None when it was not listed and is missing."""
     stream = source.open(bucket, listed.key, etag=listed.etag or None)
     if stream is None and listed.size == _UNKNOWN:
         return None
@@ -339,7 +339,7 @@ def _hash(source: store.Store, bucket: str, listed: store.Object, stop: threadin
 
 
 def _unchanged(by_path: Mapping[str, store.Object], before: Sequence[content_manifest.Manifest]) -> dict[str, content_manifest.File]:
-    """The files that are, by size and etag, as they were when they were read."""
+    """Return the files whose size and etag are unchanged since they were read."""
     by_identity = {(file.path, file.size, file.etag): file for manifest in before for file in manifest.files if file.etag}
     pairs = ((path, by_identity.get((path, listed.size, listed.etag))) for path, listed in by_path.items())
     return {path: file for path, file in pairs if file is not None}

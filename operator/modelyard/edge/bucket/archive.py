@@ -1,4 +1,4 @@
-"""The ledger read whole, from the bucket or from an exported folder: verified, and exported. Synchronous; needs no cluster and, for a folder,
+"""Verify and export whole ledgers, from the bucket or from an exported folder. Synchronous; needs no cluster and, for a folder,
 no network.
 """  # noqa: D205
 
@@ -24,47 +24,47 @@ T = TypeVar("T")
 _AT_ONCE: Final = 16
 _PAGE: Final = 512
 _NAME: Final = re.compile(r"[a-z0-9_][a-z0-9-]*")
-"""Of a namespace, a model or a registry: none that leads out of a folder."""
+"""The name of a namespace, a model or a registry: none leads out of a folder."""
 _ACCEPTED: Final = f'"{Action.ACCEPTED}"'.encode()
 _NAMED: Final = re.compile(rb"sha256:[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was read of one chain, and what is wrong with it."""
+    """The result of reading one chain, with its flaws."""
 
     chain: Chain
     records: int
     head: integrity.Anchor | None
-    """Its end as it is now."""
+    """Its current head."""
     anchors: tuple[integrity.Anchor, ...]
-    """What its end was compared with."""
+    """The heads that it was compared with."""
     checkpoints: int
     signed: bool
-    """Whether signatures were checked with keys from elsewhere."""
+    """Whether signatures were checked with keys from outside the ledger."""
     signers: tuple[str, ...]
-    """Ids of the keys that records are believed from; none: they were not asked for signatures."""
+    """Ids of the keys whose records are trusted; none: signatures were not checked."""
     versioned: bool
-    """Whether old versions were looked for."""
+    """Whether old versions were counted."""
     flaws: tuple[integrity.Flaw, ...]
     accepted: tuple[Record, ...] = ()
-    """Records in which a person accepted flaws: who, why and which are in their `Accepted` facts."""
+    """Records in which a person accepted flaws; their `Accepted` facts say who, why and which."""
 
     @property
     def sound(self) -> bool:
-        """Nothing is wrong that no person accepted."""
+        """Whether a person has accepted every flaw, or there is none."""
         return all(flaw.accepted for flaw in self.flaws)
 
     @property
     def proven(self) -> int:
-        """Up to this number nothing can have been cut off or written anew without being found."""
+        """The number up to which every cut or rewrite would have been found."""
         return max((anchor.sequence for anchor in self.anchors), default=0)
 
 
 def chains(source: sources.Source, registry: str) -> list[Chain]:
-    """Every chain that has an object, or had one: what the source's own anchors name, was there."""
+    """Return every chain that has or had an object: a chain that the source's own anchors name has existed."""
     found_chains = set()
-    with contextlib.suppress(ValueError):  # told when a chain is verified
+    with contextlib.suppress(ValueError):  # reported when a chain is verified
         found_chains |= {chain for chain in source.anchors() if chain.registry == registry}
     for key in source.found(f"ledger/{registry}/"):
         parts = key.split("/")
@@ -80,12 +80,12 @@ def verify(
     anchors: Iterable[integrity.Anchor] = (),
     keys: Iterable[signature.Key] = (),
 ) -> Verdict:
-    """Reads every record of a chain and says what is wrong with it.
+    """Read every record of a chain and return its flaws.
 
     Args:
         source: the bucket, or an exported folder.
         chain: which.
-        anchors: from Model.status, the ConfigMap, or one's own notes, read before this is called; those noted in a folder are added.
+        anchors: from Model.status, the ConfigMap, or a person's notes, read before this is called; those noted in a folder are added.
         keys: public keys that records and checkpoints are trusted from; a folder's `public.pem` when none is given, else those that the
             registry itself has, which show who signed what and nothing more.
 
@@ -96,7 +96,7 @@ def verify(
     noted = source.public()
     trusted = list(keys) or (signature.read_public(noted) if noted else [])
     compared = [*anchors, *(anchor for other, anchor in source.anchors().items() if other == chain)]
-    # Checkpoints first: the chain may grow meanwhile, and none may be newer than what is read of it.
+    # Checkpoints first: the chain may grow meanwhile, and no checkpoint may be newer than the records that are read.
     signed = sorted(number for key in source.found(f"{chain.prefix}checkpoints/") if (number := checkpoint.number(chain, key)))
     counts = {number: count for key, count in source.found(chain.prefix).items() if (number := chain.sequence(key))}
     last = _Last()
@@ -150,7 +150,7 @@ def export(
     anchors: Mapping[Chain, integrity.Anchor] | None = None,
     public: bytes | None = None,
 ) -> int:
-    """Copies chains, and the blobs that their records name, into a folder that `verify` reads; the number of objects.
+    """Copy chains, and the blobs that their records name, into a folder that `verify` reads; return the number of objects.
 
     Raises:
         edge.Unavailable: the store does not answer.
@@ -195,7 +195,7 @@ def export(
 
 
 class _Last:
-    """Remembers what goes by."""
+    """Counts the records that pass through `watch`, and remembers the last one and the acceptances."""
 
     def __init__(self) -> None:
         self.records = 0
@@ -217,7 +217,7 @@ class _Last:
 def _read(
     threads: futures.Executor, source: sources.Source, numbers: Sequence[int], chain: Chain, key: Callable[[Chain, int], str]
 ) -> Iterator[tuple[int, bytes | None]]:
-    """The objects of these numbers, in order, several asked for at once."""
+    """Yield the objects of these numbers, in order; several are requested at once."""
     for page in _pages(numbers):
         yield from zip(page, threads.map(lambda number: source.get(key(chain, number)), page), strict=True)
 
@@ -228,7 +228,7 @@ def _pages(all_of_them: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _anchor(number: int, data: bytes, keys: signature.Keys | None) -> integrity.Anchor | None:
-    """What a checkpoint proves; None when nothing."""
+    """Return the anchor that a checkpoint proves; None when it proves none."""
     try:
         signed = checkpoint.read(data, keys)
     except ValueError:

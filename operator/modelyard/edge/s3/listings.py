@@ -1,4 +1,4 @@
-"""Listings, shared: many versions below one prefix that are looked at together cost one walk through it."""
+"""Shared listings: many versions below one prefix that are inspected together cost one walk through it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from modelyard.content import location
 from modelyard.edge.s3 import errors, store
 
 _SHARED: Final = 200_000
-"""Objects that all shared listings together may hold, those under way among them; some 60 MB."""
+"""The most objects in all shared listings together, including those under way; some 60 MB."""
 _TEXT: Final = 8 << 20
-"""Characters of keys and etags in the listing of one artifact, and in all that are shared by four times as many."""
+"""The most characters of keys and etags in the listing of one artifact; a shared listing may have four times as many."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,16 +27,16 @@ class _Walk:
 
 
 class Listings:
-    """What is stored, by prefix. Synchronous and thread-safe."""
+    """Lists objects by prefix. Synchronous and thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way = 0
-        """Objects in shared listings that are not finished."""
+        """Objects in shared listings that are under way."""
         self._walks: collections.OrderedDict[tuple[location.Address, location.Place], _Walk] = collections.OrderedDict()
 
     def below(self, bucket: store.Store, prefix: location.Place, root: location.Place, max_age: float, most: int) -> Sequence[store.Object]:
-        """The objects below a prefix, sorted by key, no more than `most` and one; from a walk of `root` no older than `max_age` seconds."""
+        """Return the objects below a prefix, sorted by key, at most `most` and one; from a walk of `root` no older than `max_age` seconds."""
         shared = self._shared(bucket, root, max_age) if max_age > 0 else None
         if shared is None:
             return sorted(_below(bucket, prefix, most + 1), key=_key)
@@ -46,7 +46,7 @@ class Listings:
         return shared[start : min(end, start + most + 1)]
 
     def _shared(self, bucket: store.Store, root: location.Place, max_age: float) -> Sequence[store.Object] | None:
-        """Everything below root; None when that is too much to share."""
+        """Return all objects below root; None when there are too many to share."""
         name = (bucket.address, root)
         with self._lock:
             walk = self._walks.get(name)
@@ -62,7 +62,7 @@ class Listings:
     def _walk(self, bucket: store.Store, name: tuple[location.Address, location.Place], walk: _Walk) -> None:
         try:
             objects = self._all(bucket, name[1])
-        except BaseException as error:  # whoever waits must hear of it
+        except BaseException as error:  # callers that wait must get it too
             with self._lock:
                 if self._walks.get(name) is walk:
                     del self._walks[name]
@@ -74,7 +74,7 @@ class Listings:
                 self._walks.popitem(last=False)
 
     def _all(self, bucket: store.Store, root: location.Place) -> list[store.Object] | None:
-        """All that is below; None when that, with what others are listing now, is too much to share."""
+        """List all objects below; None when they, with other listings under way, are too many to share."""
         objects: list[store.Object] = []
         text = 0
         try:
@@ -92,7 +92,7 @@ class Listings:
 
 
 def _below(bucket: store.Store, prefix: location.Place, most: int) -> list[store.Object]:
-    """The first objects below a prefix.
+    """Return the first objects below a prefix.
 
     Raises:
         edge.Unavailable: their keys are too long to be held.

@@ -1,4 +1,4 @@
-"""Listings of objects and of their versions, read leniently: stores differ in how they write times, and some leave elements out."""
+"""Parse listings of objects and of their versions leniently: stores write times differently, and some leave elements out."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from urllib import parse
 from xml.etree import ElementTree
 
 LONGEST: Final = 1024
-"""Bytes of a key, as S3 has it; no etag or version id is longer either."""
+"""The most bytes of a key in S3; no etag or version id is longer either."""
 _TOKEN: Final = 8192
-"""Characters of what says where a listing goes on."""
+"""The most characters of a continuation token."""
 _ROOTS: Final = frozenset({"ListVersionsResult", "ListBucketVersionsResult"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Version:
-    """One version of an object, or the marker that it was deleted."""
+    """One version of an object, or a delete marker."""
 
     key: str
     version_id: str | None
@@ -36,13 +36,13 @@ class Page:
     objects: Sequence[tuple[str, int, str]]
     """Key, size in bytes, and etag without quotes."""
     folders: Sequence[str]
-    """What a delimiter cut off, each ending in it."""
+    """Common prefixes, each ending in the delimiter."""
     more: str
-    """What to ask for the next page with; empty after the last."""
+    """The continuation token of the next page; empty after the last."""
 
 
 def read_page(document: bytes) -> Page:
-    """A page of a listing (ListObjectsV2).
+    """Parse a page of a listing (ListObjectsV2).
 
     Raises:
         ValueError, ElementTree.ParseError: it is something else, or has keys or sizes that cannot be.
@@ -66,7 +66,7 @@ def read_page(document: bytes) -> Page:
 
 
 def read(document: bytes) -> tuple[list[Version], Mapping[str, str] | None]:
-    """The versions on one page, and what to ask for the next; None after the last.
+    """Parse the versions on one page, and the query of the next page; None after the last.
 
     Raises:
         ValueError, ElementTree.ParseError: it is something else.
@@ -85,7 +85,7 @@ def read(document: bytes) -> tuple[list[Version], Mapping[str, str] | None]:
 
 
 def read_retention(document: bytes) -> tuple[str, datetime.datetime] | None:
-    """The mode of an object's retention and its end; None when it has none.
+    """Parse the mode and end of an object's retention; None when it has none.
 
     Raises:
         ValueError, ElementTree.ParseError: it is something else.
