@@ -45,7 +45,7 @@ class Operator:
         place = location.place(bucket.uri)
         if place is None:
             raise ValueError(f"MODELYARD_BUCKET__URI is {bucket.uri!r}: write it like s3://modelyard/")
-        bucket_store = store.Store(_own(bucket))
+        bucket_store = store.Store(_bucket_address(bucket))
         blob_store = blobs.Blobs(bucket_store, place)
         self._ledger = chains.of(config.ledger, bucket_store, place, _now, kept=blob_store, fence=elector.check)
         # The operator's own namespace, where no tenant has a say; where it watches some only, it may write in these, and the policies hold there.
@@ -252,7 +252,7 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _own(bucket: settings.Bucket) -> location.Address:
+def _bucket_address(bucket: settings.Bucket) -> location.Address:
     """Return the address of the operator's own bucket."""
     pair = None
     if bucket.access_key and bucket.secret_key:

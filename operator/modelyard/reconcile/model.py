@@ -203,7 +203,7 @@ class Models:
             try:
                 if world.withheld is None:
                     return world, await self._recorded(key, world, plan), None, trouble
-                return world, plan, await self._kept(world, plan) if world.model else None, trouble
+                return world, plan, await self._with_unrecorded(world, plan) if world.model else None, trouble
             except unforeseen.OfPromotion as failure:
                 troubles.trace(failure.why, _called(key))
                 why = dataclasses.replace(failure.why, error=None)
@@ -374,7 +374,7 @@ class Models:
         news = recording.facts or recording.state != world.state
         return await ledger.append(chain, recording.facts, recording.state, recording.seen) if news else await ledger.load(chain)
 
-    async def _kept(self, world: World, plan: decide.Plan) -> LedgerStatus | None:
+    async def _with_unrecorded(self, world: World, plan: decide.Plan) -> LedgerStatus | None:
         """Return the ledger status that keeps entries until the ledger answers: safe actions that are done, and observations; None: nothing to add."""
         recording = model.of(world, plan, self._outside.clock())
         previous = (world.model.status.ledger if world.model else None) or LedgerStatus()

@@ -91,7 +91,7 @@ class Versions:
             limits=self._limits,
             memory=memory if uid == version.metadata.uid else decide.Memory(),
             past=past,
-            meant=await self._meant(version, past),
+            meant=await self._earlier_spec(version, past),
         )
         plan = decide.decide(world, self._outside.clock())
         trouble: finding.Fact | None = None
@@ -195,7 +195,7 @@ class Versions:
             raise
         return self._outside.book.index(chain).versions.get(version.spec.version)
 
-    async def _meant(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
+    async def _earlier_spec(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
         """Return the spec that an earlier object of this name had, where the decision needs it."""
         if past is None or not identity.was_anothers(version, past):
             return None

@@ -19,17 +19,17 @@ Pinned = tuple[str, str]
 
 def carry_out(
     source: store.Store,
-    kept: blobs.Blobs,
+    blob_store: blobs.Blobs,
     request: legal_hold.Request,
-    each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
+    run_all: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
 ) -> finding.Fact | None:
     """Do a step; return why it could not be done, if it could not.
 
     Args:
         source: the Model's store.
-        kept: where manifests are.
+        blob_store: where manifests are.
         request: what to do.
-        each: `map`, or a variant that works on several items at a time.
+        run_all: `map`, or a variant that works on several items at a time.
     """
     place = location.place(request.objects.uri)
     if place is None:
@@ -38,12 +38,12 @@ def carry_out(
     try:
         if request.step == legal_hold.Step.CLAIM and not source.locks(bucket):
             return finding.Fact(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
-        others = {version for objects in request.others for version in pinned(kept, objects)}
-        versions = pinned(kept, request.objects)
+        others = {version for objects in request.others for version in pinned(blob_store, objects)}
+        versions = pinned(blob_store, request.objects)
         if request.step == legal_hold.Step.CLAIM:
-            return _claimed(source, bucket, [version for version in versions if version not in others], each)
+            return _claimed(source, bucket, [version for version in versions if version not in others], run_all)
         on = request.step == legal_hold.Step.SET
-        for _ in each(
+        for _ in run_all(
             lambda version: _hold(source, bucket, version, on=on), [version for version in versions if on or version not in others]
         ):
             pass
@@ -59,13 +59,13 @@ def carry_out(
     return None
 
 
-def pinned(kept: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
+def pinned(blob_store: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
     """Return the object versions of an artifact, without those that were read before the bucket kept versions.
 
     Raises:
         edge.Unavailable: the manifest is gone, or the operator's bucket does not answer.
     """
-    data, place = kept.get(objects.manifest), location.place(objects.uri)
+    data, place = blob_store.get(objects.manifest), location.place(objects.uri)
     if data is None or place is None:
         raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket no longer has the manifest {objects.manifest}")
     files = manifest.read_manifest(data).files
@@ -73,9 +73,9 @@ def pinned(kept: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
 
 
 def _claimed(
-    source: store.Store, bucket: str, versions: list[Pinned], each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
+    source: store.Store, bucket: str, versions: list[Pinned], run_all: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
 ) -> finding.Fact | None:
-    foreign = sum(each(lambda version: source.held(bucket, *version), versions))
+    foreign = sum(run_all(lambda version: source.held(bucket, *version), versions))
     if not foreign:
         return None
     message = f"{foreign} of {len(versions)} objects are under a legal hold that somebody else set: holds are left to them"

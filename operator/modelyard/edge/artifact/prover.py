@@ -119,9 +119,9 @@ class Prover:
     """
 
     def __init__(
-        self, kept: blobs.Blobs, *, versions_at_once: int = 16, objects_at_once: int = 4, limits: bounded.Limits = bounded.LIMITS
+        self, blob_store: blobs.Blobs, *, versions_at_once: int = 16, objects_at_once: int = 4, limits: bounded.Limits = bounded.LIMITS
     ) -> None:
-        self._blobs = kept
+        self._blobs = blob_store
         self._limits = limits
         self._most_helpers = objects_at_once - 1
         self._connections = versions_at_once + objects_at_once
@@ -279,8 +279,8 @@ class Prover:
     def _result(self, request: inspection.Request, manifest: content_manifest.Manifest, began: float) -> inspection.Result:
         if request.expected and manifest.digest != request.expected:
             self._remember(request, manifest)
-            what = f"{len(manifest.files)} files with {manifest.bytes} bytes at {request.uri}"
-            return inspection.Differs(manifest.digest, f"the {what} have the digest {manifest.digest}, not {request.expected}")
+            content = f"{len(manifest.files)} files with {manifest.bytes} bytes at {request.uri}"
+            return inspection.Differs(manifest.digest, f"the {content} have the digest {manifest.digest}, not {request.expected}")
         with self._lock:
             self._unfinished.pop((request.address, request.uri), None)
         name = self._blobs.keep(content_manifest.write_manifest(manifest))

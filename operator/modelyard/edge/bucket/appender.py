@@ -71,7 +71,7 @@ class Pen:
     """Signs every record; None: for readers, and for tests."""
     keys: signature.Keys | None = None
     """Public keys whose records are trusted; None: signatures are not checked."""
-    taken: edge.Unavailable | None = None
+    takeover: edge.Unavailable | None = None
     """Why nothing may be written any more: another cluster owns the registry."""
 
     async def create(self, key: str, data: bytes) -> bool:
@@ -83,8 +83,8 @@ class Pen:
 
         def create() -> bool:
             self.fence()
-            if self.taken:
-                raise self.taken
+            if self.takeover:
+                raise self.takeover
             return self.reach.store.create(where.bucket, where.key + key, data, **until)
 
         return await self.reach.run(create)

@@ -293,8 +293,8 @@ class Ledger:
         """
         owner, _ = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
         if owner not in {None, cluster}:
-            self._pen.taken = ownership.taken(self.reach.where, self.registry, str(owner), cluster)
-            raise self._pen.taken
+            self._pen.takeover = ownership.taken(self.reach.where, self.registry, str(owner), cluster)
+            raise self._pen.takeover
 
     async def take_over(self, cluster: str, actor: Actor = record.BY_OPERATOR) -> int:
         """Record that this cluster takes the registry over, then make it the owner; return the new epoch."""

@@ -34,10 +34,10 @@ class Reach:
     Failures are edge.Unavailable(LedgerUnavailable).
     """
 
-    def __init__(self, bucket: store.Objects, where: location.Place, kept: blobs.Blobs | None = None, threads: int = 32) -> None:
+    def __init__(self, bucket: store.Objects, where: location.Place, blob_store: blobs.Blobs | None = None, threads: int = 32) -> None:
         self.store = bucket
         self.where = where
-        self.blobs = kept or blobs.Blobs(bucket, where)
+        self.blobs = blob_store or blobs.Blobs(bucket, where)
         self._threads = futures.ThreadPoolExecutor(threads, "ledger") if threads else None
 
     def close(self) -> None:

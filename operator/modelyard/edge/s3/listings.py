@@ -103,8 +103,8 @@ def _below(bucket: store.Store, prefix: location.Place, most: int) -> list[store
         objects.append(listed)
         text += len(listed.key) + len(listed.etag)
         if text > _TEXT:
-            what = f"lists more than {_TEXT >> 20} MiB of keys below {str(prefix)!a}: pack the files, or shorten their names"
-            raise errors.beyond(bucket.address, prefix.bucket, what)
+            excess = f"lists more than {_TEXT >> 20} MiB of keys below {str(prefix)!a}: pack the files, or shorten their names"
+            raise errors.beyond(bucket.address, prefix.bucket, excess)
         if len(objects) >= most:
             break
     return objects
