@@ -14,7 +14,7 @@ DEFAULT_STAGES: Final = (
 
 
 def _one_stage(verb: str, changed: str) -> str:
-    """The verb for every stage, or one stage changed and the verb for that one."""
+    """Return CEL: the user has the verb for every stage, or changes one stage and has the verb for it."""
     single_stage = cel.may_in(verb, f"variables.{changed}[0]")
     return f"size(variables.{changed}) == 0 || variables.{verb} || (size(variables.{changed}) == 1 && {single_stage})"
 
