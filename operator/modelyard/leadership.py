@@ -173,9 +173,9 @@ class Leading:
         for name, noted in wanted.items():
             text = anchors.write(noted)
             if self._written.get(name) != text:
-                about = {"name": name, "namespace": self._config.operator_namespace, "labels": anchors.LABELS}
+                metadata = {"name": name, "namespace": self._config.operator_namespace, "labels": anchors.LABELS}
                 data = {anchors.KEY: text}
                 if name == anchors.OPERATORS and self._ledger.keys:
                     data[anchors.PUBLIC] = b"".join(map(signature.write_public, self._ledger.keys)).decode()
-                await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data})
+                await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
                 self._written[name] = text

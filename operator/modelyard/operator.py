@@ -196,8 +196,8 @@ class Operator:
         metrics.LAST_NEWS.set_to_current_time()
         raw = event["object"]
         if event["type"] == "DELETED":
-            about = raw["metadata"]
-            self.enqueue(self._cache.drop(kind, about.get("namespace", ""), about["name"]))
+            metadata = raw["metadata"]
+            self.enqueue(self._cache.drop(kind, metadata.get("namespace", ""), metadata["name"]))
         else:
             self.enqueue(self._cache.put(kind, raw))
 

@@ -36,8 +36,8 @@ class Creations:
         for called in names:
             if called in ran and ran[called].keeps_its_name_from(None):
                 continue  # a Promotion of that name shows its recorded outcome, and does not run again
-            about = {"name": called, "namespace": world.namespace, "labels": {labels.AUTOMATIC: "true"}}
-            promotion = await self._signed({"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": about, "spec": spec})
+            metadata = {"name": called, "namespace": world.namespace, "labels": {labels.AUTOMATIC: "true"}}
+            promotion = await self._signed({"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": metadata, "spec": spec})
             self._outside.fence()
             try:
                 self._outside.note(client.PROMOTION, await self._outside.cluster.create(promotion))
@@ -57,8 +57,8 @@ class Creations:
     async def restore(self, world: World, lost: recovery.Lost) -> None:
         """Create a lost object again; its owner's next apply changes it as any other object."""
         spec = specs.read(lost.kind, lost.name, await self._outside.prover.blob(lost.spec))
-        about = {"name": lost.name, "namespace": world.namespace}
-        obj = {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": about, "spec": spec}
+        metadata = {"name": lost.name, "namespace": world.namespace}
+        obj = {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": metadata, "spec": spec}
         try:
             self._outside.fence()
             self._outside.note(client.KINDS[lost.kind], await self._outside.cluster.create(await self._signed(obj)))

@@ -84,30 +84,30 @@ class Outside:
             edge.cluster.Conflict: it has changed since; decide again.
             edge.Unavailable: the API server does not answer, or another replica may lead.
         """
-        about = subject.metadata
+        metadata = subject.metadata
         answer = await self._write(kind, subject, dict(status))
-        if self.cache.at(kind.name, about.namespace, about.name) is not None:  # else it was deleted before the answer was read
+        if self.cache.at(kind.name, metadata.namespace, metadata.name) is not None:  # else it was deleted before the answer was read
             self.enqueue(self.cache.put(kind, answer) - {by})
 
     async def _write(self, kind: client.Kind, subject: api.Resource, status: dict[str, Any]) -> Mapping[str, Any]:
         """Write on the current object, as long as the same decision would be made from it."""
-        about, version = subject.metadata, subject.metadata.resource_version
+        metadata, version = subject.metadata, subject.metadata.resource_version
         for _ in range(MOST_WRITES):
             self.fence()
             try:
-                return await self.cluster.write_status(kind, about.namespace, about.name, version, status)
+                return await self.cluster.write_status(kind, metadata.namespace, metadata.name, version, status)
             except client.Conflict:
-                current = await self._look(kind, about)
+                current = await self._look(kind, metadata)
                 if current is None or not specs.decides_alike(subject, current):
                     raise
                 version = current.metadata.resource_version
-        raise client.Conflict(about.name)
+        raise client.Conflict(metadata.name)
 
-    async def _look(self, kind: client.Kind, about: meta.ObjectMeta) -> api.Resource | None:
+    async def _look(self, kind: client.Kind, metadata: meta.ObjectMeta) -> api.Resource | None:
         """Read the current object and put it in the cache: the next decision need not wait for the watch."""
-        answer = await self.cluster.get(kind, about.namespace, about.name)
+        answer = await self.cluster.get(kind, metadata.namespace, metadata.name)
         if answer is None:
-            self.enqueue(self.cache.drop(kind, about.namespace, about.name))
+            self.enqueue(self.cache.drop(kind, metadata.namespace, metadata.name))
             return None
         raw = {"apiVersion": kind.api_version, "kind": kind.name, **answer}
         self.enqueue(self.cache.put(kind, raw))

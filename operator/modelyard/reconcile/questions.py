@@ -56,8 +56,8 @@ class Answers:
         assert declared.serving is not None
         assert subject.status.artifact is not None
         runs = template.written(await self._outside.prover.blob(question.of)) if question.of else declared.serving
-        if wrong := _reserved(runs, question.stage):
-            return wrong
+        if refusal := _reserved(runs, question.stage):
+            return refusal
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
         blueprint = template.Blueprint(
             model=world.model,
@@ -133,8 +133,8 @@ class Answers:
         assert world.model is not None
         assert declared is not None
         assert declared.serving is not None
-        if wrong := _reserved(declared.serving, question.stage):
-            return wrong
+        if refusal := _reserved(declared.serving, question.stage):
+            return refusal
         if beyond := await self._confined(world, question.stage, declared.serving):
             return beyond
         blueprint = template.Blueprint(
@@ -160,8 +160,8 @@ def _not_ours(question: Recorded, why: str) -> finding.Fact:
 
 def _reserved(declared: serving.Serving, stage: str) -> finding.Fact | None:
     """Return why a template cannot be rendered."""
-    wrong = template.reserved(declared)
-    return finding.Fact(wrong.reason, f"stage {stage}: {wrong.message}") if wrong else None
+    refusal = template.reserved(declared)
+    return finding.Fact(refusal.reason, f"stage {stage}: {refusal.message}") if refusal else None
 
 
 def _dry_wish(world: World, name: str) -> objects.Serve:

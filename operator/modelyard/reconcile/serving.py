@@ -195,10 +195,10 @@ class Servings:
 
     async def _hand_over_replicas(self, deployment: Mapping[str, Any], replicas: int) -> None:
         """Give the replica count to another field manager: leaving it out would otherwise reset it to 1."""
-        about = {"name": deployment["metadata"]["name"], "namespace": deployment["metadata"]["namespace"]}
-        number = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": about, "spec": {"replicas": replicas}}
+        metadata = {"name": deployment["metadata"]["name"], "namespace": deployment["metadata"]["namespace"]}
+        patch = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": replicas}}
         self._outside.fence()
-        await self._outside.cluster.apply(number, manager="modelyard-replicas")
+        await self._outside.cluster.apply(patch, manager="modelyard-replicas")
 
     async def _remove(self, world: World, name: str) -> None:
         """Delete the serving objects of a stage."""

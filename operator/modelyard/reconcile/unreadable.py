@@ -35,11 +35,11 @@ class Unreadable:
         return bool(blocking)
 
     async def _report(self, unread: unreadable.Unread, *, blocks: bool) -> None:
-        status, about = unreadable.status(unread, self._outside.clock(), blocks=blocks), unread.subject.metadata
-        if status == unread.status or (about.uid, about.resource_version) in self._reported:
+        status, metadata = unreadable.status(unread, self._outside.clock(), blocks=blocks), unread.subject.metadata
+        if status == unread.status or (metadata.uid, metadata.resource_version) in self._reported:
             return
         event = finding.happened(unread.subject, unread.fact.reason, unread.fact.message, warning=True)
         with contextlib.suppress(client.Refused):  # the API server cannot read it either: the Event and the Model's status report it
             await self._outside.write_status(client.KINDS[unread.kind], unread.subject, status)
-        self._reported.add((about.uid, about.resource_version))
+        self._reported.add((metadata.uid, metadata.resource_version))
         self._outside.post((event,) if blocks else ())

@@ -58,10 +58,10 @@ def line(generation: int, user: str) -> str:
 
 def signed(obj: Mapping[str, Any], user: str) -> dict[str, Any]:
     """Return a new object with the fields that the API server stamps from Kubernetes 1.36 on: its author, and a Promotion's requester."""
-    about = obj["metadata"]
-    notes = {**(about.get("annotations") or {}), cel.CHANGES: line(1, user)}
+    metadata = obj["metadata"]
+    notes = {**(metadata.get("annotations") or {}), cel.CHANGES: line(1, user)}
     requester = {"requestedBy": user} if obj["kind"] == "Promotion" else {}
-    return {**obj, "metadata": {**about, "annotations": notes}, "spec": {**requester, **obj["spec"]}}
+    return {**obj, "metadata": {**metadata, "annotations": notes}, "spec": {**requester, **obj["spec"]}}
 
 
 def read(text: str) -> dict[int, str]:

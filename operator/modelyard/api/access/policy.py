@@ -113,8 +113,8 @@ class Stamp:
 
 
 def _object(kind: str, name: str, says: str, spec: Object) -> Object:
-    about = {"name": name, "annotations": {"kubernetes.io/description": says}}
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": about, "spec": spec}
+    metadata = {"name": name, "annotations": {"kubernetes.io/description": says}}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def _matching(rules: Sequence[Rule]) -> Object:

@@ -30,13 +30,13 @@ class Role:
 
     def dump(self, prefix: str) -> Object:
         """Return the ClusterRole as an object."""
-        about: Object = {"name": f"{prefix}-{self.name}", "annotations": {"kubernetes.io/description": self.says}}
+        metadata: Object = {"name": f"{prefix}-{self.name}", "annotations": {"kubernetes.io/description": self.says}}
         if self.into:
-            about["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{self.into}": "true"}
+            metadata["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{self.into}": "true"}
         rules = [_rule(list(KINDS), _SEE), *(_rule([resource], verbs) for resource, verbs in self.writes)]
         if self.verbs:
             rules.append(_rule(["models"], self.verbs))
-        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": about, "rules": rules}
+        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
 
 
 def _rule(resources: list[str], verbs: Sequence[str]) -> Object:

@@ -75,8 +75,8 @@ def rules(*several: Rule) -> dict[str, Any]:
 
 def unchanged(field: str, otherwise: str | None = None) -> Rule:
     """Rule: an optional field can neither be added, changed nor removed."""
-    unchanged = f"has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-    return Rule(unchanged, otherwise or f"{field} cannot change: put it back, or create another object", f".{field}")
+    equal = f"has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    return Rule(equal, otherwise or f"{field} cannot change: put it back, or create another object", f".{field}")
 
 
 def kept(field: str, otherwise: str) -> Rule:

@@ -135,10 +135,10 @@ class Appender:
         tail = await read(self._pen.reach, self.chain, [*own_anchor, *([noted] if noted else []), *anchors], self._pen.keys)
         since = any(number > head.sequence for number in tail.accepted.values())
         before = self.tampered.flaws if self.tampered and not since else ()
-        wrong = integrity.uncovered([*tail.flaws, *before], tail.accepted)
+        open_flaws = integrity.uncovered([*tail.flaws, *before], tail.accepted)
         self.loaded, self.index, self.unproven = True, tail.index, tail.unproven
         self.head = Head(tail.last.sequence, tail.last.digest, tail.record)
-        self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong)), proved=tail.proved) if wrong else None
+        self.tampered = Tampered(self.chain, list(dict.fromkeys(open_flaws)), proved=tail.proved) if open_flaws else None
         if self.tampered:
             raise self.tampered
 

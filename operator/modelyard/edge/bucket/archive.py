@@ -158,8 +158,8 @@ def export(
         ValueError: a chain's name could lead out of the folder.
     """
     wanted = list(wanted)
-    if wrong := [chain for chain in wanted if not all(map(_NAME.fullmatch, (chain.registry, chain.namespace, chain.model)))]:
-        raise ValueError(f"{wrong[0].prefix!a} is no chain: names are lower-case letters, digits and -")
+    if unsafe := [chain for chain in wanted if not all(map(_NAME.fullmatch, (chain.registry, chain.namespace, chain.model)))]:
+        raise ValueError(f"{unsafe[0].prefix!a} is no chain: names are lower-case letters, digits and -")
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: export into a new folder")
@@ -183,8 +183,8 @@ def export(
 
         for chain in wanted:
             objects = [key for key in source.found(chain.prefix) if chain.sequence(key) or checkpoint.number(chain, key)]
-            about = [ownership.key(chain.registry), *source.found(ownership.public_keys(chain.registry))]
-            for data in copy([*about, *sorted(objects)]):
+            registry_keys = [ownership.key(chain.registry), *source.found(ownership.public_keys(chain.registry))]
+            for data in copy([*registry_keys, *sorted(objects)]):
                 collections.deque(copy(blobs.key(name.decode()) for name in _NAMED.findall(data)), maxlen=0)
     anchors_by_chain = {**source.anchors(), **(anchors or {})}
     if noted := {chain: anchors_by_chain[chain] for chain in wanted if chain in anchors_by_chain}:

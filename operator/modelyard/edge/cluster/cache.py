@@ -110,8 +110,8 @@ class Listing:
 
     def add(self, raw: Mapping[str, Any]) -> set[Key]:
         """Add the next object of the list; return the keys to reconcile."""
-        about = raw["metadata"]
-        place = (self._kind.name, about.get("namespace", ""), about["name"])
+        metadata = raw["metadata"]
+        place = (self._kind.name, metadata.get("namespace", ""), metadata["name"])
         self._before.pop(place, None)
         return set() if place in self.dropped else self._cache.put(self._kind, raw)
 
@@ -136,8 +136,8 @@ class Cache:
 
     def put(self, kind: client.Kind, raw: Mapping[str, Any]) -> set[Key]:
         """Store an object; return the keys to reconcile."""
-        about = raw.get("metadata") or {}
-        namespace, name, version = about.get("namespace", ""), about.get("name", ""), int(about.get("resourceVersion") or 0)
+        metadata = raw.get("metadata") or {}
+        namespace, name, version = metadata.get("namespace", ""), metadata.get("name", ""), int(metadata.get("resourceVersion") or 0)
         place = (kind.name, namespace, name)
         stored = self._where.get(place)
         if stored and stored[1] >= version:

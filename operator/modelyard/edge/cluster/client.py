@@ -188,9 +188,9 @@ class Cluster:
         Raises:
             Conflict: one of that name exists.
         """
-        kind, about = KINDS[obj["kind"]], obj["metadata"]
+        kind, metadata = KINDS[obj["kind"]], obj["metadata"]
         query = {"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {})
-        return await self._call("POST", kind.path(about["namespace"]), obj, query=query)
+        return await self._call("POST", kind.path(metadata["namespace"]), obj, query=query)
 
     async def patch(
         self, kind: Kind, namespace: str, name: str, steps: Sequence[Json], *, manager: str = "modelyard", dry_run: bool = False
@@ -205,8 +205,8 @@ class Cluster:
         Raises:
             Conflict: it is not.
         """
-        kind, about = KINDS[obj["kind"]], obj["metadata"]
-        return await self._call("PUT", kind.path(about["namespace"], about["name"]), obj, query={"fieldManager": manager})
+        kind, metadata = KINDS[obj["kind"]], obj["metadata"]
+        return await self._call("PUT", kind.path(metadata["namespace"], metadata["name"]), obj, query={"fieldManager": manager})
 
     async def apply(self, obj: Json, *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> Json:
         """Apply an object (server-side apply): set these fields and own them.
@@ -216,14 +216,14 @@ class Cluster:
         Raises:
             Conflict: the object is another one, or there is one.
         """
-        kind, about = KINDS[obj["kind"]], obj["metadata"]
+        kind, metadata = KINDS[obj["kind"]], obj["metadata"]
         query = {"fieldManager": manager, "force": "true" if force else "false"} | ({"dryRun": "All"} if dry_run else {})
-        path = kind.path(about["namespace"], about["name"])
+        path = kind.path(metadata["namespace"], metadata["name"])
         try:
             return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
         except Refused as refused:
             if (
-                f'metadata.uid: Invalid value: "{about.get("uid")}"' in refused.message
+                f'metadata.uid: Invalid value: "{metadata.get("uid")}"' in refused.message
             ):  # the API server's message when another object has the name
                 raise Conflict(refused.message) from refused
             raise

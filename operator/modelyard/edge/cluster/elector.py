@@ -192,11 +192,11 @@ class Elector:
         if not self._free(lease):
             return None
         self._taking = began = self._next(lease)
-        about: client.Json = (lease or {}).get("metadata") or {"namespace": self._place[0], "name": self._place[1]}
+        metadata: client.Json = (lease or {}).get("metadata") or {"namespace": self._place[0], "name": self._place[1]}
         if noted := term.noted(began, lease, self._now()):
-            about["annotations"] = noted
+            metadata["annotations"] = noted
         else:
-            about.pop("annotations", None)
+            metadata.pop("annotations", None)
         spec = {
             **((lease or {}).get("spec") or {}),
             "holderIdentity": self.identity,
@@ -204,7 +204,7 @@ class Elector:
             "leaseTransitions": began.number,
             "acquireTime": term.written(self._now()),
         }
-        obj = {"apiVersion": client.LEASE.api_version, "kind": client.LEASE.name, "metadata": about, "spec": spec}
+        obj = {"apiVersion": client.LEASE.api_version, "kind": client.LEASE.name, "metadata": metadata, "spec": spec}
         await self._write(obj, self._reach.replace if lease else self._reach.create)
         self.holder = self.identity
         return began

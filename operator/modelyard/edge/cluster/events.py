@@ -73,7 +73,7 @@ class Recorder:
 def _event(event: finding.Event, happened: datetime.datetime) -> dict[str, Any]:
     moment = happened.strftime("%Y-%m-%dT%H:%M:%SZ")
     unique = hashlib.sha256(f"{event}{happened.timestamp()}".encode()).hexdigest()[:16]
-    about = {
+    involved = {
         "apiVersion": client.KINDS[event.kind].api_version,
         "kind": event.kind,
         "namespace": event.namespace,
@@ -84,7 +84,7 @@ def _event(event: finding.Event, happened: datetime.datetime) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{event.name[:200]}.{unique}", "namespace": event.namespace},
-        "involvedObject": about,
+        "involvedObject": involved,
         "type": "Warning" if event.warning else "Normal",
         "reason": str(event.fact.reason),
         "message": event.fact.message[:1024],

@@ -16,7 +16,7 @@ async def collect(reach: client.Cluster, fence: Callable[[], None], namespace: s
     """
     selector = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.MODEL}={model}"
     listed = [config_map["metadata"] async for config_map in reach.list(client.CONFIG_MAP, namespace, labelSelector=selector)]
-    spare = [about for about in listed if about["name"] not in needed and not objects.is_foreign(about)]
+    spare = [metadata for metadata in listed if metadata["name"] not in needed and not objects.is_foreign(metadata)]
     if not spare:
         return True
     mentioned: set[str] = set()
@@ -24,8 +24,8 @@ async def collect(reach: client.Cluster, fence: Callable[[], None], namespace: s
         mentioned |= objects.config_maps(deployment["spec"]["template"]["spec"])
     async for pod in reach.list(client.POD, namespace, labelSelector=selector):
         mentioned |= objects.config_maps(pod["spec"])
-    for about in spare:
-        if about["name"] not in mentioned:
+    for metadata in spare:
+        if metadata["name"] not in mentioned:
             fence()
-            await reach.delete(client.CONFIG_MAP, namespace, about["name"], about["uid"])
-    return not any(about["name"] in mentioned for about in spare)
+            await reach.delete(client.CONFIG_MAP, namespace, metadata["name"], metadata["uid"])
+    return not any(metadata["name"] in mentioned for metadata in spare)

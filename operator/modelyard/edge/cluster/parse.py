@@ -52,11 +52,11 @@ def read(kind: str, raw: Mapping[str, Any]) -> Ours | ServingObject | unreadable
     if kind in _SERVING:
         return _SERVING[kind](raw)
     reader = _OURS[kind]
-    about = raw.get("metadata")
-    if isinstance(about, Mapping):  # managedFields are nested as deep as the fields themselves, and are not needed
-        raw = {**raw, "metadata": {name: value for name, value in about.items() if name != "managedFields"}}
-    if wrong := jsontext.excess(raw):
-        return _unread(kind, raw, wrong)
+    metadata = raw.get("metadata")
+    if isinstance(metadata, Mapping):  # managedFields are nested as deep as the fields themselves, and are not needed
+        raw = {**raw, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
+    if problem := jsontext.excess(raw):
+        return _unread(kind, raw, problem)
     try:
         return reader.model_validate(raw)
     except pydantic.ValidationError:
@@ -76,17 +76,17 @@ def model_of(raw: Mapping[str, Any]) -> str | None:
 
 def _named(error: pydantic.ValidationError) -> str:
     """Return the invalid fields, each with its problem."""
-    wrong = [
+    problems = [
         f"{'.'.join(str(part) for part in problem['loc'])} ({problem['msg']})"
         for problem in error.errors(include_url=False, include_input=False)
     ]
-    return "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if wrong[3:] else "")
+    return "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if problems[3:] else "")
 
 
-def _unread(kind: str, raw: Mapping[str, Any], wrong: str) -> unreadable.Unread:
+def _unread(kind: str, raw: Mapping[str, Any], problem: str) -> unreadable.Unread:
     status = _status(raw)
     subject = meta.Resource.model_validate({"kind": kind, "metadata": raw["metadata"]})
-    return unreadable.Unread(subject, wrong, {} if jsontext.excess(status) else status)
+    return unreadable.Unread(subject, problem, {} if jsontext.excess(status) else status)
 
 
 def _status(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,12 +99,12 @@ def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _deployment(raw: Mapping[str, Any]) -> ServingObject:
-    about, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
-    foreign = objects.is_foreign(about)
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    foreign = objects.is_foreign(metadata)
     deployment = world.Deployment(
-        name=about["name"],
-        template=(about.get("annotations") or {}).get(TEMPLATE),
-        settled=status.get("observedGeneration", 0) >= about.get("generation", 0),
+        name=metadata["name"],
+        template=(metadata.get("annotations") or {}).get(TEMPLATE),
+        settled=status.get("observedGeneration", 0) >= metadata.get("generation", 0),
         desired=spec.get("replicas", 1),
         updated=status.get("updatedReplicas", 0),
         available=status.get("availableReplicas", 0),
@@ -114,15 +114,15 @@ def _deployment(raw: Mapping[str, Any]) -> ServingObject:
         entry.get("manager") == "modelyard"
         and entry.get("operation") == "Apply"
         and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
-        for entry in about.get("managedFields") or []
+        for entry in metadata.get("managedFields") or []
     )
     return ServingObject(
-        about["name"],
+        metadata["name"],
         _labels(raw).get(MODEL, ""),
-        int(about["resourceVersion"]),
-        about.get("generation", 0),
+        int(metadata["resourceVersion"]),
+        metadata.get("generation", 0),
         None if foreign else deployment,
-        uid=about.get("uid"),
+        uid=metadata.get("uid"),
         owns_replicas=owns,
         foreign=foreign,
     )
@@ -130,17 +130,17 @@ def _deployment(raw: Mapping[str, Any]) -> ServingObject:
 
 def _noted(raw: Mapping[str, Any]) -> ServingObject:
     """Of a Service or a list of files only that it is there, and whose it is."""
-    about = raw["metadata"]
-    version, foreign = int(about["resourceVersion"]), objects.is_foreign(about)
-    return ServingObject(about["name"], _labels(raw).get(MODEL, ""), version, uid=about.get("uid"), foreign=foreign)
+    metadata = raw["metadata"]
+    version, foreign = int(metadata["resourceVersion"]), objects.is_foreign(metadata)
+    return ServingObject(metadata["name"], _labels(raw).get(MODEL, ""), version, uid=metadata.get("uid"), foreign=foreign)
 
 
 def _pod(raw: Mapping[str, Any]) -> ServingObject:
-    about, labels = raw["metadata"], _labels(raw)
+    metadata, labels = raw["metadata"], _labels(raw)
     status = raw.get("status") or {}
     ready = any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in status.get("conditions") or [])
     pod = world.Pod(labels.get(STAGE, ""), labels.get(VERSION, ""), _trouble(status), ready=ready)
-    return ServingObject(about["name"], labels.get(MODEL, ""), int(about["resourceVersion"]), pod=pod)
+    return ServingObject(metadata["name"], labels.get(MODEL, ""), int(metadata["resourceVersion"]), pod=pod)
 
 
 def _trouble(status: Mapping[str, Any]) -> str | None:

@@ -183,10 +183,10 @@ async def _guards_status(server: Server, namespaces: Sequence[str | None], calle
 
 async def _status(server: Server, model: Json, called: str) -> Verdict | None:
     """Return the verdict from one Model; None: it has just changed."""
-    about = model["metadata"]
+    metadata = model["metadata"]
     status = {**(model.get("status") or {}), "observedGeneration": FUTURE}
     try:
-        await server.write_status(client.MODEL, about["namespace"], about["name"], about["resourceVersion"], status, dry_run=True)
+        await server.write_status(client.MODEL, metadata["namespace"], metadata["name"], metadata["resourceVersion"], status, dry_run=True)
     except client.Refused as refused:
         return _by(called, refused)
     except client.Conflict:

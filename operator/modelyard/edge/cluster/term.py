@@ -41,15 +41,15 @@ def begin(identity: str, lease: Mapping[str, Any] | None) -> Term:
 
 def noted(began: Term, lease: Mapping[str, Any] | None, now: datetime.datetime) -> dict[str, str]:
     """Return the annotations of the Lease once this term begins, by its leader's clock."""
-    annotations = {name: value for name, value in _annotations(lease).items() if name not in {UNSETTLED, AHEAD}}
+    preserved = {name: value for name, value in _annotations(lease).items() if name not in {UNSETTLED, AHEAD}}
     latest = _latest(lease)
     moments = {UNSETTLED: began.unsettled_since, AHEAD: latest if latest and latest > now else None}
-    return annotations | {name: written(moment) for name, moment in moments.items() if moment}
+    return preserved | {name: written(moment) for name, moment in moments.items() if moment}
 
 
 def _annotations(lease: Mapping[str, Any] | None) -> Mapping[str, str]:
-    about: Mapping[str, Any] = (lease or {}).get("metadata") or {}
-    return about.get("annotations") or {}
+    metadata: Mapping[str, Any] = (lease or {}).get("metadata") or {}
+    return metadata.get("annotations") or {}
 
 
 def _latest(lease: Mapping[str, Any] | None) -> datetime.datetime | None:
