@@ -1,4 +1,4 @@
-"""kopf as an informer and nothing else of it: the only module that knows kopf. Its handlers only say what was heard."""
+"""The informer: the only module that knows kopf, of which it uses the watches only. Its handlers only pass events on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import kopf
 from modelyard.content import jsontext
 from modelyard.edge.cluster import cache, client
 
-# Together about ten minutes: an API server that restarts must not end who stands by.
+# Together about ten minutes: an API server that restarts must not end a standby.
 _ERROR_BACKOFFS: Final = (0.1, 0.5, 1, 2, *(5,) * 120)
 
 
@@ -34,10 +34,10 @@ async def watch(
     async def login(**_: Any) -> kopf.AiohttpSession:
         access = await reach.access()
         connector = aiohttp.TCPConnector(limit=client.CONNECTIONS, ssl=access.tls or True)
-        asks = aiohttp.TraceConfig()
-        asks.on_request_start.append(_metadata_of_lists)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_start.append(_metadata_of_lists)
         headers = dict(access.headers)
-        session = aiohttp.ClientSession(connector=connector, headers=headers, trace_configs=[asks], response_class=_Answer)
+        session = aiohttp.ClientSession(connector=connector, headers=headers, trace_configs=[tracing], response_class=_Answer)
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     for kind in cache.WATCHED:
@@ -63,14 +63,14 @@ async def watch(
 
 
 def heed_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and SIGINT set it."""
+    """Let SIGTERM and SIGINT set the event."""
     running = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(sign, stop.set)
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer of the API server as kopf can take it: it would end with the RecursionError of the first object that is nested too deep, again after each start."""
+    """An answer of the API server that kopf can read: an object that is nested too deep would end kopf with a RecursionError, again after each start."""
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         """Read the headers."""
@@ -80,19 +80,19 @@ class _Answer(aiohttp.ClientResponse):
         return self
 
     async def json(self, **_: Any) -> Any:
-        """A page of a list, always with its items: of metadata without any they are null."""
+        """Return a page of a list, always with items: an empty list of metadata has null instead."""
         answer = jsontext.load_cut(await self.read())
         return {**answer, "items": answer["items"] or []} if isinstance(answer, dict) and "items" in answer else answer
 
 
-async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, asked: aiohttp.TraceRequestStartParams) -> None:
-    """Of ConfigMaps nothing but their metadata is asked for: that a list of files is there is all there is to know."""
-    if asked.url.path.endswith(f"/{client.CONFIG_MAP.plural}"):
-        asked.headers["Accept"] = client.METADATA.format("" if "watch" in asked.url.query else "List")
+async def _metadata_of_lists(_session: aiohttp.ClientSession, _context: object, request: aiohttp.TraceRequestStartParams) -> None:
+    """Request only the metadata of ConfigMaps: of a list of files only its existence matters."""
+    if request.url.path.endswith(f"/{client.CONFIG_MAP.plural}"):
+        request.headers["Accept"] = client.METADATA.format("" if "watch" in request.url.query else "List")
 
 
 class _Lines:
-    """What a watch says, line by line."""
+    """The lines of a watch."""
 
     def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content = content
@@ -101,7 +101,7 @@ class _Lines:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Whole lines."""
+        """Yield whole lines."""
         rest = b""
         async for piece in self._content.iter_chunked(size):
             *lines, rest = (rest + piece).split(b"\n")
@@ -112,20 +112,20 @@ class _Lines:
 
 
 class _Changes(kopf.DiffBaseStorage):
-    """What kopf compares an object with, to tell its handlers what changed: nothing. It would copy and walk each object twice an event."""
+    """The state that kopf compares an object with: none. Otherwise kopf copies and walks each object twice per event."""
 
     def build(self, **_: Any) -> Any:
-        """Nothing of the object."""
+        """Return nothing of the object."""
 
     def fetch(self, **_: Any) -> None:
-        """Nothing was kept."""
+        """Return nothing: nothing is stored."""
 
     def store(self, **_: Any) -> None:
-        """Keeps nothing."""
+        """Store nothing."""
 
 
 def _settings() -> kopf.OperatorSettings:
-    """Nothing of kopf's but its watches: no Events, no peering, no finalizers, no annotations, no diffs, and patience."""
+    """Turn off everything of kopf except its watches: no Events, no peering, no finalizers, no annotations, no diffs; and retry patiently."""
     wanted = kopf.OperatorSettings()
     wanted.persistence.diffbase_storage = _Changes()
     wanted.persistence.progress_storage = kopf.StatusProgressStorage()

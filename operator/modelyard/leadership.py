@@ -1,4 +1,4 @@
-"""One term of leadership: the ledger is proven and claimed before anything is decided, and anchored and guarded while it lasts."""
+"""One term of leadership: prove and claim the ledger before anything is decided; anchor, sign and guard it while the term lasts."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ log = logging.getLogger(__name__)
 
 ANCHOR_EVERY: Final = 10.0
 AGAIN: Final = 5.0
-"""Seconds between two tries of what must succeed before anything is decided."""
+"""Seconds between two attempts to begin a term."""
 OWNED_EVERY: Final = 5.0
-"""Seconds between two looks at whose registry it is."""
+"""Seconds between two checks of the registry's owner."""
 
 
 @contextlib.contextmanager
-def _goes_on(what: str) -> Iterator[None]:
-    """Whatever is raised in here is in the log, and the term goes on: it is tried again."""
+def _goes_on(failure: str) -> Iterator[None]:
+    """Log whatever is raised inside, and let the term go on: the work is tried again."""
     try:
         yield
     except (edge.Unavailable, client.Refused, client.Conflict) as trouble:
-        log.warning("%s: %s", what, trouble)
-    except Exception:  # a mistake of ours in one of these works must not take the others with it
-        log.exception("%s", what)
+        log.warning("%s: %s", failure, trouble)
+    except Exception:  # an unforeseen error in one of these works must not end the others
+        log.exception("%s", failure)
 
 
 class Leading:
-    """What a leader does beside its keys.
+    """What a leader does besides reconciling.
 
     Args:
         reach: the API server.
         book: the ledger; nothing is appended before `begin`.
-        enqueue: called with the keys of models that only the ledger knows.
+        enqueue: called with the keys of all models in the ledger.
     """
 
     def __init__(
@@ -52,18 +52,18 @@ class Leading:
         enqueue: Callable[[Iterable[cache.Key]], None],
     ) -> None:
         self._reach = reach
-        self._book = book
+        self._ledger = book
         self._config = config
         self._guard = guard
         self._enqueue = enqueue
         self._written: dict[str, str] = {}
         self.trouble: str | None = None
-        """Why nothing is decided although this replica leads."""
+        """Why this replica decides nothing although it leads."""
 
     async def begin(self, began: term.Term) -> None:
-        """Prove the store, claim the registry, read the anchors, and record that a term begins; tried until it succeeds.
+        """Prove the store, claim the registry, read the anchors, and record that a term begins; repeat until it succeeds.
 
-        What is wrong is logged: a store that does not answer, one that cannot keep a ledger, a registry that is another cluster's.
+        Failures are logged: a store that does not answer, a store that cannot keep a ledger, a registry of another cluster.
         """
         while True:
             try:
@@ -72,7 +72,7 @@ class Leading:
                 log.warning("does not decide yet: %s", trouble.message, extra={"reason": str(trouble.reason)})
                 self.trouble = trouble.message
                 await asyncio.sleep(AGAIN)
-            except Exception as error:  # ending here would end every start the same way, and nobody would see why
+            except Exception as error:  # an exception here would end every start in the same way, and nobody would see why
                 log.exception("does not decide yet")
                 self.trouble = f"the term cannot begin, by a mistake in the operator ({type(error).__name__}): look in its log"
                 await asyncio.sleep(AGAIN)
@@ -81,101 +81,101 @@ class Leading:
                 return
 
     async def end(self, began: term.Term) -> None:
-        """Record that the term ends as it should; one that cannot be recorded ends all the same."""
+        """Record the planned end of the term; if it cannot be recorded, the term ends anyway."""
         try:
-            await asyncio.wait_for(self._book.end(began.identity), 2)
+            await asyncio.wait_for(self._ledger.end(began.identity), 2)
             await asyncio.wait_for(self.write_anchors(), 2)
         except (edge.Unavailable, client.Refused, client.Conflict, TimeoutError) as trouble:
             log.warning("the end of the term is not recorded: %s", trouble)
 
     def works(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """What goes on for as long as this replica leads."""
-        return self._anchor(), self._guard.run(), self._sign(), self._own()
+        """Return the works that run while this replica leads."""
+        return self._anchor(), self._guard.run(), self._sign(), self._watch_ownership()
 
     async def _begin(self, began: term.Term) -> None:
         await self._hold_keys()
-        await self._book.prove()
-        await self._book.claim(await self._uid())
-        await self._book.publish()
-        self._book.remember(await self.read_anchors())
-        await self._book.begin(began.identity, began.previous_renewal)
+        await self._ledger.prove()
+        await self._ledger.claim(await self._uid())
+        await self._ledger.publish()
+        self._ledger.remember(await self.read_anchors())
+        await self._ledger.begin(began.identity, began.previous_renewal)
         await self._look_at_all()
 
     async def _hold_keys(self) -> bool:
-        """The key that signs and those that are believed, as the Secret has them now; whether that is news."""
+        """Read the signing key and the trusted keys from the Secret; return whether they changed."""
         if self._config.ledger.key_file:
             return False
-        keys = await signing_key.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._book.key)
-        return self._book.use(keys.private, keys.trusted)
+        keys = await signing_key.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._ledger.key)
+        return self._ledger.use(keys.private, keys.trusted)
 
     async def _look_at_all(self) -> None:
-        """Every model that the ledger has a chain of is looked at."""
-        known = await self._book.chains()
-        self._enqueue(cache.Key("model", chain.namespace, chain.model) for chain in known if chain != self._book.operators)
+        """Enqueue every model that has a chain in the ledger."""
+        all_chains = await self._ledger.chains()
+        self._enqueue(cache.Key("model", chain.namespace, chain.model) for chain in all_chains if chain != self._ledger.operators)
 
     async def _uid(self) -> str:
-        """What tells this cluster from every other."""
-        found = await self._reach.get(client.NAMESPACE, "", "kube-system")
-        if found is None:
+        """Return the cluster's unique id: the uid of the namespace kube-system."""
+        namespace = await self._reach.get(client.NAMESPACE, "", "kube-system")
+        if namespace is None:
             raise edge.Unavailable(Reason.CLUSTER_UNAVAILABLE, "the namespace kube-system does not exist: this is no whole cluster")
-        return str(found["metadata"]["uid"])
+        return str(namespace["metadata"]["uid"])
 
-    async def _own(self) -> None:
-        """Look whose registry it is; the term ends when another cluster took it over."""
+    async def _watch_ownership(self) -> None:
+        """Check the registry's owner; end the term when another cluster has taken the registry over."""
         cluster = await self._uid()
         while True:
             await asyncio.sleep(OWNED_EVERY)
-            taken: edge.Unavailable | None = None
+            takeover: edge.Unavailable | None = None
             with _goes_on("whose registry it is could not be read"):
                 try:
-                    await self._book.still_mine(cluster)
+                    await self._ledger.still_mine(cluster)
                 except edge.Unavailable as trouble:
                     if trouble.reason != Reason.REGISTRY_TAKEN:
                         raise
-                    taken = trouble
-            if taken:
-                raise taken
+                    takeover = trouble
+            if takeover:
+                raise takeover
 
     async def read_anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
-        """The ends that were kept."""
-        found: dict[record.Chain, integrity.Anchor] = {}
-        async for kept in self._reach.list(client.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
-            name, text = kept["metadata"]["name"], (kept.get("data") or {}).get(anchors.KEY, "")
+        """Read the chain heads from the ConfigMaps."""
+        anchors_by_chain: dict[record.Chain, integrity.Anchor] = {}
+        async for config_map in self._reach.list(client.CONFIG_MAP, self._config.operator_namespace, labelSelector=anchors.SELECTOR):
+            name, text = config_map["metadata"]["name"], (config_map.get("data") or {}).get(anchors.KEY, "")
             try:
-                found |= anchors.read(text, f"the ConfigMap {name}")
+                anchors_by_chain |= anchors.read(text, f"the ConfigMap {name}")
             except ValueError as error:
                 log.warning("%s: it is written anew", error)
             else:
                 self._written[name] = text
-        return found
+        return anchors_by_chain
 
     async def _sign(self) -> None:
-        """Sign the ends that moved, from time to time; a key that a person has come to trust is believed at once."""
+        """Sign the heads that moved, from time to time; trust a key as soon as a person has added it."""
         while True:
             await asyncio.sleep(ANCHOR_EVERY)
             with _goes_on("the ends of the ledger's chains could not be signed"):
                 if await self._hold_keys():
                     await self._look_at_all()
-                await self._book.sign(self._config.ledger.checkpoints)
+                await self._ledger.sign(self._config.ledger.checkpoints)
 
     async def _anchor(self) -> None:
-        """Keep the ends of all chains where the bucket's owner cannot reach them, every ten seconds until cancelled."""
+        """Write the heads of all chains to ConfigMaps, which the bucket's owner cannot reach, every ten seconds until cancelled."""
         while True:
             await asyncio.sleep(ANCHOR_EVERY)
             with _goes_on("the ends of the ledger's chains could not be kept"):
                 await self.write_anchors()
 
     async def write_anchors(self) -> None:
-        """One ConfigMap for each namespace, written when it changed."""
+        """Write one ConfigMap for each namespace, if it changed."""
         wanted: dict[str, dict[record.Chain, integrity.Anchor]] = {}
-        for chain, anchor in self._book.anchors().items():
+        for chain, anchor in self._ledger.anchors().items():
             wanted.setdefault(anchors.config_map(chain), {})[chain] = anchor
-        for name, known in wanted.items():
-            text = anchors.write(known)
+        for name, noted in wanted.items():
+            text = anchors.write(noted)
             if self._written.get(name) != text:
-                about = {"name": name, "namespace": self._config.operator_namespace, "labels": anchors.LABELS}
+                metadata = {"name": name, "namespace": self._config.operator_namespace, "labels": anchors.LABELS}
                 data = {anchors.KEY: text}
-                if name == anchors.OPERATORS and self._book.keys:
-                    data[anchors.PUBLIC] = b"".join(map(signature.write_public, self._book.keys)).decode()
-                await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": about, "data": data})
+                if name == anchors.OPERATORS and self._ledger.keys:
+                    data[anchors.PUBLIC] = b"".join(map(signature.write_public, self._ledger.keys)).decode()
+                await self._reach.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
                 self._written[name] = text

@@ -1,4 +1,4 @@
-"""One running operator: what the informer hears fills the cache and is enqueued; also the relist, the probes, and who leads."""
+"""One running operator: the informer's events fill the cache and enqueue keys; also the relist, the probes, and leadership."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ log = logging.getLogger(__name__)
 
 MODEL_WORKERS: Final = 8
 SILENCE: Final = 600.0
-"""Seconds without any news, relists included, after which the liveness probe fails."""
+"""Seconds without any event, relists included, after which the liveness probe fails."""
 FINISH: Final = 5.0
-"""Seconds for which what is being worked on may be finished when told to stop."""
+"""Seconds to finish the work under way after a signal to stop."""
 SETTLED: Final = 5.0
-"""Seconds between two looks at whether every model was looked at."""
+"""Seconds between two checks whether every model was looked at."""
 AGAIN: Final = 1.0
-"""Seconds after which an API server that does not answer is asked again by who has just come to lead."""
+"""Seconds after which a new leader asks an API server again that does not answer."""
 
 
 class Operator:
-    """One running operator: cache, queues, informer, probes; while it does not lead, it only keeps the cache."""
+    """One running operator: cache, queues, informer, probes; a standby only keeps its cache current."""
 
     def __init__(self, reach: client.Cluster, config: settings.Settings, elector: Elector) -> None:
         self._reach = reach
@@ -45,24 +45,24 @@ class Operator:
         place = location.place(bucket.uri)
         if place is None:
             raise ValueError(f"MODELYARD_BUCKET__URI is {bucket.uri!r}: write it like s3://modelyard/")
-        own = store.Store(_own(bucket))
-        kept = blobs.Blobs(own, place)
-        self._book = chains.of(config.ledger, own, place, _now, kept=kept, fence=elector.check)
+        bucket_store = store.Store(_bucket_address(bucket))
+        blob_store = blobs.Blobs(bucket_store, place)
+        self._ledger = chains.of(config.ledger, bucket_store, place, _now, kept=blob_store, fence=elector.check)
         # The operator's own namespace, where no tenant has a say; where it watches some only, it may write in these, and the policies hold there.
         tried, models = config.namespaces or [config.operator_namespace], scopes(config)
         self._guard = policy_guard.Guard(
             lambda: policies.told(reach, tried, config.policies, guards=config.serving_guard, models_in=models),
             lambda: self.enqueue(self._cache.keys("model")),
         )
-        self._leading = leadership.Leading(reach, self._book, config, self._guard, self.enqueue)
+        self._leading = leadership.Leading(reach, self._ledger, config, self._guard, self.enqueue)
         versions = workqueue.Queue(self._work, config.verification.versions_at_once, owner=lambda key: key.namespace)
-        prover = Prover(kept, versions_at_once=versions.most, objects_at_once=config.verification.objects_at_once)
+        prover = Prover(blob_store, versions_at_once=versions.most, objects_at_once=config.verification.objects_at_once)
         self._reconcile = reconcile.Reconciler(
             reconcile.Outside(
                 cluster=reach,
                 cache=self._cache,
                 prover=prover,
-                book=self._book,
+                book=self._ledger,
                 config=config,
                 recorder=self._recorder,
                 guard=self._guard,
@@ -79,7 +79,7 @@ class Operator:
         self._news = time.monotonic()
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT; what is being worked on is finished first, and then another may lead.
+        """Run until SIGTERM or SIGINT; finish the work under way first, then let another replica lead.
 
         Raises:
             edge.Unavailable: the API server cannot be read at all.
@@ -105,12 +105,12 @@ class Operator:
             stop.set()
             await self._finish([*tasks[1:], tasks[0], stopping])
             for task in done:
-                task.result()  # what ended the operator, if it was not asked to
+                task.result()  # raises what ended the operator, if no signal did
 
     # --- who decides
 
     async def _lead(self) -> None:
-        """Stand by until this replica leads, then work until cancelled; finish what is worked on, and let another lead."""
+        """Stand by until this replica leads, then work until cancelled; finish the work under way, and let another replica lead."""
         finished = True
         holding: asyncio.Future[None] | None = None
         try:
@@ -136,14 +136,14 @@ class Operator:
         finally:
             if holding:
                 holding.cancel()
-            if finished:  # else a write may still be on its way: the others wait until the Lease expires
+            if finished:  # else a write may still be under way: the other replicas wait until the Lease expires
                 await self._elector.release()
 
     async def _settle(self) -> None:
-        """Once every model was looked at, what an older backup would have lost is known and dealt with."""
+        """Settle the term once every model was looked at: then everything that an older backup lost is restored."""
         while True:
             await asyncio.sleep(SETTLED)
-            # What failed waits for later, and is not looked at yet: the ledger may be away since this term began.
+            # Keys that failed wait for a retry and do not count as looked at: the ledger may be unavailable since this term began.
             if len(self._queues["model"]) or not self._reconcile.settled:
                 continue
             try:
@@ -155,7 +155,7 @@ class Operator:
         await asyncio.Event().wait()  # a work that ends would end the term
 
     async def _hold(self, began: term.Term) -> None:
-        """Keep the Lease; end at once when it is lost, so that nothing half done goes on beside another leader."""
+        """Hold the Lease; end at once when it is lost, so that no unfinished work goes on beside another leader."""
         watched = began.previous_renewal.isoformat(timespec="milliseconds") if began.previous_renewal else "nobody knows when"
         log.info("%s leads, term %d; before: %s, until %s", began.identity, began.number, began.took_over_from or "nobody", watched)
         metrics.LEADING.set(1)
@@ -164,7 +164,7 @@ class Operator:
         os._exit(1)
 
     async def _catch_up(self) -> None:
-        """See all that the leader before wrote: a watch may have been deaf without knowing it. What is known already costs little."""
+        """Read everything that the previous leader wrote: a watch may have missed events without noticing. Known objects cost little."""
         while True:
             try:
                 return await self._relist()
@@ -176,11 +176,11 @@ class Operator:
         return await self._reconcile(key)
 
     def _phases(self) -> Mapping[str, Mapping[str, int]]:
-        """Told by who leads alone, or sums over the replicas would count twice."""
+        """Return the counts on the leader only, else sums over the replicas would count twice."""
         return self._cache.counts() if self._elector.leads() else {}
 
     def enqueue(self, keys: Iterable[cache.Key]) -> None:
-        """These are to be looked at."""
+        """Enqueue keys."""
         for key in keys:
             self._queues[key.sort].add(key)
 
@@ -196,13 +196,13 @@ class Operator:
         metrics.LAST_NEWS.set_to_current_time()
         raw = event["object"]
         if event["type"] == "DELETED":
-            about = raw["metadata"]
-            self.enqueue(self._cache.drop(kind, about.get("namespace", ""), about["name"]))
+            metadata = raw["metadata"]
+            self.enqueue(self._cache.drop(kind, metadata.get("namespace", ""), metadata["name"]))
         else:
             self.enqueue(self._cache.put(kind, raw))
 
     async def _relists(self) -> None:
-        """The whole truth from time to time: what the informer missed is made good, ghosts are evicted."""
+        """List everything from time to time: add what the informer missed, drop what no longer exists."""
         while True:
             await asyncio.sleep(self._config.resync.total_seconds())
             try:
@@ -214,7 +214,7 @@ class Operator:
             self.enqueue(self._cache.keys())
 
     async def _relist(self) -> None:
-        """List everything as it is now, a page at a time: what the API server has at hand it would send all at once."""
+        """List the current state a page at a time: from its watch cache the API server would send everything at once."""
         for namespace in scopes(self._config):
             for kind in cache.WATCHED:
                 query = {"labelSelector": cache.OURS} if kind in cache.SERVING else {}
@@ -236,7 +236,7 @@ class Operator:
         if not self._synced:
             return http.Said("listing", well=False)
         if self._elector.leads():
-            why = self._leading.trouble  # of the operator's own chain and bucket: no tenant is named to whoever asks
+            why = self._leading.trouble  # about the operator's own chain and bucket: the probe names no tenant
             return http.Said(f"does not decide: {why}", well=False) if why else http.Said("leads", well=True)
         if self._elector.trouble:
             return http.Said(f"stands by: {self._elector.trouble}", well=False)
@@ -244,7 +244,7 @@ class Operator:
 
 
 def scopes(config: settings.Settings) -> list[str | None]:
-    """The namespaces that are watched; None: all of them."""
+    """Return the watched namespaces; None: all namespaces."""
     return [*config.namespaces] or [None]
 
 
@@ -252,8 +252,8 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _own(bucket: settings.Bucket) -> location.Address:
-    """The operator's own bucket."""
+def _bucket_address(bucket: settings.Bucket) -> location.Address:
+    """Return the address of the operator's own bucket."""
     pair = None
     if bucket.access_key and bucket.secret_key:
         pair = location.Credentials(bucket.access_key.get_secret_value(), bucket.secret_key.get_secret_value())
@@ -265,7 +265,7 @@ def _own(bucket: settings.Bucket) -> location.Address:
 
 
 async def operate(config: settings.Settings) -> None:
-    """Run the operator with these settings until it is told to stop."""
+    """Run the operator with these settings until a signal stops it."""
     # The elector's renewals never wait behind the work for a connection.
     async with client.Cluster.connect() as reach, client.Cluster.connect() as apart:
         log.info("connected to Kubernetes %s", await reach.version())

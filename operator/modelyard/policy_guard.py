@@ -1,4 +1,4 @@
-"""Whether the admission policies are effective: tried every minute, and whenever an approval appears."""
+"""Check that the admission policies are effective, every minute and whenever an approval appears."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ PROBE_EVERY: Final = 60.0
 
 
 class Guard:
-    """Whether the policies are effective: asked every minute, and whenever an approval appears."""
+    """Knows whether the policies are effective: tries them every minute, and whenever an approval appears."""
 
     def __init__(self, probe: Callable[[], Awaitable[list[str]]], changed: Callable[[], None]) -> None:
         self.held: finding.Held | None = finding.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
         self._probe = probe
         self._changed = changed
         self._lock = asyncio.Lock()
-        self._asked = self._answered = 0
+        self._requested = self._answered = 0
 
     async def prove(self) -> finding.Held | None:
-        """Ask now; those who wait meanwhile share the next answer, which begins after all of them asked."""
-        self._asked += 1
-        mine = self._asked
+        """Try the policies now; callers that wait meanwhile share the next trial, which begins after all their calls."""
+        self._requested += 1
+        request = self._requested
         async with self._lock:
-            if self._answered < mine:
-                covered = self._asked
-                self.held = await self._ask()
+            if self._answered < request:
+                covered = self._requested
+                self.held = await self._try()
                 self._answered = covered
             return self.held
 
     async def run(self) -> None:
-        """Ask every minute until cancelled."""
+        """Try the policies every minute until cancelled."""
         while True:
             await self.prove()
             await asyncio.sleep(PROBE_EVERY)
 
-    async def _ask(self) -> finding.Held | None:
+    async def _try(self) -> finding.Held | None:
         try:
             passed = await self._probe()
         except edge.Unavailable as trouble:
-            held: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
-        except Exception as error:  # the minutes go on, whatever one of them met
-            passed, held = [], unforeseen.of("the admission policies", error)
-            log.exception("%s", held.message)
+            unguarded: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
+        except Exception as error:  # whatever one trial raises, the next one follows
+            passed, unguarded = [], unforeseen.of("the admission policies", error)
+            log.exception("%s", unguarded.message)
         else:
-            held = _missing(passed) if passed else None
-        metrics.POLICIES_MISSING.set(len(passed) if held and held.reason == Reason.POLICIES_MISSING else 0)
-        if (held is None) != (self.held is None):
-            log.log(logging.WARNING if held else logging.INFO, "%s", held.message if held else "the policies are effective")
-        if held != self.held:
+            unguarded = _missing(passed) if passed else None
+        metrics.POLICIES_MISSING.set(len(passed) if unguarded and unguarded.reason == Reason.POLICIES_MISSING else 0)
+        if (unguarded is None) != (self.held is None):
+            log.log(logging.WARNING if unguarded else logging.INFO, "%s", unguarded.message if unguarded else "the policies are effective")
+        if unguarded != self.held:
             self._changed()
-        return held
+        return unguarded
 
 
 def _missing(passed: list[str]) -> finding.Held:

@@ -29,9 +29,9 @@ FIRST_BACKOFF: Final = 1.0
 LAST_BACKOFF: Final = 300.0
 LONGEST_REST: Final = 1.0
 LONG: Final = 10.0
-"""Seconds after which an owner's key gives its worker up."""
+"""Seconds after which a key gives up its worker, so that other owners have their turn."""
 LONG_ROOM: Final = 4
-"""For each worker, so many keys may go on without one."""
+"""Keys per worker that may go on without a worker."""
 log = logging.getLogger(__name__)
 
 
@@ -61,13 +61,13 @@ class Queue(Generic[K]):
         self._long = long
         self._room = LONG_ROOM * workers if owner else 0
         self.most: Final = workers + self._room
-        """Keys that are ever worked on at once."""
+        """The largest number of keys that are worked on at once."""
         self._ready: collections.OrderedDict[str, collections.deque[K]] = collections.OrderedDict()
-        """By owner; whose turn is next comes first."""
+        """By owner; the owner whose turn is next comes first."""
         self._working: collections.Counter[str] = collections.Counter()
-        """How many keys of each owner are worked on."""
+        """Keys that are worked on, by owner."""
         self._changed = asyncio.Event()
-        """There may be a key and a worker for it."""
+        """Set when there may be a key and a worker for it."""
         self._queued: set[K] = set()
         self._busy: set[K] = set()
         self._dirty: set[K] = set()
@@ -79,7 +79,7 @@ class Queue(Generic[K]):
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        """Keys that wait for a worker, have one, or rest; those for later do not count."""
+        """Return the number of keys that wait for a worker, have one, or rest; delayed keys do not count."""
         return len(self._queued) + len(self._busy) + len(self._resting)
 
     def add(self, key: K) -> None:
@@ -95,13 +95,13 @@ class Queue(Generic[K]):
             self._changed.set()
 
     def add_after(self, key: K, delay: datetime.timedelta) -> None:
-        """Work on this key in a while; the earliest wish counts."""
+        """Work on this key after a delay; of several delays the earliest counts."""
         due = asyncio.get_running_loop().time() + max(0.0, delay.total_seconds())
         if key not in self._queued and key not in self._dirty and key not in self._resting:
             self._at(key, due)
 
     async def run(self) -> None:
-        """Work until cancelled; what is being worked on then is finished first."""
+        """Work until cancelled; finish the keys that are being worked on first."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._clockwork())
             while True:
@@ -114,7 +114,7 @@ class Queue(Generic[K]):
         return self._owner(key) if self._owner else ""
 
     def _next(self) -> K | None:
-        """The next key for a worker that is free, with that worker; None when there is no such key or no worker."""
+        """Return the next key and a free worker for it; None when there is no such key or no free worker."""
         owner = next((name for name in self._ready if self._working[name] < self._share), None) if self._free else None
         if owner is None:
             return None
@@ -135,7 +135,7 @@ class Queue(Generic[K]):
             self._wake.set()
 
     async def _worked(self, key: K) -> None:
-        """Work on a key, and give its worker up when that is over, or takes long."""
+        """Work on a key; give up its worker when the work ends or takes long."""
         now = asyncio.get_running_loop().time
         began, task, has_worker = now(), asyncio.ensure_future(self._once(key)), True
         try:
@@ -153,7 +153,7 @@ class Queue(Generic[K]):
             self._release(key, now() - began, has_worker=has_worker)
 
     def _release(self, key: K, took: float, *, has_worker: bool) -> None:
-        """A key is worked on no more."""
+        """End the work on a key."""
         owner = self._owner_of(key)
         self._working[owner] -= 1
         self._working += collections.Counter()  # forgets who has none

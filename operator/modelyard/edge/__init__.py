@@ -1,4 +1,4 @@
-"""What we touch: one module per outside world, and the one exception they may raise."""
+"""The outside world: one package per outside system, and the one exception that they raise."""
 
 from __future__ import annotations
 

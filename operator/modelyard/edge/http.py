@@ -1,4 +1,4 @@
-"""The operator's own pages: whether it lives, whether it is ready, its metrics."""
+"""The operator's own HTTP pages: liveness, readiness, and metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelyard.edge import metrics
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Said:
-    """What a probe is told: in a word for people, and whether all is well for the kubelet."""
+    """The answer to a probe: a text for people, and for the kubelet whether all is well."""
 
     text: str
     well: bool
@@ -21,7 +21,7 @@ class Said:
 
 @contextlib.asynccontextmanager
 async def served(port: int, alive: Callable[[], Said], ready: Callable[[], Said]) -> AsyncIterator[None]:
-    """Serves /healthz, /readyz and /metrics on all addresses while the context lasts.
+    """Serve /healthz, /readyz and /metrics on all addresses while the context lasts.
 
     Raises:
         OSError: the port is taken.
@@ -40,8 +40,8 @@ async def served(port: int, alive: Callable[[], Said], ready: Callable[[], Said]
 
 
 async def _answer(ask: Callable[[], Said]) -> web.Response:
-    said = ask()
-    return web.Response(text=f"{said.text}\n", status=200 if said.well else 503)
+    health = ask()
+    return web.Response(text=f"{health.text}\n", status=200 if health.well else 503)
 
 
 async def _metrics(_: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Files of this machine that others wrote: opened so that a pipe nobody writes to keeps nobody waiting, and never read without end."""
+"""Read local files that others wrote: a pipe without a writer does not block, and no read is endless."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import stat
 from typing import BinaryIO, Final
 
 LARGEST: Final = 128 << 20
-"""Bytes of the largest object of an exported ledger that is read."""
+"""The most bytes of one object of an exported ledger."""
 
 
 def opened(path: pathlib.Path, *, regular: bool = True) -> BinaryIO:
-    """A file, opened for reading without a buffer.
+    """Open a file for reading without a buffer.
 
     Args:
         path: where; a symbolic link leads on.
@@ -34,7 +34,7 @@ def opened(path: pathlib.Path, *, regular: bool = True) -> BinaryIO:
 
 
 def read(path: pathlib.Path, most: int = LARGEST, *, regular: bool = True) -> bytes:
-    """All bytes of a file.
+    """Return all bytes of a file.
 
     Raises:
         OSError: it cannot be had, or has more bytes than that.

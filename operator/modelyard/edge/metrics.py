@@ -1,4 +1,4 @@
-"""What Prometheus may ask; names and labels are part of the product and listed in the chart's dashboard."""
+"""Metrics for Prometheus; their names and labels are part of the product and are listed in the chart's dashboard."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ POLICIES_MISSING = prometheus_client.Gauge(
 
 
 class Phases(registry.Collector):
-    """How many objects are in which phase, and how long the queues are, counted when asked."""
+    """Gauges of objects by phase and of queue lengths, counted at each scrape."""
 
     def __init__(self, phases: Callable[[], Mapping[str, Mapping[str, int]]], queues: Callable[[], Mapping[str, int]]) -> None:
         self._phases = phases
         self._queues = queues
 
     def collect(self) -> Iterator[core.Metric]:
-        """The gauges as they are now."""
+        """Yield the current gauges."""
         objects = core.GaugeMetricFamily("modelyard_objects", "Objects by kind and phase.", labels=["kind", "phase"])
         for kind, phases in self._phases().items():
             for phase, count in phases.items():
@@ -76,5 +76,5 @@ def timed(sort: str) -> Iterator[None]:
 
 
 def page() -> bytes:
-    """The exposition page."""
+    """Return the exposition page."""
     return prometheus_client.generate_latest(REGISTRY)

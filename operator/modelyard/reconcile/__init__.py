@@ -1,4 +1,4 @@
-"""Observe, decide, act, tell: the one way in which anything happens.
+"""Observe, decide, act, report: every effect of the operator happens in this loop.
 
 The order of effects of a decision is: record -> claims and status (the write-ahead) -> apply -> Event. What a stage runs is a
 function of what its Model's status says, so a crash between any two steps repeats harmlessly.
@@ -23,16 +23,16 @@ __all__ = ["Guard", "Outside", "Reconciler", "Recorder"]
 
 
 MOST_DECISIONS: Final = 5
-"""Decisions at once on a key whose objects change meanwhile; then others have their turn."""
+"""Decisions in a row on a key whose objects change meanwhile; then other keys have their turn."""
 
 
 class Reconciler:
-    """Brings one key from what is to what should be."""
+    """Brings one key from its current state to the wanted state."""
 
     def __init__(self, outside: Outside) -> None:
         self._models = Models(outside)
         self._conflicts: dict[cache.Key, int] = {}
-        """How often in a row a key met what was changed meanwhile."""
+        """Conflicts in a row, by key."""
         self._sorts: Mapping[cache.Sort, Callable[[cache.Key], Awaitable[datetime.timedelta | None]]] = {
             "version": Versions(outside).reconcile,
             "model": self._models.reconcile,
@@ -42,28 +42,28 @@ class Reconciler:
         """Handle one key; when to look at it again.
 
         Raises:
-            edge.Unavailable: the world did not answer; try again with backoff.
+            edge.Unavailable: something outside did not answer; try again with backoff.
         """
         with metrics.timed(key.sort):
             for _ in range(MOST_DECISIONS):
-                # Whoever met a conflict has looked at what is there now; decide again with that, before somebody writes once more.
+                # A conflict has brought the current object into the cache: decide again from it, before somebody writes once more.
                 with contextlib.suppress(client.Conflict):
-                    again = await self._sorts[key.sort](key)
+                    next_look = await self._sorts[key.sort](key)
                     self._conflicts.pop(key, None)
-                    return again
+                    return next_look
             count = self._conflicts[key] = self._conflicts.get(key, 0) + 1
             delay: datetime.timedelta = FIRST_CONFLICT * 2 ** min(count - 1, 16)
             return min(delay, LAST_CONFLICT)
 
     def begin(self, unsettled_since: datetime.datetime | None) -> None:
-        """A term of leadership begins; `unsettled_since` is until when the cluster's own state is known to be whole."""
+        """Begin a term of leadership; the cluster's own state is known to be complete up to `unsettled_since`."""
         self._models.unsettled_since = unsettled_since
 
     @property
     def settled(self) -> bool:
-        """Whether every model that was looked at was seen together with what the ledger has of it, and that was acted on."""
+        """Whether every model seen so far was compared with its ledger, and the result was acted on."""
         return self._models.settled
 
     def resync(self) -> None:
-        """Forget what was applied: everything is compared with the cluster once more."""
+        """Forget what was applied: compare everything with the cluster again."""
         self._models.resync()

@@ -1,4 +1,4 @@
-"""Objects that the operator writes as a person would: Promotions of autoPromote, and what was lost and comes back."""
+"""Objects that the operator creates as a person would: Promotions of autoPromote, and objects that were lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modelyard.reconcile.outside import Outside
 
 log = logging.getLogger(__name__)
 _NAMES: Final = 100
-"""How many names are tried; somebody would have had to take them all."""
+"""How many names are tried."""
 
 
 class Creations:
@@ -26,39 +26,39 @@ class Creations:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
         self._name = ""
-        """By which the API server knows this operator, once it was asked."""
+        """The user name that the API server has authenticated; empty until the first request for it."""
 
     async def promotion(self, world: World, name: str, version: str) -> None:
-        """AutoPromote writes the Promotion that a person would, under a name of its own."""
+        """Create the Promotion of autoPromote, under a name of its own."""
         ran = world.history.promotions
         names = (grant.automatic_name(world, name, version, number) for number in range(_NAMES))
         spec = {"model": world.name, "version": version, "stage": name, "reason": f"autoPromote of stage {name}"}
         for called in names:
             if called in ran and ran[called].keeps_its_name_from(None):
-                continue  # what has that name now shows how it ended, and runs no more
-            about = {"name": called, "namespace": world.namespace, "labels": {labels.AUTOMATIC: "true"}}
-            made = await self._signed({"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": about, "spec": spec})
+                continue  # a Promotion of that name shows its recorded outcome, and does not run again
+            metadata = {"name": called, "namespace": world.namespace, "labels": {labels.AUTOMATIC: "true"}}
+            promotion = await self._signed({"apiVersion": api.API_VERSION, "kind": "Promotion", "metadata": metadata, "spec": spec})
             self._outside.fence()
             try:
-                self._outside.note(client.PROMOTION, await self._outside.cluster.create(made))
+                self._outside.note(client.PROMOTION, await self._outside.cluster.create(promotion))
             except client.Conflict:
-                there = await self._outside.cluster.get(client.PROMOTION, world.namespace, called) or {"spec": {}}
-                if any(there["spec"].get(field) != made["spec"][field] for field in made["spec"]):
+                existing = await self._outside.cluster.get(client.PROMOTION, world.namespace, called) or {"spec": {}}
+                if any(existing["spec"].get(field) != promotion["spec"][field] for field in promotion["spec"]):
                     continue  # somebody else's
                 log.info("the Promotion exists already", extra={"object": f"Promotion/{world.namespace}/{called}"})
             return
         log.warning("every name for a Promotion of autoPromote is taken", extra={"object": f"Model/{world.namespace}/{world.name}"})
 
     async def _signed(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """As a policy wants it before Kubernetes 1.36, and the API server makes it from then on."""
+        """Sign an object as the policy demands before Kubernetes 1.36; from 1.36 on the API server signs it."""
         self._name = self._name or await self._outside.cluster.whoami()
         return changes.signed(obj, self._name)
 
     async def restore(self, world: World, lost: recovery.Lost) -> None:
-        """Create anew what was lost; its owner's next apply changes it as any other object."""
+        """Create a lost object again; its owner's next apply changes it as any other object."""
         spec = specs.read(lost.kind, lost.name, await self._outside.prover.blob(lost.spec))
-        about = {"name": lost.name, "namespace": world.namespace}
-        obj = {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": about, "spec": spec}
+        metadata = {"name": lost.name, "namespace": world.namespace}
+        obj = {"apiVersion": api.API_VERSION, "kind": lost.kind, "metadata": metadata, "spec": spec}
         try:
             self._outside.fence()
             self._outside.note(client.KINDS[lost.kind], await self._outside.cluster.create(await self._signed(obj)))

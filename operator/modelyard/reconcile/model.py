@@ -1,4 +1,4 @@
-"""Everything else of one Model: its promotions, stages, serving objects and record, in one decision at a time."""
+"""One Model: its promotions, stages, serving objects and record, decided together."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from modelyard.reconcile.unreadable import Unreadable
 
 ANCHOR_EVERY: Final = datetime.timedelta(seconds=10)
 RENEWED: Final = datetime.timedelta(seconds=20)
-"""What a leader writes after a renewal that is the last one; more than a Lease lasts."""
+"""How long after its last renewal a leader may still write; longer than a Lease lasts."""
 AT_ONCE: Final = datetime.timedelta(milliseconds=200)
 REFUSED_AGAIN: Final = datetime.timedelta(seconds=30)
 CONFLICTS: Final = 5
-"""In a row; more are trouble, and told as such."""
+"""Conflicts in a row that are normal; more are reported."""
 LOST: Final = 2
-"""Writes that the API server does not answer in one look; more are not tried, as each may take its time."""
+"""Unanswered writes in one look, after which no more are tried: each may last until its timeout."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Past:
-    """What the ledger has of a model."""
+    """The ledger's head and index of one model."""
 
     head: appender.Head
     index: Index
@@ -50,32 +50,32 @@ class _Past:
 
 @dataclasses.dataclass(slots=True)
 class _Remembered:
-    """What this process knows of a model beyond the cache; losing it costs API calls, nothing else."""
+    """What this process remembers of a model beyond the cache; losing it costs API calls, nothing else."""
 
     answers: dict[Question, Answer] = dataclasses.field(default_factory=dict)
     anchored: datetime.datetime | None = None
-    """When the chain's end was last written to the Model's status."""
+    """When the chain's head was last written to the Model's status."""
     past: _Past | None = None
-    """What the ledger had when it last answered: while it does not, a rollback rests on that."""
+    """The ledger's last answer: while the ledger is unavailable, rollbacks are decided from it."""
     older: bool | None = None
-    """Whether the cluster had it older than the ledger when they were first seen together."""
+    """Whether the cluster's state was older than the ledger's when both were first compared."""
     looked: bool = False
-    """What was found then was acted on."""
+    """The result of that comparison was acted on."""
     behind: bool = False
-    """It was held as Behind, and what it lacked has not been dealt with."""
-    place: missing.Known = dataclasses.field(default_factory=missing.Known)
+    """The Model was reported as Behind, and what it lacked is not restored yet."""
+    place: missing.Memory = dataclasses.field(default_factory=missing.Memory)
     flaws: dict[str, finding.Held] = dataclasses.field(default_factory=dict)
-    """What could not be done beside the stages the last time, and is tried again."""
+    """Failures of the last look outside the stages; they are tried again."""
     conflicts: int = 0
-    """Looks in a row that met something that was changed meanwhile."""
+    """Looks in a row that met a conflict."""
     failed: frozenset[tuple[str, str]] = frozenset()
-    """Kind and name of what could not be written the last time."""
+    """Kind and name of the objects whose status could not be written in the last look."""
     met: bool = False
-    """This look did."""
+    """This look met a conflict."""
 
     @property
     def patient(self) -> bool:
-        """Whether that is no trouble yet, as it happens."""
+        """Whether conflicts are not reported yet, as they are normal."""
         return self.conflicts <= CONFLICTS
 
     doubted: set[tuple[str, str, str]] = dataclasses.field(default_factory=set)
@@ -94,7 +94,7 @@ class Models:
         self._orphans: dict[cache.Key, frozenset[str]] = {}
         self._unreadable = Unreadable(outside)
         self.unsettled_since: datetime.datetime | None = None
-        """Until when the cluster's own state is known to be whole: what the ledger has from later, a restored backup does not."""
+        """Up to when the cluster's own state is known to be complete: a restored backup lacks what the ledger has from later."""
 
     async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
         """Handle one key; when to look at it again.
@@ -108,12 +108,12 @@ class Models:
         undone: dict[tuple[str, str], troubles.Undone] = {}
         while True:
             try:
-                again, trouble = await self._look_at(key, remembered, undone)
+                delay, trouble = await self._look_at(key, remembered, undone)
                 break
-            except troubles.Undone as one:  # decided once more, with its stages as they are
-                undone[one.place] = one
-                if sum(other.lost for other in undone.values()) > LOST:
-                    raise await self._given_up(key, edge.Unavailable(one.why.reason, one.why.message)) from one
+            except troubles.Undone as failure:  # decide once more, and leave its stages as they are
+                undone[failure.place] = failure
+                if sum(write.lost for write in undone.values()) > LOST:
+                    raise await self._given_up(key, edge.Unavailable(failure.why.reason, failure.why.message)) from failure
             except Exception as error:
                 remembered.met = remembered.met or isinstance(error, client.Conflict)
                 if isinstance(error, client.Conflict) and remembered.patient:
@@ -124,10 +124,10 @@ class Models:
         remembered.failed = frozenset(undone)
         if trouble:
             raise trouble
-        return again
+        return delay
 
     async def _given_up(self, key: cache.Key, error: Exception) -> edge.Unavailable:
-        """Nothing was decided: the Model says why, and promotions that nobody has looked at yet."""
+        """Report why nothing was decided: on the Model, and on promotions that nobody has looked at yet."""
         trouble = troubles.unavailable(f"the Model {key.name}", error, _called(key))
         why, now = finding.Held(trouble.reason, trouble.message), self._outside.clock()
         with troubles.suppressed(_called(key)):
@@ -135,19 +135,19 @@ class Models:
             if subject and (status := decide.unknown(subject, why, now)) != subject.status:
                 await self._outside.write_status(client.MODEL, subject, status.dump())
                 self._outside.post(decide.events(subject, status))
-            for one in decide.unseen(self._outside.cache.world(key.namespace, key.name).promotions):
-                told = promotion_status.unknown(one, why)
-                await self._outside.write_status(client.PROMOTION, one, promotion_status.status(told, now).dump())
+            for promotion in decide.unseen(self._outside.cache.world(key.namespace, key.name).promotions):
+                outcome = promotion_status.unknown(promotion, why)
+                await self._outside.write_status(client.PROMOTION, promotion, promotion_status.status(outcome, now).dump())
         return trouble
 
     async def _look_at(
         self, key: cache.Key, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
     ) -> tuple[datetime.timedelta | None, edge.Unavailable | None]:
-        """When to look again; with the first of what could not be done and was told."""
-        found = troubles.Found(_called(key), patient=remembered.patient)
+        """Return when to look again, and the first failure that was reported."""
+        failures = troubles.Failures(_called(key), patient=remembered.patient)
         world, trouble = await self._observed(key, remembered, undone)
-        if await self._unreadable.block(world, found):
-            return None, _first(found.flaws.values())  # whoever writes it anew begins this again
+        if await self._unreadable.block(world, failures):
+            return None, _first(failures.flaws.values())  # the next write of the object triggers the next look
         if world.unrecorded and world.withheld is None:
             world, trouble = await self._caught_up(key, world, remembered, undone)
         self._report_orphans(key, world)
@@ -163,47 +163,53 @@ class Models:
         if explained is None:
             return missing.AGAIN, None
         world = await self._servings.look(key, await self._guarded(explained, remembered))
-        world, plan, kept, unrecorded_trouble = await self._written_ahead(key, world)
+        world, plan, ledger_status, unrecorded_trouble = await self._written_ahead(key, world)
         trouble = unrecorded_trouble or trouble
-        if world.model and kept:
-            # Written ahead as well: what is done next must not be forgotten with whoever did it.
-            status = world.model.status.model_copy(update={"ledger": kept})
+        if world.model and ledger_status:
+            # Written ahead as well: if this process dies, what it does next must not be forgotten.
+            status = world.model.status.model_copy(update={"ledger": ledger_status})
             await self._outside.write_status(client.MODEL, world.model, status.dump())
             return AT_ONCE, None
         for why in plan.unforeseen:
             troubles.trace(why, _called(key))
-        # A good answer holds until the question changes; a bad one may be mended elsewhere, so it is asked again.
-        asked = decide.dry_runs(world)
-        answers = {question: world.answers.get(question) for question in asked}
+        # A good answer is valid until the question changes; a bad one may be fixed elsewhere, so the question is asked again.
+        questions = decide.dry_runs(world)
+        answers = {question: world.answers.get(question) for question in questions}
         remembered.answers = {question: None for question, answer in answers.items() if answer is None}
-        await self._act(key, world, plan, found, undone)
-        remembered.met = remembered.met or found.conflict is not None
-        if found.flaws != remembered.flaws:
-            remembered.flaws = found.flaws
+        await self._act(key, world, plan, failures, undone)
+        remembered.met = remembered.met or failures.conflict is not None
+        if failures.flaws != remembered.flaws:
+            remembered.flaws = failures.flaws
             self._outside.enqueue([key])
         tried = [*plan.unforeseen, *self._servings.unserved(key).values(), *(answer for answer in answers.values())]
-        later = [*(one.why for one in undone.values()), *found.flaws.values(), *(one for one in tried if isinstance(one, finding.Held))]
-        if found.conflict and not (later or trouble):
-            raise found.conflict
-        if not (trouble or found.flaws or undone):
+        later = [
+            *(failure.why for failure in undone.values()),
+            *failures.flaws.values(),
+            *(result for result in tried if isinstance(result, finding.Held)),
+        ]
+        if failures.conflict and not (later or trouble):
+            raise failures.conflict
+        if not (trouble or failures.flaws or undone):
             remembered.looked, remembered.behind = True, recovery.is_behind(world)
-        broken = self._servings.refused(key) or len(remembered.answers) < len(asked)
-        again = REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
-        return again, trouble or _first(later)
+        broken = self._servings.refused(key) or len(remembered.answers) < len(questions)
+        delay = REFUSED_AGAIN if broken and (plan.again is None or plan.again > REFUSED_AGAIN) else plan.again
+        return delay, trouble or _first(later)
 
     async def _written_ahead(self, key: cache.Key, world: World) -> tuple[World, decide.Plan, LedgerStatus | None, edge.Unavailable | None]:
-        """The plan once the ledger has what it must have first; where it has not, what makes things safer, and what has to be kept of it."""
+        """Return the plan once its ledger entries are written; while the ledger is unavailable: the plan's safe part, and the ledger status that keeps its entries."""
         trouble: edge.Unavailable | None = None
         while True:
             world, plan = await self._decided(world)
             try:
                 if world.withheld is None:
                     return world, await self._recorded(key, world, plan), None, trouble
-                return world, plan, await self._kept(world, plan) if world.model else None, trouble
-            except unforeseen.OfPromotion as one:
-                troubles.trace(one.why, _called(key))
-                why = dataclasses.replace(one.why, error=None)
-                world = dataclasses.replace(world, broken={**world.broken, one.stage: why}, unrecordable=world.unrecordable | {one.name})
+                return world, plan, await self._with_unrecorded(world, plan) if world.model else None, trouble
+            except unforeseen.OfPromotion as failure:
+                troubles.trace(failure.why, _called(key))
+                why = dataclasses.replace(failure.why, error=None)
+                world = dataclasses.replace(
+                    world, broken={**world.broken, failure.stage: why}, unrecordable=world.unrecordable | {failure.name}
+                )
             except Exception as error:
                 if world.withheld:
                     raise
@@ -213,40 +219,40 @@ class Models:
     async def _observed(
         self, key: cache.Key, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
     ) -> tuple[World, edge.Unavailable | None]:
-        """The world of one model as far as it is known; with the trouble when the ledger does not say what it has."""
+        """Return the world of one model as far as it is known, and the trouble when the ledger does not answer."""
         past, trouble = await self._past_of(key)
         past = remembered.past = past or remembered.past
-        known = self._outside.cache.world(key.namespace, key.name)
-        wrong = location.own(known.model.spec.storage.uri, self._outside.config.bucket.uri) if known.model else None
+        cached = self._outside.cache.world(key.namespace, key.name)
+        refusal = location.own(cached.model.spec.storage.uri, self._outside.config.bucket.uri) if cached.model else None
         world = dataclasses.replace(
-            known,
+            cached,
             answers=dict(remembered.answers),
             refused=self._servings.refused(key),
             unserved=self._servings.unserved(key),
-            broken={stage: one.why for one in undone.values() for stage in one.stages},
-            flaws=(*remembered.flaws.values(), *(one.why for one in undone.values() if not one.stages)),
-            storage=finding.Fact(wrong.reason, wrong.message) if wrong else None,
+            broken={stage: failure.why for failure in undone.values() for stage in failure.stages},
+            flaws=(*remembered.flaws.values(), *(failure.why for failure in undone.values() if not failure.stages)),
+            storage=finding.Fact(refusal.reason, refusal.message) if refusal else None,
         )
         if past is None:
             world = _withheld(world, trouble)
         else:
-            if remembered.older is None:  # our own next record would hide it
+            if remembered.older is None:  # after our own next record this could not be seen any more
                 remembered.older = self._is_older(past.head)
-            # Until that was acted on, it is the first look: a write that failed must not make old look new.
+            # Until the comparison was acted on, it is the first look: a write that failed must not make an old state look new.
             first = not remembered.looked
             world = world.with_ledger(past.index, past.head.sequence, past.head.state, self._outside.book.gaps())
             world = dataclasses.replace(world, first=first, older=first and remembered.older)
-            if held := recovery.behind(world):
-                world, remembered.behind = dataclasses.replace(world, withheld=held), True
+            if behind := recovery.behind(world):
+                world, remembered.behind = dataclasses.replace(world, withheld=behind), True
             elif remembered.behind or recovery.was_behind(world.model):
                 world = dataclasses.replace(world, older=True)
-            world = world if held or trouble is None else _withheld(world, trouble)
+            world = world if behind or trouble is None else _withheld(world, trouble)
         return world, trouble
 
     async def _caught_up(
         self, key: cache.Key, world: World, remembered: _Remembered, undone: Mapping[tuple[str, str], troubles.Undone]
     ) -> tuple[World, edge.Unavailable | None]:
-        """The world once the ledger has what waited for it: what happened meanwhile counts in whatever is decided next."""
+        """Record the entries that wait in `status.ledger.unrecorded`, and observe again: the next decision counts them."""
         try:
             await self._append(key, world, model.waiting(world, self._outside.clock()))
         except Exception as error:
@@ -255,7 +261,7 @@ class Models:
         return await self._observed(key, remembered, undone)
 
     def _report_orphans(self, key: cache.Key, world: World) -> None:
-        """What serves and belongs to no Model is told of once, and left alone; a Model that was lost is brought back instead."""
+        """Report once every Deployment or Service that belongs to no Model, and leave it alone; a lost Model is restored instead."""
         before = self._orphans.pop(key, frozenset())
         if (
             world.model is not None
@@ -269,41 +275,43 @@ class Models:
         for name in sorted(stages - before):
             called = f"{world.name}-{name}"
             for kind in (client.DEPLOYMENT, client.SERVICE):
-                if known := self._outside.cache.seen(kind, world.namespace, world.name, called):
-                    told = f"{called} serves and belongs to no Model {world.name}: apply that Model again, or delete the Deployment and the Service"
-                    said = finding.Fact(Reason.ORPHANED, told)
-                    events.append(finding.Event(kind.name, world.namespace, called, known.uid or "", said, warning=True))
+                if observed := self._outside.cache.serving_object(kind, world.namespace, world.name, called):
+                    message = f"{called} serves and belongs to no Model {world.name}: apply that Model again, or delete the Deployment and the Service"
+                    orphaned = finding.Fact(Reason.ORPHANED, message)
+                    events.append(finding.Event(kind.name, world.namespace, called, observed.uid or "", orphaned, warning=True))
                     break
         self._outside.log(events)
         self._outside.post(events)
 
     @property
     def settled(self) -> bool:
-        """Whether all that was looked at so far was seen together with what the ledger has; a chain that a person must accept, or an object that cannot be read, is no more to see."""
-        book = self._outside.book
+        """Whether every model so far was compared with its ledger; a chain that a person must accept, or an unreadable object, is not waited for."""
+        ledger = self._outside.book
         return all(
-            one.looked or book.tampered(book.chain(key.namespace, key.name)) or self._outside.cache.unread(key.namespace, key.name)
-            for key, one in self._models.items()
+            remembered.looked
+            or ledger.tampered(ledger.chain(key.namespace, key.name))
+            or self._outside.cache.unread(key.namespace, key.name)
+            for key, remembered in self._models.items()
         )
 
     def resync(self) -> None:
-        """Forget what was applied: everything is compared with the cluster once more."""
+        """Forget what was applied: compare everything with the cluster again."""
         self._servings.resync()
 
     async def _decided(self, world: World) -> tuple[World, decide.Plan]:
-        """The plan, once all that it asks is answered."""
+        """Return the plan once all its questions are answered."""
         while (plan := decide.decide(world, self._outside.clock())).ask:
             answers = {question: await self._answers.to(world, question) for question in plan.ask}
             for question, answer in answers.items():
                 if isinstance(question, Recorded) and isinstance(answer, finding.Held):
-                    raise edge.Unavailable(answer.reason, answer.message)  # what a stage is brought back with must be known first
+                    raise edge.Unavailable(answer.reason, answer.message)  # a stage is restored only once its recorded template is known
             world = dataclasses.replace(world, answers={**world.answers, **answers})
         return world, plan
 
     def _is_older(self, head: appender.Head) -> bool:
-        """Whether the ledger went on after the latest renewal that this cluster remembers, under a leader that is not this one.
+        """Whether another leader wrote to the ledger after the latest renewal that this cluster remembers.
 
-        A cluster without a Lease remembers nothing: it is new, or all it had was lost.
+        A cluster without a Lease remembers no renewal: it is new, or it lost its whole state.
         """
         record = head.record
         if record is None or self._outside.book.term is None or record.term >= self._outside.book.term:
@@ -311,9 +319,9 @@ class Models:
         return self.unsettled_since is None or record.time > self.unsettled_since + RENEWED
 
     async def _past_of(self, key: cache.Key) -> tuple[_Past | None, edge.Unavailable | None]:
-        """What the ledger has of a model, or why that is not known."""
-        known = self._outside.cache.model(key.namespace, key.name)
-        anchor = known.status.ledger if known else None
+        """Return what the ledger has of a model, or why it is unknown."""
+        cached = self._outside.cache.model(key.namespace, key.name)
+        anchor = cached.status.ledger if cached else None
         chain = self._outside.book.chain(key.namespace, key.name)
         try:
             head = await self._outside.book.load(chain, integrity.Anchor(anchor.sequence, anchor.head) if anchor and anchor.head else None)
@@ -322,72 +330,72 @@ class Models:
         return _Past(head, self._outside.book.index(chain)), None
 
     async def _guarded(self, world: World, remembered: _Remembered) -> World:
-        """The world with the approvals that do not count, as the policies were not proven effective when they appeared."""
+        """Add to the world the approvals that do not count: they appeared while the policies were not proven effective."""
         fresh, doubted = set(), set()
-        for one in world.promotions:
-            if one.status.phase and one.status.phase.is_terminal:
+        for promotion in world.promotions:
+            if promotion.status.phase and promotion.status.phase.is_terminal:
                 continue
-            said = approvals.said(world, one)
-            for word in one.spec.approvals or []:
-                known = said.get((word.user, word.gate))
-                entry = (one.metadata.uid, word.user, word.gate)
-                if known is None or not known.means(word):
+            recorded = approvals.said(world, promotion)
+            for approval in promotion.spec.approvals or []:
+                record = recorded.get((approval.user, approval.gate))
+                entry = (promotion.metadata.uid, approval.user, approval.gate)
+                if record is None or not record.means(approval):
                     fresh.add(entry)
-                elif not known.certain:
+                elif not record.certain:
                     doubted.add(entry)
         try:
-            held = await self._outside.guard.prove() if fresh else self._outside.guard.held
+            unguarded = await self._outside.guard.prove() if fresh else self._outside.guard.held
         except Exception as error:
-            held = troubles.explained("the admission policies", error, f"Model/{world.namespace}/{world.name}")
-        missing = held is not None and held.reason == Reason.POLICIES_MISSING
-        remembered.doubted = fresh if missing else fresh & remembered.doubted
+            unguarded = troubles.explained("the admission policies", error, f"Model/{world.namespace}/{world.name}")
+        policies_missing = unguarded is not None and unguarded.reason == Reason.POLICIES_MISSING
+        remembered.doubted = fresh if policies_missing else fresh & remembered.doubted
         return dataclasses.replace(
             world,
-            unguarded=held,
+            unguarded=unguarded,
             doubted=frozenset(doubted | remembered.doubted),
-            untried=frozenset(fresh if held and not missing else ()),
+            untried=frozenset(fresh if unguarded and not policies_missing else ()),
         )
 
     async def _recorded(self, key: cache.Key, world: World, plan: decide.Plan) -> decide.Plan:
-        """Write ahead what this plan does; the plan with the new anchor in the Model's status."""
-        told = model.of(world, plan, self._outside.clock())
-        head = await self._append(key, world, told)
+        """Write the plan's ledger entries ahead; return the plan with the new anchor in the Model's status."""
+        recording = model.of(world, plan, self._outside.clock())
+        head = await self._append(key, world, recording)
         if world.model:
             self._outside.cache.recorded(world.model)
-        for asked in world.promotions:
-            self._outside.cache.recorded(asked)
+        for promotion in world.promotions:
+            self._outside.cache.recorded(promotion)
         return self._anchored(key, world, plan, head)
 
-    async def _append(self, key: cache.Key, world: World, told: model.Recording) -> appender.Head:
+    async def _append(self, key: cache.Key, world: World, recording: model.Recording) -> appender.Head:
         await self._outside.prover.catch_up()
-        for blob in told.blobs:
+        for blob in recording.blobs:
             await self._outside.prover.keep_blob(blob)
-        book, chain = self._outside.book, self._outside.book.chain(key.namespace, key.name)
-        news = told.facts or told.state != world.state
-        return await book.append(chain, told.facts, told.state, told.seen) if news else await book.load(chain)
+        ledger, chain = self._outside.book, self._outside.book.chain(key.namespace, key.name)
+        news = recording.facts or recording.state != world.state
+        return await ledger.append(chain, recording.facts, recording.state, recording.seen) if news else await ledger.load(chain)
 
-    async def _kept(self, world: World, plan: decide.Plan) -> LedgerStatus | None:
-        """What the Model's status has to keep until the ledger answers: what makes things safer and is done, and what is seen; None: it does."""
-        told = model.of(world, plan, self._outside.clock())
-        was = (world.model.status.ledger if world.model else None) or LedgerStatus()
-        kept = outbox.kept(was.unrecorded, [one for one in told.facts if one.action in model.KEPT])
-        if kept == (was.unrecorded or []):
+    async def _with_unrecorded(self, world: World, plan: decide.Plan) -> LedgerStatus | None:
+        """Return the ledger status that keeps entries until the ledger answers: safe actions that are done, and observations; None: nothing to add."""
+        recording = model.of(world, plan, self._outside.clock())
+        previous = (world.model.status.ledger if world.model else None) or LedgerStatus()
+        unrecorded = outbox.kept(previous.unrecorded, [fact for fact in recording.facts if fact.action in model.KEPT])
+        if unrecorded == (previous.unrecorded or []):
             return None
-        for blob in told.blobs:  # what they are then may be something else when the ledger answers
+        for blob in recording.blobs:  # their content may have changed when the ledger answers
             await self._outside.prover.keep_blob_late(blob)
-        return was.model_copy(update={"unrecorded": kept})
+        return previous.model_copy(update={"unrecorded": unrecorded})
 
     def _anchored(self, key: cache.Key, world: World, plan: decide.Plan, head: appender.Head) -> decide.Plan:
-        """The chain's end is kept in the Model's status, at most every ten seconds for its own sake."""
+        """Write the chain's head to the Model's status; at most every ten seconds if nothing else changes."""
         if world.model is None:
             return plan
-        was = world.model.status.ledger
+        previous = world.model.status.ledger
         anchor = LedgerStatus(sequence=head.sequence, head=head.digest)
-        if was == anchor:
+        if previous == anchor:
             return plan
         remembered, now = self._models[key], self._outside.clock()
         due = remembered.anchored + ANCHOR_EVERY if remembered.anchored else now
-        if plan.status is None and due > now and not (was and was.unrecorded):
+        if plan.status is None and due > now and not (previous and previous.unrecorded):
             return dataclasses.replace(plan, again=min(plan.again or due - now, due - now))
         remembered.anchored = now
         status = (plan.status or world.model.status).model_copy(update={"ledger": anchor})
@@ -398,37 +406,39 @@ class Models:
         key: cache.Key,
         world: World,
         plan: decide.Plan,
-        found: troubles.Found,
+        failures: troubles.Failures,
         undone: Mapping[tuple[str, str], troubles.Undone],
     ) -> None:
-        """Carry out a plan, in the order that a crash may interrupt anywhere; what follows the Model's status is each for itself."""
+        """Carry out a plan in an order that a crash may interrupt anywhere; after the Model's status, each failure is collected and the rest goes on."""
         self._outside.fence()
         self._outside.log(plan.events)
-        gained = {version: claims.gained(world.versions[version], said) for version, said in plan.claims.items()}
+        gained = {version: claims.gained(world.versions[version], claimed) for version, claimed in plan.claims.items()}
         for version, stages in gained.items():
             if stages:  # before its first pod
                 await self._write(key, *_claims(world, plan, version), stages, undone)
-        by_name = {one.metadata.name: one for one in world.promotions}
-        # What failed the last time comes first: what is written before it would have to be taken back each time. What Succeeds comes last.
+        by_name = {promotion.metadata.name: promotion for promotion in world.promotions}
+        # What failed in the last look comes first, else writes before it would be undone each time. Promotions that succeed come last.
         failed = self._models[key].failed
-        ends = sorted(plan.promotions.items(), key=lambda of: (("Promotion", of[0]) not in failed, of[1].phase == api.Phase.SUCCEEDED))
+        ends = sorted(
+            plan.promotions.items(), key=lambda item: (("Promotion", item[0]) not in failed, item[1].phase == api.Phase.SUCCEEDED)
+        )
         for name, status in ends:
             stages = decide.depends_on(world, plan, by_name[name])
             await self._write(key, client.PROMOTION, by_name[name], status.dump(), stages, undone)
         if plan.status and world.model:
             await self._outside.write_status(client.MODEL, world.model, plan.status.dump())
         for version in (version for version, stages in gained.items() if not stages):
-            with found.of(f"the status of the ModelVersion {world.versions[version].metadata.name}"):
+            with failures.collect(f"the status of the ModelVersion {world.versions[version].metadata.name}"):
                 await self._outside.write_status(*_claims(world, plan, version))
-        await self._servings.bring(key, world, plan, found)
+        await self._servings.bring(key, world, plan, failures)
         for lost in plan.restore:
-            with found.of(f"the {lost.kind} {lost.name} that was lost"):
+            with failures.collect(f"the {lost.kind} {lost.name} that was lost"):
                 await self._creations.restore(world, lost)
         for name, version in plan.create:
-            with found.of(f"autoPromote of {version} to {name}"):
+            with failures.collect(f"autoPromote of {version} to {name}"):
                 await self._creations.promotion(world, name, version)
         self._outside.post(plan.events)
-        with found.of("old lists of files"):
+        with failures.collect("old lists of files"):
             await self._servings.tidy(key, world, plan)
 
     async def _write(
@@ -440,10 +450,10 @@ class Models:
         stages: Collection[str],
         undone: Mapping[tuple[str, str], troubles.Undone],
     ) -> None:
-        """Write a status that the Model's builds on.
+        """Write a status that the Model's status depends on.
 
         Raises:
-            troubles.Undone: it cannot be written now. What could not be written in this look is not tried again in it.
+            troubles.Undone: it cannot be written now. A write that failed is not tried again in the same look.
             cluster.Conflict: the object was changed meanwhile.
         """
         place = kind.name, subject.metadata.name
@@ -460,24 +470,24 @@ class Models:
 
 
 def _withheld(world: World, trouble: edge.Unavailable | None) -> World:
-    """The world with the reason why nothing may be decided."""
+    """Return the world with the reason why nothing may be decided."""
     assert trouble is not None
     waits = finding.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else finding.Waits.BY_ITSELF
     return world.without_ledger(finding.Held(trouble.reason, trouble.message, waits))
 
 
 def _claims(world: World, plan: decide.Plan, version: str) -> tuple[client.Kind, api.ModelVersion, dict[str, Any]]:
-    """The status of a version that says which stages run it."""
+    """Return the kind, object and status of a version, with the stages that run it."""
     subject = world.versions[version]
     return client.MODEL_VERSION, subject, subject.status.model_copy(update={"stages": list(plan.claims[version]) or None}).dump()
 
 
 def _called(key: cache.Key) -> str:
-    """The object, as log lines name it."""
+    """Return the Model's name in log lines."""
     return f"Model/{key.namespace}/{key.name}"
 
 
-def _first(those: Iterable[finding.Held]) -> edge.Unavailable | None:
-    """The first of what is tried again with backoff."""
-    first = next(iter(those), None)
+def _first(flaws: Iterable[finding.Held]) -> edge.Unavailable | None:
+    """Return the first flaw as an exception, for a retry with backoff."""
+    first = next(iter(flaws), None)
     return edge.Unavailable(first.reason, first.message) if first else None

@@ -1,4 +1,4 @@
-"""One ModelVersion: inspect its bytes, record and write what is true of them, and hold those that a stage needs."""
+"""One ModelVersion: inspect its bytes, record and write the result, and set legal holds on bytes that a stage needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from modelyard.reconcile.outside import Outside
 from modelyard.reconcile.storage import Addresses
 
 SLOW: Final = 2.0
-"""Seconds after which a version that is being read shows Verifying."""
+"""Seconds of reading after which a version shows Verifying."""
 
 
 class Versions:
@@ -32,22 +32,22 @@ class Versions:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
         self._addresses = Addresses(outside.cluster)
-        asked = outside.config.verification
+        verification = outside.config.verification
         self._limits = decide.Limits(
-            asked.patience, asked.recheck, asked.rehash, tuple(outside.config.endpoints), outside.config.bucket.uri
+            verification.patience, verification.recheck, verification.rehash, tuple(outside.config.endpoints), outside.config.bucket.uri
         )
         self._memory: dict[cache.Key, tuple[str, decide.Memory]] = {}
-        """With the uid that it is about: an object created anew is looked at anew."""
+        """With the uid of the object: an object that is created again starts without memory."""
         self._holds: dict[cache.Key, legal_hold.Memory] = {}
 
     async def reconcile(self, key: cache.Key) -> datetime.timedelta | None:
         """Handle one key; when to look at it again.
 
         Raises:
-            edge.Unavailable: something could not be done, and the version says so; try again with backoff.
+            edge.Unavailable: something could not be done, and the version's status says so; try again with backoff.
         """
         try:
-            again, trouble = await self._look_at(key)
+            delay, trouble = await self._look_at(key)
         except client.Conflict:
             raise
         except Exception as error:
@@ -57,10 +57,10 @@ class Versions:
             raise trouble from error
         if trouble:
             raise trouble
-        return again
+        return delay
 
     async def _tell_trouble(self, key: cache.Key, why: finding.Held) -> None:
-        """What could not be handled is in the status as well, if that can be written."""
+        """Write a failure to the version's status, if that can be written."""
         version = self._outside.cache.version(key.namespace, key.name)
         if version is None or version.metadata.deletion_timestamp:
             return
@@ -74,10 +74,10 @@ class Versions:
                 self._outside.post([finding.happened(version, why.reason, why.message, warning=True)])
 
     async def _look_at(self, key: cache.Key) -> tuple[datetime.timedelta | None, edge.Unavailable | None]:
-        """When to look again; with what could not be done and was told."""
+        """Return when to look again, and the failure that was reported."""
         version = self._outside.cache.version(key.namespace, key.name)
-        if version and any(one.kind == "Model" for one in self._outside.cache.unread(key.namespace, version.spec.model)):
-            return None, None  # the Model is there and cannot be read: where the bytes are is not known, and nothing was found of them
+        if version and any(unread.kind == "Model" for unread in self._outside.cache.unread(key.namespace, version.spec.model)):
+            return None, None  # the Model exists and cannot be read: the place of the bytes is unknown, and nothing is decided about them
         if version is None or version.metadata.deletion_timestamp:
             self._memory.pop(key, None)
             self._holds.pop(key, None)
@@ -91,7 +91,7 @@ class Versions:
             limits=self._limits,
             memory=memory if uid == version.metadata.uid else decide.Memory(),
             past=past,
-            meant=await self._meant(version, past),
+            meant=await self._earlier_spec(version, past),
         )
         plan = decide.decide(world, self._outside.clock())
         trouble: finding.Fact | None = None
@@ -100,37 +100,39 @@ class Versions:
             trouble = world.proof if isinstance(world.proof, finding.Fact) else None
             plan = decide.decide(world, self._outside.clock())
         await self._tell_version(world, plan)
-        # What could not be told was not looked at: else it would be told at the next recheck only.
+        # Remember the look only after it is written: else a failed write would wait for the next recheck.
         self._memory[key] = version.metadata.uid, plan.memory
         if trouble:
             return None, edge.Unavailable(trouble.reason, trouble.message)
         written = self._outside.cache.version(key.namespace, key.name)
-        if written and written.status.unrecorded:  # the next look tells it, tried until the ledger answers
+        if written and written.status.unrecorded:  # the next look records it; repeated until the ledger answers
             waits = "what was done while the ledger did not answer waits in status.unrecorded"
             return None, edge.Unavailable(Reason.LEDGER_UNAVAILABLE, waits)
         return await self._hold(key, world, plan.again), None
 
-    async def _hold(self, key: cache.Key, world: decide.World, again: datetime.timedelta | None) -> datetime.timedelta | None:
-        """The next step of a legal hold, if there is one; when to look again."""
+    async def _hold(self, key: cache.Key, world: decide.World, delay: datetime.timedelta | None) -> datetime.timedelta | None:
+        """Do the next step of a legal hold, if there is one; return when to look again."""
         version, now = self._outside.cache.version(key.namespace, key.name), self._outside.clock()
         if version is None or world.model is None:
-            return again
+            return delay
         memory = self._holds.get(key, legal_hold.Memory())
         memory = memory if memory.uid == version.metadata.uid else legal_hold.Memory(version.metadata.uid)
         step = legal_hold.step(version, world.model, memory, self._limits.recheck, now)
         if step is None:
-            return again
+            return delay
         chain = self._outside.book.chain(key.namespace, version.spec.model)
         await self._outside.book.load(chain)
-        known = self._outside.book.index(chain).versions.get(version.spec.version)
+        recorded = self._outside.book.index(chain).versions.get(version.spec.version)
         siblings = [
-            one for one in self._outside.cache.world(key.namespace, world.model.metadata.name).versions.values() if one.key != version.key
+            sibling
+            for sibling in self._outside.cache.world(key.namespace, world.model.metadata.name).versions.values()
+            if sibling.key != version.key
         ]
         objects = legal_hold.objects(version, step)
-        others = legal_hold.others(version, siblings, known.held if known else None)
+        others = legal_hold.others(version, siblings, recorded.held if recorded else None)
         self._outside.fence()
         if step == legal_hold.Step.SET:
-            await self._outside.book.append(chain, legal_hold.told(version, step, known))
+            await self._outside.book.append(chain, legal_hold.told(version, step, recorded))
         try:
             address = await self._addresses.of(world.model)
             why = await self._outside.prover.hold(legal_hold.Request(address, step, objects, others, key.namespace))
@@ -138,17 +140,17 @@ class Versions:
             trouble = troubles.unavailable("the legal hold", error, f"ModelVersion/{key.namespace}/{key.name}")
             why = finding.Fact(Reason.HOLD_REFUSED, trouble.message)
         if step == legal_hold.Step.LIFT and why is None:
-            await self._outside.book.append(chain, legal_hold.told(version, step, known))
+            await self._outside.book.append(chain, legal_hold.told(version, step, recorded))
         self._holds[key] = legal_hold.remember(memory, step, objects, why, now)
         status, events = legal_hold.done(version, step, why), legal_hold.events(version, why)
         self._outside.log(events)
         if status != version.status:
             await self._outside.write_status(client.MODEL_VERSION, version, status.dump())
         self._outside.post(events)
-        return min(again, self._limits.recheck) if again else self._limits.recheck if why else None
+        return min(delay, self._limits.recheck) if delay else self._limits.recheck if why else None
 
     async def _inspected(self, world: decide.World, *, full: bool) -> decide.World:
-        """The world with the answer in it; after a while the version shows Verifying."""
+        """Return the world with the inspection's result; while it takes long, the version shows Verifying."""
         looking = asyncio.ensure_future(self._look(world, full=full))
         try:
             await asyncio.wait({looking}, timeout=SLOW)
@@ -182,28 +184,28 @@ class Versions:
             return _not_known(f"the evidence {name}", version, error)
 
     async def _past(self, version: api.ModelVersion) -> index.Version | None:
-        """What the ledger has of this version's name; not waited for once the version was verified under it, as that says little more."""
-        was = version.status
+        """Return what the ledger has of this version's name; None, instead of an error, if the ledger is unavailable and the version was verified before."""
+        status = version.status
         chain = self._outside.book.chain(version.metadata.namespace, version.spec.model)
         try:
             await self._outside.book.load(chain)
         except edge.Unavailable:
-            if was.recorded and was.artifact and was.phase != VersionPhase.REUSED:
+            if status.recorded and status.artifact and status.phase != VersionPhase.REUSED:
                 return None
             raise
         return self._outside.book.index(chain).versions.get(version.spec.version)
 
-    async def _meant(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
-        """The spec that the name had as another object's, where that has to be known."""
+    async def _earlier_spec(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
+        """Return the spec that an earlier object of this name had, where the decision needs it."""
         if past is None or not identity.was_anothers(version, past):
             return None
         return specs.read(version.kind, version.metadata.name, await self._outside.prover.blob(past.spec))
 
     async def _tell_version(self, world: decide.World, plan: decide.Plan) -> bool:
-        """Record what the status would say, then write it; whether it was news."""
+        """Record the status, then write it; return whether it changed."""
         version, status = world.version, plan.status
-        same = status == version.status
-        if same and not version.status.unrecorded:
+        unchanged = status == version.status
+        if unchanged and not version.status.unrecorded:
             return False
         self._outside.fence()
         try:
@@ -211,20 +213,20 @@ class Versions:
             status = status.model_copy(update={"unrecorded": None})
         except Exception as error:
             trouble = troubles.unavailable("the record of this version", error, "/".join(("ModelVersion", *version.key)))
-            if same:  # what was kept waits on
+            if unchanged:  # the unrecorded entries wait on
                 raise trouble from error
             done = modelversion.facts(version, status, {}, "", at=self._outside.clock())
-            safer = [told for told in done if told.action in modelversion.SAFER]
+            safer = [fact for fact in done if fact.action in modelversion.SAFER]
             if not safer:
-                said = decide.withheld(world, finding.Fact(trouble.reason, trouble.message), self._outside.clock())
-                if said != version.status:
-                    await self._outside.write_status(client.MODEL_VERSION, version, said.dump())
+                withheld = decide.withheld(world, finding.Fact(trouble.reason, trouble.message), self._outside.clock())
+                if withheld != version.status:
+                    await self._outside.write_status(client.MODEL_VERSION, version, withheld.dump())
                 raise trouble from error
             status = status.model_copy(
                 update={"recorded": version.status.recorded, "unrecorded": outbox.kept(version.status.unrecorded, safer)}
             )
         self._outside.log(plan.events)
-        # This very decision is made again when it is due, not because it was written down.
+        # Our own write does not trigger this decision again; its due time does.
         await self._outside.write_status(client.MODEL_VERSION, version, status.dump(), by=cache.Key("version", *version.key))
         self._outside.post(plan.events)
         return True
@@ -233,12 +235,14 @@ class Versions:
         version, recorded = world.version, world.version.status.recorded
         now, stamped = self._outside.clock(), self._outside.guard.held is None
         before = world.meant
-        newer, again = specs.is_new(version), identity.is_whole_again(version, world.past, world.meant)
-        if recorded and newer and not again:
+        newer, whole_again = specs.is_new(version), identity.is_whole_again(version, world.past, world.meant)
+        if recorded and newer and not whole_again:
             before = canonical.loads(await self._outside.prover.blob(recorded.spec))
         named = status.spec_digest or specs.spec_digest(version)
         earlier = self._outside.cache.earlier(version)
-        facts = modelversion.facts(version, status, before, named, at=now, stamped=stamped, past=world.past, again=again, earlier=earlier)
+        facts = modelversion.facts(
+            version, status, before, named, at=now, stamped=stamped, past=world.past, again=whole_again, earlier=earlier
+        )
         facts = (*outbox.read(version.status.unrecorded), *modelversion.replaced(version, world.past), *facts)
         if not facts:
             return
@@ -249,7 +253,7 @@ class Versions:
         self._outside.cache.recorded(version)
 
 
-def _not_known(what: str, version: api.ModelVersion, error: Exception) -> finding.Fact:
-    """What is not known now of a version, and why."""
-    trouble = troubles.unavailable(what, error, "/".join(("ModelVersion", *version.key)))
+def _not_known(subject: str, version: api.ModelVersion, error: Exception) -> finding.Fact:
+    """Return what could not be found out about a version, and why."""
+    trouble = troubles.unavailable(subject, error, "/".join(("ModelVersion", *version.key)))
     return finding.Fact(trouble.reason, trouble.message)

@@ -1,4 +1,4 @@
-"""All that reconciling touches, and the one way to write a status and to tell what happened."""
+"""Everything that reconciling touches, and the one way to write a status and to post what happened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelyard.plan import finding
 from modelyard.plan.observed import specs
 
 MOST_WRITES: Final = 10
-"""Times that one status is written while somebody writes free text into the object's spec."""
+"""Attempts to write one status while somebody writes free text into the object's spec."""
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ class Guard(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """The world outside, as both sorts of key see it."""
+    """The outside world, shared by both sorts of key."""
 
     cluster: client.Cluster
     cache: Cache
@@ -49,20 +49,20 @@ class Outside:
     recorder: Recorder
     guard: Guard
     enqueue: Callable[[Iterable[Key]], None]
-    """Called with every key that a write of ours concerns."""
+    """Called with every key that our writes affect."""
     fence: Callable[[], None]
     """Raises `edge.Unavailable` when another replica may lead; called before every write."""
     clock: Callable[[], datetime.datetime]
     """The time now, with a time zone."""
 
     def log(self, events: Iterable[finding.Event]) -> None:
-        """What is decided is in the log before it is done."""
+        """Log decisions before they are carried out."""
         for event in events:
             place = f"{event.kind}/{event.namespace}/{event.name}"
             log.info(event.fact.message, extra={"object": place, "reason": str(event.fact.reason)})
 
     def post(self, events: Iterable[finding.Event]) -> None:
-        """What was done is an Event and a metric."""
+        """Post an Event, and count a metric, for what was done."""
         for event in events:
             metrics.EVENTS.labels(event.kind, str(event.fact.reason)).inc()
             try:
@@ -72,48 +72,48 @@ class Outside:
                 log.exception("an Event could not be posted", extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
     async def write_status(self, kind: client.Kind, subject: api.Resource, status: Mapping[str, Any], *, by: Key | None = None) -> None:
-        """Write a status on the object as it was when this was decided; free text in its spec may be another by now.
+        """Write a status on the object that the decision was made from; free text in its spec may have changed since.
 
         Args:
             kind: of the object.
             subject: the object.
             status: all of it.
-            by: who has decided it, and need not look at it again.
+            by: the key that decided it, which need not be reconciled again.
 
         Raises:
             edge.cluster.Conflict: it has changed since; decide again.
             edge.Unavailable: the API server does not answer, or another replica may lead.
         """
-        about = subject.metadata
+        metadata = subject.metadata
         answer = await self._write(kind, subject, dict(status))
-        if self.cache.at(kind.name, about.namespace, about.name) is not None:  # else it was deleted before the answer was read
+        if self.cache.at(kind.name, metadata.namespace, metadata.name) is not None:  # else it was deleted before the answer was read
             self.enqueue(self.cache.put(kind, answer) - {by})
 
     async def _write(self, kind: client.Kind, subject: api.Resource, status: dict[str, Any]) -> Mapping[str, Any]:
-        """Write on what the object is now, as long as what was decided would be decided on that as well."""
-        about, version = subject.metadata, subject.metadata.resource_version
+        """Write on the current object, as long as the same decision would be made from it."""
+        metadata, version = subject.metadata, subject.metadata.resource_version
         for _ in range(MOST_WRITES):
             self.fence()
             try:
-                return await self.cluster.write_status(kind, about.namespace, about.name, version, status)
+                return await self.cluster.write_status(kind, metadata.namespace, metadata.name, version, status)
             except client.Conflict:
-                now = await self._look(kind, about)
-                if now is None or not specs.decides_alike(subject, now):
+                current = await self._look(kind, metadata)
+                if current is None or not specs.decides_alike(subject, current):
                     raise
-                version = now.metadata.resource_version
-        raise client.Conflict(about.name)
+                version = current.metadata.resource_version
+        raise client.Conflict(metadata.name)
 
-    async def _look(self, kind: client.Kind, about: meta.ObjectMeta) -> api.Resource | None:
-        """An object as it is now, which enters the cache: whoever decides again need not wait for the watch."""
-        answer = await self.cluster.get(kind, about.namespace, about.name)
+    async def _look(self, kind: client.Kind, metadata: meta.ObjectMeta) -> api.Resource | None:
+        """Read the current object and put it in the cache: the next decision need not wait for the watch."""
+        answer = await self.cluster.get(kind, metadata.namespace, metadata.name)
         if answer is None:
-            self.enqueue(self.cache.drop(kind, about.namespace, about.name))
+            self.enqueue(self.cache.drop(kind, metadata.namespace, metadata.name))
             return None
         raw = {"apiVersion": kind.api_version, "kind": kind.name, **answer}
         self.enqueue(self.cache.put(kind, raw))
-        found = parse.read(kind.name, raw)
-        return found if isinstance(found, api.Model | api.ModelVersion | api.Promotion) else None
+        resource = parse.read(kind.name, raw)
+        return resource if isinstance(resource, api.Model | api.ModelVersion | api.Promotion) else None
 
     def note(self, kind: client.Kind, answer: Mapping[str, Any]) -> None:
-        """An answer enters the cache at once, and whoever it concerns is looked at."""
+        """Put an answer in the cache at once, and enqueue the keys that it affects."""
         self.enqueue(self.cache.put(kind, answer))

@@ -1,4 +1,4 @@
-"""Answers what a plan for a model asks of the world before it can be made."""
+"""Answer the questions of a decision about a model."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from modelyard.reconcile.outside import Outside
 from modelyard.reconcile.serving import occupied
 
 NAMES: Final = 16
-"""How many names of a list of files are tried when it is rendered."""
+"""The most names of a list of files that are tried when it is rendered."""
 
 
 class Answers:
-    """Renders templates, asks the API server whether it would take them, reads snapshots."""
+    """Renders templates, tries them on the API server as dry runs, and reads snapshots."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
     async def to(self, world: World, question: Question) -> Answer:
-        """The answer; a Fact when what was asked for is refused, a Held when nobody knows now. Whatever goes wrong is this question's alone."""
+        """Answer a question; a Fact when the answer is a refusal, a Held when it is unknown now. A failure concerns this question only."""
         try:
             if isinstance(question, DryRun):
                 return await self._dry_run(world, question)
@@ -40,14 +40,14 @@ class Answers:
             rendered = await self._render(world, question)
             if isinstance(rendered, finding.Fact):
                 return rendered
-            # Only a rollback asks this while the ledger does not answer, and it does not wait for the same bucket's blobs either.
+            # While the ledger is unavailable only a rollback asks this, and it does not wait for blobs of the same bucket either.
             keep = self._outside.prover.keep_blob_late if world.withheld else self._outside.prover.keep_blob
             return await keep(rendered)
         except edge.Unavailable as trouble:
             return finding.Held(trouble.reason, trouble.message)
         except Exception as error:
-            what = "a recorded spec" if isinstance(question, Snapshot) else f"the stage {question.stage}"
-            return troubles.explained(what, error, f"Model/{world.namespace}/{world.name}")
+            subject = "a recorded spec" if isinstance(question, Snapshot) else f"the stage {question.stage}"
+            return troubles.explained(subject, error, f"Model/{world.namespace}/{world.name}")
 
     async def _render(self, world: World, question: Render) -> bytes | finding.Fact:
         declared, subject = world.stage(question.stage), world.versions[question.version]
@@ -56,8 +56,8 @@ class Answers:
         assert declared.serving is not None
         assert subject.status.artifact is not None
         runs = template.written(await self._outside.prover.blob(question.of)) if question.of else declared.serving
-        if wrong := _reserved(runs, question.stage):
-            return wrong
+        if refusal := _reserved(runs, question.stage):
+            return refusal
         manifest = await self._outside.prover.blob(subject.status.artifact.manifest)
         blueprint = template.Blueprint(
             model=world.model,
@@ -72,17 +72,23 @@ class Answers:
         return await self._with_a_free_name(world, blueprint)
 
     async def _recorded(self, world: World, question: Recorded) -> str | finding.Fact:
-        """Whether a document that the ledger names is what its own spec renders to, with the version's bytes and our fetch container in it.
+        """Check that a recorded document is what its own spec renders to, with the version's bytes and our fetch container in it.
 
         Then pods that run it need not be restarted; what it was rendered from is judged as if it were written anew.
         """
         declared = world.stage(question.stage)
-        known = world.past.versions.get(question.version) if world.past else None
-        if world.model is None or declared is None or declared.serving is None or known is None or not (known.digest and known.manifest):
+        recorded = world.past.versions.get(question.version) if world.past else None
+        if (
+            world.model is None
+            or declared is None
+            or declared.serving is None
+            or recorded is None
+            or not (recorded.digest and recorded.manifest)
+        ):
             return _not_ours(question, "the ledger does not tell what it was rendered from")
         rendered = await self._outside.prover.blob(question.template)
         name = f"{world.name}-{question.version}"
-        spec = specs.read("ModelVersion", name, await self._outside.prover.blob(known.spec))
+        spec = specs.read("ModelVersion", name, await self._outside.prover.blob(recorded.spec))
         try:
             runs = declared.serving if template.source(declared.serving) == question.source else template.written(rendered)
             deployed, image = world.deployments.get(question.stage), template.fetch_image(rendered)
@@ -94,8 +100,8 @@ class Answers:
                 serving=runs,
                 version=question.version,
                 uri=spec["artifact"]["uri"],
-                digest=known.digest,
-                files=template.files(await self._outside.prover.blob(known.manifest)),
+                digest=recorded.digest,
+                files=template.files(await self._outside.prover.blob(recorded.manifest)),
                 fetch_image=image,
             )
             if template.source(runs) != question.source or template.reserved(runs) or not template.is_rendered(rendered, blueprint):
@@ -105,14 +111,14 @@ class Answers:
         return await self._confined(world, question.stage, runs) or question.template
 
     async def _confined(self, world: World, stage: str, runs: serving.Serving) -> finding.Fact | None:
-        """Why pods of a template may not be made: with the operator's rights, and whoever may promote need not have those."""
+        """Return why pods of a template may not be created: the operator creates them with its own rights, which a promoter need not have."""
         if (refused := confinement.refused(runs.template)) is None:
             return None
         namespace = await self._outside.cluster.get(client.NAMESPACE, "", world.namespace)
         return None if confinement.allowed(namespace) else finding.Fact(Reason.TEMPLATE_INVALID, f"stage {stage}: {refused}")
 
     async def _with_a_free_name(self, world: World, blueprint: template.Blueprint) -> bytes:
-        """The document whose list of files has a name that nobody else took: whoever takes names cannot keep a rollout from beginning."""
+        """Render a document whose list of files has a free name: nobody can block a rollout by taking names."""
         wish = _dry_wish(world, blueprint.stage)
         for attempt in range(1, NAMES + 1):
             rendered = template.render(dataclasses.replace(blueprint, attempt=attempt))
@@ -122,13 +128,13 @@ class Answers:
         return rendered
 
     async def _dry_run(self, world: World, question: DryRun) -> finding.Fact | None:
-        """Whether the API server would take what the stage renders to, asked with a version that does not exist."""
+        """Try the stage's objects on the API server as dry runs, with a version that does not exist."""
         declared = world.stage(question.stage)
         assert world.model is not None
         assert declared is not None
         assert declared.serving is not None
-        if wrong := _reserved(declared.serving, question.stage):
-            return wrong
+        if refusal := _reserved(declared.serving, question.stage):
+            return refusal
         if beyond := await self._confined(world, question.stage, declared.serving):
             return beyond
         blueprint = template.Blueprint(
@@ -153,9 +159,9 @@ def _not_ours(question: Recorded, why: str) -> finding.Fact:
 
 
 def _reserved(declared: serving.Serving, stage: str) -> finding.Fact | None:
-    """What of a template we cannot render."""
-    wrong = template.reserved(declared)
-    return finding.Fact(wrong.reason, f"stage {stage}: {wrong.message}") if wrong else None
+    """Return why a template cannot be rendered."""
+    refusal = template.reserved(declared)
+    return finding.Fact(refusal.reason, f"stage {stage}: {refusal.message}") if refusal else None
 
 
 def _dry_wish(world: World, name: str) -> objects.Serve:

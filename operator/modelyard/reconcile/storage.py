@@ -1,4 +1,4 @@
-"""Where a Model's artifacts are, with the credentials of its Secret as they are now."""
+"""The address of a Model's artifacts, with the current credentials of its Secret."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from modelyard.content import location
 from modelyard.edge.cluster import client
 
 SECRET_AGE: Final = 30.0
-"""Seconds for which a Secret or CA bundle is used without asking again."""
+"""Seconds for which a Secret or CA bundle is used without being read again."""
 
 
 class Addresses:
-    """The stores of Models; Secrets and CA bundles are read when needed, and never watched."""
+    """Finds the stores of Models; reads Secrets and CA bundles when needed, and never watches them."""
 
     def __init__(self, reach: client.Cluster) -> None:
         self._reach = reach
-        self._known: dict[tuple[str, str, str], tuple[float, dict[str, str]]] = {}
+        self._cached: dict[tuple[str, str, str], tuple[float, dict[str, str]]] = {}
 
     async def of(self, model: api.Model) -> location.Address:
-        """Where the artifacts of a Model are, and what opens it.
+        """Return the address of a Model's artifacts, with credentials.
 
         Raises:
             edge.Unavailable: a Secret or ConfigMap is missing or lacks a key (the message names it), or the API server does not answer.
@@ -50,19 +50,19 @@ class Addresses:
     async def _data(self, kind: client.Kind, namespace: str, name: str) -> dict[str, str]:
         """The data of a Secret (decoded) or ConfigMap, at most SECRET_AGE seconds old."""
         place = (kind.name, namespace, name)
-        known = self._known.get(place)
-        if known and time.monotonic() - known[0] < SECRET_AGE:
-            return known[1]
+        cached = self._cached.get(place)
+        if cached and time.monotonic() - cached[0] < SECRET_AGE:
+            return cached[1]
         try:
-            found = await self._reach.get(kind, namespace, name)
+            existing = await self._reach.get(kind, namespace, name)
         except client.Refused as refused:
             message = f"the operator may not read the {kind.name} {name} that spec.storage names (the chart's rbac.secretNames, or a Role): {refused.message}"
             raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message) from refused
-        if found is None:
+        if existing is None:
             message = f"the {kind.name} {name} that spec.storage names does not exist in the namespace {namespace}: create it"
             raise edge.Unavailable(Reason.CREDENTIALS_MISSING, message)
-        data: dict[str, str] = found.get("data") or {}
+        data: dict[str, str] = existing.get("data") or {}
         if kind is client.SECRET:
             data = {key: base64.b64decode(value).decode(errors="replace").strip() for key, value in data.items()}
-        self._known[place] = (time.monotonic(), data)
+        self._cached[place] = (time.monotonic(), data)
         return data

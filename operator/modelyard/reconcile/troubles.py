@@ -1,4 +1,4 @@
-"""What could not be done while a key was handled: it is told where it belongs, and the rest goes on."""
+"""What failed while a key was handled: each failure is reported on its own object, and the rest goes on."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from modelyard.plan import finding, unforeseen
 log = logging.getLogger(__name__)
 
 
-def explained(what: str, error: Exception, where: str) -> finding.Held:
-    """Why something could not be done, for a status: it is tried again in any case.
+def explained(subject: str, error: Exception, where: str) -> finding.Held:
+    """Explain a failure, for a status; it is tried again in any case.
 
     Args:
-        what: what could not be handled, such as `the stage production`.
-        error: why; one that is a mistake of ours is logged with its trace.
+        subject: what could not be handled, such as `the stage production`.
+        error: the cause; an unforeseen error is logged with its trace.
         where: the object that a log line is about.
     """
     match error:
         case edge.Unavailable():
-            return finding.Held(error.reason, f"{what}: {error.message}")
+            return finding.Held(error.reason, f"{subject}: {error.message}")
         case client.Refused():
-            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server refused ({error.status}): {error.message}")
+            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{subject}: the API server refused ({error.status}): {error.message}")
         case client.Conflict():
-            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{what}: the API server says each time that it was changed meanwhile")
-    why = unforeseen.of(what, error)
+            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{subject}: the API server says each time that it was changed meanwhile")
+    why = unforeseen.of(subject, error)
     trace(why, where)
     return dataclasses.replace(why, error=None)
 
 
-def unavailable(what: str, error: Exception, where: str) -> edge.Unavailable:
-    """The same as an exception, for who tries again with backoff."""
+def unavailable(subject: str, error: Exception, where: str) -> edge.Unavailable:
+    """Explain a failure as an exception, for callers that retry with backoff."""
     if isinstance(error, edge.Unavailable):
         return error
-    why = explained(what, error, where)
+    why = explained(subject, error, where)
     return edge.Unavailable(why.reason, why.message)
 
 
 def trace(why: unforeseen.Unforeseen, where: str) -> None:
-    """The log has the trace beside the id that a status shows."""
+    """Log the trace beside the id that a status shows."""
     if why.error:
         log.error("%s", why.message, extra={"object": where, "reason": str(why.reason)}, exc_info=why.error)
 
 
 @contextlib.contextmanager
 def suppressed(where: str) -> Iterator[None]:
-    """Telling of trouble may fail as well; then the log has it, and it is told when it is tried again.
+    """Log what fails while a failure is reported; the next attempt reports it again.
 
     Args:
-        where: the object that could not be told of.
+        where: the object whose failure is reported.
     """
     try:
         yield
@@ -65,11 +65,11 @@ def suppressed(where: str) -> Iterator[None]:
 
 
 class Undone(Exception):
-    """A status that comes before the Model's could not be written: what depends on it must not begin.
+    """A status that must precede the Model's could not be written: what depends on it must not begin.
 
     Args:
         place: kind and name of the object.
-        stages: those that stay as they are for that; none where nothing depends on it.
+        stages: those that stay as they are because of it; none where nothing depends on it.
         why: for the status of the Model.
         lost: the API server did not answer.
     """
@@ -82,30 +82,30 @@ class Undone(Exception):
         self.lost = lost
 
 
-class Found:
-    """Collects what could not be done of several things, each of which is tried.
+class Failures:
+    """Collects the failures of several attempts, each of which is made.
 
     Args:
         where: the object that log lines are about.
-        patient: whether something that was changed meanwhile is no trouble yet, as it happens.
+        patient: whether a conflict is not reported yet, as conflicts are normal.
     """
 
     def __init__(self, where: str, *, patient: bool) -> None:
         self.flaws: dict[str, finding.Held] = {}
-        """By what could not be handled."""
+        """By what could not be handled, such as `the stage production`."""
         self.conflict: client.Conflict | None = None
-        """Something was changed meanwhile: to be decided again."""
+        """An object was changed meanwhile: decide again."""
         self.patient = patient
         self._where = where
 
     @contextlib.contextmanager
-    def of(self, what: str) -> Iterator[None]:
-        """Whatever is raised in here is collected."""
+    def collect(self, subject: str) -> Iterator[None]:
+        """Collect whatever is raised inside."""
         try:
             yield
         except client.Conflict as conflict:
             self.conflict = conflict
             if not self.patient:
-                self.flaws[what] = explained(what, conflict, self._where)
+                self.flaws[subject] = explained(subject, conflict, self._where)
         except Exception as error:
-            self.flaws[what] = explained(what, error, self._where)
+            self.flaws[subject] = explained(subject, error, self._where)

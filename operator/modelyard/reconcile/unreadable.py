@@ -1,4 +1,4 @@
-"""Objects that this release cannot read say so, and so does their Model."""
+"""Mark objects that this release cannot read, and their Model."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from modelyard.reconcile.outside import Outside
 
 
 class Unreadable:
-    """Tells each of them once."""
+    """Reports each unreadable object once."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
-        self._told: set[tuple[str, str]] = set()
-        """uid and resource version of those that were told."""
+        self._reported: set[tuple[str, str]] = set()
+        """uid and resource version of every object that was reported."""
 
-    async def block(self, world: World, found: troubles.Found) -> bool:
-        """Whether decisions wait for objects that cannot be read; these and the Model say so."""
-        those = unreadable.blocking(world.unread, world.past)
-        for one in world.unread:
-            with found.of(f"the {one.kind} {one.name}"):
-                await self._tell(one, blocks=one in those)
-        if those and world.model:
-            was, generation = world.model.status, world.model.metadata.generation
-            said = unreadable.settle(was.conditions, unreadable.told_to_model(those), generation, self._outside.clock())
-            status = was.model_copy(update={"observed_generation": generation, "conditions": said})
-            if status != was:
+    async def block(self, world: World, failures: troubles.Failures) -> bool:
+        """Return whether unreadable objects block decisions; write it to their status and to the Model's."""
+        blocking = unreadable.blocking(world.unread, world.past)
+        for unread in world.unread:
+            with failures.collect(f"the {unread.kind} {unread.name}"):
+                await self._report(unread, blocks=unread in blocking)
+        if blocking and world.model:
+            previous, generation = world.model.status, world.model.metadata.generation
+            conditions = unreadable.settle(previous.conditions, unreadable.told_to_model(blocking), generation, self._outside.clock())
+            status = previous.model_copy(update={"observed_generation": generation, "conditions": conditions})
+            if status != previous:
                 await self._outside.write_status(client.MODEL, world.model, status.dump())
-        return bool(those)
+        return bool(blocking)
 
-    async def _tell(self, one: unreadable.Unread, *, blocks: bool) -> None:
-        status, about = unreadable.status(one, self._outside.clock(), blocks=blocks), one.subject.metadata
-        if status == one.status or (about.uid, about.resource_version) in self._told:
+    async def _report(self, unread: unreadable.Unread, *, blocks: bool) -> None:
+        status, metadata = unreadable.status(unread, self._outside.clock(), blocks=blocks), unread.subject.metadata
+        if status == unread.status or (metadata.uid, metadata.resource_version) in self._reported:
             return
-        event = finding.happened(one.subject, one.fact.reason, one.fact.message, warning=True)
-        with contextlib.suppress(client.Refused):  # the API server cannot read it either: then the Event and the Model tell
-            await self._outside.write_status(client.KINDS[one.kind], one.subject, status)
-        self._told.add((about.uid, about.resource_version))
+        event = finding.happened(unread.subject, unread.fact.reason, unread.fact.message, warning=True)
+        with contextlib.suppress(client.Refused):  # the API server cannot read it either: the Event and the Model's status report it
+            await self._outside.write_status(client.KINDS[unread.kind], unread.subject, status)
+        self._reported.add((metadata.uid, metadata.resource_version))
         self._outside.post((event,) if blocks else ())

@@ -1,4 +1,4 @@
-"""Who may do what, as the API server judges it: DESIGN 2.5 in CEL, a module for each kind."""
+"""Authorization in the API server: DESIGN 2.5 in CEL, a module for each kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who changed what: the annotation that names the author of every spec change that is not recorded yet."""
+"""The annotation that names the author of every spec change that is not recorded yet."""
 
 from __future__ import annotations
 
@@ -52,29 +52,33 @@ POLICY: Final = Policy(
 
 
 def line(generation: int, user: str) -> str:
-    """The line of one spec change; `generation` is the one that it makes."""
+    """Return the line of one spec change; `generation` is the generation after it."""
     return f"{generation} {user.replace(chr(10), ' ')}"
 
 
 def signed(obj: Mapping[str, Any], user: str) -> dict[str, Any]:
-    """An object that is to be created, with what the API server stamps from Kubernetes 1.36 on: who writes it, and who asks."""
-    about = obj["metadata"]
-    notes = {**(about.get("annotations") or {}), cel.CHANGES: line(1, user)}
-    asks = {"requestedBy": user} if obj["kind"] == "Promotion" else {}
-    return {**obj, "metadata": {**about, "annotations": notes}, "spec": {**asks, **obj["spec"]}}
+    """Return a new object with the fields that the API server stamps from Kubernetes 1.36 on: its author, and a Promotion's requester."""
+    metadata = obj["metadata"]
+    notes = {**(metadata.get("annotations") or {}), cel.CHANGES: line(1, user)}
+    requester = {"requestedBy": user} if obj["kind"] == "Promotion" else {}
+    return {**obj, "metadata": {**metadata, "annotations": notes}, "spec": {**requester, **obj["spec"]}}
 
 
 def read(text: str) -> dict[int, str]:
-    """The annotation as users by generation."""
-    found = (re.fullmatch(r"([0-9]{1,18}) (.+)", one) for one in text.split("\n"))
-    return {int(one[1]): one[2] for one in found if one}
+    """Parse the annotation: users by generation."""
+    matches = (re.fullmatch(r"([0-9]{1,18}) (.+)", match) for match in text.split("\n"))
+    return {int(match[1]): match[2] for match in matches if match}
 
 
 def added(text: str, generation: int, recorded: int, user: str) -> str:
-    """The annotation after a spec change, as the API server writes it: `generation` is the one before, `recorded` the last on record."""
+    """Return the annotation after a spec change, as the API server writes it: `generation` is the one before the change, `recorded` the last recorded one."""
     before = generation + 2 - cel.MOST_CHANGES
-    kept = [line(one, who) for one, who in read(text).items() if one > recorded and (one == 1 or one > before)]
-    return "\n".join([*kept, line(generation + 1, user)])
+    signed_lines = [
+        line(signed_generation, who)
+        for signed_generation, who in read(text).items()
+        if signed_generation > recorded and (signed_generation == 1 or signed_generation > before)
+    ]
+    return "\n".join([*signed_lines, line(generation + 1, user)])
 
 
 _PATH: Final = "/metadata/annotations/" + cel.CHANGES.replace("/", "~1")

@@ -1,4 +1,4 @@
-"""Metadata of the three kinds stays so small that everybody who may can still write the object: nobody fills it up for the others."""
+"""Limits on the metadata of the three kinds: nobody can fill an object up so that others can no longer write it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from modelyard.api.access import cel
 from modelyard.api.access.policy import KINDS, Check, Policy, Rule
 
 MOST_BYTES: Final = 192 * 1024
-"""What all annotations but ours may take together, of the 256 KiB that Kubernetes allows: the rest is for the lines of `modelyard.dev/changes`."""
+"""The most bytes of all annotations but ours, of the 256 KiB that Kubernetes allows: the rest is for the lines of `modelyard.dev/changes`."""
 MOST_ENTRIES: Final = {"labels": 128, "finalizers": 32, "ownerReferences": 32, "managedFields": 64}
-"""How many of these there may be: an object that grew to the most that etcd takes could not be written any more, not even its status."""
+"""The most entries: an object that has grown to etcd's limit can no longer be written, not even its status."""
 
 
 def _spent(obj: str) -> str:

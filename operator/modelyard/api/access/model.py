@@ -14,16 +14,16 @@ DEFAULT_STAGES: Final = (
 
 
 def _one_stage(verb: str, changed: str) -> str:
-    """The verb for every stage, or one stage changed and the verb for that one."""
-    one = cel.may_in(verb, f"variables.{changed}[0]")
-    return f"size(variables.{changed}) == 0 || variables.{verb} || (size(variables.{changed}) == 1 && {one})"
+    """Return CEL: the user has the verb for every stage, or changes one stage and has the verb for it."""
+    single_stage = cel.may_in(verb, f"variables.{changed}[0]")
+    return f"size(variables.{changed}) == 0 || variables.{verb} || (size(variables.{changed}) == 1 && {single_stage})"
 
 
 def _stage_lacks(doing: str, verb: str, changed: str, role: str) -> str:
     listed = f"variables.{changed}.join(', ')"
     resource = f"(size(variables.{changed}) == 1 ? 'models/' + {listed} + ' (or on models, for every stage)' : 'models')"
-    said = cel.lacks(f"'{doing} of stage ' + {listed}", verb, resource, role)
-    return f"{said} + (size(variables.{changed}) > 1 ? '; who holds it for single stages changes one stage per write' : '')"
+    message = cel.lacks(f"'{doing} of stage ' + {listed}", verb, resource, role)
+    return f"{message} + (size(variables.{changed}) > 1 ? '; who holds it for single stages changes one stage per write' : '')"
 
 
 POLICY: Final = Policy(

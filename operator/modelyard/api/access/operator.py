@@ -1,4 +1,4 @@
-"""What the operator's own account may write: its RBAC is wide, as nobody can name what does not exist yet; this is not."""
+"""Limits on the operator's own account: its RBAC must be wide, as future objects cannot be named in it; this policy is narrow."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ CAPABILITIES: Final = (
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
     "SYS_CHROOT",
 )  # fmt: skip
-"""What a container may add, as in the baseline level of Kubernetes' Pod Security Standards."""
+"""Capabilities that a container may add, as in the baseline level of Kubernetes' Pod Security Standards."""
 SYSCTLS: Final = (
     "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start",
     "net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
     "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
 )  # fmt: skip
-"""What a pod may set, by the same standard."""
+"""Sysctls that a pod may set, by the same standard."""
 PRIVILEGED: Final = f"namespaceObject.metadata.?labels[?'{_NAMESPACE_LABEL}'].orValue('') == 'privileged'"
 HOW: Final = f"a namespace that is to run such pods carries the label {_NAMESPACE_LABEL}: privileged"
 
@@ -27,7 +27,7 @@ def _label(obj: str, name: str) -> str:
     return f"{obj}.metadata.?labels[?'{name}']"
 
 
-def _ours(obj: str, stage: str) -> str:
+def _is_ours(obj: str, stage: str) -> str:
     return f"({_label(obj, cel.MANAGED_BY)}.orValue('') == '{cel.MANAGER}' && {_label(obj, cel.MODEL_LABEL)}.hasValue() && {stage})"
 
 
@@ -47,7 +47,7 @@ _REACHES: Final = {
     "windowsOptions.hostProcess": f"{_CONTEXTS}.exists(c, c.?securityContext.?windowsOptions.?hostProcess.orValue(false))",
     "sysctls": f"variables.pod.?securityContext.?sysctls.orValue([]).exists(s, !(s.name in {list(SYSCTLS)}))",
 }
-"""What reaches out of a pod into its node, and when it does; `plan.confinement` says the same."""
+"""Fields that give a pod access to its node, with their conditions; `plan.confinement` has the same."""
 
 POLICY: Final = Policy(
     "operator",
@@ -62,13 +62,13 @@ POLICY: Final = Policy(
         "own": f"variables.list && request.namespace == {cel.USER}.split(':')[2]",
         "pod": "dyn(object.spec.template.spec)",
         "containers": "variables.pod.containers + variables.pod.?initContainers.orValue([])",
-        "reaches": " + ".join(f"({expression} ? ['{what}'] : [])" for what, expression in _REACHES.items()),
+        "reaches": " + ".join(f"({expression} ? ['{reach}'] : [])" for reach, expression in _REACHES.items()),
     },
     (
         Check(
-            # A list of files that an earlier release made has no stage label.
-            f"variables.own || ((object == null || {_ours('object', _label('object', cel.STAGE_LABEL) + '.hasValue()')}) && "
-            f"(oldObject == null || {_ours('oldObject', '(variables.list || ' + _label('oldObject', cel.STAGE_LABEL) + '.hasValue())')}))",
+            # A list of files from an earlier release has no stage label.
+            f"variables.own || ((object == null || {_is_ours('object', _label('object', cel.STAGE_LABEL) + '.hasValue()')}) && "
+            f"(oldObject == null || {_is_ours('oldObject', '(variables.list || ' + _label('oldObject', cel.STAGE_LABEL) + '.hasValue())')}))",
             f"'the operator writes only what carries its labels {cel.MANAGED_BY}, {cel.MODEL_LABEL} and {cel.STAGE_LABEL}, and ' + request.resource.resource "
             "+ ' ' + request.name + ' does not'",
             "the operator writes only what carries its labels",

@@ -1,4 +1,4 @@
-"""The shape of admission policies: what the API server itself judges and stamps, without a webhook.
+"""Admission policies: checks and mutations in the API server itself, without a webhook.
 
 A `Policy` is a ValidatingAdmissionPolicy with its binding, a `Stamp` a MutatingAdmissionPolicy with its own; what they say stands in
 `api.access`. CEL has no types at hand here, so expressions are text; the API server's own type check is asked in tests/cluster.
@@ -20,7 +20,7 @@ KINDS: Final = ("models", "modelversions", "promotions")
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """Which writes are looked at."""
+    """The writes that a policy matches."""
 
     resources: Sequence[str]
     operations: Sequence[str] = ("CREATE", "UPDATE")
@@ -28,7 +28,7 @@ class Rule:
     version: str = "*"
 
     def dump(self) -> Object:
-        """As `matchConstraints.resourceRules` has it."""
+        """Return the rule as in `matchConstraints.resourceRules`."""
         return {
             "apiGroups": [self.group],
             "apiVersions": [self.version],
@@ -39,17 +39,17 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A CEL expression that must be true, and a CEL expression of what a person reads otherwise."""
+    """A CEL expression that must be true, and a CEL expression of the message when it is not."""
 
     expression: str
     otherwise: str
     plainly: str
-    """Said instead should `otherwise` itself fail."""
+    """The message if `otherwise` itself fails."""
     only: str | None = None
-    """Name of a value of the chart (`policies.<only>`) that can leave this check out."""
+    """Name of a chart value (`policies.<only>`) that can turn this check off."""
 
     def dump(self) -> Object:
-        """As `validations` has it."""
+        """Return the check as in `validations`."""
         return {
             "expression": self.expression,
             "messageExpression": self.otherwise,
@@ -60,7 +60,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """Writes that are refused, whoever sends them, unless every check holds."""
+    """A ValidatingAdmissionPolicy: matching writes are refused, whoever sends them, unless every check passes."""
 
     name: str
     says: str
@@ -68,10 +68,10 @@ class Policy:
     variables: Mapping[str, str]
     checks: Sequence[Check]
     only_where: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Conditions by name: a write for which one is false is none of this policy's business."""
+    """Match conditions by name: the policy ignores a write for which one is false."""
 
     def dump(self, prefix: str) -> Object:
-        """The ValidatingAdmissionPolicy."""
+        """Return the ValidatingAdmissionPolicy."""
         spec: Object = {"failurePolicy": "Fail", "matchConstraints": _matching(self.rules)}
         if self.only_where:
             spec["matchConditions"] = _named(self.only_where)
@@ -79,7 +79,7 @@ class Policy:
         return _object("ValidatingAdmissionPolicy", f"{prefix}-{self.name}", self.says, spec)
 
     def binding(self, prefix: str) -> Object:
-        """Its binding: without one a policy does nothing."""
+        """Return its binding: without one a policy does nothing."""
         called = f"{prefix}-{self.name}"
         spec = {"policyName": called, "validationActions": ["Deny", "Audit"]}
         return _object("ValidatingAdmissionPolicyBinding", called, self.says, spec)
@@ -87,7 +87,7 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True)
 class Stamp:
-    """What the API server writes into an object while it is admitted: each mutation is a CEL expression of JSON patches."""
+    """A MutatingAdmissionPolicy: the API server changes objects at admission; each mutation is a CEL expression of JSON patches."""
 
     name: str
     says: str
@@ -96,10 +96,10 @@ class Stamp:
     mutations: Sequence[str]
 
     def dump(self, prefix: str) -> Object:
-        """The MutatingAdmissionPolicy."""
+        """Return the MutatingAdmissionPolicy."""
         spec: Object = {
             "failurePolicy": "Fail",
-            "reinvocationPolicy": "IfNeeded",  # what another policy or webhook changes later must be stamped too
+            "reinvocationPolicy": "IfNeeded",  # later changes by other policies or webhooks must be stamped too
             "matchConstraints": _matching(self.rules),
             "variables": _named(self.variables),
             "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": mutation}} for mutation in self.mutations],
@@ -107,14 +107,14 @@ class Stamp:
         return _object("MutatingAdmissionPolicy", f"{prefix}-{self.name}", self.says, spec)
 
     def binding(self, prefix: str) -> Object:
-        """Its binding."""
+        """Return its binding."""
         called = f"{prefix}-{self.name}"
         return _object("MutatingAdmissionPolicyBinding", called, self.says, {"policyName": called})
 
 
 def _object(kind: str, name: str, says: str, spec: Object) -> Object:
-    about = {"name": name, "annotations": {"kubernetes.io/description": says}}
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": about, "spec": spec}
+    metadata = {"name": name, "annotations": {"kubernetes.io/description": says}}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def _matching(rules: Sequence[Rule]) -> Object:

@@ -14,9 +14,9 @@ _RULED_BY_PROMOTE: Final = " || ".join(
     if (alias := str(field.alias or name)) != "approvals"
 )
 _SAME_ANNOTATIONS: Final = " && ".join(
-    f"{one}.metadata.?annotations.orValue({{}}).all(k, k == '{cel.CHANGES}' || (k in {other}.metadata.?annotations.orValue({{}}) && "
-    f"{other}.metadata.annotations[k] == {one}.metadata.annotations[k]))"
-    for one, other in (("object", "oldObject"), ("oldObject", "object"))
+    f"{side}.metadata.?annotations.orValue({{}}).all(k, k == '{cel.CHANGES}' || (k in {other}.metadata.?annotations.orValue({{}}) && "
+    f"{other}.metadata.annotations[k] == {side}.metadata.annotations[k]))"
+    for side, other in (("object", "oldObject"), ("oldObject", "object"))
 )
 _SAME_METADATA: Final = " && ".join(
     [

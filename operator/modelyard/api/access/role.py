@@ -1,4 +1,4 @@
-"""ClusterRoles for people: each what one part in a model's life takes, and nothing that decides for another part."""
+"""ClusterRoles for people: each has the rights of one role in a model's life, and none to decide for another role."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHANGE: Final = ("update", "patch")
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """A ClusterRole; everybody may see everything of the registry."""
+    """A ClusterRole; each may read the whole registry."""
 
     name: str
     says: str
@@ -26,17 +26,17 @@ class Role:
     verbs: Sequence[str] = ()
     """Verbs on plain `models`: every model, every stage."""
     into: str | None = None
-    """The built-in ClusterRole that it becomes part of."""
+    """The built-in ClusterRole that it is aggregated to."""
 
     def dump(self, prefix: str) -> Object:
-        """As the API server takes it."""
-        about: Object = {"name": f"{prefix}-{self.name}", "annotations": {"kubernetes.io/description": self.says}}
+        """Return the ClusterRole as an object."""
+        metadata: Object = {"name": f"{prefix}-{self.name}", "annotations": {"kubernetes.io/description": self.says}}
         if self.into:
-            about["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{self.into}": "true"}
+            metadata["labels"] = {f"rbac.authorization.k8s.io/aggregate-to-{self.into}": "true"}
         rules = [_rule(list(KINDS), _SEE), *(_rule([resource], verbs) for resource, verbs in self.writes)]
         if self.verbs:
             rules.append(_rule(["models"], self.verbs))
-        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": about, "rules": rules}
+        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
 
 
 def _rule(resources: list[str], verbs: Sequence[str]) -> Object:
@@ -44,7 +44,7 @@ def _rule(resources: list[str], verbs: Sequence[str]) -> Object:
 
 
 ROLES: Final = (
-    # `edit` and `admin` contain `view`; they get no more: who edits Deployments is not thereby asked about models.
+    # `edit` and `admin` contain `view`; they get no more: editing Deployments implies no decision about models.
     Role("viewer", "Sees models, versions and promotions.", into="view"),
     Role(
         "publisher",

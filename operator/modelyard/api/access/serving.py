@@ -1,4 +1,4 @@
-"""Status, and what serves: the operator writes both."""
+"""Status and serving objects: only the operator writes them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SERVING: Final = Policy(
             group="",
         ),
         Rule(["endpointslices"], group="discovery.k8s.io"),
-        # Not pods: draining a node, evictions and `kubectl delete pod` are ordinary operations, and the ReplicaSet makes others.
+        # Not pods: draining a node, evictions and `kubectl delete pod` are ordinary operations, and the ReplicaSet creates new pods.
         Rule(["deployments", "replicasets"], ("DELETE",), group="apps"),
         Rule(["services", "configmaps"], ("DELETE",), group=""),
         Rule(["endpointslices"], ("DELETE",), group="discovery.k8s.io"),

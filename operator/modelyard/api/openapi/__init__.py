@@ -1,1 +1,1 @@
-"""How the kinds become CustomResourceDefinitions: what pydantic knows of a field, as the API server takes it."""
+"""Generate CustomResourceDefinitions from the pydantic models of the kinds."""

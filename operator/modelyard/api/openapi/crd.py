@@ -1,4 +1,4 @@
-"""The CRDs, generated from the pydantic models: structural schemas with everything that the API server refuses taken out or rewritten.
+"""The CRDs, generated from the pydantic models: structural schemas in which everything that the API server refuses is removed or rewritten.
 
 A keyword that is not known here is refused, so nothing reaches a cluster that nobody thought about.
 """
@@ -14,7 +14,7 @@ from modelyard.api.openapi import schema
 
 Schema = dict[str, Any]
 
-# What a structural schema may say, in the order in which it is written.
+# The keywords of a structural schema, in the order in which they are written.
 _KEPT: Final = (
     "description", "type", "format", "nullable", "enum", "pattern", "minLength", "maxLength", "minimum", "exclusiveMinimum", "maximum",
     "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "minProperties", "maxProperties", "default", "required", "properties",
@@ -24,12 +24,12 @@ _TYPES: Final = {"object", "array", "string", "integer", "number", "boolean"}
 
 
 class UnsupportedError(ValueError):
-    """A model says something that a CRD cannot, or that this generator does not know; the message has the field and the keyword."""
+    """A model uses something that a CRD or this generator does not support; the message names the field and the keyword."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column of `kubectl get`; one of priority 1 shows with `-o wide`."""
+    """A column of `kubectl get`; priority 1 shows it with `-o wide` only."""
 
     name: str
     path: str
@@ -38,14 +38,14 @@ class Column:
     priority: int = 0
 
     def dump(self) -> Schema:
-        """As the CRD has it."""
-        said = {"name": self.name, "type": self.type, "jsonPath": self.path, "description": self.description}
-        return said | ({"priority": self.priority} if self.priority else {})
+        """Return the column as in the CRD."""
+        column = {"name": self.name, "type": self.type, "jsonPath": self.path, "description": self.description}
+        return column | ({"priority": self.priority} if self.priority else {})
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """One kind as the API server knows it."""
+    """One kind, with its names and columns in the CRD."""
 
     model: type[meta.Resource]
     plural: str
@@ -55,12 +55,12 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """The kind, such as ModelVersion."""
+        """The kind's name, such as ModelVersion."""
         return self.model.__name__
 
     @property
     def singular(self) -> str:
-        """The kind as the command line and file names write it."""
+        """The kind's name on the command line and in file names."""
         return self.name.lower()
 
 
@@ -104,7 +104,7 @@ KINDS: Final = (
             Column("Bytes", ".status.artifact.bytes", "Their bytes together.", type="integer"),
             Column("Production", ".status.stages[?(@.name=='production')].state", "Whether it runs in the stage production."),
             *_LAST[:1],
-            # A column prints the first match of its path only, so all stages need the list as it is.
+            # A column prints only the first match of its path, so showing all stages needs the list itself.
             Column("Stages", ".status.stages", "Where it runs.", priority=1),
             Column("Digest", ".status.artifact.digest", "Digest of the verified bytes.", priority=1),
             *_LAST[1:],
@@ -132,7 +132,7 @@ KINDS: Final = (
 
 
 def crd(kind: Kind) -> Schema:
-    """The CustomResourceDefinition of a kind."""
+    """Return the CustomResourceDefinition of a kind."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -164,9 +164,9 @@ def crd(kind: Kind) -> Schema:
 
 
 def root(resource: type[meta.Resource]) -> Schema:
-    """The structural schema of a whole object; its status begins as not yet observed."""
-    said = structural(resource.model_json_schema(by_alias=True), resource.__name__)
-    fields = said["properties"]
+    """Return the structural schema of a whole object; its status begins as not yet observed."""
+    generated = structural(resource.model_json_schema(by_alias=True), resource.__name__)
+    fields = generated["properties"]
     status = fields["status"] | {"description": "What the operator found and did; nobody else writes it."}
     status = {"default": {"observedGeneration": -1}} | status
     named = {
@@ -176,24 +176,24 @@ def root(resource: type[meta.Resource]) -> Schema:
         "spec": {"description": "What is asked for."} | fields["spec"],
         "status": _ordered(status),
     }
-    return _ordered(said | {"required": ["spec"], "properties": named})
+    return _ordered(generated | {"required": ["spec"], "properties": named})
 
 
-def structural(said: Mapping[str, Any], where: str) -> Schema:
-    """A JSON schema as pydantic writes it, rewritten as the API server takes it; raises UnsupportedError for what has no such form."""
-    return _rewrite({key: value for key, value in said.items() if key != "$defs"}, said.get("$defs", {}), where, ())
+def structural(generated: Mapping[str, Any], where: str) -> Schema:
+    """Rewrite a JSON schema of pydantic as a structural schema; raises UnsupportedError for anything that has no such form."""
+    return _rewrite({key: value for key, value in generated.items() if key != "$defs"}, generated.get("$defs", {}), where, ())
 
 
-def _rewrite(said: Mapping[str, Any], known: Mapping[str, Any], where: str, inside: tuple[str, ...]) -> Schema:
-    if "anyOf" in said:
-        return _rewrite(_merged(_not_null(said["anyOf"], where), said, "anyOf"), known, where, inside)
-    if "$ref" in said:
-        name = said["$ref"].removeprefix("#/$defs/")
-        if name in inside or name not in known:
+def _rewrite(generated: Mapping[str, Any], definitions: Mapping[str, Any], where: str, inside: tuple[str, ...]) -> Schema:
+    if "anyOf" in generated:
+        return _rewrite(_merged(_not_null(generated["anyOf"], where), generated, "anyOf"), definitions, where, inside)
+    if "$ref" in generated:
+        name = generated["$ref"].removeprefix("#/$defs/")
+        if name in inside or name not in definitions:
             raise UnsupportedError(f"{where}: {name} contains itself, or is not known; a CRD has no references")
-        return _rewrite(_merged(known[name], said, "$ref"), known, where, (*inside, name))
+        return _rewrite(_merged(definitions[name], generated, "$ref"), definitions, where, (*inside, name))
     # Titles only repeat names. An absent field means the default that our code assumes: the API server never writes into what a user owns.
-    result = {keyword: value for keyword, value in said.items() if keyword not in {"title", "default"}}
+    result = {keyword: value for keyword, value in generated.items() if keyword not in {"title", "default"}}
     _rename(result)
     if result.get("type") not in _TYPES:
         raise UnsupportedError(f"{where}: a field needs one type, not {result.get('type')!r}")
@@ -202,18 +202,20 @@ def _rewrite(said: Mapping[str, Any], known: Mapping[str, Any], where: str, insi
     if "properties" in result:
         if result.get("additionalProperties") is False:
             del result["additionalProperties"]
-        result["properties"] = {name: _rewrite(field, known, f"{where}.{name}", inside) for name, field in result["properties"].items()}
+        result["properties"] = {
+            name: _rewrite(field, definitions, f"{where}.{name}", inside) for name, field in result["properties"].items()
+        }
     if "items" in result:
-        result["items"] = _rewrite(result["items"], known, f"{where}[]", inside)
+        result["items"] = _rewrite(result["items"], definitions, f"{where}[]", inside)
     elif result["type"] == "array":
         raise UnsupportedError(f"{where}: an array needs items")
     if result["type"] == "object":
-        _object(result, known, where, inside)
+        _object(result, definitions, where, inside)
     return _ordered(result)
 
 
 def _not_null(options: list[Schema], where: str) -> Schema:
-    """What may also be null is in Kubernetes a field that may be absent."""
+    """Return the option that is not null: in Kubernetes a nullable field is a field that may be absent."""
     real = [option for option in options if option.get("type") != "null"]
     if {option.get("type") for option in real} == {"integer", "string"}:
         return {"type": "string", "x-kubernetes-int-or-string": True}
@@ -225,40 +227,40 @@ def _not_null(options: list[Schema], where: str) -> Schema:
 
 
 def _merged(inner: Mapping[str, Any], outer: Mapping[str, Any], but: str) -> Schema:
-    """What is said nearer to the field wins; rules add up."""
+    """Merge two schemas: the outer one, nearer to the field, wins; rules add up."""
     rules = [*inner.get(schema.VALIDATIONS, []), *outer.get(schema.VALIDATIONS, [])]
     merged = {**inner, **{keyword: value for keyword, value in outer.items() if keyword != but}}
     return merged | ({schema.VALIDATIONS: rules} if rules else {})
 
 
-def _rename(said: Schema) -> None:
-    """Keywords of newer JSON schemas in the words of OpenAPI 3.0."""
-    if "const" in said:
-        said["enum"] = [said.pop("const")]
+def _rename(keywords: Schema) -> None:
+    """Replace keywords of newer JSON schemas by those of OpenAPI 3.0."""
+    if "const" in keywords:
+        keywords["enum"] = [keywords.pop("const")]
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if exclusive in said and not isinstance(said[exclusive], bool):
-            said |= {limit: said[exclusive], exclusive: True}
-    if said.pop("uniqueItems", False):
-        said[schema.LIST_TYPE] = "set"
-    if said.pop("x-kubernetes-int-or-string", False):
-        # The API server wants no type beside it; _ordered takes the stand-in away.
-        said |= {"type": "string", "x-kubernetes-int-or-string": True}
+        if exclusive in keywords and not isinstance(keywords[exclusive], bool):
+            keywords |= {limit: keywords[exclusive], exclusive: True}
+    if keywords.pop("uniqueItems", False):
+        keywords[schema.LIST_TYPE] = "set"
+    if keywords.pop("x-kubernetes-int-or-string", False):
+        # The API server allows no type beside it; _ordered removes this placeholder.
+        keywords |= {"type": "string", "x-kubernetes-int-or-string": True}
 
 
-def _object(said: Schema, known: Mapping[str, Any], where: str, inside: tuple[str, ...]) -> None:
-    more = said.pop("additionalProperties", None)
+def _object(keywords: Schema, definitions: Mapping[str, Any], where: str, inside: tuple[str, ...]) -> None:
+    more = keywords.pop("additionalProperties", None)
     if more is True or more == {}:
-        said[schema.PRESERVE] = True
+        keywords[schema.PRESERVE] = True
     elif isinstance(more, Mapping):
-        if "properties" in said:
+        if "properties" in keywords:
             raise UnsupportedError(f"{where}: an object has either named fields or free keys, not both")
-        said["additionalProperties"] = _rewrite(more, known, f"{where}.*", inside)
-    elif "properties" not in said and schema.PRESERVE not in said:
+        keywords["additionalProperties"] = _rewrite(more, definitions, f"{where}.*", inside)
+    elif "properties" not in keywords and schema.PRESERVE not in keywords:
         raise UnsupportedError(f"{where}: an object without fields keeps nothing; name its fields, or preserve unknown ones")
 
 
-def _ordered(said: Schema) -> Schema:
-    ordered: Schema = {keyword: said[keyword] for keyword in _KEPT if keyword in said}
+def _ordered(keywords: Schema) -> Schema:
+    ordered: Schema = {keyword: keywords[keyword] for keyword in _KEPT if keyword in keywords}
     if "x-kubernetes-int-or-string" in ordered:
         ordered.pop("type", None)
     return ordered

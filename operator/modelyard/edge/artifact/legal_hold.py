@@ -19,17 +19,17 @@ Pinned = tuple[str, str]
 
 def carry_out(
     source: store.Store,
-    kept: blobs.Blobs,
+    blob_store: blobs.Blobs,
     request: legal_hold.Request,
-    each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
+    run_all: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
 ) -> finding.Fact | None:
-    """Do a step; why it could not be done, if it could not.
+    """Do a step; return why it could not be done, if it could not.
 
     Args:
         source: the Model's store.
-        kept: where manifests are.
+        blob_store: where manifests are.
         request: what to do.
-        each: `map`, perhaps one that works on several at a time.
+        run_all: `map`, or a variant that works on several items at a time.
     """
     place = location.place(request.objects.uri)
     if place is None:
@@ -38,12 +38,14 @@ def carry_out(
     try:
         if request.step == legal_hold.Step.CLAIM and not source.locks(bucket):
             return finding.Fact(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
-        others = {one for objects in request.others for one in pinned(kept, objects)}
-        mine = pinned(kept, request.objects)
+        others = {version for objects in request.others for version in pinned(blob_store, objects)}
+        versions = pinned(blob_store, request.objects)
         if request.step == legal_hold.Step.CLAIM:
-            return _claimed(source, bucket, [one for one in mine if one not in others], each)
+            return _claimed(source, bucket, [version for version in versions if version not in others], run_all)
         on = request.step == legal_hold.Step.SET
-        for _ in each(lambda one: _hold(source, bucket, one, on=on), [one for one in mine if on or one not in others]):
+        for _ in run_all(
+            lambda version: _hold(source, bucket, version, on=on), [version for version in versions if on or version not in others]
+        ):
             pass
     except edge.Unavailable as trouble:
         if trouble.reason == Reason.STORE_FORBIDDEN:
@@ -57,13 +59,13 @@ def carry_out(
     return None
 
 
-def pinned(kept: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
-    """The object versions of an artifact; without those that were read before the bucket kept versions.
+def pinned(blob_store: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
+    """Return the object versions of an artifact, without those that were read before the bucket kept versions.
 
     Raises:
         edge.Unavailable: the manifest is gone, or the operator's bucket does not answer.
     """
-    data, place = kept.get(objects.manifest), location.place(objects.uri)
+    data, place = blob_store.get(objects.manifest), location.place(objects.uri)
     if data is None or place is None:
         raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket no longer has the manifest {objects.manifest}")
     files = manifest.read_manifest(data).files
@@ -71,19 +73,19 @@ def pinned(kept: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
 
 
 def _claimed(
-    source: store.Store, bucket: str, mine: list[Pinned], each: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
+    source: store.Store, bucket: str, versions: list[Pinned], run_all: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
 ) -> finding.Fact | None:
-    foreign = sum(each(lambda one: source.held(bucket, *one), mine))
+    foreign = sum(run_all(lambda version: source.held(bucket, *version), versions))
     if not foreign:
         return None
-    message = f"{foreign} of {len(mine)} objects are under a legal hold that somebody else set: holds are left to them"
+    message = f"{foreign} of {len(versions)} objects are under a legal hold that somebody else set: holds are left to them"
     return finding.Fact(Reason.HOLD_REFUSED, message)
 
 
-def _hold(source: store.Store, bucket: str, one: Pinned, *, on: bool) -> None:
+def _hold(source: store.Store, bucket: str, version: Pinned, *, on: bool) -> None:
     try:
-        source.hold(bucket, *one, on=on)
+        source.hold(bucket, *version, on=on)
     except edge.Unavailable:
-        if source.head(bucket, *one) is not None:
+        if source.head(bucket, *version) is not None:
             raise
-        # What is gone needs no hold; that it is gone is for the next look at the bytes to say.
+        # A deleted object needs no hold; the next inspection of the bytes reports it.

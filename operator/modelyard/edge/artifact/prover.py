@@ -1,9 +1,9 @@
-"""Artifacts: reads every byte that has to be read, and says what was found; manifests go to the operator's bucket.
+"""Inspection of artifacts: read every byte that must be read, and return the result; manifests go to the operator's bucket.
 
 Threads do the work. An inspection runs in one thread, which hashes its files itself, largest first; further threads join
 it while they are free. So a small artifact costs one hop, a large one is read several objects at a time, and neither can
-wait for the other. No tenant has more than half of the threads that join, and what only touches the operator's own bucket has threads of its
-own: a tenant's store that hangs keeps nobody else waiting.
+wait for the other. No tenant has more than half of the threads that join, and work on the operator's own bucket has threads of its
+own: a tenant's store that hangs delays nobody else.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ T = TypeVar("T")
 X = TypeVar("X")
 
 _CLIENTS: Final = 128
-"""Addresses whose connections are kept."""
+"""The most addresses whose connections are kept."""
 _UNFINISHED: Final = 50_000
-"""Files remembered of artifacts that are not whole yet, so that an upload in progress is not read again and again."""
+"""The most files remembered of incomplete artifacts, so that an upload in progress is not read again and again."""
 _DOCUMENTS: Final = 10_000
-"""Evidence objects remembered."""
+"""The most evidence objects remembered."""
 _HELP: Final = 8 << 20
 _MANY: Final = 16
-"""Bytes and objects below which help costs more than it brings."""
+"""Bytes and objects below which further threads cost more than they gain."""
 _KEEPERS: Final = 8
-"""Threads for what touches the operator's own bucket only: rendering, rolling back."""
+"""Threads for work on the operator's own bucket only: rendering, rolling back."""
 _UNKNOWN: Final = -1
-"""Size of an object that was not asked about."""
+"""Size of an object whose size was not requested."""
 
 
 class _Stopped(Exception):
-    """Nobody waits for the answer any more."""
+    """No caller waits for the result any more."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Work(Generic[X, T]):
-    """Things to be done, shared by the threads that do them; the first trouble stops them all."""
+    """Items to be done, shared by several threads; the first failure stops them all."""
 
     do: Callable[[X], T]
     todo: collections.deque[X]
@@ -63,7 +63,7 @@ class _Work(Generic[X, T]):
     trouble: BaseException | None = None
 
     def run(self) -> None:
-        """Work until nothing is left."""
+        """Work until no item is left."""
         try:
             while self.todo:
                 self._next()
@@ -73,14 +73,14 @@ class _Work(Generic[X, T]):
 
     def _next(self) -> None:
         with contextlib.suppress(IndexError):  # another thread was faster
-            each = self.todo.popleft()
+            item = self.todo.popleft()
             if self.stop.is_set():
                 raise _Stopped
-            self.done.append((each, self.do(each)))
+            self.done.append((item, self.do(item)))
 
 
 class _Helpers:
-    """Threads that join whoever has much to do; no tenant has more than half of them."""
+    """Threads that join large inspections; no tenant has more than half of them."""
 
     def __init__(self, count: int) -> None:
         self._share = count
@@ -89,7 +89,7 @@ class _Helpers:
         self._lock = threading.Lock()
 
     def join(self, tenant: str, wanted: int, run: Callable[[], None]) -> list[futures.Future[None]]:
-        """Lend as many as are wanted and the tenant may have."""
+        """Lend up to `wanted` threads, as far as the tenant's share allows."""
         with self._lock:
             count = max(0, min(wanted, self._share - self._lent[tenant]))
             self._lent[tenant] += count
@@ -99,7 +99,7 @@ class _Helpers:
         return lent
 
     def close(self) -> None:
-        """Nobody is lent any more."""
+        """Lend no more threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _back(self, tenant: str) -> None:
@@ -109,7 +109,7 @@ class _Helpers:
 
 
 class Prover:
-    """Reads artifacts and evidence, with as many threads as it was given; keeps connections, and what it must not read twice.
+    """Reads artifacts and evidence with a fixed number of threads; keeps connections, and results that it must not read twice.
 
     Args:
         kept: where manifests go.
@@ -119,9 +119,9 @@ class Prover:
     """
 
     def __init__(
-        self, kept: blobs.Blobs, *, versions_at_once: int = 16, objects_at_once: int = 4, limits: bounded.Limits = bounded.LIMITS
+        self, blob_store: blobs.Blobs, *, versions_at_once: int = 16, objects_at_once: int = 4, limits: bounded.Limits = bounded.LIMITS
     ) -> None:
-        self._blobs = kept
+        self._blobs = blob_store
         self._limits = limits
         self._most_helpers = objects_at_once - 1
         self._connections = versions_at_once + objects_at_once
@@ -136,15 +136,15 @@ class Prover:
         self._documents: collections.OrderedDict[tuple[location.Address, str], tuple[store.Object, str]] = collections.OrderedDict()
 
     async def inspect(self, request: inspection.Request) -> inspection.Result:
-        """What bytes an artifact has now; raises edge.Unavailable and nothing else."""
+        """Inspect an artifact's current bytes; raises edge.Unavailable and nothing else."""
         return await self._stoppable(lambda stop: self._inspect(request, stop))
 
     async def prove_object(self, request: inspection.EvidenceRequest) -> inspection.EvidenceResult:
-        """Whether one document is there with the bytes it should have; raises edge.Unavailable and nothing else."""
+        """Check that one document exists with the declared bytes; raises edge.Unavailable and nothing else."""
         return await self._stoppable(lambda stop: self._prove_object(request, stop))
 
     async def blob(self, name: str) -> bytes:
-        """The bytes called `sha256:<hex>`, checked; Unavailable(LedgerUnavailable) when they are gone or were changed."""
+        """Return the blob `sha256:<hex>`, checked; Unavailable(LedgerUnavailable) when it is missing or was changed."""
         data = await self._of_ours(lambda: self._blobs.get(name))
         if data is None:
             message = f"the operator's own bucket no longer has {name}; restore it, or have its version verified again"
@@ -152,30 +152,30 @@ class Prover:
         return data
 
     async def keep_blob(self, data: bytes) -> str:
-        """Keeps bytes in the operator's bucket; their name, `sha256:<hex>`."""
+        """Write bytes to the operator's bucket; return their name, `sha256:<hex>`."""
         return await self._of_ours(lambda: self._blobs.keep(data))
 
     async def keep_blob_late(self, data: bytes) -> str:
-        """The same for what must not wait for the bucket; `catch_up` writes it when that answers again."""
+        """Keep bytes that must not wait for the bucket; `catch_up` writes them when it answers again."""
         return await self._of_ours(lambda: self._blobs.keep_late(data))
 
     async def catch_up(self) -> None:
-        """Writes what `keep_blob_late` could not."""
+        """Write the blobs that `keep_blob_late` could not write."""
         await self._of_ours(self._blobs.catch_up)
 
     async def hold(self, request: legal_hold.Request) -> finding.Fact | None:
-        """Does one step of a legal hold; why it could not be done, if it could not."""
+        """Do one step of a legal hold; return why it could not be done, if it could not."""
         source = self._client(request.address)
 
         def carry_out(stop: threading.Event) -> finding.Fact | None:
             return artifact_legal_hold.carry_out(
-                source, self._blobs, request, lambda do, those: self._together(request.tenant, do, list(those), stop)
+                source, self._blobs, request, lambda do, items: self._together(request.tenant, do, list(items), stop)
             )
 
         return await self._stoppable(carry_out)
 
     def close(self) -> None:
-        """Stops what runs; nothing may be asked afterwards."""
+        """Stop all work; make no request afterwards."""
         for stop in list(self._stops):
             stop.set()
         self._inspectors.shutdown(wait=False, cancel_futures=True)
@@ -183,7 +183,7 @@ class Prover:
         self._helpers.close()
 
     async def _of_ours(self, work: Callable[[], T]) -> T:
-        """Work that touches the operator's own bucket only."""
+        """Run work on the operator's own bucket only."""
         return await asyncio.get_running_loop().run_in_executor(self._keepers, work)
 
     async def _stoppable(self, work: Callable[[threading.Event], T]) -> T:
@@ -215,72 +215,72 @@ class Prover:
         before = [] if request.full else self._before(request)
         if where.is_prefix:
             objects = self._listings.below(source, where, root, request.max_listing_age, content_manifest.MAX_FILES)
-            found = {each.key[len(where.key) :]: each for each in objects if each.size or not each.key.endswith("/")}
+            by_path = {listed.key[len(where.key) :]: listed for listed in objects if listed.size or not listed.key.endswith("/")}
         else:
-            # One that has to be read anyhow need not be asked about first; and only a read tells why nothing is there.
-            one = source.head(where.bucket, where.key) if before else None
-            found = {where.name: one or store.Object(where.key, _UNKNOWN, "")}
-        if refusal := content_manifest.refuse(list(found)):
+            # An object that must be read anyway needs no head request first; and only a read shows why it is missing.
+            single = source.head(where.bucket, where.key) if before else None
+            by_path = {where.name: single or store.Object(where.key, _UNKNOWN, "")}
+        if refusal := content_manifest.refuse(list(by_path)):
             return location.Refused(refusal.reason, f"{request.uri}: {refusal.message}")
-        kept = _unchanged(found, before)
+        unchanged = _unchanged(by_path, before)
         if request.pinned:
-            kept = self._still_there(request.tenant, source, where, kept, stop)
-        read = self._read(request.tenant, source, where.bucket, [each for path, each in found.items() if path not in kept], stop)
-        files = [*kept.values(), *(_file(path, *read[each.key]) for path, each in found.items() if each.key in read)]
+            unchanged = self._still_there(request.tenant, source, where, unchanged, stop)
+        read = self._read(request.tenant, source, where.bucket, [listed for path, listed in by_path.items() if path not in unchanged], stop)
+        files = [*unchanged.values(), *(_file(path, *read[listed.key]) for path, listed in by_path.items() if listed.key in read)]
         if not files:
             return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
         return self._result(request, content_manifest.manifest(files), began)
 
     def _before(self, request: inspection.Request) -> list[content_manifest.Manifest]:
-        """What is known of an artifact: from its last success, and from the last look at an unfinished one."""
-        known = []
+        """Return the earlier manifests of an artifact: of its last success, and of the last inspection while it was incomplete."""
+        manifests = []
         if request.previous and (data := self._blobs.get(request.previous)):
             with contextlib.suppress(ValueError):  # damaged: everything is read again
-                known.append(content_manifest.read_manifest(data))
+                manifests.append(content_manifest.read_manifest(data))
         with self._lock:
             if unfinished := self._unfinished.get((request.address, request.uri)):
-                known.append(unfinished)
-        return known
+                manifests.append(unfinished)
+        return manifests
 
     def _still_there(
-        self, tenant: str, source: store.Store, where: location.Place, kept: Mapping[str, content_manifest.File], stop: threading.Event
+        self, tenant: str, source: store.Store, where: location.Place, unchanged: Mapping[str, content_manifest.File], stop: threading.Event
     ) -> dict[str, content_manifest.File]:
-        """Those whose pinned version can still be fetched."""
+        """Return the files whose pinned version can still be fetched."""
 
-        def there(item: tuple[str, content_manifest.File]) -> bool:
+        def is_there(item: tuple[str, content_manifest.File]) -> bool:
             path, file = item
             key = f"{where.key}{path}" if where.is_prefix else where.key
-            now = source.head(where.bucket, key, file.version_id) if file.version_id else None
-            return file.version_id is None or (now is not None and now.etag == file.etag)
+            current = source.head(where.bucket, key, file.version_id) if file.version_id else None
+            return file.version_id is None or (current is not None and current.etag == file.etag)
 
-        items = list(kept.items())
-        return dict(item for item, well in zip(items, self._together(tenant, there, items, stop), strict=True) if well)
+        items = list(unchanged.items())
+        return dict(item for item, well in zip(items, self._together(tenant, is_there, items, stop), strict=True) if well)
 
     def _read(
         self, tenant: str, source: store.Store, bucket: str, objects: Sequence[store.Object], stop: threading.Event
     ) -> Mapping[str, tuple[store.Object, str]]:
-        """Every object as it was read and its sha256, by key; without those that were not there."""
-        much = len(objects) > _MANY or sum(each.size for each in objects) > _HELP
-        ordered = sorted(objects, key=lambda each: -each.size)
-        read = self._together(tenant, lambda each: _hash(source, bucket, each, stop), ordered, stop, much=much)
-        return {each.key: found for each, found in zip(ordered, read, strict=True) if found is not None}
+        """Return every object as read, with its sha256, by key; without missing ones."""
+        much = len(objects) > _MANY or sum(listed.size for listed in objects) > _HELP
+        ordered = sorted(objects, key=lambda listed: -listed.size)
+        read = self._together(tenant, lambda listed: _hash(source, bucket, listed, stop), ordered, stop, much=much)
+        return {listed.key: hashed for listed, hashed in zip(ordered, read, strict=True) if hashed is not None}
 
-    def _together(self, tenant: str, do: Callable[[X], T], those: Sequence[X], stop: threading.Event, *, much: bool = True) -> Sequence[T]:
-        """What `do` makes of each, in their order: done by this thread, and where it is much by those that are free to join it."""
-        work = _Work(lambda number: do(those[number]), collections.deque(range(len(those))), stop)
-        wanted = min(self._most_helpers, len(those) - 1)
+    def _together(self, tenant: str, do: Callable[[X], T], items: Sequence[X], stop: threading.Event, *, much: bool = True) -> Sequence[T]:
+        """Return the results of `do` for all items, in order: this thread works, and for much work free threads join it."""
+        work = _Work(lambda number: do(items[number]), collections.deque(range(len(items))), stop)
+        wanted = min(self._most_helpers, len(items) - 1)
         helpers = self._helpers.join(tenant, wanted, work.run) if much and wanted > 0 else []
         work.run()
         futures.wait([helper for helper in helpers if not helper.cancel()])
         if work.trouble:
             raise work.trouble
-        return [made for _, made in sorted(work.done, key=lambda pair: pair[0])]
+        return [result for _, result in sorted(work.done, key=lambda pair: pair[0])]
 
     def _result(self, request: inspection.Request, manifest: content_manifest.Manifest, began: float) -> inspection.Result:
         if request.expected and manifest.digest != request.expected:
             self._remember(request, manifest)
-            what = f"{len(manifest.files)} files with {manifest.bytes} bytes at {request.uri}"
-            return inspection.Differs(manifest.digest, f"the {what} have the digest {manifest.digest}, not {request.expected}")
+            content = f"{len(manifest.files)} files with {manifest.bytes} bytes at {request.uri}"
+            return inspection.Differs(manifest.digest, f"the {content} have the digest {manifest.digest}, not {request.expected}")
         with self._lock:
             self._unfinished.pop((request.address, request.uri), None)
         name = self._blobs.keep(content_manifest.write_manifest(manifest))
@@ -290,7 +290,7 @@ class Prover:
         with self._lock:
             self._unfinished[request.address, request.uri] = manifest
             self._unfinished.move_to_end((request.address, request.uri))
-            while len(self._unfinished) > 1 and sum(len(other.files) for other in self._unfinished.values()) > _UNFINISHED:
+            while len(self._unfinished) > 1 and sum(len(unfinished.files) for unfinished in self._unfinished.values()) > _UNFINISHED:
                 self._unfinished.popitem(last=False)
 
     def _prove_object(self, request: inspection.EvidenceRequest, stop: threading.Event) -> inspection.EvidenceResult:
@@ -302,33 +302,33 @@ class Prover:
             return location.Refused(Reason.PATH_REFUSED, f"{request.uri}: evidence is one object, not a prefix")
         source = self._client(request.address)
         name = (request.address, request.uri)
-        known = None if request.full else self._documents.get(name)
-        now = source.head(where.bucket, where.key) if known else None
-        if not known or not now or not now.etag or now != known[0]:
-            known = self._read(request.tenant, source, where.bucket, [store.Object(where.key, _UNKNOWN, "")], stop).get(where.key)
-        if known is None:
+        hashed = None if request.full else self._documents.get(name)
+        current = source.head(where.bucket, where.key) if hashed else None
+        if not hashed or not current or not current.etag or current != hashed[0]:
+            hashed = self._read(request.tenant, source, where.bucket, [store.Object(where.key, _UNKNOWN, "")], stop).get(where.key)
+        if hashed is None:
             return inspection.Missing(f"there is nothing at {request.uri} ({request.address})")
         with self._lock:
-            self._documents[name] = known
+            self._documents[name] = hashed
             self._documents.move_to_end(name)
             if len(self._documents) > _DOCUMENTS:
                 self._documents.popitem(last=False)
-        found, wanted = f"sha256:{known[1]}", f"sha256:{request.sha256.removeprefix('sha256:')}"
-        if found != wanted:
-            return inspection.Differs(found, f"{request.uri} has {found}, not {wanted}")
-        return inspection.Proven(found, known[0].size)
+        sha256, wanted = f"sha256:{hashed[1]}", f"sha256:{request.sha256.removeprefix('sha256:')}"
+        if sha256 != wanted:
+            return inspection.Differs(sha256, f"{request.uri} has {sha256}, not {wanted}")
+        return inspection.Proven(sha256, hashed[0].size)
 
 
-def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.Event) -> tuple[store.Object, str] | None:
-    """An object as it was read and its sha256; None when nothing was known of it and it is not there."""
-    stream = source.open(bucket, each.key, etag=each.etag or None)
-    if stream is None and each.size == _UNKNOWN:
+def _hash(source: store.Store, bucket: str, listed: store.Object, stop: threading.Event) -> tuple[store.Object, str] | None:
+    """Return an object as read, with its sha256; None when it was not listed and is missing."""
+    stream = source.open(bucket, listed.key, etag=listed.etag or None)
+    if stream is None and listed.size == _UNKNOWN:
         return None
     if stream is None:
-        raise errors.replaced(source.address, bucket, each.key)
+        raise errors.replaced(source.address, bucket, listed.key)
     with stream:
-        if each.size not in {_UNKNOWN, stream.object.size}:
-            raise errors.replaced(source.address, bucket, each.key)
+        if listed.size not in {_UNKNOWN, stream.object.size}:
+            raise errors.replaced(source.address, bucket, listed.key)
         sha256 = hashlib.sha256()
         for chunk in stream:
             sha256.update(chunk)
@@ -338,10 +338,10 @@ def _hash(source: store.Store, bucket: str, each: store.Object, stop: threading.
     return stream.object, sha256.hexdigest()
 
 
-def _unchanged(found: Mapping[str, store.Object], before: Sequence[content_manifest.Manifest]) -> dict[str, content_manifest.File]:
-    """The files that are, by size and etag, as they were when they were read."""
-    known = {(file.path, file.size, file.etag): file for manifest in before for file in manifest.files if file.etag}
-    pairs = ((path, known.get((path, each.size, each.etag))) for path, each in found.items())
+def _unchanged(by_path: Mapping[str, store.Object], before: Sequence[content_manifest.Manifest]) -> dict[str, content_manifest.File]:
+    """Return the files whose size and etag are unchanged since they were read."""
+    by_identity = {(file.path, file.size, file.etag): file for manifest in before for file in manifest.files if file.etag}
+    pairs = ((path, by_identity.get((path, listed.size, listed.etag))) for path, listed in by_path.items())
     return {path: file for path, file in pairs if file is not None}
 
 

@@ -1,4 +1,4 @@
-"""The operator's own bucket: the chains of the ledger and their one writer, blobs by content, whose registry it is, and whole chains read from it.
+"""The operator's own bucket: the ledger's chains and their one writer, blobs by content, the registry's owner, and reading whole chains.
 
 The only room that writes records.
 """

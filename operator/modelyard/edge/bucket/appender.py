@@ -1,7 +1,7 @@
-"""One chain's appender. What it writes is there once, in order, and never written over.
+"""The appender of one chain. Each record is written once, in order, and never overwritten.
 
-A record is created, never put: so of two operators that believe they lead, one learns that it does not. An answer that was lost is found
-out by reading the number again: what holds our facts is ours.
+A record is created, never put: so of two operators that believe they lead, one learns that it does not. After a lost answer
+the number is read again: a record with our facts is ours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from modelyard.ledger.record import OPERATOR, Action, Actor, Chain, Fact, Pointe
 
 
 class Tampered(edge.Unavailable):
-    """A chain is not what it was, or nothing proves who wrote it. Nothing is appended to it until a person has looked and accepted it, which is recorded."""
+    """A chain was changed, or nothing proves who wrote it. Nothing is appended until a person has looked at it and accepted it, which is recorded."""
 
     def __init__(self, chain: Chain, flaws: Sequence[integrity.Flaw], *, proved: bool = True) -> None:
         more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
@@ -41,7 +41,7 @@ class Tampered(edge.Unavailable):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Head:
-    """The last record of a chain; of an empty one: number 0 and no record."""
+    """The last record of a chain; of an empty chain: number 0 and no record."""
 
     sequence: int = 0
     digest: str | None = None
@@ -55,27 +55,27 @@ class Head:
 
 @dataclasses.dataclass(slots=True)
 class Pen:
-    """What all chains of a registry are written with."""
+    """Everything that the appenders of a registry need for writing."""
 
     reach: Reach
     clock: Callable[[], datetime.datetime]
     fence: Callable[[], None]
-    """Called right before each write, in a thread; raises edge.Unavailable when it is not sure that this operator leads."""
+    """Called right before each write, in a thread; raises edge.Unavailable unless this operator surely leads."""
     retain: tuple[str, datetime.timedelta] | None
     """Mode and duration of Object Lock."""
     snapshot_every: int
     """Records between two snapshots of an index."""
     term: int | None = None
-    """The leadership that records are written under; None: the last record's, for a person's command."""
+    """The term that records are written under; None: the last record's term, for a person's command."""
     key: ed25519.Ed25519PrivateKey | None = None
-    """Signs every record; None: who only reads, or a test."""
+    """Signs every record; None: for readers, and for tests."""
     keys: signature.Keys | None = None
-    """Public keys that records are trusted from; None: they are not asked for signatures."""
-    taken: edge.Unavailable | None = None
-    """Why nothing may be written any more: the registry is another cluster's."""
+    """Public keys whose records are trusted; None: signatures are not checked."""
+    takeover: edge.Unavailable | None = None
+    """Why nothing may be written any more: another cluster owns the registry."""
 
     async def create(self, key: str, data: bytes) -> bool:
-        """Writes what nobody has written; False when there is something."""
+        """Create an object; return False when the key exists."""
         where = self.reach.where
         until: dict[str, Any] = {}
         if self.retain:
@@ -83,63 +83,67 @@ class Pen:
 
         def create() -> bool:
             self.fence()
-            if self.taken:
-                raise self.taken
+            if self.takeover:
+                raise self.takeover
             return self.reach.store.create(where.bucket, where.key + key, data, **until)
 
         return await self.reach.run(create)
 
 
 class Appender:
-    """What is remembered of one chain, and its one writer here. `read`, `write` and `accept` want `lock` to be held.
+    """The state of one chain, and its only writer in this process. Callers of `read`, `write` and `accept` hold `lock`.
 
     Args:
         chain: which.
         pen: what it is written with.
-        known: its end as it was kept outside the bucket.
+        anchor: returns its head as noted outside the bucket.
     """
 
-    def __init__(self, chain: Chain, pen: Pen, known: Callable[[], integrity.Anchor | None]) -> None:
+    def __init__(self, chain: Chain, pen: Pen, anchor: Callable[[], integrity.Anchor | None]) -> None:
         self.chain = chain
         self.head = Head()
         self.index = index.Index()
         self.loaded = False
         self.tampered: Tampered | None = None
         self.unproven: Record | None = None
-        """The last record of a chain that ends with Unproven ones."""
+        """The last record of a chain that ends with Unproven records."""
         self.lock = asyncio.Lock()
         self._pen = pen
-        self._known = known
+        self._anchor = anchor
         self._queue = Queue()
 
     def is_known(self, anchors: Iterable[integrity.Anchor]) -> bool:
-        """Whether it was read, is whole, and none of the anchors says anything newer."""
+        """Whether the chain was read, is whole, and no anchor is newer than its head."""
         at = self.head.sequence, self.head.digest
-        return self.loaded and self.tampered is None and all(one.sequence < at[0] or (one.sequence, one.head) == at for one in anchors)
+        return (
+            self.loaded
+            and self.tampered is None
+            and all(anchor.sequence < at[0] or (anchor.sequence, anchor.head) == at for anchor in anchors)
+        )
 
     async def read(self, anchors: Collection[integrity.Anchor] = ()) -> None:
-        """Finds the head and folds the index, unless they are known.
+        """Find the head and fold the index, unless they are known.
 
         Raises:
-            Tampered: the chain is not what the anchors or its own records say; remembered, so that nothing is appended.
+            Tampered: the chain contradicts the anchors or its own records; remembered, so that nothing is appended.
             edge.Unavailable: the store does not answer.
         """
         if self.is_known(anchors):
             return
-        head, kept = self.head, self._known()
-        mine = [integrity.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
-        found = await read(self._pen.reach, self.chain, [*mine, *([kept] if kept else []), *anchors], self._pen.keys)
-        since = any(number > head.sequence for number in found.accepted.values())
+        head, noted = self.head, self._anchor()
+        own_anchor = [integrity.Anchor(head.sequence, head.digest, "this operator")] if head.digest and self.tampered is None else []
+        tail = await read(self._pen.reach, self.chain, [*own_anchor, *([noted] if noted else []), *anchors], self._pen.keys)
+        since = any(number > head.sequence for number in tail.accepted.values())
         before = self.tampered.flaws if self.tampered and not since else ()
-        wrong = integrity.uncovered([*found.flaws, *before], found.accepted)
-        self.loaded, self.index, self.unproven = True, found.index, found.unproven
-        self.head = Head(found.last.sequence, found.last.digest, found.record)
-        self.tampered = Tampered(self.chain, list(dict.fromkeys(wrong)), proved=found.proved) if wrong else None
+        open_flaws = integrity.uncovered([*tail.flaws, *before], tail.accepted)
+        self.loaded, self.index, self.unproven = True, tail.index, tail.unproven
+        self.head = Head(tail.last.sequence, tail.last.digest, tail.record)
+        self.tampered = Tampered(self.chain, list(dict.fromkeys(open_flaws)), proved=tail.proved) if open_flaws else None
         if self.tampered:
             raise self.tampered
 
     async def append(self, item: Item) -> None:
-        """Records what one caller wants recorded; what comes while a write is under way goes together into the next record."""
+        """Record one caller's item; items that arrive while a write is under way go together into the next record."""
         with self._queue.waiting(item):
             async with self.lock:
                 if not self.loaded:
@@ -149,24 +153,24 @@ class Appender:
         if item.trouble:
             raise item.trouble
 
-    async def write(self, facts: Sequence[Fact], state: tuple[StageState, ...], seen: datetime.datetime | None = None) -> bool:
-        """One more record; False when somebody else has written that number: theirs is folded, and the caller looks again."""
-        record = self._record(facts, state, await self._snapshot(), seen)
+    async def write(self, facts: Sequence[Fact], state: tuple[StageState, ...], observed_at: datetime.datetime | None = None) -> bool:
+        """Write one record; return False when another writer has written that number: its record is folded, and the caller looks again."""
+        record = self._record(facts, state, await self._snapshot(), observed_at)
         data = codec.write(record)
         key = self.chain.key(record.sequence)
         reach, create = self._pen.reach, self._pen.create
         try:
             created = await create(key, data) or (await reach.record(key) is None and await create(key, data))
-            there = None if created else await reach.record(key)
+            existing = None if created else await reach.record(key)
         except edge.Unavailable:
-            if (there := await reach.record(key)) is None:
+            if (existing := await reach.record(key)) is None:
                 raise
             created = False
-        if created or there == data:
+        if created or existing == data:
             self._add(record, data)
             return True
-        if there is None:
-            self.tampered = Tampered(self.chain, _gone(self.chain, record.sequence))
+        if existing is None:
+            self.tampered = Tampered(self.chain, _deleted(self.chain, record.sequence))
             raise self.tampered
         before = (
             integrity.Link(self.head.sequence, self.head.digest, self.head.record, self.head.record)
@@ -174,18 +178,18 @@ class Appender:
             else integrity.NOTHING
         )
         trusted = trust.Trust(self._pen.keys)
-        found, flaws = integrity.join(self.chain, before, record.sequence, there, trusted)
-        if found.record and not trusted.add(found.record, found.digest or ""):
+        link, flaws = integrity.join(self.chain, before, record.sequence, existing, trusted)
+        if link.record and not trusted.add(link.record, link.digest or ""):
             flaws = [*flaws, *integrity.unproven(self.chain, trusted)]
-        if flaws or found.record is None:
+        if flaws or link.record is None:
             self.tampered = Tampered(self.chain, flaws)
             raise self.tampered
-        self._add(found.record, there)
-        self._deposed(found.record)
+        self._add(link.record, existing)
+        self._deposed(link.record)
         return False
 
     async def accept(self, actor: Actor, reason: str, flaws: list[integrity.Flaw], *, believed: bool) -> None:
-        """Records that a person knows of these flaws; `believed`: what is Unproven counts from now on, as if this operator had written it."""
+        """Record that a person accepts these flaws; `believed`: Unproven records count from now on, as if this operator had written them."""
         if believed and self.unproven:
             self.head = dataclasses.replace(self.head, record=self.unproven)
         while True:
@@ -193,8 +197,8 @@ class Appender:
             detail: dict[str, Any] = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
             if any(flaw.kind == integrity.Kind.UNPROVEN for flaw in flaws):
                 detail["believed"] = believed
-            told = fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
-            record = self._record([told], self.head.state, None)
+            acceptance = fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
+            record = self._record([acceptance], self.head.state, None)
             data = codec.write(record)
             if await self._pen.create(self.chain.key(record.sequence), data):
                 break
@@ -202,21 +206,21 @@ class Appender:
                 self.loaded = False
                 message = f"{self.chain.key(record.sequence)} was written meanwhile: look again, and accept what is there then"
                 raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, message)
-            flaws += _gone(self.chain, record.sequence)
-            self.head = dataclasses.replace(self.head, sequence=record.sequence)  # that number can never be written again
+            flaws += _deleted(self.chain, record.sequence)
+            self.head = dataclasses.replace(self.head, sequence=record.sequence)  # this number can never be written again
         self.tampered = self.unproven = None
-        self.loaded = not believed  # what is believed from now on is folded when it is read again
+        self.loaded = not believed  # believed records are folded when the chain is read again
         self._add(record, data)
 
     async def _write_some(self) -> None:
-        """The next record, with as much of what waits as it may hold; whoever waited for that is done."""
+        """Write the next record with as many waiting facts as it may hold, and settle their items."""
         batch = self._queue.next(self.index.recent)
         state = traffic.after(self.head.state, batch.facts) if batch.state is None else batch.state
         try:
             if self.tampered:
                 raise self.tampered
             news = bool(batch.facts) or state != self.head.state
-            wrote = not news or await self.write(batch.facts, state, batch.seen)
+            wrote = not news or await self.write(batch.facts, state, batch.observed_at)
         except Exception as error:
             self._queue.fail(batch, error)
             raise
@@ -231,14 +235,16 @@ class Appender:
         facts: Sequence[Fact],
         state: tuple[StageState, ...],
         pointer: Pointer | None,
-        seen: datetime.datetime | None = None,
+        observed_at: datetime.datetime | None = None,
     ) -> Record:
         last = self.head.record
         if last:
             self._deposed(last)
         term = self._pen.term if self._pen.term is not None else last.term if last else 0
-        made = follow(self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=seen)
-        numbered = dataclasses.replace(made, sequence=self.head.sequence + 1)
+        unnumbered = follow(
+            self.chain, last, self.head.digest, facts, state, now=self._pen.clock(), term=term, index=pointer, seen=observed_at
+        )
+        numbered = dataclasses.replace(unnumbered, sequence=self.head.sequence + 1)
         return signature.sign(numbered, self._pen.key) if self._pen.key else numbered
 
     def _deposed(self, record: Record) -> None:
@@ -249,7 +255,7 @@ class Appender:
             raise edge.Unavailable(Reason.NOT_LEADING, message)
 
     async def _snapshot(self) -> Pointer | None:
-        """The newest snapshot, made when it is time for one; an old one will do when it cannot be kept now."""
+        """Return the newest snapshot, and write one when it is due; if it cannot be written now, return the old one."""
         before = self.head.record.index if self.head.record else None
         if self.head.sequence - (before.sequence if before else 0) < self._pen.snapshot_every:
             return before
@@ -259,6 +265,6 @@ class Appender:
         return before
 
 
-def _gone(chain: Chain, sequence: int) -> list[integrity.Flaw]:
+def _deleted(chain: Chain, sequence: int) -> list[integrity.Flaw]:
     sentence = f"{chain.key(sequence)} is missing, and the store refuses to create it: it was there and was deleted"
     return [integrity.Flaw(kind, sequence, sentence) for kind in (integrity.Kind.GONE, integrity.Kind.HOLE)]

@@ -15,52 +15,52 @@ from modelyard.edge.s3 import store
 _REMEMBERED: Final = 16 << 20
 """Bytes of blobs kept in memory."""
 _LARGEST: Final = 1 << 20
-"""Larger ones are not worth remembering."""
+"""Larger blobs are not kept in memory."""
 _KNOWN: Final = 65_536
-"""Names of blobs that are known to be there."""
+"""Names of blobs that are known to exist in the bucket; the most that are remembered."""
 
 
 class Blobs:
-    """The operator's bucket as a set of bytes by name. Synchronous and thread-safe; trouble is Unavailable(LedgerUnavailable)."""
+    """The operator's bucket as blobs by name. Synchronous and thread-safe; failures are Unavailable(LedgerUnavailable)."""
 
     def __init__(self, bucket: store.Objects, where: location.Place) -> None:
         self._store = bucket
         self._where = where
         self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[str, bytes] = collections.OrderedDict()
+        self._cached: collections.OrderedDict[str, bytes] = collections.OrderedDict()
         self._bytes = 0
-        self._known: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._present: collections.OrderedDict[str, None] = collections.OrderedDict()
         self._late: dict[str, bytes] = {}
-        """What is used already, and could not be written yet."""
+        """Blobs that are in use, and could not be written yet."""
 
     def get(self, name: str) -> bytes | None:
-        """The bytes called `sha256:<hex>`; None when they are not there, or are other bytes now."""
+        """Return the blob `sha256:<hex>`; None when it is missing, or its bytes were changed."""
         with self._lock:
             if name in self._late:
                 return self._late[name]
-            if name in self._kept:
-                self._kept.move_to_end(name)
-                return self._kept[name]
+            if name in self._cached:
+                self._cached.move_to_end(name)
+                return self._cached[name]
         try:
             data = self._store.get(self._where.bucket, self._key(name))
         except edge.Unavailable as error:
             raise own(error) from None
         if data is None or digest.named(data) != name:
             with self._lock:
-                self._known.pop(name, None)
+                self._present.pop(name, None)
             return None
         self._remember(name, data)
         return data
 
     def keep(self, data: bytes) -> str:
-        """Writes the bytes unless they are there; their name."""
+        """Write a blob unless it exists; return its name."""
         name = f"sha256:{hashlib.sha256(data).hexdigest()}"
         with self._lock:
-            if name in self._known:
+            if name in self._present:
                 return name
         bucket, key = self._where.bucket, self._key(name)
         try:
-            # Refused: there already; or damaged, or (at some stores) deleted once, and then only writing over it heals.
+            # Refused: it exists; or it is damaged, or (at some stores) was deleted once, and then only overwriting repairs it.
             if not self._store.create(bucket, key, data) and self._store.get(bucket, key) != data:
                 self._store.put(bucket, key, data)
         except edge.Unavailable as error:
@@ -69,7 +69,7 @@ class Blobs:
         return name
 
     def keep_late(self, data: bytes) -> str:
-        """The same for what must not wait for the bucket: while that does not answer it is only remembered, until `catch_up`."""
+        """Write a blob that must not wait for the bucket: while the bucket does not answer, remember it until `catch_up`."""
         name = f"sha256:{hashlib.sha256(data).hexdigest()}"
         with self._lock:
             if name in self._late:
@@ -82,7 +82,7 @@ class Blobs:
             return name
 
     def catch_up(self) -> None:
-        """Writes what was only remembered."""
+        """Write the blobs that `keep_late` only remembered."""
         for name, data in list(self._late.items()):
             self.keep(data)
             with self._lock:
@@ -95,22 +95,22 @@ class Blobs:
 
     def _remember(self, name: str, data: bytes) -> None:
         with self._lock:
-            self._known[name] = None
-            while len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
-            if len(data) > _LARGEST or name in self._kept:
+            self._present[name] = None
+            while len(self._present) > _KNOWN:
+                self._present.popitem(last=False)
+            if len(data) > _LARGEST or name in self._cached:
                 return
-            self._kept[name] = data
+            self._cached[name] = data
             self._bytes += len(data)
             while self._bytes > _REMEMBERED:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
+                self._bytes -= len(self._cached.popitem(last=False)[1])
 
 
 def key(name: str) -> str:
-    """Where the bytes called `sha256:<hex>` are, below the operator's prefix."""
+    """Return the key of the blob `sha256:<hex>` below the operator's prefix."""
     return f"blobs/sha256/{name.removeprefix('sha256:')}"
 
 
 def own(error: edge.Unavailable) -> edge.Unavailable:
-    """Trouble with the operator's bucket, so that nobody looks for it in a Model's."""
+    """Name the operator's own bucket in a failure, so that nobody looks for it in a Model's bucket."""
     return edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket: {error.message}", error.cause)

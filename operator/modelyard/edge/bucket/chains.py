@@ -32,13 +32,13 @@ class Ledger:
         registry: name of the registry below `ledger/`.
         clock: the time in UTC.
         kept: blobs of the same bucket.
-        anchors: what is known of chains from before, from the ConfigMap.
-        fence: called right before each write, in a thread; raises edge.Unavailable when it is not sure that this operator leads.
+        anchors: heads of chains from earlier, from the ConfigMap.
+        fence: called right before each write, in a thread; raises edge.Unavailable unless this operator surely leads.
         retain: mode (GOVERNANCE or COMPLIANCE) and duration of Object Lock, for a bucket that has it.
         snapshot_every: records between two snapshots of the index.
-        key: signs every record, and checkpoints of heads that moved when `sign` is called; None: nothing is signed, nor asked for a signature.
-        trusted: further public keys that records are believed from: those of operators before this one.
-        threads: how many requests go on at once; 0: none of them in a thread, for tests that must be the same every time.
+        key: signs every record, and checkpoints of heads that moved when `sign` is called; None: nothing is signed, and no signature is checked.
+        trusted: further public keys whose records are trusted: those of earlier operators.
+        threads: the most requests at once; 0: no threads, for tests that must be deterministic.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Ledger:
         self._chains: dict[Chain, appender.Appender] = {}
 
     def use(self, key: ed25519.Ed25519PrivateKey, trusted: Iterable[signature.Key] = ()) -> bool:
-        """From now on this key signs, and only what it or one of `trusted` signed is believed; whether that is news."""
+        """Sign with this key from now on, and trust only records that it or one of `trusted` signed; return whether the keys changed."""
         keys = signature.by_id([key.public_key(), *trusted])
         news = self._pen.keys is None or keys.keys() != self._pen.keys.keys()
         self._pen.key, self._pen.keys = key, keys
@@ -75,7 +75,7 @@ class Ledger:
 
     @property
     def key(self) -> ed25519.Ed25519PrivateKey | None:
-        """What signs."""
+        """The signing key."""
         return self._pen.key
 
     @property
@@ -85,7 +85,7 @@ class Ledger:
 
     @property
     def term(self) -> int | None:
-        """The leadership that records are written under, from `begin`; None: the last record's, for a person's command."""
+        """The term that records are written under, from `begin`; None: the last record's term, for a person's command."""
         return self._pen.term
 
     @term.setter
@@ -93,11 +93,11 @@ class Ledger:
         self._pen.term = number
 
     def close(self) -> None:
-        """Nothing may be asked afterwards."""
+        """Close; make no request afterwards."""
         self.reach.close()
 
     def chain(self, namespace: str, model: str) -> Chain:
-        """A model's chain."""
+        """Return a model's chain."""
         return Chain(self.registry, namespace, model)
 
     @property
@@ -108,50 +108,50 @@ class Ledger:
     # --- what is known
 
     async def load(self, chain: Chain, anchor: integrity.Anchor | None = None) -> appender.Head:
-        """Finds the head of a chain and folds its index, both remembered; at once when they are, and the anchor says nothing newer.
+        """Find the head of a chain and fold its index, and remember both; return at once when they are known and the anchor is not newer.
 
         Raises:
             Tampered: the chain is not what the anchors or its own records say; remembered, so that nothing is appended.
             edge.Unavailable: the store does not answer.
         """
-        kept, anchors = self._kept(chain), [anchor] if anchor else []
-        if not kept.is_known(anchors):  # else there is no need to wait for a write that is under way
-            async with kept.lock:
-                await kept.read(anchors)
-        return kept.head
+        writer, anchors = self._appender(chain), [anchor] if anchor else []
+        if not writer.is_known(anchors):  # else there is no need to wait for a write that is under way
+            async with writer.lock:
+                await writer.read(anchors)
+        return writer.head
 
     def head(self, chain: Chain) -> appender.Head | None:
-        """The head as it was last seen or written; None when the chain was not loaded."""
-        return kept.head if (kept := self._chains.get(chain)) and kept.loaded else None
+        """Return the head as last read or written; None when the chain was not loaded."""
+        return writer.head if (writer := self._chains.get(chain)) and writer.loaded else None
 
     def index(self, chain: Chain) -> index.Index:
-        """What the records up to the head fold to; to be read only. KeyError when the chain was not loaded."""
+        """Return the index of all records up to the head; do not change it. KeyError when the chain was not loaded."""
         return self._chains[chain].index
 
     def state(self, chain: Chain) -> tuple[StageState, ...]:
-        """What each stage serves after the last record; KeyError when the chain was not loaded."""
+        """Return what each stage serves after the last record; KeyError when the chain was not loaded."""
         return self._chains[chain].head.state
 
     def gaps(self) -> tuple[coverage.Gap, ...]:
-        """When nobody watched, as far as the last terms tell; nothing before a term has begun."""
-        kept = self._chains.get(self.operators)
-        return tuple(coverage.of_terms(kept.index.terms)) if kept and kept.index.terms else ()
+        """Return the periods without a leader between the last terms; none before a term has begun."""
+        writer = self._chains.get(self.operators)
+        return tuple(coverage.of_terms(writer.index.terms)) if writer and writer.index.terms else ()
 
     def tampered(self, chain: Chain) -> appender.Tampered | None:
-        """What is wrong with a chain, until it was accepted."""
-        return kept.tampered if (kept := self._chains.get(chain)) else None
+        """Return the flaws of a chain, until a person accepts them."""
+        return writer.tampered if (writer := self._chains.get(chain)) else None
 
     def anchors(self) -> Mapping[Chain, integrity.Anchor]:
-        """What is known of every chain, to be kept outside the bucket; of one that was tampered with, what was known before."""
-        heads = {chain: kept.head for chain, kept in self._chains.items() if kept.loaded and kept.tampered is None}
+        """Return the head of every chain, to be stored outside the bucket; of a tampered chain, the last head before that."""
+        heads = {chain: writer.head for chain, writer in self._chains.items() if writer.loaded and writer.tampered is None}
         return self._anchors | {chain: integrity.Anchor(head.sequence, head.digest) for chain, head in heads.items() if head.digest}
 
     def remember(self, anchors: Mapping[Chain, integrity.Anchor]) -> None:
-        """What is known of chains from before, from the ConfigMaps; to be told before they are loaded."""
+        """Add heads of chains from the ConfigMaps; call it before the chains are loaded."""
         self._anchors |= anchors
 
     async def chains(self) -> list[Chain]:
-        """Every chain of the registry that has a record."""
+        """Return every chain of the registry that has a record."""
         return await self.reach.run(self._chains_below)
 
     def _chains_below(self) -> list[Chain]:
@@ -160,7 +160,7 @@ class Ledger:
         return [self.chain(*folder.removeprefix(root).rstrip("/").split("/")) for folder in below]
 
     async def read(self, chain: Chain, sequence: int) -> record.Record | None:
-        """One record; None when it is not there or was changed."""
+        """Return one record; None when it is missing or was changed."""
         data = await self.reach.record(chain.key(sequence))
         with contextlib.suppress(ValueError):
             return codec.read(data) if data is not None else None
@@ -171,10 +171,10 @@ class Ledger:
     async def append(
         self, chain: Chain, facts: Iterable[Fact], state: Iterable[StageState] | None = None, seen: datetime.datetime | None = None
     ) -> appender.Head:
-        """Records facts, once each, and what the stages serve from now on; the head behind them.
+        """Record facts, once each, and what the stages serve from now on; return the head after them.
 
         Args:
-            chain: whose.
+            chain: which.
             facts: in the order in which they happened.
             state: after them; None: as the facts leave it.
             seen: when the state was looked at.
@@ -183,13 +183,13 @@ class Ledger:
         write is under way goes together into the next record.
 
         Raises:
-            Tampered: the chain is not what it was.
-            edge.Unavailable: it is not known whether they were recorded: tell them again; or another operator leads.
+            Tampered: the chain was changed.
+            edge.Unavailable: it is unknown whether they were recorded: append them again; or another operator leads.
             ValueError: a fact cannot be written.
         """
-        kept = self._kept(chain)
-        await kept.append(batch.Item.of(facts, state, seen))
-        return kept.head
+        writer = self._appender(chain)
+        await writer.append(batch.Item.of(facts, state, seen))
+        return writer.head
 
     async def accept(
         self,
@@ -201,36 +201,36 @@ class Ledger:
         *,
         believed: bool = False,
     ) -> appender.Head:
-        """Records that a person knows what is wrong with a chain; from then on it goes on. Nothing is written when nothing is wrong.
+        """Record that a person accepts the flaws of a chain, after which appending goes on. Without flaws nothing is written.
 
         Args:
-            chain: whose.
+            chain: which.
             actor: the person.
             reason: in their words.
-            anchors: all that are known, in Model.status and in the ConfigMap.
-            flaws: more than loading finds, from `archive.verify`.
-            believed: what is Unproven counts from now on as if this operator had written it; else it means nothing.
+            anchors: all known heads, from Model.status and from the ConfigMap.
+            flaws: further flaws that loading does not find, from `archive.verify`.
+            believed: Unproven records count from now on as if this operator had written them; else they are ignored.
         """
-        kept = self._kept(chain)
-        known = [flaw for flaw in flaws if not flaw.accepted]
-        async with kept.lock:
+        writer = self._appender(chain)
+        open_flaws = [flaw for flaw in flaws if not flaw.accepted]
+        async with writer.lock:
             with contextlib.suppress(appender.Tampered):
-                await kept.read(anchors)
-            known = list(dict.fromkeys([*(kept.tampered.flaws if kept.tampered else ()), *known]))
-            if known:
-                await kept.accept(actor, reason, known, believed=believed)
+                await writer.read(anchors)
+            open_flaws = list(dict.fromkeys([*(writer.tampered.flaws if writer.tampered else ()), *open_flaws]))
+            if open_flaws:
+                await writer.accept(actor, reason, open_flaws, believed=believed)
                 self._anchors.pop(chain, None)
-            return kept.head
+            return writer.head
 
     async def sign(self, every: datetime.timedelta) -> int:
-        """Writes a signed checkpoint for each head that moved and has had none for so long; how many. Nothing without a key."""
+        """Write a signed checkpoint for each head that moved and has had none for `every`; return how many. Without a key, none."""
         if (private := self._pen.key) is None:
             return 0
         count = 0
-        for chain, kept in list(self._chains.items()):
-            head, now = kept.head, self._pen.clock()
+        for chain, writer in list(self._chains.items()):
+            head, now = writer.head, self._pen.clock()
             sequence, when = self._signed.get(chain, (0, None))
-            if kept.tampered or not kept.loaded or head.digest is None or head.sequence <= sequence or (when and now - when < every):
+            if writer.tampered or not writer.loaded or head.digest is None or head.sequence <= sequence or (when and now - when < every):
                 continue
             await self._pen.create(checkpoint.key(chain, head.sequence), checkpoint.sign(chain, head.sequence, head.digest, now, private))
             self._signed[chain] = head.sequence, now
@@ -240,64 +240,64 @@ class Ledger:
     # --- whose registry it is, and who leads
 
     async def begin(self, holder: str, unobserved_since: datetime.datetime | None = None) -> int:
-        """A term of leadership begins; its number, which every record of it carries. What was remembered of chains is read anew."""
+        """Begin a term of leadership; return its number, which every record of it carries. All chains are read again."""
         self._anchors = dict(self.anchors())
         self._chains.clear()
-        kept = self._kept(self.operators)
-        async with kept.lock:
+        writer = self._appender(self.operators)
+        async with writer.lock:
             while True:
-                await kept.read()
-                number = self.term = (kept.head.record.term if kept.head.record else 0) + 1
+                await writer.read()
+                number = self.term = (writer.head.record.term if writer.head.record else 0) + 1
                 since = codec.write_time(unobserved_since) if unobserved_since else None
-                told = _term(Action.TERM_BEGAN, holder, number, {"unobservedSince": since})
+                began = _term(Action.TERM_BEGAN, holder, number, {"unobservedSince": since})
                 try:
-                    if await kept.write([told], kept.head.state):
+                    if await writer.write([began], writer.head.state):
                         return number
-                except edge.Unavailable as error:  # another one began first: ours is the term after it
-                    if error.reason != Reason.NOT_LEADING or kept.head.record is None or kept.head.record.term < number:
+                except edge.Unavailable as error:  # another operator began a term first: ours is the next one
+                    if error.reason != Reason.NOT_LEADING or writer.head.record is None or writer.head.record.term < number:
                         raise
 
     async def end(self, holder: str) -> None:
-        """The term ends as it should."""
+        """Record the planned end of the term."""
         await self.append(self.operators, [_term(Action.TERM_ENDED, holder, self.term or 0, {})])
 
     async def prove(self) -> None:
-        """Whether the store refuses to create what is there already, and keeps what it is told to keep.
+        """Prove that the store refuses to create an existing object, and that it supports the configured retention.
 
         Raises:
-            edge.Unavailable: it does not, and the ledger cannot be kept in it; or it does not answer.
+            edge.Unavailable: it does not, so it cannot keep the ledger; or it does not answer.
         """
         if self._pen.retain:
             await self.reach.run(lambda: ownership.prove_lock(self.reach.store, self.reach.where))
         await self.reach.run(lambda: ownership.prove(self.reach.store, self.reach.where, self.registry))
 
     async def publish(self) -> None:
-        """Keeps the public half of the operator's key beside the chains, for whoever reads them elsewhere."""
+        """Write the operator's public key beside the chains, for readers elsewhere."""
         if self._pen.key:
             public = self._pen.key.public_key()
             await self._pen.create(ownership.public_key(self.registry, signature.key_id(public)), signature.write_public(public))
 
     async def claim(self, cluster: str) -> int:
-        """The registry's epoch, if it belongs to this cluster (uid of the namespace kube-system) or to none yet.
+        """Return the registry's epoch, if this cluster (uid of the namespace kube-system) or no cluster owns it.
 
         Raises:
-            edge.Unavailable: RegistryTaken: it belongs to another one.
+            edge.Unavailable: RegistryTaken: another cluster owns it.
         """
         return await self.reach.run(lambda: ownership.claim(self.reach.store, self.reach.where, self.registry, cluster))
 
     async def still_mine(self, cluster: str) -> None:
-        """Whether the registry is still this cluster's. Once it is not, nothing is written any more.
+        """Check that this cluster still owns the registry. Once it does not, nothing is written any more.
 
         Raises:
-            edge.Unavailable: RegistryTaken: another one took it over; or it is not known.
+            edge.Unavailable: RegistryTaken: another cluster took it over; or the owner is unknown.
         """
-        of, _ = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
-        if of not in {None, cluster}:
-            self._pen.taken = ownership.taken(self.reach.where, self.registry, str(of), cluster)
-            raise self._pen.taken
+        owner, _ = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
+        if owner not in {None, cluster}:
+            self._pen.takeover = ownership.taken(self.reach.where, self.registry, str(owner), cluster)
+            raise self._pen.takeover
 
     async def take_over(self, cluster: str, actor: Actor = record.BY_OPERATOR) -> int:
-        """From now on the registry belongs to this cluster, which is recorded before it is so; the new epoch."""
+        """Record that this cluster takes the registry over, then make it the owner; return the new epoch."""
         before, epoch = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
         if before == cluster:
             return epoch
@@ -307,10 +307,10 @@ class Ledger:
         await self.reach.run(lambda: ownership.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
         return epoch + 1
 
-    def _kept(self, chain: Chain) -> appender.Appender:
-        if (kept := self._chains.get(chain)) is None:
-            kept = self._chains[chain] = appender.Appender(chain, self._pen, lambda: self._anchors.get(chain))
-        return kept
+    def _appender(self, chain: Chain) -> appender.Appender:
+        if (writer := self._chains.get(chain)) is None:
+            writer = self._chains[chain] = appender.Appender(chain, self._pen, lambda: self._anchors.get(chain))
+        return writer
 
 
 def of(
@@ -320,11 +320,11 @@ def of(
     clock: Callable[[], datetime.datetime],
     **more: Any,
 ) -> Ledger:
-    """The ledger as an installation wants it; `more` is what `Ledger` takes besides. ValueError or OSError when the key cannot be read."""
+    """Create the ledger from an installation's settings; `more` are further arguments of `Ledger`. ValueError or OSError when the key cannot be read."""
     keys = keyring.from_file(pathlib.Path(config.key_file)) if config.key_file else None
     retain = (config.retention_mode, config.retention) if config.retention else None
-    given: dict[str, Any] = {"key": keys.private, "trusted": keys.trusted} if keys else {}
-    return Ledger(bucket, where, config.registry, clock, retain=retain, **given, **more)
+    signing: dict[str, Any] = {"key": keys.private, "trusted": keys.trusted} if keys else {}
+    return Ledger(bucket, where, config.registry, clock, retain=retain, **signing, **more)
 
 
 def _term(action: Action, holder: str, number: int, more: Mapping[str, Any]) -> Fact:

@@ -1,4 +1,4 @@
-"""The end of a chain: found without listing it, and read from the last snapshot of the index on. What is wrong is told, not raised."""
+"""The head of a chain: found without listing the chain, and read from the last snapshot of the index on. Flaws are returned, not raised."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from modelyard.ledger.record import Chain, Record
 T = TypeVar("T")
 
 _AT_ONCE: Final = 32
-"""Records that are asked for together."""
+"""Records that are requested together."""
 _WALK: Final = 4096
-"""Most records that are read because an anchor is older than the last snapshot, or for a person's acceptance."""
+"""The most records that are read because an anchor is older than the last snapshot, or to find a person's acceptance."""
 _FROM: Final = integrity.Link(-1)
 _LOOKED_AT: Final = 4096
-"""Records at the end that are looked at for a proven one that names a snapshot: what nobody proves can be any number."""
+"""The most records at the end that are searched for a proven one that names a snapshot: there can be any number of Unproven records."""
 
 
 class Reach:
-    """The operator's own bucket, as the ledger reads it: threads do the work, or nobody (0), where everything must be the same every time.
+    """The operator's own bucket, as the ledger reads it: in threads, or without any (0) for tests that must be deterministic.
 
-    Trouble is edge.Unavailable(LedgerUnavailable).
+    Failures are edge.Unavailable(LedgerUnavailable).
     """
 
-    def __init__(self, bucket: store.Objects, where: location.Place, kept: blobs.Blobs | None = None, threads: int = 32) -> None:
+    def __init__(self, bucket: store.Objects, where: location.Place, blob_store: blobs.Blobs | None = None, threads: int = 32) -> None:
         self.store = bucket
         self.where = where
-        self.blobs = kept or blobs.Blobs(bucket, where)
+        self.blobs = blob_store or blobs.Blobs(bucket, where)
         self._threads = futures.ThreadPoolExecutor(threads, "ledger") if threads else None
 
     def close(self) -> None:
-        """Nothing may be asked afterwards."""
+        """Close; make no request afterwards."""
         if self._threads:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def record(self, key: str) -> bytes | None:
-        """The object of a key below the operator's prefix; None when there is none."""
+        """Return the object of a key below the operator's prefix; None when there is none."""
         return await self.run(lambda: self.store.get(self.where.bucket, self.where.key + key))
 
     async def beside(self, prefix: str) -> list[str]:
-        """Keys that begin so."""
+        """Return the keys that begin with the prefix."""
         cut = len(self.where.key)
-        return await self.run(lambda: [one.key[cut:] for one in self.store.list(self.where.bucket, self.where.key + prefix)])
+        return await self.run(lambda: [listed.key[cut:] for listed in self.store.list(self.where.bucket, self.where.key + prefix)])
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Work that blocks."""
+        """Run blocking work."""
         try:
             if self._threads is None:
                 return work()
@@ -66,11 +66,11 @@ class Reach:
 
 @dataclasses.dataclass(slots=True)
 class Tail:
-    """A chain as it was read."""
+    """The end of a chain, as read."""
 
     last: integrity.Link
     record: Record | None
-    """The last that counts: what comes behind it is Unproven, or cannot be read."""
+    """The last record that counts: every later record is Unproven, or cannot be read."""
     unproven: Record | None
     """The last record, if it is Unproven."""
     proved: bool
@@ -78,20 +78,20 @@ class Tail:
     index: Index
     flaws: list[integrity.Flaw]
     accepted: dict[trust.Told, int]
-    """The flaws that people accepted, by the number of the last record that says so; as far as it was read."""
+    """The accepted flaws, each with the number of the last record that accepts it; as far as the chain was read."""
 
 
 async def read(reach: Reach, chain: Chain, anchors: Iterable[integrity.Anchor], keys: signature.Keys | None = None) -> Tail:
-    """The head, the index, and whatever is wrong with what was read on the way.
+    """Read the head and the index, and return the flaws of all records read on the way.
 
     Args:
         reach: the operator's own bucket.
         chain: which.
-        anchors: what is known of its end from outside the bucket.
-        keys: public keys whose signatures prove a record; None: signatures are not asked for.
+        anchors: its head as noted outside the bucket.
+        keys: public keys whose signatures prove a record; None: signatures are not checked.
     """
-    known = [anchor for anchor in anchors if anchor.sequence]
-    return await _Reading(reach, chain, known, keys).read()
+    noted = [anchor for anchor in anchors if anchor.sequence]
+    return await _Reading(reach, chain, noted, keys).read()
 
 
 class _Reading:
@@ -110,7 +110,7 @@ class _Reading:
         oldest = min((anchor.sequence for anchor in self._anchors if anchor.sequence <= last), default=start)
         begin = min(start, oldest) if start - oldest <= _WALK else start
         record, link = None, integrity.NOTHING
-        kept = {last, *(anchor.sequence for anchor in self._anchors)}
+        needed = {last, *(anchor.sequence for anchor in self._anchors)}
         for first in range(max(begin, 1), last + 1, _AT_ONCE):
             numbers = range(first, min(first + _AT_ONCE, last + 1))
             await self._fetch(numbers)
@@ -122,7 +122,7 @@ class _Reading:
                     self._accepted |= dict.fromkeys(integrity.accepts(record), number)
                     if record.sequence > folded.sequence:
                         fold.add(folded, record)
-                if number not in kept:  # 100,000 records need not be held at once
+                if number not in needed:  # 100,000 records need not be in memory at once
                     del self._data[number]
         await self._compare(last)
         if any(flaw.kind in integrity.CUT for flaw in integrity.uncovered(self._flaws, self._accepted)):
@@ -131,7 +131,7 @@ class _Reading:
         return Tail(link, record, self._trust.waiting, self._trust.proved, folded, flaws, self._accepted)
 
     async def _look_back(self, begin: int) -> None:
-        """A chain that was accepted as too short has that acceptance before what it has grown to since; all others come after the flaw."""
+        """Search earlier records for acceptances: the acceptance of a cut chain precedes its later growth; all others follow the flaw."""
         for first in range(max(begin - _WALK, 1), begin, _AT_ONCE):
             numbers = range(first, min(first + _AT_ONCE, begin))
             await self._fetch(numbers)
@@ -140,61 +140,61 @@ class _Reading:
                     self._accepted = dict.fromkeys(integrity.accepts(record), number) | self._accepted
 
     async def _end(self) -> int:
-        """The last number that has a record, whatever is missing before it."""
+        """Return the last number that has a record, even if records before it are missing."""
         low = 0
         for anchor in self._anchors:
-            if anchor.sequence > low and await self._there(anchor.sequence):
+            if anchor.sequence > low and await self._exists(anchor.sequence):
                 low = anchor.sequence
         while True:
             low = await self._gallop(low)
-            # A record that is missing looks like the end: what is listed beside it tells.
+            # A missing record looks like the end: listing its neighbours shows whether it is.
             beyond = [await self._listed(number) for number in {low + 1, *(a.sequence for a in self._anchors if a.sequence > low)}]
             highest = max((number for numbers in beyond for number in numbers), default=0)
             if highest <= low:
                 return low
             low = highest
-            # What was not there when it was asked for may have been written since.
+            # A record that did not exist when it was requested may have been written since.
             self._data = {number: data for number, data in self._data.items() if data is not None}
 
     async def _gallop(self, low: int) -> int:
-        """The end as far as there is no hole: doubling steps, then halving ones."""
+        """Return the last number before a hole or the end: doubling steps, then binary search."""
         step = 1
-        while await self._there(low + step):
+        while await self._exists(low + step):
             low, step = low + step, step * 2
         high = low + step
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if await self._there(middle) else (low, middle)
+            low, high = (middle, high) if await self._exists(middle) else (low, middle)
         return low
 
     async def _listed(self, number: int) -> list[int]:
-        """The numbers that the store lists among the hundred around one."""
+        """Return the numbers that the store lists in the hundred of this number."""
         hundred = self._chain.key(number).removesuffix(".json")[:-2]
-        found = (self._chain.sequence(key) for key in await self._reach.beside(hundred))
-        return [one for one in found if one is not None]
+        sequences = (self._chain.sequence(key) for key in await self._reach.beside(hundred))
+        return [sequence for sequence in sequences if sequence is not None]
 
     async def _snapshot(self, last: int) -> tuple[Index, int]:
-        """The newest snapshot that can be read, and the number from which records have to be read to go on from it."""
+        """Return the newest readable snapshot, and the number from which records must be read after it."""
         number, passed = last, 0
         while number > 0 and passed < _LOOKED_AT:
             await self._fetch(range(max(1, number - _AT_ONCE), number + 1) if passed else [number])
             record = self._proven(number, self._data[number])
-            if record is None:  # what is wrong with it is told when it is read in order
+            if record is None:  # its flaw is found when the records are read in order
                 number, passed = number - 1, passed + 1
                 continue
             if record.index is None or not 0 < record.index.sequence < number:
                 break
             data = await self._reach.run(functools.partial(self._reach.blobs.get, record.index.digest))
             try:
-                if data is not None and (found := Index.load(data)).sequence == record.index.sequence:
-                    return found, found.sequence
+                if data is not None and (snapshot := Index.load(data)).sequence == record.index.sequence:
+                    return snapshot, snapshot.sequence
             except ValueError:
                 pass
             number = record.index.sequence
         return Index(), 0
 
     def _proven(self, number: int, data: bytes | None) -> Record | None:
-        """A record, if it is one and is proven, or is not newer than an anchor, which all up to it are held against."""
+        """Return a record if it can be read and is proven, or not newer than an anchor, against which all earlier records are checked."""
         try:
             record = codec.read(data) if data is not None else None
         except ValueError:
@@ -209,18 +209,18 @@ class _Reading:
             data = self._data.get(anchor.sequence)
             self._flaws += integrity.against(self._chain, anchor, last, codec.named(data) if data is not None else None)
 
-    async def _there(self, number: int) -> bool:
+    async def _exists(self, number: int) -> bool:
         await self._fetch([number])
         return self._data[number] is not None
 
     async def _fetch(self, numbers: Iterable[int]) -> None:
         wanted = [number for number in numbers if number not in self._data]
-        found = await gather(self._reach.record, [self._chain.key(number) for number in wanted])
-        self._data.update(zip(wanted, found, strict=True))
+        objects = await gather(self._reach.record, [self._chain.key(number) for number in wanted])
+        self._data.update(zip(wanted, objects, strict=True))
 
 
 async def gather(ask: Callable[[str], Awaitable[bytes | None]], keys: list[str]) -> list[bytes | None]:
-    """All of them at once; the first trouble is everybody's."""
+    """Request all keys at once; the first failure fails the whole call."""
     if len(keys) == 1:
         return [await ask(keys[0])]
     return list(await asyncio.gather(*(ask(key) for key in keys)))

@@ -1,4 +1,4 @@
-"""Whose registry it is, and whether the store can keep a ledger at all. Synchronous, for threads."""
+"""The registry's owner, and whether the store can keep a ledger at all. Synchronous, for threads."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _PROBE: Final = b'{"format":"modelyard.dev/probe/v1"}'
 
 
 def key(registry: str) -> str:
-    """Where it stands whose registry it is."""
+    """Return the key of the object that names the registry's owner."""
     return f"ledger/{registry}/registry.json"
 
 
 def public_keys(registry: str) -> str:
-    """What the keys of public keys begin with, below the operator's prefix."""
+    """Return the prefix of public keys, below the operator's prefix."""
     return f"ledger/{registry}/keys/"
 
 
 def public_key(registry: str, key_id: str) -> str:
-    """Where a public key is that records of the registry are signed with."""
+    """Return the key of a public key that signs records of the registry."""
     return f"{public_keys(registry)}{key_id}.pem"
 
 
 def prove(bucket: store.Objects, where: location.Place, registry: str) -> None:
-    """Two create-only writes of one key, of which the second must be refused; Unavailable when it is not."""
+    """Prove that the store refuses the second create-only write of a key; raise Unavailable if it does not."""
     probe = f"{where.key}ledger/{registry}/probe.json"
     bucket.create(where.bucket, probe, _PROBE)
     if bucket.create(where.bucket, probe, _PROBE):
@@ -41,7 +41,7 @@ def prove(bucket: store.Objects, where: location.Place, registry: str) -> None:
 
 
 def prove_lock(bucket: store.Objects, where: location.Place) -> None:
-    """Whether retention would be kept; Unavailable when the bucket has no Object Lock."""
+    """Prove that the bucket has Object Lock; raise Unavailable if it has not."""
     if not bucket.locks(where.bucket):
         message = (
             f"the operator's own bucket {where} has no Object Lock, so ledger.retention cannot be kept: make a bucket with Object Lock "
@@ -51,7 +51,7 @@ def prove_lock(bucket: store.Objects, where: location.Place) -> None:
 
 
 def claim(bucket: store.Objects, where: location.Place, registry: str, cluster: str) -> int:
-    """The epoch of a registry that belongs to this cluster, from now on if it belonged to none; Unavailable(RegistryTaken) otherwise."""
+    """Claim an unowned registry for this cluster, and return its epoch; raise Unavailable(RegistryTaken) if another cluster owns it."""
     place = where.key + key(registry)
     bucket.create(where.bucket, place, _write(registry, cluster, 1))
     data = bucket.get(where.bucket, place)
@@ -67,7 +67,7 @@ def claim(bucket: store.Objects, where: location.Place, registry: str, cluster: 
 
 
 def taken(where: location.Place, registry: str, owner: str, cluster: str) -> edge.Unavailable:
-    """Why the operator of a cluster may not lead."""
+    """Return why the operator of a cluster may not lead."""
     message = (
         f"the registry {registry} in {where} belongs to the cluster {owner}, and this is {cluster}: name another registry, or take it over "
         "with `modelyard restore --take-over` when the other cluster is gone"
@@ -76,14 +76,14 @@ def taken(where: location.Place, registry: str, owner: str, cluster: str) -> edg
 
 
 def holder(bucket: store.Objects, where: location.Place, registry: str) -> tuple[str | None, int]:
-    """Whose registry it is, and its epoch; nobody's and 0 when nothing says so."""
+    """Return the registry's owner and its epoch; None and 0 when it has no owner."""
     place = where.key + key(registry)
     data = bucket.get(where.bucket, place)
     return _read(data, place) if data is not None else (None, 0)
 
 
 def hand_over(bucket: store.Objects, where: location.Place, registry: str, cluster: str, epoch: int) -> None:
-    """From now on the registry is this cluster's; to be recorded before."""
+    """Make this cluster the registry's owner; the caller records it first."""
     bucket.put(where.bucket, where.key + key(registry), _write(registry, cluster, epoch))
 
 

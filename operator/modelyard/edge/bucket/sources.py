@@ -1,4 +1,4 @@
-"""Where a ledger can be read from: the operator's own bucket, or a folder that was exported from it. Synchronous, and never written to."""
+"""Sources of a ledger: the operator's own bucket, or a folder that was exported from it. Synchronous and read-only."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from modelyard.edge.s3 import store, versions
 from modelyard.ledger import anchors, integrity, record, signature
 
 _DEPTH: Final = 8
-"""Folders in a key; none of ours has more than five."""
+"""The most folders in a key; our own keys have at most five."""
 
 
 class Versioned(store.Objects, Protocol):
-    """A store that also tells of old versions."""
+    """A store that also lists old versions."""
 
     def versions(self, bucket: str, prefix: str = "") -> Iterator[versions.Version]:
-        """Every version and delete marker below a prefix."""
+        """List every version and delete marker below a prefix."""
 
 
 class Source(Protocol):
-    """Where a ledger is kept: keys begin with `ledger/` or `blobs/`."""
+    """A place of a ledger: keys begin with `ledger/` or `blobs/`."""
 
     def found(self, prefix: str) -> Mapping[str, int]:
-        """Every key that begins so, with how many versions and delete markers there are of it."""
+        """Return every key with the prefix, and the number of its versions and delete markers."""
 
     def get(self, key: str) -> bytes | None:
-        """The object; None when there is none."""
+        """Return the object; None when there is none."""
 
     def listed(self, chain: record.Chain, number: int) -> list[int]:
-        """The numbers of a chain from one on that have an object or had one: some of the next hundred, as far as they may be listed."""
+        """Return numbers of a chain, from this number on, that have or had an object: some of the next hundred, as far as they may be listed."""
 
     @property
     def versioned(self) -> bool:
-        """Whether `found` knows of old versions."""
+        """Whether `found` counts old versions."""
 
     def anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
-        """What is noted beside it."""
+        """Return the anchors that are noted beside the ledger."""
 
     def public(self) -> bytes | None:
-        """The public keys that are noted beside it, as PEM."""
+        """Return the public keys that are noted beside the ledger, as PEM."""
 
     def signers(self, registry: str) -> list[signature.Key]:
-        """The public keys that the registry itself has: who can write records can put one there, so they show who signed what, and nothing more."""
+        """Return the public keys in the registry itself. Whoever can write records can add one, so they show who signed what, and nothing more."""
 
 
 class Bucket:
@@ -63,52 +63,52 @@ class Bucket:
         self.versioned = True
 
     def found(self, prefix: str) -> Mapping[str, int]:
-        """Every key; where old versions may not be listed, those of today, and `versioned` says so."""
+        """Return every key; where old versions may not be listed, only current objects, and `versioned` becomes False."""
         cut = len(self._where.key)
         below = self._where.key + prefix
         try:
-            return collections.Counter(one.key[cut:] for one in self._store.versions(self._where.bucket, below))
+            return collections.Counter(listed.key[cut:] for listed in self._store.versions(self._where.bucket, below))
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
                 raise blobs.own(error) from None
         self.versioned = False
-        return {one.key[cut:]: 1 for one in self._store.list(self._where.bucket, below)}
+        return {listed.key[cut:]: 1 for listed in self._store.list(self._where.bucket, below)}
 
     def get(self, key: str) -> bytes | None:
-        """The object of today."""
+        """Return the current object."""
         try:
             return self._store.get(self._where.bucket, self._where.key + key)
         except edge.Unavailable as error:
             raise blobs.own(error) from None
 
     def listed(self, chain: record.Chain, number: int) -> list[int]:
-        """As the store lists them."""
-        hundreds = dict.fromkeys(chain.key(one).removesuffix(".json")[:-2] for one in (number, number + 1))
+        """Return the numbers that the store lists."""
+        hundreds = dict.fromkeys(chain.key(sequence).removesuffix(".json")[:-2] for sequence in (number, number + 1))
         try:
-            return [one for hundred in hundreds for key in self.found(hundred) if (one := chain.sequence(key)) is not None]
+            return [sequence for hundred in hundreds for key in self.found(hundred) if (sequence := chain.sequence(key)) is not None]
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
                 raise
         return []
 
     def anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
-        """None: what is in the bucket proves nothing about the bucket."""
+        """Return none: an anchor inside the bucket proves nothing about the bucket."""
         return {}
 
     def public(self) -> bytes | None:
-        """None, for the same reason."""
+        """Return none, for the same reason."""
         return None
 
     def signers(self, registry: str) -> list[signature.Key]:
         """Those that operators published."""
         prefix, cut = ownership.public_keys(registry), len(self._where.key)
         try:
-            found = [each.key[cut:] for each in self._store.list(self._where.bucket, self._where.key + prefix)]
+            keys = [listed.key[cut:] for listed in self._store.list(self._where.bucket, self._where.key + prefix)]
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
                 raise blobs.own(error) from None
             return []
-        return _keys(self.get(key) for key in found)
+        return _keys(self.get(key) for key in keys)
 
 
 class Folder:
@@ -120,18 +120,18 @@ class Folder:
         self._root = root
 
     def found(self, prefix: str) -> Mapping[str, int]:
-        """Every file."""
+        """Return every file."""
         above = prefix.rpartition("/")[0]
         return {key: 1 for key in sorted(self._below(above)) if key.startswith(prefix)}
 
     def get(self, key: str) -> bytes | None:
-        """The file; OSError when something else is there, or it cannot be read."""
+        """Return the file; OSError when it is no file, or cannot be read."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return local_files.read(self._root / key) if ".." not in key.split("/") else None
         return None
 
     def _below(self, folder: str) -> Iterator[str]:
-        """Every file below a folder, as far down as keys go: a folder that is a symbolic link is not entered."""
+        """Yield every file below a folder, as deep as keys go: a folder that is a symbolic link is not entered."""
         todo = [folder]
         while todo:
             below = todo.pop()
@@ -140,20 +140,20 @@ class Folder:
                     key = f"{below}/{entry.name}".lstrip("/")
                     if entry.is_dir(follow_symlinks=False):
                         todo += [key] if key.count("/") < _DEPTH else []
-                    elif not entry.is_dir():  # what is no file either is named when it is read
+                    elif not entry.is_dir():  # an entry that is no regular file either is reported when it is read
                         yield key
 
     def listed(self, chain: record.Chain, number: int) -> list[int]:
-        """Files that are there."""
-        return [one for one in range(number, number + 100) if (self._root / chain.key(one)).is_file()]
+        """Return the numbers that have a file."""
+        return [sequence for sequence in range(number, number + 100) if (self._root / chain.key(sequence)).is_file()]
 
     def anchors(self) -> Mapping[record.Chain, integrity.Anchor]:
-        """From `anchors.json`; ValueError when it is something else."""
+        """Read `anchors.json`; ValueError when it is something else."""
         data = self.get(anchors.KEY)
         return anchors.read(data.decode("utf-8", "replace"), anchors.KEY) if data is not None else {}
 
     def public(self) -> bytes | None:
-        """From `public.pem`."""
+        """Read `public.pem`."""
         return self.get(anchors.PUBLIC)
 
     def signers(self, registry: str) -> list[signature.Key]:
@@ -162,7 +162,7 @@ class Folder:
 
 
 def _keys(pems: Iterable[bytes | None]) -> list[signature.Key]:
-    """Those that can be read."""
+    """Return the keys that can be read."""
     keys = []
     for pem in pems:
         with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The API server: the client, what was last seen of its objects, Events, the Lease of who leads, whether the policies hold, and the key that signs.
+"""The API server: the client, the cache of its objects, Events, the leader's Lease, trials of the policies, and the signing key.
 
 The only room that knows the Kubernetes client.
 """

@@ -1,4 +1,4 @@
-"""What was last seen of the cluster: fed by the informer and by the answers to our own writes, read by whoever observes."""
+"""The newest known state of the cluster: fed by the informer and by the answers to our own writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Place = tuple[str, str, str]
 """Kind, namespace and name."""
 Sort = Literal["version", "model"]
 MOST_EARLIER: Final = 32
-"""Generations of an object that are kept until they are recorded; who wrote those between is then known together only."""
+"""Unrecorded generations of an object that are kept; beyond that, the authors of several generations are recorded together."""
 log = logging.getLogger(__name__)
 
 
@@ -35,7 +35,7 @@ class Key:
     name: str
 
     def __str__(self) -> str:
-        """As logs name it."""
+        """Return the name that logs use."""
         return f"{self.sort}/{self.namespace}/{self.name}"
 
 
@@ -46,30 +46,30 @@ class _Family:
     model: api.Model | None = None
     versions: dict[str, api.ModelVersion] = dataclasses.field(default_factory=dict)
     promotions: dict[str, api.Promotion] = dataclasses.field(default_factory=dict)
-    objects: dict[tuple[str, str], parse.Seen] = dataclasses.field(default_factory=dict)
+    objects: dict[tuple[str, str], parse.ServingObject] = dataclasses.field(default_factory=dict)
     """Deployments, Services, lists of files and Pods, by kind and name."""
     unread: dict[tuple[str, str], unreadable.Unread] = dataclasses.field(default_factory=dict)
-    """Objects of ours that cannot be read, by kind and name: what they were before is in use no more."""
+    """Our objects that cannot be read, by kind and name; their earlier state is no longer used."""
     earlier: dict[tuple[str, str], tuple[parse.Ours, ...]] = dataclasses.field(default_factory=dict)
-    """By kind and name: an object as it was before, from the recorded generation on, so that each change is recorded with its own author."""
+    """Earlier revisions of an object by kind and name, from the recorded generation on, so that each change is recorded with its own author."""
 
-    def remember(self, before: parse.Ours | None, now: parse.Ours) -> None:
-        """Keep what is not recorded yet of an object that changes, and what its changes are compared with."""
-        key = now.kind, now.metadata.name
-        if before is None or before.metadata.uid != now.metadata.uid:
+    def remember(self, before: parse.Ours | None, current: parse.Ours) -> None:
+        """Keep the unrecorded revisions of an object that changes, and the revision that they are compared with."""
+        key = current.kind, current.metadata.name
+        if before is None or before.metadata.uid != current.metadata.uid:
             self.earlier.pop(key, None)
             return
-        observed = (*self.earlier.get(key, ()), *([before] if before.metadata.generation < now.metadata.generation else ()))
-        recorded = specs.recorded_generation(now)
-        kept = [one for one in observed if one.metadata.generation > recorded]
-        base = [one for one in observed if one.metadata.generation <= recorded]
-        if now.metadata.generation > recorded and observed:
-            self.earlier[key] = (*base[-1:], *kept[:MOST_EARLIER])
+        observed = (*self.earlier.get(key, ()), *([before] if before.metadata.generation < current.metadata.generation else ()))
+        recorded = specs.recorded_generation(current)
+        unrecorded = [revision for revision in observed if revision.metadata.generation > recorded]
+        base = [revision for revision in observed if revision.metadata.generation <= recorded]
+        if current.metadata.generation > recorded and observed:
+            self.earlier[key] = (*base[-1:], *unrecorded[:MOST_EARLIER])
         else:
             self.earlier.pop(key, None)
 
     def forget(self, kind: str, name: str, model: str) -> None:
-        """An object is not what it was, or gone."""
+        """Forget an object that was replaced, became unreadable, or is gone."""
         self.unread.pop((kind, name), None)
         self.objects.pop((kind, name), None)
         self.earlier.pop((kind, name), None)
@@ -82,7 +82,7 @@ class _Family:
 
     @property
     def is_orphaned(self) -> bool:
-        """Nothing says what is to serve: there is no Model, not even one that cannot be read."""
+        """Whether there is no Model, not even an unreadable one, that says what is to serve."""
         return self.model is None and not any(kind == client.MODEL.name for kind, _ in self.unread)
 
     @property
@@ -91,40 +91,40 @@ class _Family:
 
 
 SERVING: Final = (client.DEPLOYMENT, client.SERVICE, client.CONFIG_MAP, client.POD)
-"""What serves; of ConfigMaps, the lists of files."""
+"""Kinds of serving objects; of ConfigMaps, the lists of files."""
 WATCHED: Final = (client.MODEL, client.MODEL_VERSION, client.PROMOTION, *SERVING)
 OURS: Final = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.STAGE}"
 """The label selector of serving objects."""
 
 
 class Listing:
-    """A list that is being read, page by page: never all of it is in memory, and what happens meanwhile is newer."""
+    """A list that is being read, page by page: it is never in memory as a whole, and events that arrive meanwhile are newer."""
 
-    def __init__(self, known: Cache, kind: client.Kind, before: Mapping[Place, int]) -> None:
-        self._known = known
+    def __init__(self, cache: Cache, kind: client.Kind, before: Mapping[Place, int]) -> None:
+        self._cache = cache
         self._kind = kind
         self._before = dict(before)
-        """Resource versions of what was known and was not listed yet."""
-        self.gone: set[Place] = set()
-        """What was dropped meanwhile: the list may be older than that."""
+        """Resource versions of cached objects that are not listed yet."""
+        self.dropped: set[Place] = set()
+        """Objects that were dropped meanwhile: the list may be older than their deletion."""
 
     def add(self, raw: Mapping[str, Any]) -> set[Key]:
-        """The next object of the list; what is to be reconciled because of it."""
-        about = raw["metadata"]
-        place = (self._kind.name, about.get("namespace", ""), about["name"])
+        """Add the next object of the list; return the keys to reconcile."""
+        metadata = raw["metadata"]
+        place = (self._kind.name, metadata.get("namespace", ""), metadata["name"])
         self._before.pop(place, None)
-        return set() if place in self.gone else self._known.put(self._kind, raw)
+        return set() if place in self.dropped else self._cache.put(self._kind, raw)
 
     def end(self) -> set[Key]:
-        """That was all: what was not listed and is no news is a ghost, and dropped."""
-        ghosts = [place for place, version in self._before.items() if self._known.at(*place) == version]
-        return {key for _, namespace, name in ghosts for key in self._known.drop(self._kind, namespace, name)}
+        """End the list: drop every object that was neither listed nor updated meanwhile; return the keys to reconcile."""
+        ghosts = [place for place, version in self._before.items() if self._cache.at(*place) == version]
+        return {key for _, namespace, name in ghosts for key in self._cache.drop(self._kind, namespace, name)}
 
 
 class Cache:
     """The newest known state of every watched object, by model.
 
-    Older news than what is known is ignored: the informer may still be telling of the time before our own write.
+    News older than the cached state is ignored: the informer may lag behind our own writes.
     """
 
     def __init__(self) -> None:
@@ -132,59 +132,59 @@ class Cache:
         self._where: dict[Place, tuple[Name, int]] = {}
         """The family of each object, and its resource version."""
         self._listings: weakref.WeakSet[Listing] = weakref.WeakSet()
-        """Those under way."""
+        """Listings under way."""
 
     def put(self, kind: client.Kind, raw: Mapping[str, Any]) -> set[Key]:
-        """Take note of an object; what is to be reconciled because of it."""
-        about = raw.get("metadata") or {}
-        namespace, name, version = about.get("namespace", ""), about.get("name", ""), int(about.get("resourceVersion") or 0)
+        """Store an object; return the keys to reconcile."""
+        metadata = raw.get("metadata") or {}
+        namespace, name, version = metadata.get("namespace", ""), metadata.get("name", ""), int(metadata.get("resourceVersion") or 0)
         place = (kind.name, namespace, name)
-        known = self._where.get(place)
-        if known and known[1] >= version:
+        stored = self._where.get(place)
+        if stored and stored[1] >= version:
             return set()
         try:
-            found = parse.read(kind.name, raw)
-        except Exception as error:  # whatever it is, it is this object's, and all others are read on
+            parsed = parse.read(kind.name, raw)
+        except Exception as error:  # any error concerns this object only; all others are still read
             # Not even its metadata can be read: it is left alone until somebody writes it anew.
             why = error.errors(include_url=False, include_input=False) if isinstance(error, pydantic.ValidationError) else repr(error)[:300]
             log.warning("cannot read this object: %s", why, extra={"object": "/".join(place)})
             return set()
-        if isinstance(found, unreadable.Unread):
-            log.warning(found.fact.message, extra={"object": "/".join(place)})
-            of = name if kind is client.MODEL else known[0][1] if known else parse.model_of(raw)
-            if of is None:
+        if isinstance(parsed, unreadable.Unread):
+            log.warning(parsed.fact.message, extra={"object": "/".join(place)})
+            model = name if kind is client.MODEL else stored[0][1] if stored else parse.model_of(raw)
+            if model is None:
                 return set()
-            family = (namespace, of)
-            keys = self._set_aside(found, family)
+            family = (namespace, model)
+            keys = self._set_aside(parsed, family)
         else:
-            family, keys = self._store(kind, found, namespace)
-            if known and known[0] != family:  # made anew for another model, and nobody told that it was gone
-                keys |= self._forget(kind, name, known[0])
+            family, keys = self._store(kind, parsed, namespace)
+            if stored and stored[0] != family:  # created again for another model, and its deletion was missed
+                keys |= self._forget(kind, name, stored[0])
         self._where[place] = (family, version)
         return keys
 
-    def _set_aside(self, found: unreadable.Unread, place: Name) -> set[Key]:
-        """It is there, and what it was before does not hold any more."""
+    def _set_aside(self, unread: unreadable.Unread, place: Name) -> set[Key]:
+        """Store an unreadable object; its earlier state is no longer used."""
         family = self._families.setdefault(place, _Family())
-        family.forget(found.kind, found.name, place[1])
-        family.unread[found.kind, found.name] = found
+        family.forget(unread.kind, unread.name, place[1])
+        family.unread[unread.kind, unread.name] = unread
         return {Key("model", *place)}
 
     def drop(self, kind: client.Kind, namespace: str, name: str) -> set[Key]:
-        """An object is gone."""
+        """Drop an object that is gone; return the keys to reconcile."""
         for listing in self._listings:
-            listing.gone.add((kind.name, namespace, name))
-        known = self._where.pop((kind.name, namespace, name), None)
-        if known is None:
+            listing.dropped.add((kind.name, namespace, name))
+        stored = self._where.pop((kind.name, namespace, name), None)
+        if stored is None:
             return set()
-        family = self._families[known[0]]
-        keys = self._forget(kind, name, known[0])
+        family = self._families[stored[0]]
+        keys = self._forget(kind, name, stored[0])
         if kind is client.MODEL:
-            keys |= {Key("version", namespace, one.metadata.name) for one in family.versions.values()}
+            keys |= {Key("version", namespace, version.metadata.name) for version in family.versions.values()}
         return keys
 
     def _forget(self, kind: client.Kind, name: str, place: Name) -> set[Key]:
-        """A model has that object no more."""
+        """Remove an object from its model; return the keys to reconcile."""
         family = self._families[place]
         family.forget(kind.name, name, place[1])
         if family.is_empty:
@@ -192,56 +192,58 @@ class Cache:
         return {Key("model", *place)}
 
     def listing(self, kind: client.Kind, scope: str | None = None) -> Listing:
-        """The whole truth about a kind, in one namespace or in all, is about to be listed."""
-        before = {place: known[1] for place, known in self._where.items() if place[0] == kind.name and scope in {None, place[1]}}
+        """Begin a listing of a kind, in one namespace or in all."""
+        before = {place: stored[1] for place, stored in self._where.items() if place[0] == kind.name and scope in {None, place[1]}}
         began = Listing(self, kind, before)
         self._listings.add(began)
         return began
 
     def at(self, kind: str, namespace: str, name: str) -> int | None:
-        """The resource version of what is known of an object."""
-        known = self._where.get((kind, namespace, name))
-        return known[1] if known else None
+        """Return the resource version of a cached object."""
+        stored = self._where.get((kind, namespace, name))
+        return stored[1] if stored else None
 
     def model(self, namespace: str, name: str) -> api.Model | None:
-        """The Model of that name."""
+        """Return the Model of that name."""
         family = self._families.get((namespace, name))
         return family.model if family else None
 
     def version(self, namespace: str, name: str) -> api.ModelVersion | None:
-        """The ModelVersion of that name (`<model>-<version>`)."""
-        known = self._where.get((client.MODEL_VERSION.name, namespace, name))
-        if known is None:
+        """Return the ModelVersion of that name (`<model>-<version>`)."""
+        stored = self._where.get((client.MODEL_VERSION.name, namespace, name))
+        if stored is None:
             return None
-        return self._families[known[0]].versions.get(name.removeprefix(f"{known[0][1]}-"))
+        return self._families[stored[0]].versions.get(name.removeprefix(f"{stored[0][1]}-"))
 
     def recorded(self, subject: parse.Ours) -> None:
-        """The ledger has an object as it is here; how it was before is asked no more."""
+        """Note that the ledger has this revision of an object, and forget earlier ones."""
         model = subject.metadata.name if isinstance(subject, api.Model) else subject.spec.model
         key, family = (subject.kind, subject.metadata.name), self._families.get((subject.metadata.namespace, model))
         if family and key in family.earlier:
-            family.earlier[key] = tuple(one for one in family.earlier[key] if one.metadata.generation >= subject.metadata.generation)
+            family.earlier[key] = tuple(
+                revision for revision in family.earlier[key] if revision.metadata.generation >= subject.metadata.generation
+            )
 
     def earlier(self, version: api.ModelVersion) -> tuple[api.ModelVersion, ...]:
-        """A version as it was observed before, from the recorded generation on."""
+        """Return the earlier revisions of a version, from the recorded generation on."""
         family = self._families.get((version.metadata.namespace, version.spec.model))
-        known = family.earlier.get((version.kind, version.metadata.name), ()) if family else ()
-        return tuple(one for one in known if isinstance(one, api.ModelVersion))
+        revisions = family.earlier.get((version.kind, version.metadata.name), ()) if family else ()
+        return tuple(revision for revision in revisions if isinstance(revision, api.ModelVersion))
 
     def unread(self, namespace: str, model: str) -> tuple[unreadable.Unread, ...]:
-        """The objects of a model that cannot be read, itself among them."""
+        """Return the unreadable objects of a model, itself included."""
         family = self._families.get((namespace, model))
         return tuple(family.unread.values()) if family else ()
 
     def world(self, namespace: str, name: str) -> world.World:
-        """All that is known of one model."""
+        """Return all that is cached of one model."""
         family = self._families.get((namespace, name)) or _Family()
-        seen = family.objects.values()
-        deployments = {one.name.removeprefix(f"{name}-"): one.deployment for one in seen if one.deployment}
+        serving = family.objects.values()
+        deployments = {observed.name.removeprefix(f"{name}-"): observed.deployment for observed in serving if observed.deployment}
         services = frozenset(
-            one.name.removeprefix(f"{name}-")
-            for (kind, _), one in family.objects.items()
-            if kind == client.SERVICE.name and not one.foreign
+            observed.name.removeprefix(f"{name}-")
+            for (kind, _), observed in family.objects.items()
+            if kind == client.SERVICE.name and not observed.foreign
         )
         return world.World(
             namespace=namespace,
@@ -254,34 +256,38 @@ class Cache:
             unexposed=frozenset(deployments.keys() - services),
             unread=tuple(family.unread.values()),
             earlier=dict(family.earlier),
-            pods=tuple(sorted((one.pod for one in seen if one.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))),
+            pods=tuple(
+                sorted((observed.pod for observed in serving if observed.pod), key=lambda pod: (pod.stage, pod.version, pod.trouble or ""))
+            ),
         )
 
-    def seen(self, kind: client.Kind, namespace: str, model: str, name: str) -> parse.Seen | None:
-        """One serving object."""
+    def serving_object(self, kind: client.Kind, namespace: str, model: str, name: str) -> parse.ServingObject | None:
+        """Return one serving object."""
         family = self._families.get((namespace, model))
         return family.objects.get((kind.name, name)) if family else None
 
     def keys(self, sort: Sort | None = None) -> set[Key]:
-        """Everything there is to reconcile, of one sort or of both."""
+        """Return all keys, of one sort or of both."""
         models = {Key("model", *place) for place in self._families}
         if sort == "model":
             return models
         return models | {
-            Key("version", ns, one.metadata.name) for (ns, _), held in self._families.items() for one in held.versions.values()
+            Key("version", ns, version.metadata.name) for (ns, _), family in self._families.items() for version in family.versions.values()
         }
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """How many versions and promotions are in which phase, for the metrics."""
+        """Count versions and promotions by phase, for the metrics."""
         families = self._families.values()
-        versions = collections.Counter(one.status.phase or "Pending" for family in families for one in family.versions.values())
-        promotions = collections.Counter(one.status.phase or "Pending" for family in families for one in family.promotions.values())
-        orphans = sum(1 for family in families if family.is_orphaned for one in family.objects.values() if one.deployment)
+        versions = collections.Counter(version.status.phase or "Pending" for family in families for version in family.versions.values())
+        promotions = collections.Counter(
+            promotion.status.phase or "Pending" for family in families for promotion in family.promotions.values()
+        )
+        orphans = sum(1 for family in families if family.is_orphaned for observed in family.objects.values() if observed.deployment)
         counted = {"ModelVersion": versions, "Promotion": promotions} | ({"Deployment": {"Orphaned": orphans}} if orphans else {})
         return {kind: {str(phase): count for phase, count in phases.items()} for kind, phases in counted.items()}
 
-    def _store(self, kind: client.Kind, read: parse.Ours | parse.Seen, namespace: str) -> tuple[Name, set[Key]]:
-        if isinstance(read, parse.Seen):
+    def _store(self, kind: client.Kind, read: parse.Ours | parse.ServingObject, namespace: str) -> tuple[Name, set[Key]]:
+        if isinstance(read, parse.ServingObject):
             place = (namespace, read.model)
             self._families.setdefault(place, _Family()).objects[kind.name, read.name] = read
             return place, {Key("model", *place)}
@@ -292,7 +298,7 @@ class Cache:
             family.remember(family.model, read)
             fresh = family.model is None or _matters_to_versions(family.model) != _matters_to_versions(read)
             family.model = read
-            inspected = {Key("version", namespace, one.metadata.name) for one in family.versions.values()} if fresh else set()
+            inspected = {Key("version", namespace, version.metadata.name) for version in family.versions.values()} if fresh else set()
             return place, {Key("model", *place), *inspected}
         place = (namespace, read.spec.model)
         family = self._families.setdefault(place, _Family())
@@ -307,6 +313,6 @@ class Cache:
 
 
 def _matters_to_versions(model: api.Model) -> tuple[object, ...]:
-    """What of a Model its versions' own status depends on: where their bytes are, and which documentation must be complete."""
+    """Return the Model's fields that the status of its versions depends on: the place of their bytes, and what documentation requires."""
     spec = model.spec
     return spec.storage, spec.risk_tier, spec.owner, spec.description, spec.intended_use

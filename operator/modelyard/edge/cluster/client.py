@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 CONNECTIONS: Final = 20
 METADATA: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
-"""What a client accepts that wants objects, or with `List` lists, without anything but their metadata."""
+"""The Accept header for objects, or with `List` lists, with their metadata only."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=3)
 _PAGE: Final = 500
 _ABOUT_THE_OBJECT: Final = re.compile(r"\([^\s()]*/[^\s()]+; [^\s()]*, Kind=\w+\)")
@@ -34,13 +34,13 @@ _ABOUT_THE_OBJECT: Final = re.compile(r"\([^\s()]*/[^\s()]+; [^\s()]*, Kind=\w+\
 (risk/fraud-production; apps/v1, Kind=Deployment): .spec.tmplate: field not declared in schema`. It answers 500 to that, as it does when
 something of its own is broken."""
 _MOST: Final = 8 << 20
-"""Bytes of one answer: more than the API server's store takes for one object, and than a page of honest ones has."""
+"""The most bytes of one answer: more than etcd takes for one object, and more than an honest page has."""
 _IN_CLUSTER: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
-    """Where the objects of one kind live."""
+    """A kind, and where its objects are in the API."""
 
     name: str
     plural: str
@@ -49,11 +49,11 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """As objects write it."""
+        """Return the `apiVersion` of objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None, sub: str | None = None) -> str:
-        """The URL path of one object, or of all of a namespace or of the cluster."""
+        """Return the URL path of one object, or of all objects of a namespace or of the cluster."""
         parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
         parts += ["namespaces", namespace] if namespace else []
         parts += [self.plural, *((name,) if name else ()), *((sub,) if sub else ())]
@@ -78,18 +78,18 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 
 class Conflict(Exception):
-    """The object is not any more what it was when this was decided: decide again."""
+    """The object has changed since the decision: decide again."""
 
 
 class _TooMuch(edge.Unavailable):
-    """An answer is longer than what is held at once."""
+    """An answer exceeds the limit of its length."""
 
     def __init__(self) -> None:
         super().__init__(Reason.CLUSTER_UNAVAILABLE, f"the API server answers with more than {_MOST >> 20} MiB; is it an API server?")
 
 
 class Refused(Exception):
-    """The API server said no, and will say no again until something is changed.
+    """The API server refused, and will refuse again until something is changed.
 
     Args:
         status: the HTTP status, such as 403 or 422.
@@ -104,7 +104,7 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach and log in to the API server, for the one other client there is: the informer's."""
+    """The address and login of the API server, for the only other client: the informer's."""
 
     server: str
     tls: ssl.SSLContext | None
@@ -117,7 +117,7 @@ class Cluster:
     def __init__(self, client: api_client.ApiClient, namespace: str) -> None:
         self._client = client
         self.namespace = namespace
-        """The namespace of the kubeconfig's context, or the pod's own."""
+        """Return the namespace of the kubeconfig's context, or the pod's own."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -131,7 +131,7 @@ class Cluster:
         try:
             namespace = await _load(settings, context)
             settings.connection_pool_maxsize = CONNECTIONS
-            settings.client_session_kwargs = {"trust_env": False}  # a proxy for the internet is no way to the cluster
+            settings.client_session_kwargs = {"trust_env": False}  # a proxy for the internet does not lead to the cluster
             client = api_client.ApiClient(settings)
         except (kubernetes_config.ConfigException, OSError, ValueError) as error:
             message = f"no way to a cluster: {error}; set KUBECONFIG, or run inside a pod with a service account"
@@ -141,14 +141,14 @@ class Cluster:
             yield cls(client, namespace)
 
     async def access(self) -> Access:
-        """How this client logs in, with a token that is fresh now."""
+        """Return this client's login, with a fresh token."""
         headers: dict[str, str] = {"User-Agent": "modelyard"}
         await self._client.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
         settings = self._client.configuration
         return Access(settings.host, self._client.rest_client.ssl_context if settings.host.startswith("https") else None, headers)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json | None:
-        """One object, or None."""
+        """Return one object, or None."""
         try:
             return await self._call("GET", kind.path(namespace, name))
         except Refused as refused:
@@ -157,12 +157,12 @@ class Cluster:
             raise
 
     async def list(self, kind: Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
-        """All objects of a kind, a page at a time; `labelSelector` and `fieldSelector` as in the API."""
+        """Yield all objects of a kind, a page at a time; `labelSelector` and `fieldSelector` as in the API."""
         async for item in self._list(kind, namespace, query, "application/json"):
             yield item
 
     async def list_metadata(self, kind: Kind, namespace: str | None = None, **query: str) -> AsyncIterator[Json]:
-        """All objects of a kind as `list` gives them, but nothing of them beyond their metadata is sent."""
+        """Yield all objects of a kind as `list` does, but only with their metadata."""
         async for item in self._list(kind, namespace, query, METADATA.format("List")):
             yield {**item, "apiVersion": kind.api_version, "kind": kind.name}
 
@@ -188,48 +188,50 @@ class Cluster:
         Raises:
             Conflict: one of that name exists.
         """
-        kind, about = KINDS[obj["kind"]], obj["metadata"]
+        kind, metadata = KINDS[obj["kind"]], obj["metadata"]
         query = {"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {})
-        return await self._call("POST", kind.path(about["namespace"]), obj, query=query)
+        return await self._call("POST", kind.path(metadata["namespace"]), obj, query=query)
 
     async def patch(
         self, kind: Kind, namespace: str, name: str, steps: Sequence[Json], *, manager: str = "modelyard", dry_run: bool = False
     ) -> Json:
-        """Change an object by a JSON patch: all of its steps, or none."""
+        """Change an object by a JSON patch: either all of its steps, or none."""
         query = {"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {})
         return await self._call("PATCH", kind.path(namespace, name), [*steps], query=query, content="application/json-patch+json")
 
     async def replace(self, obj: Json, *, manager: str = "modelyard") -> Json:
-        """Replace an object, if it is still the one of its `metadata.resourceVersion`.
+        """Replace an object, if it still has its `metadata.resourceVersion`.
 
         Raises:
             Conflict: it is not.
         """
-        kind, about = KINDS[obj["kind"]], obj["metadata"]
-        return await self._call("PUT", kind.path(about["namespace"], about["name"]), obj, query={"fieldManager": manager})
+        kind, metadata = KINDS[obj["kind"]], obj["metadata"]
+        return await self._call("PUT", kind.path(metadata["namespace"], metadata["name"]), obj, query={"fieldManager": manager})
 
     async def apply(self, obj: Json, *, manager: str = "modelyard", force: bool = True, dry_run: bool = False) -> Json:
-        """Server-side apply: make these fields so and own them.
+        """Apply an object (server-side apply): set these fields and own them.
 
         With `metadata.uid` exactly that object, and with a `metadata.resourceVersion` that no object has only a new one.
 
         Raises:
             Conflict: the object is another one, or there is one.
         """
-        kind, about = KINDS[obj["kind"]], obj["metadata"]
+        kind, metadata = KINDS[obj["kind"]], obj["metadata"]
         query = {"fieldManager": manager, "force": "true" if force else "false"} | ({"dryRun": "All"} if dry_run else {})
-        path = kind.path(about["namespace"], about["name"])
+        path = kind.path(metadata["namespace"], metadata["name"])
         try:
             return await self._call("PATCH", path, obj, query=query, content="application/apply-patch+yaml")
         except Refused as refused:
-            if f'metadata.uid: Invalid value: "{about.get("uid")}"' in refused.message:  # how the API server says that it is another object
+            if (
+                f'metadata.uid: Invalid value: "{metadata.get("uid")}"' in refused.message
+            ):  # the API server's message when another object has the name
                 raise Conflict(refused.message) from refused
             raise
 
     async def write_status(
         self, kind: Kind, namespace: str, name: str, resource_version: str, status: Json, *, dry_run: bool = False
     ) -> Json:
-        """Replace the status, if the object is still the one it was decided on.
+        """Replace the status, if the object has not changed since the decision.
 
         Raises:
             Conflict: it is not, or it is gone.
@@ -249,7 +251,7 @@ class Cluster:
             raise
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> None:
-        """Delete an object, exactly that one if its uid is given; one that is gone is fine."""
+        """Delete an object, exactly that one if its uid is given; a missing object is no error."""
         body = {"preconditions": {"uid": uid}} if uid else {}
         with contextlib.suppress(Conflict):
             try:
@@ -259,13 +261,13 @@ class Cluster:
                     raise
 
     async def whoami(self) -> str:
-        """The username that the API server knows this client by."""
+        """Return the username that the API server authenticates this client as."""
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         answer = await self._call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review)
         return str(answer["status"]["userInfo"]["username"])
 
     async def version(self) -> str:
-        """The API server's own version; also the proof that it answers."""
+        """Return the API server's version; this also proves that it answers."""
         return str((await self._call("GET", "/version")).get("gitVersion"))
 
     async def _call(
@@ -293,7 +295,7 @@ class Cluster:
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """All of an answer.
+    """Read a whole answer.
 
     Raises:
         _TooMuch: it is more than is held at once.
@@ -308,7 +310,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _read(status: int, data: bytes) -> Json:
-    """The answer, or what its status means for us."""
+    """Return the answer, or raise what its status means."""
     text = data[:1200].decode(errors="replace")
     try:
         answer = jsontext.load_cut(data)
@@ -344,5 +346,5 @@ async def _load(settings: configuration.Configuration, context: str | None) -> s
 
 
 def _is_there(paths: str) -> bool:
-    """Whether any file of KUBECONFIG exists; the client only logs that none does, and then complains of what it lacks."""
-    return any(pathlib.Path(one).expanduser().exists() for one in paths.split(os.pathsep) if one)
+    """Whether any file of KUBECONFIG exists; if none does, the client only logs it, and then fails on missing settings."""
+    return any(pathlib.Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)

@@ -1,4 +1,4 @@
-"""Events as people see them with kubectl: posted when there is time for it, and lost rather than waited for.
+"""Kubernetes Events: posted beside the work, and lost rather than waited for.
 
 Who imports a thousand versions waits for them to be Ready, and not for a thousand Events, which cost the API server as much as the statuses do:
 after a first burst they are posted at an even pace, warnings first, each as of when it happened.
@@ -22,7 +22,7 @@ from modelyard.plan import finding
 log = logging.getLogger(__name__)
 
 KEPT: Final = 10_000
-"""Events that wait to be posted; more are counted as lost rather than hold anything up."""
+"""The most Events that wait to be posted; more are counted as lost rather than delay the work."""
 BURST: Final = 25
 """Events that are posted at once after a rest."""
 PACE: Final = 10.0
@@ -30,23 +30,23 @@ PACE: Final = 10.0
 
 
 class Creator(Protocol):
-    """What creates objects: `cluster.Cluster`."""
+    """Creates objects: `client.Cluster`."""
 
     async def create(self, obj: client.Json) -> client.Json:
-        """Creates one."""
+        """Create an object."""
 
 
 class Recorder:
-    """Posts Events one after the other, beside the work."""
+    """Posts Events one after another, beside the work."""
 
     def __init__(self, reach: Creator) -> None:
         self._reach = reach
         self._count = itertools.count()
         self._waiting: asyncio.PriorityQueue[tuple[bool, int, datetime.datetime, finding.Event]] = asyncio.PriorityQueue(KEPT)
-        """Warnings before the others, each sort in the order in which it happened."""
+        """Warnings first, then the others, each in the order in which they happened."""
 
     def post(self, event: finding.Event) -> None:
-        """Post an Event when there is time for it."""
+        """Queue an Event to be posted."""
         try:
             self._waiting.put_nowait((not event.warning, next(self._count), datetime.datetime.now(datetime.UTC), event))
         except asyncio.QueueFull:
@@ -55,7 +55,7 @@ class Recorder:
     async def run(self) -> None:
         """Post until cancelled."""
         clock = asyncio.get_running_loop().time
-        due = -math.inf  # when the next may be posted
+        due = -math.inf  # when the next Event may be posted
         while True:
             await asyncio.sleep(max(0.0, due - clock()))
             *_, happened, event = await self._waiting.get()
@@ -65,7 +65,7 @@ class Recorder:
             except (edge.Unavailable, client.Refused, client.Conflict) as trouble:
                 metrics.EVENTS_LOST.inc()
                 log.warning("an Event could not be posted: %s", trouble, extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
-            except Exception:  # what is wrong with one Event ends no operator
+            except Exception:  # a faulty Event must not end the operator
                 metrics.EVENTS_LOST.inc()
                 log.exception("an Event could not be posted", extra={"object": f"{event.kind}/{event.namespace}/{event.name}"})
 
@@ -73,7 +73,7 @@ class Recorder:
 def _event(event: finding.Event, happened: datetime.datetime) -> dict[str, Any]:
     moment = happened.strftime("%Y-%m-%dT%H:%M:%SZ")
     unique = hashlib.sha256(f"{event}{happened.timestamp()}".encode()).hexdigest()[:16]
-    about = {
+    involved = {
         "apiVersion": client.KINDS[event.kind].api_version,
         "kind": event.kind,
         "namespace": event.namespace,
@@ -84,7 +84,7 @@ def _event(event: finding.Event, happened: datetime.datetime) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{event.name[:200]}.{unique}", "namespace": event.namespace},
-        "involvedObject": about,
+        "involvedObject": involved,
         "type": "Warning" if event.warning else "Normal",
         "reason": str(event.fact.reason),
         "message": event.fact.message[:1024],

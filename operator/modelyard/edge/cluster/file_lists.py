@@ -1,4 +1,4 @@
-"""Lists of files that pods once fetched by, and none will again: immutable ConfigMaps of rollouts that are over."""
+"""Delete old lists of files: immutable ConfigMaps of ended rollouts, which no pod will read again."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from modelyard.plan.serving import objects
 
 
 async def collect(reach: client.Cluster, fence: Callable[[], None], namespace: str, model: str, needed: Collection[str]) -> bool:
-    """Delete a model's lists that are not needed and that no Deployment and no pod mentions; whether none had to stay.
+    """Delete a model's lists that are not needed and that no Deployment and no pod mentions; return whether all others are gone.
 
-    Call it when no rollout is under way, and from where rollouts begin: a list is applied before the first pod that mentions it.
+    Call it when no rollout is under way, from the code that begins rollouts: a list is applied before the first pod that mentions it.
     """
-    ours = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.MODEL}={model}"
-    listed = [one["metadata"] async for one in reach.list(client.CONFIG_MAP, namespace, labelSelector=ours)]
-    spare = [about for about in listed if about["name"] not in needed and not objects.is_foreign(about)]
+    selector = f"{labels.MANAGED_BY}={labels.MANAGER},{labels.MODEL}={model}"
+    listed = [config_map["metadata"] async for config_map in reach.list(client.CONFIG_MAP, namespace, labelSelector=selector)]
+    spare = [metadata for metadata in listed if metadata["name"] not in needed and not objects.is_foreign(metadata)]
     if not spare:
         return True
     mentioned: set[str] = set()
-    async for deployment in reach.list(client.DEPLOYMENT, namespace, labelSelector=ours):
+    async for deployment in reach.list(client.DEPLOYMENT, namespace, labelSelector=selector):
         mentioned |= objects.config_maps(deployment["spec"]["template"]["spec"])
-    async for pod in reach.list(client.POD, namespace, labelSelector=ours):
+    async for pod in reach.list(client.POD, namespace, labelSelector=selector):
         mentioned |= objects.config_maps(pod["spec"])
-    for about in spare:
-        if about["name"] not in mentioned:
+    for metadata in spare:
+        if metadata["name"] not in mentioned:
             fence()
-            await reach.delete(client.CONFIG_MAP, namespace, about["name"], about["uid"])
-    return not any(about["name"] in mentioned for about in spare)
+            await reach.delete(client.CONFIG_MAP, namespace, metadata["name"], metadata["uid"])
+    return not any(metadata["name"] in mentioned for metadata in spare)

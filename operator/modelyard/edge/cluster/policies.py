@@ -1,4 +1,4 @@
-"""Whether the policies are in force, not only installed: what each must refuse is sent, as a server-side dry run."""
+"""Prove that the policies are in force, not only installed: send what each must refuse, as a server-side dry run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from modelyard.edge.cluster import client
 Json = dict[str, Any]
 
 TRIES: Final = 3
-"""How often a write is sent, each time under another name, while the name is taken."""
+"""Attempts of one write, each under another name, while names are taken."""
 MODELS: Final = 5
-"""How many Models are tried with a status of the future, as one may be refused for something else."""
+"""Models that are tried with a status of a future generation, as a write may be refused for another reason."""
 
 
 class Server(Protocol):
-    """What this needs of the API server; `edge.cluster.Cluster` is one."""
+    """The methods of `client.Cluster` that the trials need."""
 
     async def create(self, obj: Json, *, dry_run: bool) -> Json:
         """Create an object."""
@@ -41,11 +41,11 @@ class Server(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one forbidden write shows of its policy."""
+    """The result of one forbidden write."""
 
     holds: bool
     refused_by: str = ""
-    """Who else refused it, in the API server's words: then nothing is known of the policy."""
+    """What else refused the write, in the API server's words: then nothing is known of the policy."""
 
 
 HOLDS: Final = Verdict(holds=True)
@@ -61,7 +61,7 @@ async def probe(
     elsewhere: Sequence[str] = (),
     models_in: Sequence[str | None] | None = None,
 ) -> list[str]:
-    """The policies that are not in force, by the last part of their names, sorted; empty: all hold. See `find`."""
+    """Return the policies that are not in force, by the last part of their names, sorted; empty: all are. See `find`."""
     return sorted(await find(server, namespace, prefix, guards=guards, elsewhere=elsewhere, models_in=models_in))
 
 
@@ -74,38 +74,38 @@ async def find(
     elsewhere: Sequence[str] = (),
     models_in: Sequence[str | None] | None = None,
 ) -> dict[str, Verdict]:
-    """The policies that are not proven to be in force, with what was found of each.
+    """Return the policies that are not proven to be in force, with a verdict for each.
 
     The policy `status` has nothing to refuse while there is no Model, and counts as in force. A write that something else refuses (RBAC, a quota,
-    another one's policy) proves nothing about its policy, which counts as missing; a name that is taken is no answer, and another one is tried.
+    another policy) proves nothing about its policy, which counts as missing; a name that is taken is no answer, and another name is tried.
 
     Args:
         server: the API server.
         namespace: where the writes go; where the operator watches some namespaces only, the policies hold only there.
-        prefix: how the policies' names begin: what another one's policy refuses proves nothing.
+        prefix: how the policies' names begin: what a foreign policy refuses proves nothing.
         guards: whether `serving` is among them.
         elsewhere: further such namespaces, tried in this order where something else refuses a write, such as a namespace that is being deleted.
         models_in: where a Model is looked for, None being everywhere; absent: in these namespaces.
 
     Raises:
-        edge.Unavailable: the API server does not answer, or every name that was tried is taken; nothing is known then.
+        edge.Unavailable: the API server does not answer, or every name that was tried is taken; then nothing is known.
     """
     me, places = await server.whoami(), (namespace, *elsewhere)
-    asked: dict[str, Callable[[str], Awaitable[Verdict]]] = {
-        one.policy: _refusal(server, f"{prefix}-{one.policy}", me, one.policy)
-        for one in forbidden(namespace, me)
-        if guards or one.policy != "serving"
+    trials: dict[str, Callable[[str], Awaitable[Verdict]]] = {
+        trial.policy: _refusal(server, f"{prefix}-{trial.policy}", me, trial.policy)
+        for trial in forbidden(namespace, me)
+        if guards or trial.policy != "serving"
     }
-    asked["changes"] = _signature(server, f"{prefix}-changes", me)
-    found = {policy: await _anywhere(ask, places) for policy, ask in asked.items()}
-    found["status"] = await _guards_status(server, places if models_in is None else models_in, f"{prefix}-status")
-    return {policy: verdict for policy, verdict in found.items() if not verdict.holds}
+    trials["changes"] = _signature(server, f"{prefix}-changes", me)
+    verdicts = {policy: await _anywhere(ask, places) for policy, ask in trials.items()}
+    verdicts["status"] = await _guards_status(server, places if models_in is None else models_in, f"{prefix}-status")
+    return {policy: verdict for policy, verdict in verdicts.items() if not verdict.holds}
 
 
 async def told(server: Server, namespaces: Sequence[str], prefix: str, *, guards: bool, models_in: Sequence[str | None]) -> list[str]:
-    """What `find` found, a phrase for each policy: its name, and who else refused what was to prove it."""
-    first, *others = namespaces
-    found = await find(server, first, prefix, guards=guards, elsewhere=others, models_in=models_in)
+    """Return a phrase for each policy that `find` returns: its name, and what else refused its trial."""
+    first, *elsewhere = namespaces
+    verdicts = await find(server, first, prefix, guards=guards, elsewhere=elsewhere, models_in=models_in)
     return [
         policy
         + (
@@ -113,25 +113,25 @@ async def told(server: Server, namespaces: Sequence[str], prefix: str, *, guards
             if verdict.refused_by
             else ""
         )
-        for policy, verdict in sorted(found.items())
+        for policy, verdict in sorted(verdicts.items())
     ]
 
 
 async def _anywhere(ask: Callable[[str], Awaitable[Verdict]], namespaces: Sequence[str]) -> Verdict:
-    """The first verdict that says something of the policy; else the first one."""
-    found: Verdict | None = None
+    """Return the first verdict that proves something about the policy; else the first verdict."""
+    first: Verdict | None = None
     for namespace in namespaces:
         verdict = await ask(namespace)
         if not verdict.refused_by:
             return verdict
-        found = found or verdict
-    assert found is not None
-    return found
+        first = first or verdict
+    assert first is not None
+    return first
 
 
 def _refusal(server: Server, called: str, me: str, policy: str) -> Callable[[str], Awaitable[Verdict]]:
     async def ask(namespace: str) -> Verdict:
-        (obj,) = (one.obj for one in forbidden(namespace, me) if one.policy == policy)
+        (obj,) = (trial.obj for trial in forbidden(namespace, me) if trial.policy == policy)
         try:
             await _create(server, obj)
         except client.Refused as refused:
@@ -142,21 +142,21 @@ def _refusal(server: Server, called: str, me: str, policy: str) -> Callable[[str
 
 
 def _signature(server: Server, called: str, me: str) -> Callable[[str], Awaitable[Verdict]]:
-    """A forged line is refused, or put right from Kubernetes 1.36 on."""
+    """Try a forged signature line: it must be refused, or corrected from Kubernetes 1.36 on."""
 
     async def ask(namespace: str) -> Verdict:
         try:
-            made = await _create(server, forgery(namespace, me))
+            created = await _create(server, forgery(namespace, me))
         except client.Refused as refused:
             return _by(called, refused)
-        right = made["metadata"].get("annotations", {}).get(access.CHANGES) == access.changes.line(1, me)
+        right = created["metadata"].get("annotations", {}).get(access.CHANGES) == access.changes.line(1, me)
         return HOLDS if right else PASSED
 
     return ask
 
 
 async def _create(server: Server, obj: Json) -> Json:
-    """A dry run of creating an object, under a name that nobody can take beforehand where its own is taken."""
+    """Create an object as a dry run; if its name is taken, under a random name that nobody can take beforehand."""
     name = obj["metadata"]["name"]
     for tried in range(TRIES):
         called = f"{name}-{secrets.token_hex(8)}" if tried else name
@@ -168,25 +168,25 @@ async def _create(server: Server, obj: Json) -> Json:
 
 
 async def _guards_status(server: Server, namespaces: Sequence[str | None], called: str) -> Verdict:
-    """A status about a generation that does not exist is refused, to the operator as well."""
-    found, left = HOLDS, MODELS
+    """Try a status for a generation that does not exist: it must be refused, also for the operator."""
+    undecided, tries = HOLDS, MODELS
     for namespace in namespaces:
-        async for one in server.list(client.MODEL, namespace, limit="1"):
-            verdict = await _status(server, one, called)
+        async for model in server.list(client.MODEL, namespace, limit="1"):
+            verdict = await _status(server, model, called)
             if verdict is not None and not verdict.refused_by:
                 return verdict
-            found, left = verdict or found, left - 1
-            if not left:
-                return found
-    return found
+            undecided, tries = verdict or undecided, tries - 1
+            if not tries:
+                return undecided
+    return undecided
 
 
-async def _status(server: Server, one: Json, called: str) -> Verdict | None:
-    """What one Model shows; None: it has just changed."""
-    about = one["metadata"]
-    status = {**(one.get("status") or {}), "observedGeneration": FUTURE}
+async def _status(server: Server, model: Json, called: str) -> Verdict | None:
+    """Return the verdict from one Model; None: it has just changed."""
+    metadata = model["metadata"]
+    status = {**(model.get("status") or {}), "observedGeneration": FUTURE}
     try:
-        await server.write_status(client.MODEL, about["namespace"], about["name"], about["resourceVersion"], status, dry_run=True)
+        await server.write_status(client.MODEL, metadata["namespace"], metadata["name"], metadata["resourceVersion"], status, dry_run=True)
     except client.Refused as refused:
         return _by(called, refused)
     except client.Conflict:
@@ -195,5 +195,5 @@ async def _status(server: Server, one: Json, called: str) -> Verdict | None:
 
 
 def _by(policy: str, refused: client.Refused) -> Verdict:
-    """Whether it was this policy that refused: the API server names it."""
+    """Return the verdict from a refusal: it proves the policy if the API server names it."""
     return HOLDS if f"ValidatingAdmissionPolicy '{policy}'" in refused.message else Verdict(holds=False, refused_by=refused.message)

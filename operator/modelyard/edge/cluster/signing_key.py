@@ -1,4 +1,4 @@
-"""The key that signs the ledger's records: made once, and kept in a Secret of the operator's namespace."""
+"""The key that signs the ledger's records: created once, and kept in a Secret of the operator's namespace."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from modelyard.ledger import signature
 PRIVATE: Final = "ed25519.pem"
 """The entry of the Secret that holds the private key, as PKCS8 in PEM."""
 PUBLIC: Final = "public.pem"
-"""Its public half, for people; other entries that end in `.pub` hold public keys of operators before this one, whose records are believed as well."""
+"""The public key, for people; other entries that end in `.pub` hold public keys of earlier operators, whose records are trusted as well."""
 _GIVEN: Final = "ledger.pem"
-"""What the entry is called in a Secret that a person made."""
+"""The entry's name in a Secret that a person created."""
 
 
 def read(secret: Mapping[str, Any], name: str) -> keyring.Keys:
-    """The keys of a Secret.
+    """Read the keys of a Secret.
 
     Raises:
-        ValueError: an entry is missing or holds something else; says which.
+        ValueError: an entry is missing or holds something else; the message names it.
     """
     data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
     private_pem = data.get(PRIVATE) or data.get(_GIVEN)
@@ -43,29 +43,29 @@ def read(secret: Mapping[str, Any], name: str) -> keyring.Keys:
 
 
 async def hold(reach: client.Cluster, namespace: str, name: str, current: ed25519.Ed25519PrivateKey | None = None) -> keyring.Keys:
-    """The keys of the installation; at its first start they are made, and a Secret that was deleted gets the current key back.
+    """Return the keys of the installation; the first start creates them, and a deleted Secret is created again with the current key.
 
     Raises:
-        edge.Unavailable: the Secret cannot be read or made, or holds something else.
+        edge.Unavailable: the Secret cannot be read or created, or holds something else.
     """
     try:
-        found = await reach.get(client.SECRET, namespace, name)
-        if found is None:
-            with contextlib.suppress(client.Conflict):  # another replica was faster: its key is the one
-                await reach.create(_made(namespace, name, current or ed25519.Ed25519PrivateKey.generate()))
-            found = await reach.get(client.SECRET, namespace, name)
-        return read(found or {}, f"{namespace}/{name}")
+        secret = await reach.get(client.SECRET, namespace, name)
+        if secret is None:
+            with contextlib.suppress(client.Conflict):  # another replica was faster: its key counts
+                await reach.create(_new_secret(namespace, name, current or ed25519.Ed25519PrivateKey.generate()))
+            secret = await reach.get(client.SECRET, namespace, name)
+        return read(secret or {}, f"{namespace}/{name}")
     except (ValueError, client.Refused) as error:
         raise edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the key that signs the ledger: {error}") from None
 
 
 def trusting(key: signature.Key) -> dict[str, str]:
-    """The step of a JSON patch that makes an operator with this Secret believe records of a key as well."""
+    """Return the JSON patch step that makes an operator with this Secret trust records of a key as well."""
     value = base64.b64encode(signature.write_public(key)).decode()
     return {"op": "add", "path": f"/data/{signature.key_id(key)}{keyring.SUFFIX}", "value": value}
 
 
-def _made(namespace: str, name: str, private: ed25519.Ed25519PrivateKey) -> dict[str, Any]:
+def _new_secret(namespace: str, name: str, private: ed25519.Ed25519PrivateKey) -> dict[str, Any]:
     pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     data = {PRIVATE: pem, PUBLIC: signature.write_public(private.public_key())}
     return {

@@ -1,4 +1,4 @@
-"""One time of leading, and how a Lease tells of it."""
+"""A term of leadership, and its fields in the Lease."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any, Final
 from modelyard.api import meta
 
 UNSETTLED: Final = f"{meta.GROUP}/unsettled-since"
-"""Annotation of the Lease: the last renewal before a leader took over, kept over further crashes until somebody settled it."""
+"""Annotation of the Lease: the last renewal before a leader took over, kept over further crashes until it is settled."""
 AHEAD: Final = f"{meta.GROUP}/renewed-until"
-"""Annotation of the Lease: a renewal of an earlier leader, while that is later than it was by the clock of who took over. Records are never
-before their predecessors, so whatever is recorded until then may bear that time."""
+"""Annotation of the Lease: an earlier leader's renewal that is later than the new leader's clock. Records are never
+earlier than their predecessors, so records written until then may carry that time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Term:
-    """One time of leading."""
+    """A term of leadership."""
 
     identity: str
     number: int
     """`spec.leaseTransitions`; counts up for as long as the Lease exists."""
     took_over_from: str | None
-    """Who held the Lease before; None when it was let go, or nobody ever did."""
+    """The previous lease holder; None when the Lease was released, or never held."""
     previous_renewal: datetime.datetime | None
-    """Until when somebody watched, by that one's clock; None when nobody knows."""
+    """The previous holder's last renewal, by its own clock; None when unknown."""
     unsettled_since: datetime.datetime | None
-    """The latest renewal of all when a leader took over first since `Elector.settle` was last called."""
+    """The latest renewal at the first takeover since `Elector.settle` was last called."""
 
 
 def begin(identity: str, lease: Mapping[str, Any] | None) -> Term:
-    """The term that begins when the Lease is taken as it is now."""
+    """Return the term that begins when the Lease is taken in its current state."""
     spec: Mapping[str, Any] = (lease or {}).get("spec") or {}
     renewed = read(spec.get("renewTime"))
     unsettled = read(_annotations(lease).get(UNSETTLED)) or _latest(lease)
@@ -40,32 +40,32 @@ def begin(identity: str, lease: Mapping[str, Any] | None) -> Term:
 
 
 def noted(began: Term, lease: Mapping[str, Any] | None, now: datetime.datetime) -> dict[str, str]:
-    """The annotations of the Lease once this term begins, by its leader's clock."""
-    kept = {name: value for name, value in _annotations(lease).items() if name not in {UNSETTLED, AHEAD}}
+    """Return the annotations of the Lease once this term begins, by its leader's clock."""
+    preserved = {name: value for name, value in _annotations(lease).items() if name not in {UNSETTLED, AHEAD}}
     latest = _latest(lease)
     moments = {UNSETTLED: began.unsettled_since, AHEAD: latest if latest and latest > now else None}
-    return kept | {name: written(moment) for name, moment in moments.items() if moment}
+    return preserved | {name: written(moment) for name, moment in moments.items() if moment}
 
 
 def _annotations(lease: Mapping[str, Any] | None) -> Mapping[str, str]:
-    about: Mapping[str, Any] = (lease or {}).get("metadata") or {}
-    return about.get("annotations") or {}
+    metadata: Mapping[str, Any] = (lease or {}).get("metadata") or {}
+    return metadata.get("annotations") or {}
 
 
 def _latest(lease: Mapping[str, Any] | None) -> datetime.datetime | None:
-    """The latest renewal that the Lease tells of, by whoever's clock."""
+    """Return the latest renewal in the Lease, by any leader's clock."""
     spec: Mapping[str, Any] = (lease or {}).get("spec") or {}
-    told = (read(spec.get("renewTime")), read(_annotations(lease).get(AHEAD)))
-    return max((moment for moment in told if moment), default=None)
+    renewals = (read(spec.get("renewTime")), read(_annotations(lease).get(AHEAD)))
+    return max((moment for moment in renewals if moment), default=None)
 
 
 def written(moment: datetime.datetime) -> str:
-    """As a Lease says it."""
+    """Format a time as in a Lease."""
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def read(moment: object) -> datetime.datetime | None:
-    """A moment that a Lease says, if it says one."""
+    """Parse a time of a Lease, if it is one."""
     try:
         read = datetime.datetime.fromisoformat(str(moment))
     except ValueError:

@@ -20,11 +20,11 @@ from urllib3 import connection, connectionpool
 from urllib3 import exceptions as http_error
 
 _SLICE: Final = 1 << 16
-"""Bytes of a small answer that are read, or looked at as XML, in one go."""
+"""Bytes of a small answer that are read, or checked as XML, at once."""
 _ADDRESSES: Final = 4
-"""Addresses of one name that are tried."""
+"""The most addresses of one name that are tried."""
 _SLOW_METHODS: Final = {"POST": 10}
-"""A multipart upload is put together at the store, which takes its time: times `Limits.answer`."""
+"""Factor on `Limits.answer` for completing a multipart upload, which takes a store long."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,34 +35,34 @@ class Limits:
     silence: float = 30.0
     """Longest time without a single byte."""
     answer: float = 60.0
-    """Longest wait for an answer that is no object's bytes, and for the headers of one that is."""
+    """Longest wait for an answer other than an object's bytes, and for the headers of an object."""
     window: float = 60.0
-    """An object's bytes: every so many seconds of waiting must bring `window * rate` bytes, or the end."""
+    """An object's bytes: every `window` seconds of waiting must bring `window * rate` bytes, or the end."""
     rate: int = 16 << 10
     """Bytes a second."""
     headers: int = 64 << 10
     body: int = 4 << 20
-    """Of an answer that is no object's bytes; a page of 1,000 keys of the longest sort has 3.7 MB."""
+    """Bytes of an answer other than an object; a page of 1,000 keys of the greatest length has 3.7 MB."""
     error: int = 64 << 10
-    """Of the text that comes with an error."""
+    """Bytes of an error's text."""
     elements: int = 40_000
     """XML elements and attributes of one answer."""
     depth: int = 16
     """Levels of XML."""
     objects: int = 1000
-    """A listing: every `window` seconds of waiting must bring so many objects, or the end."""
+    """A listing: every `window` seconds of waiting must bring this many objects, or the end."""
     empty_pages: int = 100
-    """Pages of a listing in a row that bring nothing and say that more is to come."""
+    """Empty pages of a listing in a row that announce further pages."""
     object: int = 50 << 40
-    """Of one object: S3 has none that are larger."""
+    """Bytes of one object: S3 has no larger ones."""
 
 
 LIMITS: Final = Limits()
-"""For every store, the operator's own among them."""
+"""The limits of every store, including the operator's own."""
 
 
 class Exceeded(Exception):
-    """A store is beyond a limit; the message says what it did and which limit, as the end of a sentence that begins with the store."""
+    """A store exceeds a limit; the message names the limit, as the end of a sentence that begins with the store."""
 
 
 class Client(urllib3.PoolManager):
@@ -86,7 +86,7 @@ class Client(urllib3.PoolManager):
         return pool
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
-        """Ask once; an answer that is no object's bytes has been read and is well-formed within limits, or no XML.
+        """Send one request; an answer other than an object's bytes is read, and is well-formed XML within limits, or no XML.
 
         Raises:
             Exceeded: the store is beyond a limit.
@@ -99,7 +99,7 @@ class Client(urllib3.PoolManager):
 
 
 def check(document: bytes, limits: Limits) -> None:
-    """Refuse XML that would cost much more than its bytes; what is no XML at all is for others to say.
+    """Refuse XML that costs much more than its bytes; the caller handles text that is no XML.
 
     Raises:
         Exceeded: it declares a document type (and so entities), or has too many levels, elements or attributes, or a tag without end.
@@ -133,7 +133,7 @@ def check(document: bytes, limits: Limits) -> None:
 
 
 class _Wire(io.RawIOBase):
-    """What comes off the socket for one answer, counted."""
+    """Counts the bytes and the time of one answer on the socket."""
 
     def __init__(self, sock: socket.socket, limits: Limits, seconds: float) -> None:
         self._raw = sock.makefile("rb", buffering=0)
@@ -143,34 +143,34 @@ class _Wire(io.RawIOBase):
         self._streams = False
         self._most: float = seconds
         self._seconds = seconds
-        self._left = limits.headers
-        self._what = f"answers with more than {_size(limits.headers)} of headers"
+        self._remaining = limits.headers
+        self._excess = f"answers with more than {_size(limits.headers)} of headers"
 
-    def expect(self, count: int, what: str) -> None:
-        """From here on come so many bytes, and not more, in what is left of the time."""
-        self._left, self._what = count, what
+    def expect(self, count: int, excess: str) -> None:
+        """Expect at most `count` further bytes, in the rest of the time."""
+        self._remaining, self._excess = count, excess
 
     def stream(self, count: int) -> None:
-        """From here on come an object's bytes, so many: what counts is the rate."""
+        """Expect `count` bytes of an object: from here on the rate is judged."""
         self.expect(count, "sends more bytes of an object than it announced")
         self._streams, self._waited, self._came = True, 0.0, 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """At least one byte of what comes; 0 at the end.
+        """Read at least one byte; 0 at the end.
 
         Raises:
-            Exceeded: it was too much, or too slow.
+            Exceeded: the answer is too long, or too slow.
         """
-        if self._left <= 0:
-            raise Exceeded(self._what)
+        if self._remaining <= 0:
+            raise Exceeded(self._excess)
         began = time.monotonic()
-        count = self._raw.readinto(memoryview(buffer)[: self._left])
+        count = self._raw.readinto(memoryview(buffer)[: self._remaining])
         self._waited += time.monotonic() - began
-        self._left -= count or 0
+        self._remaining -= count or 0
         self._came += count or 0
         if self._streams:
             self._judge_rate()
@@ -188,14 +188,14 @@ class _Wire(io.RawIOBase):
         self._waited, self._came = 0.0, 0
 
     def close(self) -> None:
-        """Let the socket go."""
+        """Close the socket's file."""
         if not self.closed:
             self._raw.close()
         super().close()
 
 
 class _Tap:
-    """What `http.client` needs of a socket to read an answer: a file of it."""
+    """The part of a socket that `http.client` needs to read an answer: its file."""
 
     def __init__(self, wire: _Wire) -> None:
         self._wire = wire
@@ -214,7 +214,7 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(_Tap(self._wire), method=method)  # type: ignore[arg-type]
 
     def begin(self) -> None:
-        """Read the headers, and see how much may follow."""
+        """Read the headers, and set how much may follow."""
         super().begin()
         limits = self._limits
         if self.chunked and not self._whole and _succeeded(self.status):
@@ -226,13 +226,13 @@ class _Answer(http.client.HTTPResponse):
         else:
             self._wire.stream(self.length or 0)
 
-    def _expect(self, count: int, what: str) -> None:
+    def _expect(self, count: int, excess: str) -> None:
         if (self.length or 0) > count:
-            raise Exceeded(what)
-        self._wire.expect(count, what)
+            raise Exceeded(excess)
+        self._wire.expect(count, excess)
 
     def read(self, amount: int | None = None) -> bytes:
-        """As the library reads; the whole of it piece by piece, as an announced length proves nothing."""
+        """Read as the library does; a whole answer piece by piece, as an announced length proves nothing."""
         if amount is not None:
             return super().read(amount)
         pieces = []
@@ -244,7 +244,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Bounded:
-    """A connection whose answers are bounded."""
+    """A connection with bounded answers."""
 
     limits: Limits = LIMITS
     _response_options: Any
@@ -252,24 +252,24 @@ class _Bounded:
     port: int
 
     def response_class(self, sock: socket.socket, *_: object, method: str | None = None) -> _Answer:
-        """Called by `http.client` where it makes an answer."""
+        """Create an answer; called by `http.client`."""
         return _Answer(sock, self.limits, method, whole=self._whole)
 
     def getresponse(self) -> Any:
-        """The next answer."""
+        """Return the next answer."""
         self._whole = self._response_options is None or self._response_options.preload_content
         return super().getresponse()  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
-        """A connection to one of the first few addresses that the host's name has: of thousands each could be waited for."""
+        """Connect to one of the first few addresses of the host's name: a name may have thousands, each with its own timeout."""
         name = self._dns_host
         try:
-            found = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(name, self.port, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError):
             return super()._new_conn()  # type: ignore[misc, no-any-return]  # says so in its own way
         trouble: http_error.HTTPError | None = None
         try:
-            for *_, address in found[:_ADDRESSES]:
+            for *_, address in addresses[:_ADDRESSES]:
                 self._dns_host = str(address[0])
                 try:
                     return super()._new_conn()  # type: ignore[misc, no-any-return]
@@ -308,9 +308,9 @@ class _SecurePool(connectionpool.HTTPSConnectionPool):
         return _limited(super()._new_conn(), self.limits)
 
 
-def _limited(made: Any, limits: Limits) -> Any:
-    made.limits = limits
-    return made
+def _limited(conn: Any, limits: Limits) -> Any:
+    conn.limits = limits
+    return conn
 
 
 def _succeeded(status: int) -> bool:

@@ -1,4 +1,4 @@
-"""Listings, shared: many versions below one prefix that are looked at together cost one walk through it."""
+"""Shared listings: many versions below one prefix that are inspected together cost one walk through it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from modelyard.content import location
 from modelyard.edge.s3 import errors, store
 
 _SHARED: Final = 200_000
-"""Objects that all shared listings together may hold, those under way among them; some 60 MB."""
+"""The most objects in all shared listings together, including those under way; some 60 MB."""
 _TEXT: Final = 8 << 20
-"""Characters of keys and etags in the listing of one artifact, and in all that are shared by four times as many."""
+"""The most characters of keys and etags in the listing of one artifact; a shared listing may have four times as many."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,16 +27,16 @@ class _Walk:
 
 
 class Listings:
-    """What is stored, by prefix. Synchronous and thread-safe."""
+    """Lists objects by prefix. Synchronous and thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way = 0
-        """Objects in shared listings that are not finished."""
+        """Objects in shared listings that are under way."""
         self._walks: collections.OrderedDict[tuple[location.Address, location.Place], _Walk] = collections.OrderedDict()
 
     def below(self, bucket: store.Store, prefix: location.Place, root: location.Place, max_age: float, most: int) -> Sequence[store.Object]:
-        """The objects below a prefix, sorted by key, no more than `most` and one; from a walk of `root` no older than `max_age` seconds."""
+        """Return the objects below a prefix, sorted by key, at most `most` and one; from a walk of `root` no older than `max_age` seconds."""
         shared = self._shared(bucket, root, max_age) if max_age > 0 else None
         if shared is None:
             return sorted(_below(bucket, prefix, most + 1), key=_key)
@@ -46,73 +46,73 @@ class Listings:
         return shared[start : min(end, start + most + 1)]
 
     def _shared(self, bucket: store.Store, root: location.Place, max_age: float) -> Sequence[store.Object] | None:
-        """Everything below root; None when that is too much to share."""
+        """Return all objects below root; None when there are too many to share."""
         name = (bucket.address, root)
         with self._lock:
             walk = self._walks.get(name)
-            mine = walk is None or walk.began < time.monotonic() - max_age
-            if mine or walk is None:
+            is_first = walk is None or walk.began < time.monotonic() - max_age
+            if is_first or walk is None:
                 walk = _Walk(time.monotonic(), futures.Future())
                 self._walks[name] = walk
             self._walks.move_to_end(name)
-        if mine:
+        if is_first:
             self._walk(bucket, name, walk)
         return walk.done.result()
 
     def _walk(self, bucket: store.Store, name: tuple[location.Address, location.Place], walk: _Walk) -> None:
         try:
-            found = self._all(bucket, name[1])
-        except BaseException as error:  # whoever waits must hear of it
+            objects = self._all(bucket, name[1])
+        except BaseException as error:  # callers that wait must get it too
             with self._lock:
                 if self._walks.get(name) is walk:
                     del self._walks[name]
             walk.done.set_exception(error)
             return
-        walk.done.set_result(sorted(found, key=_key) if found is not None else None)
+        walk.done.set_result(sorted(objects, key=_key) if objects is not None else None)
         with self._lock:
-            while sum(len(_objects(other)) for other in self._walks.values()) > _SHARED:
+            while sum(len(_objects(shared)) for shared in self._walks.values()) > _SHARED:
                 self._walks.popitem(last=False)
 
     def _all(self, bucket: store.Store, root: location.Place) -> list[store.Object] | None:
-        """All that is below; None when that, with what others are listing now, is too much to share."""
-        found: list[store.Object] = []
+        """List all objects below; None when they, with other listings under way, are too many to share."""
+        objects: list[store.Object] = []
         text = 0
         try:
-            for each in bucket.list(root.bucket, root.key):
-                found.append(each)
-                text += len(each.key) + len(each.etag)
+            for listed in bucket.list(root.bucket, root.key):
+                objects.append(listed)
+                text += len(listed.key) + len(listed.etag)
                 with self._lock:
                     self._under_way += 1
                     if self._under_way > _SHARED or text > 4 * _TEXT:
                         return None
-            return found
+            return objects
         finally:
             with self._lock:
-                self._under_way -= len(found)
+                self._under_way -= len(objects)
 
 
 def _below(bucket: store.Store, prefix: location.Place, most: int) -> list[store.Object]:
-    """The first objects below a prefix.
+    """Return the first objects below a prefix.
 
     Raises:
         edge.Unavailable: their keys are too long to be held.
     """
-    found: list[store.Object] = []
+    objects: list[store.Object] = []
     text = 0
-    for each in bucket.list(prefix.bucket, prefix.key):
-        found.append(each)
-        text += len(each.key) + len(each.etag)
+    for listed in bucket.list(prefix.bucket, prefix.key):
+        objects.append(listed)
+        text += len(listed.key) + len(listed.etag)
         if text > _TEXT:
-            what = f"lists more than {_TEXT >> 20} MiB of keys below {str(prefix)!a}: pack the files, or shorten their names"
-            raise errors.beyond(bucket.address, prefix.bucket, what)
-        if len(found) >= most:
+            excess = f"lists more than {_TEXT >> 20} MiB of keys below {str(prefix)!a}: pack the files, or shorten their names"
+            raise errors.beyond(bucket.address, prefix.bucket, excess)
+        if len(objects) >= most:
             break
-    return found
+    return objects
 
 
 def _objects(walk: _Walk) -> Sequence[store.Object]:
     return (walk.done.result() if walk.done.done() and not walk.done.exception() else None) or ()
 
 
-def _key(found: store.Object) -> str:
-    return found.key
+def _key(listed: store.Object) -> str:
+    return listed.key

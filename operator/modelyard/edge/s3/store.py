@@ -55,14 +55,14 @@ _RETRY: Final = urllib3.Retry(
 _ONCE: Final = urllib3.Retry(total=1, connect=1, read=0, status=0, other=0, redirect=False, raise_on_status=False)
 """For create-only writes: the second try of one that arrived would call itself the loser."""
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion", "MethodNotAllowed"})
-"""The last is a delete marker's. A bare 404 is not enough: versitygw also answers so to users that it does not know."""
+"""The last is a delete marker's. A bare 404 is not enough: versitygw also answers 404 to unknown users."""
 _UNLOCKED: Final = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
 _LIBRARY: Final = (bounded.Exceeded, minio_error.MinioException, http_error.HTTPError, ElementTree.ParseError, ValueError, OSError)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Object:
-    """An object as the store tells it: size in bytes, etag without quotes; a listing knows no version."""
+    """An object in a store's answer: size in bytes, etag without quotes; a listing has no version."""
 
     key: str
     size: int
@@ -80,7 +80,7 @@ class Retention:
 
 
 class Objects(Protocol):
-    """What the ledger and the blobs need of a store; a `Store` is one, and so is a pretended one in memory."""
+    """The store methods that the ledger and the blobs need; `Store` has them, and so has a fake in memory."""
 
     def get(self, bucket: str, key: str) -> bytes | None:
         """A small object's bytes; None when it is not there."""
@@ -89,36 +89,36 @@ class Objects(Protocol):
         """Writes a small object, over one that may be there."""
 
     def create(self, bucket: str, key: str, data: bytes, retain: Retention | None = None) -> bool:
-        """Writes a small object only if there is none; False when there is (or, at some stores, was) one."""
+        """Write a small object only if the key is free; return False when it has (or, at some stores, had) an object."""
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
         """Every object whose key begins with the prefix, in order."""
 
     def folders(self, bucket: str, prefix: str) -> Iterator[str]:
-        """What is directly below a prefix and has something below it, each ending in `/`."""
+        """List the folders directly below a prefix, each ending in `/`."""
 
     def locks(self, bucket: str) -> bool:
-        """Whether the bucket has Object Lock, so that `retain` keeps what it says."""
+        """Whether the bucket has Object Lock, so that `retain` is effective."""
 
 
 class Stream:
-    """One object being read: of one version, in constant memory, never shorter than it should be. A context manager."""
+    """A read of one object: of one version, in constant memory, never shorter than announced. A context manager."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, found: Object, explain: Callable[[Exception], edge.Unavailable]) -> None:
-        self.object = found
+    def __init__(self, response: urllib3.BaseHTTPResponse, described: Object, explain: Callable[[Exception], edge.Unavailable]) -> None:
+        self.object = described
         self._response = response
         self._explain = explain
 
     def __iter__(self) -> Iterator[bytes]:
-        """All bytes; Unavailable(StoreTruncated) if they end too early."""
-        left = self.object.size
+        """Yield all bytes; Unavailable(StoreTruncated) if they end too early."""
+        remaining = self.object.size
         try:
-            while left:
-                # As stored: a Content-Encoding is the object's business.
-                chunk = self._response.read(min(CHUNK, left), decode_content=False)
+            while remaining:
+                # As stored: a Content-Encoding is left to the object's readers.
+                chunk = self._response.read(min(CHUNK, remaining), decode_content=False)
                 if not chunk:
                     raise http_error.ProtocolError("end of stream")
-                left -= len(chunk)
+                remaining -= len(chunk)
                 yield chunk
         except _LIBRARY as error:
             raise self._explain(error) from None
@@ -134,7 +134,7 @@ class Stream:
 
 
 class Store:
-    """One object store, seen with one set of credentials. Thread-safe; keeps connections open."""
+    """One object store, with one set of credentials. Thread-safe; keeps connections open."""
 
     def __init__(self, address: location.Address, *, connections: int = 32, limits: bounded.Limits = bounded.LIMITS) -> None:
         self.address = address
@@ -156,22 +156,22 @@ class Store:
             )
 
     def close(self) -> None:
-        """Lets the idle connections go; reads under way end by themselves."""
+        """Close idle connections; reads under way finish."""
         self._http.clear()
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[Object]:
-        """Every object whose key begins with the prefix, page by page."""
+        """Yield every object whose key begins with the prefix, page by page."""
         for page in self._pages(bucket, prefix, ""):
             for key, size, etag in page.objects:
                 yield Object(key, size, etag)
 
     def folders(self, bucket: str, prefix: str) -> Iterator[str]:
-        """The prefixes directly below a prefix, each ending in `/`; what is below them is not walked through."""
+        """Return the prefixes directly below a prefix, each ending in `/`, without walking through them."""
         for page in self._pages(bucket, prefix, "/"):
             yield from page.folders
 
     def _pages(self, bucket: str, prefix: str, delimiter: str) -> Iterator[versions.Page]:
-        """The pages of a listing, as long as it gets on.
+        """Yield the pages of a listing, as long as it makes progress.
 
         Raises:
             edge.Unavailable: also when there are empty pages without end, or objects too slowly.
@@ -182,7 +182,7 @@ class Store:
         while True:
             began = time.monotonic()
             with self._troubles(bucket):
-                # The SDK's own listing asks for page after page as long as they are empty.
+                # The SDK's own listing requests page after page as long as they are empty.
                 answer = self._ask("GET", bucket, query=query | ({"continuation-token": token} if token else {}))
                 page = versions.read_page(answer.data)
                 if page.more == token != "":
@@ -201,7 +201,7 @@ class Store:
             token = page.more
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> Object | None:
-        """What is stored of an object, or of one version of it; None when it is not there.
+        """Return the description of an object, or of one version of it; None when it is missing.
 
         An answer to HEAD has no words: None may also be a missing bucket or user, so it is no proof. `open` tells.
         """
@@ -209,14 +209,14 @@ class Store:
             try:
                 answer = self._ask("HEAD", bucket, key, query={"versionId": version_id} if version_id else {})
             except minio_error.ServerError as error:
-                # A version id that another kind of store made up is malformed to this one, not missing.
+                # A version id from another kind of store is malformed for this one, not missing.
                 if error.status_code in ({400, 404, 405} if version_id else {404}):
                     return None
                 raise
             return _described(key, answer, self._limits)
 
     def open(self, bucket: str, key: str, *, etag: str | None = None, version_id: str | None = None) -> Stream | None:
-        """Starts reading an object; None when it is not there.
+        """Start reading an object; None when it is missing.
 
         With an etag or a version it is that one or nothing: Unavailable(StoreReplaced) when it is gone or another is in its place.
         """
@@ -232,12 +232,12 @@ class Store:
                     raise errors.replaced(self.address, bucket, key) from None
                 return None
             try:
-                found = _described(key, response, self._limits)
+                described = _described(key, response, self._limits)
             except (ValueError, bounded.Exceeded):
                 response.close()
                 raise
-            stream = Stream(response, found, lambda error: _cut(error, self.address, bucket, key))
-            if etag and found.etag and found.etag != etag:
+            stream = Stream(response, described, lambda error: _cut(error, self.address, bucket, key))
+            if etag and described.etag and described.etag != etag:
                 stream.__exit__()
                 raise errors.replaced(self.address, bucket, key)
             return stream
@@ -257,7 +257,7 @@ class Store:
         self._write(bucket, key, data, {})
 
     def create(self, bucket: str, key: str, data: bytes, retain: Retention | None = None) -> bool:
-        """Writes a small object only if there is none, and keeps it if the bucket has Object Lock; False when there is (or was) one."""
+        """Write a small object only if the key is free, with retention if given; return False when it has (or had) an object."""
         lock = {}
         if retain:
             until = retain.until.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -265,10 +265,10 @@ class Store:
         return self._write(bucket, key, data, {"If-None-Match": "*"} | lock)
 
     def locks(self, bucket: str) -> bool:
-        """Whether the bucket has Object Lock. Ask before `create` with `retain`: versitygw writes first, and then says that it cannot keep."""
+        """Whether the bucket has Object Lock. Call it before `create` with `retain`: versitygw writes first, and then reports that it cannot retain."""
         with self._troubles(bucket):
             try:
-                # The SDK's own question fails at what versitygw answers.
+                # The SDK's own call fails at versitygw's answer.
                 answer = self._ask("GET", bucket, query={"object-lock": ""})
             except minio_error.S3Error as error:
                 if error.code in _UNLOCKED:
@@ -277,18 +277,18 @@ class Store:
         return b"<ObjectLockEnabled>Enabled<" in answer.data
 
     def versions(self, bucket: str, prefix: str = "") -> Iterator[versions.Version]:
-        """Every version and delete marker of the objects whose keys begin with the prefix; of a bucket without versions, the objects."""
+        """Yield every version and delete marker of the objects whose keys begin with the prefix; in a bucket without versions, the objects."""
         query = {"versions": "", "prefix": prefix, "encoding-type": "url", "max-keys": "1000"}
         marker: Mapping[str, str] | None = {}
         while marker is not None:
             with self._troubles(bucket):
-                # The SDK's own listing fails at the times that versitygw writes.
+                # The SDK's own listing fails at versitygw's format of times.
                 response = self._ask("GET", bucket, query=query | dict(marker))
-                found, marker = versions.read(response.data)
-            yield from found
+                page, marker = versions.read(response.data)
+            yield from page
 
     def hold(self, bucket: str, key: str, version_id: str | None, on: bool) -> None:
-        """Sets or lifts the legal hold of one version; Unavailable when the bucket has no Object Lock."""
+        """Set or lift the legal hold of one version; Unavailable when the bucket has no Object Lock."""
         query = {"legal-hold": ""} | ({"versionId": version_id} if version_id else {})
         body = f"<LegalHold><Status>{'ON' if on else 'OFF'}</Status></LegalHold>".encode()
         with self._troubles(bucket, key):
@@ -307,7 +307,7 @@ class Store:
         return b"<Status>ON</Status>" in answer.data
 
     def retention(self, bucket: str, key: str, version_id: str | None) -> Retention | None:
-        """Until when Object Lock keeps one version, if it does; None also when the bucket has none."""
+        """Return the retention of one version; None when it has none, or the bucket has no Object Lock."""
         query = {"retention": ""} | ({"versionId": version_id} if version_id else {})
         with self._troubles(bucket, key):
             try:
@@ -316,21 +316,21 @@ class Store:
                 if error.code in _UNLOCKED:
                     return None
                 raise
-            told = versions.read_retention(answer.data)
-        return Retention(*told) if told else None
+            retention = versions.read_retention(answer.data)
+        return Retention(*retention) if retention else None
 
     def _write(self, bucket: str, key: str, data: bytes, condition: dict[str, str]) -> bool:
-        # The SDK's put_object turns headers that it does not know into user metadata.
+        # The SDK's put_object turns unknown headers into user metadata.
         headers = condition | {"Content-Type": "application/octet-stream"}
         with self._troubles(bucket, key):
-            for left in (2, 1, 0):
+            for attempts_left in (2, 1, 0):
                 try:
                     self._ask("PUT", bucket, key, headers=headers, body=data, retries=_ONCE if condition else _RETRY)
                 except minio_error.S3Error as error:
                     if error.response.status == 412:
                         return False
-                    # AWS: two writers at the same moment, and neither has won yet.
-                    if error.response.status != 409 or not left:
+                    # AWS: two writers at the same moment, of which neither has won yet.
+                    if error.response.status != 409 or not attempts_left:
                         raise
                 except minio_error.ServerError as error:
                     if error.status_code == 412:
@@ -351,51 +351,53 @@ class Store:
         body: bytes = b"",
         retries: urllib3.Retry = _RETRY,
     ) -> urllib3.BaseHTTPResponse:
-        """A signed request, for what the SDK has no words for; an answer that is no success is raised."""
+        """Send a signed request that the SDK does not support; raise unless it succeeds."""
         region = self.address.region or "us-east-1"
         url = self._client._base_url.build(  # noqa: SLF001 - knows which stores have the bucket in the host's name
             method=method, region=region, bucket_name=bucket, object_name=key, query_params=dict(query or {})
         )
         checksum = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        said: dict[str, Any] = {**(headers or {}), "Host": url.netloc} | ({"Content-MD5": checksum} if method == "PUT" else {})
+        request_headers: dict[str, Any] = {**(headers or {}), "Host": url.netloc} | ({"Content-MD5": checksum} if method == "PUT" else {})
         if keys := self.address.credentials:
             now, sha256 = datetime.datetime.now(datetime.UTC), hashlib.sha256(body).hexdigest()
-            said |= {"x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": sha256}
+            request_headers |= {"x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"), "x-amz-content-sha256": sha256}
             if keys.session_token:
-                said["X-Amz-Security-Token"] = keys.session_token
-            said = signer.sign_v4_s3(
+                request_headers["X-Amz-Security-Token"] = keys.session_token
+            request_headers = signer.sign_v4_s3(
                 method=method,
                 url=url,
                 region=region,
-                headers=said,
+                headers=request_headers,
                 credentials=credentials.Credentials(keys.access_key, keys.secret_key, keys.session_token),
                 content_sha256=sha256,
                 date=now,
             )
-        response = self._http.request(method, parse.urlunsplit(url), body=body or None, headers=said, redirect=False, retries=retries)
+        response = self._http.request(
+            method, parse.urlunsplit(url), body=body or None, headers=request_headers, redirect=False, retries=retries
+        )
         if response.status in {200, 201, 204}:
             return response
         raise minio_error.S3Error.fromxml(response) if response.data else minio_error.ServerError("", response.status)
 
     def upload(self, bucket: str, key: str, path: pathlib.Path, progress: Callable[[int], object] | None = None) -> None:
-        """Uploads a file of any size, in parts when it is large; `progress` is given the number of bytes read since it was last called."""
+        """Upload a file of any size, in parts when it is large; `progress` gets the number of bytes read since its last call."""
         size = path.stat().st_size
         part = max(_PART, -(-size // 9_000 >> 20) << 20)
         with self._troubles(bucket, key), path.open("rb") as data:
             self._client.put_object(bucket, key, data, size, part_size=part, progress=_Progress(progress) if progress else None)
 
     def delete(self, bucket: str, key: str, version_id: str | None = None) -> None:
-        """Deletes an object, or one version of it for good."""
+        """Delete an object, or permanently one version of it."""
         with self._troubles(bucket, key):
             self._client.remove_object(bucket, key, version_id=version_id)
 
     def bucket_exists(self, bucket: str) -> bool:
-        """Whether the bucket is there, and these credentials may see it."""
+        """Whether the bucket exists, and these credentials may see it."""
         with self._troubles(bucket):
             return bool(self._client.bucket_exists(bucket))
 
     def make_bucket(self, bucket: str, *, versioning: bool = False, object_lock: bool = False) -> None:
-        """Makes a bucket if it is not there; Object Lock has to be asked for now or never."""
+        """Create a bucket if it is missing; Object Lock must be requested now, as it cannot be added later."""
         with self._troubles(bucket):
             if not self._client.bucket_exists(bucket):
                 self._client.make_bucket(bucket, object_lock=object_lock)
@@ -416,16 +418,16 @@ class Store:
 
 
 class _Progress:
-    """What the SDK wants of a progress bar."""
+    """The progress bar that the SDK wants."""
 
     def __init__(self, tell: Callable[[int], object]) -> None:
         self._tell = tell
 
     def set_meta(self, object_name: str, total_length: int) -> None:
-        """Of no use here."""
+        """Ignore the name and the total."""
 
     def update(self, length: int) -> None:
-        """Some more bytes."""
+        """Report further bytes."""
         self._tell(length)
 
 
@@ -440,14 +442,14 @@ def _described(key: str, response: urllib3.BaseHTTPResponse, limits: bounded.Lim
 
 
 def _cut(error: Exception, address: location.Address, bucket: str, key: str) -> edge.Unavailable:
-    """Trouble in the middle of a read."""
+    """Explain a failure in the middle of a read."""
     if isinstance(error, http_error.ProtocolError | ConnectionError):
         return errors.truncated(address, bucket, key)
     return _trouble(error, address, bucket, key)
 
 
 def _trouble(error: Exception, address: location.Address, bucket: str, key: str) -> edge.Unavailable:
-    """The one place where the libraries' exceptions become ours."""
+    """Convert the libraries' exceptions to ours; the only place that does."""
     match error:
         case bounded.Exceeded():
             return errors.beyond(address, bucket, str(error))

@@ -1,4 +1,4 @@
-"""Listings of objects and of their versions, read leniently: stores differ in how they write times, and some leave elements out."""
+"""Parse listings of objects and of their versions leniently: stores write times differently, and some leave elements out."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from urllib import parse
 from xml.etree import ElementTree
 
 LONGEST: Final = 1024
-"""Bytes of a key, as S3 has it; no etag or version id is longer either."""
+"""The most bytes of a key in S3; no etag or version id is longer either."""
 _TOKEN: Final = 8192
-"""Characters of what says where a listing goes on."""
+"""The most characters of a continuation token."""
 _ROOTS: Final = frozenset({"ListVersionsResult", "ListBucketVersionsResult"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Version:
-    """One version of an object, or the marker that it was deleted."""
+    """One version of an object, or a delete marker."""
 
     key: str
     version_id: str | None
@@ -36,13 +36,13 @@ class Page:
     objects: Sequence[tuple[str, int, str]]
     """Key, size in bytes, and etag without quotes."""
     folders: Sequence[str]
-    """What a delimiter cut off, each ending in it."""
+    """Common prefixes, each ending in the delimiter."""
     more: str
-    """What to ask for the next page with; empty after the last."""
+    """The continuation token of the next page; empty after the last."""
 
 
 def read_page(document: bytes) -> Page:
-    """A page of a listing (ListObjectsV2).
+    """Parse a page of a listing (ListObjectsV2).
 
     Raises:
         ValueError, ElementTree.ParseError: it is something else, or has keys or sizes that cannot be.
@@ -66,7 +66,7 @@ def read_page(document: bytes) -> Page:
 
 
 def read(document: bytes) -> tuple[list[Version], Mapping[str, str] | None]:
-    """The versions on one page, and what to ask for the next; None after the last.
+    """Parse the versions on one page, and the query of the next page; None after the last.
 
     Raises:
         ValueError, ElementTree.ParseError: it is something else.
@@ -75,17 +75,17 @@ def read(document: bytes) -> tuple[list[Version], Mapping[str, str] | None]:
     if _name(root) not in _ROOTS:
         raise ValueError(f"not a listing of versions: {_name(root)}")
     coded = _text(root, "EncodingType") == "url"
-    found = [_version(one, coded) for one in root if _name(one) in {"Version", "DeleteMarker"}]
+    versions = [_version(element, coded) for element in root if _name(element) in {"Version", "DeleteMarker"}]
     if _text(root, "IsTruncated") != "true":
-        return found, None
+        return versions, None
     marker = {"key-marker": _key(_text(root, "NextKeyMarker"), coded), "version-id-marker": _text(root, "NextVersionIdMarker")}
     if not marker["key-marker"]:
         raise ValueError("a listing that goes on without saying where")
-    return found, {name: value for name, value in marker.items() if value}
+    return versions, {name: value for name, value in marker.items() if value}
 
 
 def read_retention(document: bytes) -> tuple[str, datetime.datetime] | None:
-    """The mode of an object's retention and its end; None when it has none.
+    """Parse the mode and end of an object's retention; None when it has none.
 
     Raises:
         ValueError, ElementTree.ParseError: it is something else.
@@ -95,15 +95,15 @@ def read_retention(document: bytes) -> tuple[str, datetime.datetime] | None:
     return (mode, datetime.datetime.fromisoformat(until)) if mode and until else None
 
 
-def _version(one: ElementTree.Element, coded: bool) -> Version:
-    name = _text(one, "VersionId")
+def _version(element: ElementTree.Element, coded: bool) -> Version:
+    name = _text(element, "VersionId")
     return Version(
-        _key(_text(one, "Key"), coded),
+        _key(_text(element, "Key"), coded),
         None if name in {"", "null"} else name,
-        _text(one, "IsLatest") == "true",
-        _name(one) == "DeleteMarker",
-        int(_text(one, "Size") or 0),
-        _text(one, "ETag").strip('"'),
+        _text(element, "IsLatest") == "true",
+        _name(element) == "DeleteMarker",
+        int(_text(element, "Size") or 0),
+        _text(element, "ETag").strip('"'),
     )
 
 
@@ -118,9 +118,9 @@ def _key(text: str, coded: bool) -> str:
     return parse.unquote_plus(text) if coded else text
 
 
-def _name(one: ElementTree.Element) -> str:
-    return one.tag.rpartition("}")[2]
+def _name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
 
 
-def _text(one: ElementTree.Element, name: str) -> str:
-    return next((child.text or "" for child in one if _name(child) == name), "")
+def _text(element: ElementTree.Element, name: str) -> str:
+    return next((child.text or "" for child in element if _name(child) == name), "")
