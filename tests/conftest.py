@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 pytest_plugins = ["tests.cluster.installed"]
 

@@ -179,3 +179,15 @@ async def test_what_waits_rolls_out_when_the_stage_asks_no_more() -> None:
     await teller.tell([change(serving=serving("serve:2")), MINUTE, change(gates={"approvals": [{"name": "risk"}]}), UP, MINUTE])
 
     assert (runs(teller), ready(teller)["reason"]) == ("runs 2 with serve:2", "Ready")
+
+
+async def test_a_rollback_does_not_wait_for_a_changed_template_that_does_not_come_up() -> None:
+    """No promotion holds the stage that somebody could abort."""
+    teller = await begun(None, serving("serve:1"))
+    await teller.tell([change(serving=serving("broken:1")), MINUTE])
+    rolling = runs(teller)
+
+    await teller.tell([promotion("back", "1", rollback=True), UP, MINUTE])
+
+    assert rolling == "runs 2 with broken:1"
+    assert (phase(teller, "back"), runs(teller)) == ("Succeeded", "runs 1 with broken:1")

@@ -13,7 +13,11 @@ from typing import Any, NoReturn
 
 import typer
 
-from modelyard.cli import container, decide, maintain, publish, query
+from modelyard.cli.container.commands import container_verbs
+from modelyard.cli.decide.commands import decide_verbs
+from modelyard.cli.maintain.commands import maintain_verbs
+from modelyard.cli.publish.commands import publish_verbs
+from modelyard.cli.query.commands import query_verbs
 from modelyard.cli.terminal import exits
 
 app = typer.Typer(
@@ -26,7 +30,7 @@ app = typer.Typer(
 )
 
 
-for part in (publish.app, query.app, decide.app, maintain.app, container.app):
+for part in (publish_verbs, query_verbs, decide_verbs, maintain_verbs, container_verbs):
     app.add_typer(part)
 
 

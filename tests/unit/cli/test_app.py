@@ -73,8 +73,8 @@ def test_ctrl_c_ends_work_in_several_threads_at_once() -> None:
     code = (
         "import itertools, os, signal, threading, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it, and so would its children
-        "from modelyard.cli import work\n"
-        "bar = work.Work(lambda _: None)\n"
+        "from modelyard.cli.terminal import progress\n"
+        "bar = progress.Work(lambda _: None)\n"
         "begun = threading.Barrier(3)\n"
         "def endless(number):\n"
         "    begun.wait()\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None)
+container_verbs = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
+@container_verbs.command()
 def operator() -> None:
     """Run the operator.
 
@@ -18,7 +18,7 @@ def operator() -> None:
     raise typer.Exit(operate())
 
 
-@app.command()
+@container_verbs.command()
 def fetch() -> None:
     """In a pod: download an artifact, verify every byte.
 

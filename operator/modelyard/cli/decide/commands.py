@@ -25,10 +25,10 @@ from modelyard.cli.terminal.options import (
     Yes,
 )
 
-app = typer.Typer(rich_markup_mode=None)
+decide_verbs = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
+@decide_verbs.command()
 def promote(
     model: Model,
     version: Version,
@@ -54,7 +54,7 @@ def promote(
     decide_promote.promote(server, model, version, stage, reason=reason, name=name, wait=wait, timeout=timeout, asked=output)
 
 
-@app.command()
+@decide_verbs.command()
 def rollback(
     model: Model,
     stage: Stage,
@@ -101,7 +101,7 @@ def _says(decision: str) -> Callable[..., None]:
     return says
 
 
-app.command(
+decide_verbs.command(
     "approve",
     help="""Say yes to what a promotion asks, in one's own name.
 
@@ -109,14 +109,14 @@ app.command(
     yaml, name.
     """,
 )(_says("Approved"))
-app.command(
+decide_verbs.command(
     "reject",
     help="""Say no to what a promotion asks: it ends as Rejected.
 
     Forms: as approve.
     """,
 )(_says("Rejected"))
-app.command(
+decide_verbs.command(
     "withdraw",
     help="""Take one's own approval back, before the stage is granted.
 
@@ -125,7 +125,7 @@ app.command(
 )(_says("Withdrawn"))
 
 
-@app.command()
+@decide_verbs.command()
 def abort(
     promotion: Asked,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 0 only if it was Aborted.")] = False,
@@ -145,7 +145,7 @@ def abort(
     steer.steer(cluster.Registry(context, namespace), promotion, steer.ABORT, wait=wait, timeout=timeout, asked=output)
 
 
-@app.command()
+@decide_verbs.command()
 def pause(promotion: Asked, namespace: Namespace = None, context: Context = None, output: Output = None) -> None:
     """Stop a promotion where it is, until it is resumed or aborted.
 
@@ -157,7 +157,7 @@ def pause(promotion: Asked, namespace: Namespace = None, context: Context = None
     steer.steer(cluster.Registry(context, namespace), promotion, steer.PAUSE, asked=output)
 
 
-@app.command()
+@decide_verbs.command()
 def resume(promotion: Asked, namespace: Namespace = None, context: Context = None, output: Output = None) -> None:
     """Let a paused promotion go on.
 
@@ -169,7 +169,7 @@ def resume(promotion: Asked, namespace: Namespace = None, context: Context = Non
     steer.steer(cluster.Registry(context, namespace), promotion, steer.RESUME, asked=output)
 
 
-@app.command()
+@decide_verbs.command()
 def deprecate(
     model: Model,
     version: Version,
@@ -189,7 +189,7 @@ def deprecate(
     decide_retire.deprecate(cluster.Registry(context, namespace), model, version, reason=reason, undo=undo, asked=output)
 
 
-@app.command()
+@decide_verbs.command()
 def retire(
     model: Model,
     version: Annotated[

@@ -32,12 +32,12 @@ MODELYARD_BUCKET__ACCESS_KEY and MODELYARD_BUCKET__SECRET_KEY, else AWS_ACCESS_K
 or adds to the ledger: diff, history, explain, dossier, restore, gc.
 """
 
-app = typer.Typer(rich_markup_mode=None)
+maintain_verbs = typer.Typer(rich_markup_mode=None)
 ledger = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_LEDGER)
-app.add_typer(ledger, name="ledger")
+maintain_verbs.add_typer(ledger, name="ledger")
 
 
-@app.command()
+@maintain_verbs.command()
 def restore(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="The Model whose recorded specs are put back.")] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="The registry belongs to this cluster from now on.")] = False,
@@ -68,7 +68,7 @@ def restore(
         maintain_restore.take_over(typed, times.now(), yes=yes)
 
 
-@app.command()
+@maintain_verbs.command()
 def gc(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model; else of every one of the namespace.")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Record and delete what is free; without, it is only listed.")] = False,

@@ -9,10 +9,10 @@ import typer
 
 from modelyard.cli.terminal.options import CaFile, Context, Endpoint, FromCluster, Many, Model, Namespace, Output, Timeout, Version
 
-app = typer.Typer(rich_markup_mode=None)
+publish_verbs = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
+@publish_verbs.command()
 def push(
     source: Annotated[pathlib.Path, typer.Argument(metavar="DIR|FILE", help="The artifact: every file in a folder, or one file.")],
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="The Model.")],
@@ -97,7 +97,7 @@ def push(
     publish_push.push(source, typed, publish_push.Way(namespace, context, model_file, to, apply, wait, timeout, write, output))
 
 
-@app.command()
+@publish_verbs.command()
 def attest(
     model: Model,
     version: Version,
@@ -133,7 +133,7 @@ def attest(
     publish_attest.attest(cluster.Registry(context, namespace), model, version, typed, options, output)
 
 
-@app.command()
+@publish_verbs.command()
 def verify(
     what: Annotated[
         str, typer.Argument(metavar="DIR|FILE|URI", help="A folder or file here, or s3://bucket/folder/ or s3://bucket/object.")

@@ -10,10 +10,10 @@ import typer
 from modelyard.cli.terminal import times
 from modelyard.cli.terminal.options import Bucket, BucketEndpoint, CaFile, Context, From, Model, Namespace, Output, RegistryName
 
-app = typer.Typer(rich_markup_mode=None)
+query_verbs = typer.Typer(rich_markup_mode=None)
 
 
-@app.command("list")
+@query_verbs.command("list")
 def list_(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of one model; else of every one.")] = None,
     where: Annotated[
@@ -38,7 +38,7 @@ def list_(
     listing.show(server, model, where, stage, output, times.now(), everywhere=everywhere)
 
 
-@app.command()
+@query_verbs.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="MODEL|NAME", help="A Model, or the name of a ModelVersion.")],
     version: Annotated[str | None, typer.Argument(metavar="VERSION", help="A version of the model, or @ALIAS.")] = None,
@@ -56,7 +56,7 @@ def show(
     query_show.show(cluster.Registry(context, namespace), name, version, output, times.now())
 
 
-@app.command()
+@query_verbs.command()
 def status(
     model: Model,
     namespace: Namespace = None,
@@ -73,7 +73,7 @@ def status(
     query_status.status(cluster.Registry(context, namespace), model, output, times.now())
 
 
-@app.command()
+@query_verbs.command()
 def diff(
     model: Model,
     before: Annotated[str, typer.Argument(metavar="VERSION", help="One version, or @ALIAS.")],
@@ -97,7 +97,7 @@ def diff(
     query_diff.diff(ledger_source.Typed(namespace, context, folder, bucket, registry, endpoint, ca_file), model, before, after, output)
 
 
-@app.command()
+@query_verbs.command()
 def history(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The Model; _operator tells who led when.")],
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then on.")] = None,
@@ -124,7 +124,7 @@ def history(
     )
 
 
-@app.command()
+@query_verbs.command()
 def explain(
     model: Model,
     stage: Annotated[str | None, typer.Option("--stage", metavar="S", help="Only this stage.")] = None,
@@ -165,7 +165,7 @@ class _Literal(typer.core.TyperCommand):
         return super().parse_args(ctx, args)
 
 
-@app.command(cls=_Literal)
+@query_verbs.command(cls=_Literal)
 def dossier(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL|verify", help="The Model; or `verify`, to check a dossier.")],

@@ -47,7 +47,7 @@ def read_page(document: bytes) -> Page:
     Raises:
         ValueError, ElementTree.ParseError: it is something else, or has keys or sizes that cannot be.
     """
-    root = ElementTree.fromstring(document)  # noqa: S314  as the SDK does; edge.bounded has looked at it before
+    root = ElementTree.fromstring(document)  # noqa: S314  as the SDK does; `bounded` has looked at it before
     if _name(root) != "ListBucketResult":
         raise ValueError(f"not a listing: {_name(root)}")
     coded = _text(root, "EncodingType") == "url"

@@ -46,7 +46,7 @@ def _environment(s3: S3, folder: pathlib.Path, files: Mapping[str, bytes] = FILE
 
 
 def _run(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import sys; from modelyard.cli import fetch; sys.exit(fetch.main())"]
+    command = [sys.executable, "-c", "import sys; from modelyard.cli.container import fetch; sys.exit(fetch.main())"]
     path = {"PATH": os.environ["PATH"], "PYTHONPATH": str(OPERATOR)}
     return subprocess.run(command, env=path | dict(environment), capture_output=True, text=True, check=False, timeout=60)
 
@@ -172,7 +172,7 @@ def test_a_store_that_recovers_is_waited_for(s3: S3, tmp_path: pathlib.Path) -> 
 
 def test_nothing_heavy_is_imported() -> None:
     """Every pod's start waits for this."""
-    code = "import sys; from modelyard.cli import fetch; print(*sys.modules)"
+    code = "import sys; from modelyard.cli.container import fetch; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(OPERATOR)}, capture_output=True, text=True, check=True)
 
     assert not {"kopf", "kubernetes", "typer", "rich", "aiohttp"} & set(done.stdout.split())
