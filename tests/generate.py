@@ -208,7 +208,7 @@ def manual(kind: crd.Kind, text: str) -> str:
     return MARKED.sub(table, text)
 
 
-def told_table(head: str, words: type[record.Action | integrity.Kind]) -> str:
+def told_table(head: str, words: type[record.Action | integrity.FlawKind]) -> str:
     """Every word of an enum, with its sentence."""
     below = "\n".join(f"| `{word}` | {word.text.replace('|', chr(92) + '|')} |" for word in words)
     return f"| {head} | means |\n|---|---|\n{below}\n"
@@ -219,7 +219,7 @@ def ledger_manual(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         what, *names = match["what"].split()
-        tables = {"actions": lambda: told_table("action", record.Action), "flaws": lambda: told_table("flaw", integrity.Kind)}
+        tables = {"actions": lambda: told_table("action", record.Action), "flaws": lambda: told_table("flaw", integrity.FlawKind)}
         return f"{match['begin']}\n{tables.get(what, lambda: reasons_table(names))()}{match['end']}"
 
     return MARKED.sub(table, text)

@@ -34,7 +34,7 @@ def _goes_on(failure: str) -> Iterator[None]:
         log.exception("%s", failure)
 
 
-class Leading:
+class Leadership:
     """What a leader does besides reconciling.
 
     Args:
@@ -105,7 +105,7 @@ class Leading:
         """Read the signing key and the trusted keys from the Secret; return whether they changed."""
         if self._config.ledger.key_file:
             return False
-        keys = await signing_key.hold(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._ledger.key)
+        keys = await signing_key.load(self._reach, self._config.operator_namespace, self._config.ledger.key_secret, self._ledger.key)
         return self._ledger.use(keys.private, keys.trusted)
 
     async def _look_at_all(self) -> None:

@@ -47,14 +47,14 @@ class Operator:
             raise ValueError(f"MODELYARD_BUCKET__URI is {bucket.uri!r}: write it like s3://modelyard/")
         bucket_store = store.Store(_bucket_address(bucket))
         blob_store = blobs.Blobs(bucket_store, place)
-        self._ledger = chains.of(config.ledger, bucket_store, place, _now, kept=blob_store, fence=elector.check)
+        self._ledger = chains.from_settings(config.ledger, bucket_store, place, _now, kept=blob_store, fence=elector.check)
         # The operator's own namespace, where no tenant has a say; where it watches some only, it may write in these, and the policies hold there.
         tried, models = config.namespaces or [config.operator_namespace], scopes(config)
         self._guard = policy_guard.Guard(
-            lambda: policies.told(reach, tried, config.policies, guards=config.serving_guard, models_in=models),
+            lambda: policies.phrases(reach, tried, config.policies, guards=config.serving_guard, models_in=models),
             lambda: self.enqueue(self._cache.keys("model")),
         )
-        self._leading = leadership.Leading(reach, self._ledger, config, self._guard, self.enqueue)
+        self._leading = leadership.Leadership(reach, self._ledger, config, self._guard, self.enqueue)
         versions = workqueue.Queue(self._work, config.verification.versions_at_once, owner=lambda key: key.namespace)
         prover = Prover(blob_store, versions_at_once=versions.most, objects_at_once=config.verification.objects_at_once)
         self._reconcile = reconcile.Reconciler(

@@ -21,13 +21,13 @@ class Guard:
     """Knows whether the policies are effective: tries them every minute, and whenever an approval appears."""
 
     def __init__(self, probe: Callable[[], Awaitable[list[str]]], changed: Callable[[], None]) -> None:
-        self.held: finding.Held | None = finding.Held(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
+        self.held: finding.Unmet | None = finding.Unmet(Reason.PROGRESSING, "the policies have not been tried yet; that takes a moment")
         self._probe = probe
         self._changed = changed
         self._lock = asyncio.Lock()
         self._requested = self._answered = 0
 
-    async def prove(self) -> finding.Held | None:
+    async def prove(self) -> finding.Unmet | None:
         """Try the policies now; callers that wait meanwhile share the next trial, which begins after all their calls."""
         self._requested += 1
         request = self._requested
@@ -44,13 +44,13 @@ class Guard:
             await self.prove()
             await asyncio.sleep(PROBE_EVERY)
 
-    async def _try(self) -> finding.Held | None:
+    async def _try(self) -> finding.Unmet | None:
         try:
             passed = await self._probe()
         except edge.Unavailable as trouble:
-            unguarded: finding.Held | None = finding.Held(trouble.reason, f"the policies cannot be tried: {trouble.message}")
+            unguarded: finding.Unmet | None = finding.Unmet(trouble.reason, f"the policies cannot be tried: {trouble.message}")
         except Exception as error:  # whatever one trial raises, the next one follows
-            passed, unguarded = [], unforeseen.of("the admission policies", error)
+            passed, unguarded = [], unforeseen.describe("the admission policies", error)
             log.exception("%s", unguarded.message)
         else:
             unguarded = _missing(passed) if passed else None
@@ -62,9 +62,9 @@ class Guard:
         return unguarded
 
 
-def _missing(passed: list[str]) -> finding.Held:
+def _missing(passed: list[str]) -> finding.Unmet:
     message = (
         f"these policies are not effective: {', '.join(sorted(passed))}; nothing that needs an approval is granted until the platform team"
         " installs them again (the chart's policies.install, or crds/policies)"
     )
-    return finding.Held(Reason.POLICIES_MISSING, message)
+    return finding.Unmet(Reason.POLICIES_MISSING, message)

@@ -38,10 +38,10 @@ def rows() -> list[dict[str, Any]]:
         return [*asyncio.run(_facts(client)), *_long(running, client)]
 
 
-def fact(number: int) -> record.Fact:
+def fact(number: int) -> record.LedgerEntry:
     """One of many."""
     subject = record.Subject("ModelVersion", f"fraud-{number}", f"uid-{number}", 1)
-    return record.fact(record.Action.DESCRIBED, record.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
+    return record.entry(record.Action.DESCRIBED, record.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
 
 
 async def _facts(client: store.Store) -> list[dict[str, Any]]:

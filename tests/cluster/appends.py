@@ -13,9 +13,9 @@ from modelyard.ledger import record
 from tests.cluster import stores
 
 
-def fact(number: int) -> record.Fact:
+def fact(number: int) -> record.LedgerEntry:
     subject = record.Subject("ModelVersion", f"fraud-{number}", f"uid-{number}", 1)
-    return record.fact(record.Action.DESCRIBED, record.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
+    return record.entry(record.Action.DESCRIBED, record.BY_OPERATOR, subject, detail={"version": str(number), "changed": ["tags"]})
 
 
 async def main(endpoint: str, model: str, first: int, last: int) -> None:

@@ -120,7 +120,7 @@ class Kept(ledger_writer.Bucket):
     def __init__(self, client: store.Store, past: index.Index) -> None:
         super().__init__(client, location.Place("modelyard", ""), "main")
         self.past = past
-        self.facts: list[record.Fact] = []
+        self.facts: list[record.LedgerEntry] = []
 
     def index(self, namespace: str, model: str) -> index.Index:
         del namespace, model
@@ -215,8 +215,8 @@ def test_the_command_line_records_behind_the_operator_and_the_operator_goes_on_b
     place = location.Place("modelyard", "recorded/")
     chain = record.Chain("main", "risk", "fraud")
 
-    def told(action: record.Action, step: str) -> record.Fact:
-        return record.fact(
+    def told(action: record.Action, step: str) -> record.LedgerEntry:
+        return record.entry(
             action, record.BY_OPERATOR, record.Subject("Model", "fraud", "m", 1), step, None, {"version": "1", "objects": []}
         )
 

@@ -22,11 +22,11 @@ from modelyard.content import location
 from modelyard.edge.bucket import appender, archive, chains, sources
 from modelyard.edge.s3 import store
 from modelyard.ledger import codec, integrity
-from modelyard.ledger.record import OPERATOR, Actor, Chain, Known
+from modelyard.ledger.record import OPERATOR, Actor, Authenticity, Chain
 from tests.cluster import appends, stores
 
 WHERE = location.Place("modelyard", "")
-PERSON = Actor("alice", Known.AUTHENTICATED)
+PERSON = Actor("alice", Authenticity.AUTHENTICATED)
 KILLS, FACTS = 50, 500
 
 
@@ -206,7 +206,7 @@ async def test_a_record_that_was_deleted_is_found(opened: Opened, client: store.
     with pytest.raises(appender.Tampered):
         await opened(where=where).load(chain, writer.anchors()[chain])
     verdict = archive.verify(sources.Bucket(client, where), chain)
-    assert integrity.Kind.VERSIONS in {flaw.kind for flaw in verdict.flaws}
+    assert integrity.FlawKind.VERSIONS in {flaw.kind for flaw in verdict.flaws}
     person = opened(where=where)
     await person.accept(chain, PERSON, "an accident", writer.anchors().values(), verdict.flaws)
     await person.append(chain, [appends.fact(4)])

@@ -17,17 +17,17 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard.content import canonical
 from modelyard.ledger import codec, fold, index, reader, signature, traffic
 from modelyard.ledger import record as ledger_record
-from modelyard.ledger.record import Action, Actor, Known, Subject
+from modelyard.ledger.record import Action, Actor, Authenticity, Subject
 
 SAMPLES = pathlib.Path(__file__).parents[2] / "crds" / "samples"
 START = datetime.datetime(2026, 10, 3, 14, 0, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
-BOB = Actor("bob@example.com", Known.AUTHENTICATED)
-CAROL = Actor("carol@example.com", Known.AUTHENTICATED)
-DAVE = Actor("dave@example.com", Known.AUTHENTICATED)
-OPERATOR = Actor("system:serviceaccount:modelyard-system:modelyard", Known.AUTHENTICATED)
+BOB = Actor("bob@example.com", Authenticity.AUTHENTICATED)
+CAROL = Actor("carol@example.com", Authenticity.AUTHENTICATED)
+DAVE = Actor("dave@example.com", Authenticity.AUTHENTICATED)
+OPERATOR = Actor("system:serviceaccount:modelyard-system:modelyard", Authenticity.AUTHENTICATED)
 """As the API server knows the operator that creates an object."""
-CI = Actor("system:serviceaccount:ci:publisher", Known.DECLARED)
+CI = Actor("system:serviceaccount:ci:publisher", Authenticity.DECLARED)
 
 
 def digest(text: str) -> str:
@@ -91,7 +91,7 @@ class Writer:
         self.now += datetime.timedelta(**step)
         return self.now
 
-    def write(self, *facts: ledger_record.Fact, looked: bool = True) -> ledger_record.Record:
+    def write(self, *facts: ledger_record.LedgerEntry, looked: bool = True) -> ledger_record.Record:
         """The next record, with what the stages serve now; who does not look only says again what is known of that."""
         before = self._last.index if self._last else None
         if self._index.sequence - (before.sequence if before else 0) >= self._every:
@@ -122,7 +122,7 @@ class Writer:
         was = self.state.get(stage, ledger_record.StageState(stage))
         self.state[stage] = dataclasses.replace(was, current=version, digest=digest(version), since=self.now)
 
-    def book(self, last: int | None = None) -> reader.Book:
+    def book(self, last: int | None = None) -> reader.ChainReader:
         """The chain, read as the command line reads it; every read is noted."""
         self.read.clear()
 
@@ -130,7 +130,7 @@ class Writer:
             self.read.append(list(numbers))
             return [self.objects.get(number) for number in numbers]
 
-        return reader.Book(self.chain, fetch, self.blobs.get, last=last)
+        return reader.ChainReader(self.chain, fetch, self.blobs.get, last=last)
 
     def records(self) -> list[ledger_record.Record]:
         """Every record."""
@@ -151,7 +151,7 @@ class Operators(Writer):
         """A term begins; `since`: until when the one before is known to have watched."""
         detail = {"holder": "pod-a", "number": self.term, "unobservedSince": codec.write_time(since) if since else None}
         self.write(
-            ledger_record.fact(
+            ledger_record.entry(
                 Action.TERM_BEGAN, ledger_record.BY_OPERATOR, Subject("Operator", "pod-a", "pod-a", self.term), detail=detail
             )
         )
@@ -160,7 +160,7 @@ class Operators(Writer):
         """The term ends as it should."""
         detail = {"holder": "pod-a", "number": self.term}
         self.write(
-            ledger_record.fact(
+            ledger_record.entry(
                 Action.TERM_ENDED, ledger_record.BY_OPERATOR, Subject("Operator", "pod-a", "pod-a", self.term), detail=detail
             )
         )
@@ -172,16 +172,18 @@ class Story(Writer):
 
     def model(self, spec: Mapping[str, Any], actor: Actor = BOB) -> None:
         """The Model is created."""
-        self.write(ledger_record.fact(Action.MODEL_CREATED, actor, self._model(), "created", self.keep(spec)))
+        self.write(ledger_record.entry(Action.MODEL_CREATED, actor, self._model(), "created", self.keep(spec)))
 
     def register(self, spec: Mapping[str, Any], actor: Actor = CI, uid: str | None = None, meaning: str = "spec") -> None:
         """A version is registered; `meaning`: what its immutable metadata is, in a word."""
         version, written = spec["version"], self.keep(spec)
         about = self._subject(version, uid)
         detail = {"version": version, "specDigest": digest(f"{meaning} {version}"), "declared": spec["artifact"].get("digest")}
-        told = [ledger_record.fact(Action.REGISTERED, actor, about, "registered", written, detail)]
+        told = [ledger_record.entry(Action.REGISTERED, actor, about, "registered", written, detail)]
         if state := {"Deprecated": Action.DEPRECATED, "Retired": Action.RETIRED}.get(spec.get("lifecycle") or ""):
-            told.append(ledger_record.fact(state, actor, about, None, written, {"version": version, "reason": spec.get("lifecycleReason")}))
+            told.append(
+                ledger_record.entry(state, actor, about, None, written, {"version": version, "reason": spec.get("lifecycleReason")})
+            )
         self.write(*told)
 
     def attest(self, spec: Mapping[str, Any], metrics: Mapping[str, float], actor: Actor, uid: str | None = None) -> dict[str, Any]:
@@ -189,34 +191,36 @@ class Story(Writer):
         after = {**spec, "metrics": {**(spec.get("metrics") or {}), **metrics}}
         about = dataclasses.replace(self._subject(spec["version"], uid), generation=len(self.objects) + 1)
         told = {"version": spec["version"], "metrics": dict(metrics), "evidence": []}
-        self.write(ledger_record.fact(Action.ATTESTED, actor, about, None, self.keep(after), told))
+        self.write(ledger_record.entry(Action.ATTESTED, actor, about, None, self.keep(after), told))
         return after
 
     def delete(self, version: str, uid: str | None = None) -> None:
         """A version is deleted."""
         detail = {"version": version, "noticed": "live"}
-        self.write(ledger_record.fact(Action.DELETED, ledger_record.NOBODY_KNOWS, self._subject(version, uid), "deleted", None, detail))
+        self.write(ledger_record.entry(Action.DELETED, ledger_record.NOBODY_KNOWS, self._subject(version, uid), "deleted", None, detail))
 
     def ask(self, name: str, version: str, uid: str | None = None) -> Subject:
         """A Promotion to production is requested, and waits."""
         about = Subject("Promotion", name, uid or f"uid-{name}", 1)
         detail = {"version": version, "stage": "production", "reason": "CAB-1", "rollback": False, "requestedByMachine": False}
-        self.write(ledger_record.fact(Action.REQUESTED, CAROL, about, "requested", self.keep({"version": version, "name": name}), detail))
+        self.write(ledger_record.entry(Action.REQUESTED, CAROL, about, "requested", self.keep({"version": version, "name": name}), detail))
         return about
 
     def lose(self, version: str, promotions: Sequence[str] = ()) -> None:
         """The cluster lost a version, which is to be brought back, and Promotions, which are not."""
         detail = {"objects": [f"ModelVersion/{self.chain.model}-{version}"], "promotions": list(promotions), "unfinished": list(promotions)}
-        self.write(ledger_record.fact(Action.RESTORED, ledger_record.BY_OPERATOR, self._model(), f"lost {len(self.objects)}", None, detail))
+        self.write(
+            ledger_record.entry(Action.RESTORED, ledger_record.BY_OPERATOR, self._model(), f"lost {len(self.objects)}", None, detail)
+        )
 
     def verify(self, version: str, manifest: str | None = None, evidence: Mapping[str, str] | None = None) -> None:
         """Its bytes are read, and its documents."""
         detail = {"version": version, "files": 7, "bytes": 48211, "manifest": manifest or self.keep({"manifest": version}), "seconds": 0.21}
         step = f"{len(self.objects)}"
-        self.write(ledger_record.fact(Action.VERIFIED, ledger_record.BY_OPERATOR, self._subject(version), step, digest(version), detail))
+        self.write(ledger_record.entry(Action.VERIFIED, ledger_record.BY_OPERATOR, self._subject(version), step, digest(version), detail))
         if evidence:
             told = {"version": version, "evidence": dict(evidence)}
-            self.write(ledger_record.fact(Action.EVIDENCE_VERIFIED, ledger_record.BY_OPERATOR, self._subject(version), step, None, told))
+            self.write(ledger_record.entry(Action.EVIDENCE_VERIFIED, ledger_record.BY_OPERATOR, self._subject(version), step, None, told))
 
     def promote(
         self, version: str, stage: str, approvers: Sequence[tuple[Actor, str]] = (), reason: str = "CAB-1234", rollback: bool = False
@@ -226,17 +230,17 @@ class Story(Writer):
         about, what = Subject("Promotion", name, f"uid-{name}", 1), {"version": version, "stage": stage}
         asked = what | {"reason": reason, "rollback": rollback, "requestedByMachine": False}
         spec = {"model": self.chain.model, **what, "reason": reason}
-        self.write(ledger_record.fact(Action.REQUESTED, CAROL, about, "requested", self.keep(spec), asked))
+        self.write(ledger_record.entry(Action.REQUESTED, CAROL, about, "requested", self.keep(spec), asked))
         for actor, gate in approvers:
             said = what | {"gate": gate, "comment": f"{gate} looked at it", "counts": True}
             self.later(minutes=1)
-            self.write(ledger_record.fact(Action.APPROVED, actor, about, f"1 {actor.name} {gate}", digest(f"subject {version}"), said))
+            self.write(ledger_record.entry(Action.APPROVED, actor, about, f"1 {actor.name} {gate}", digest(f"subject {version}"), said))
         gates = [{"name": "metrics/auc", "passed": True, "message": "auc 0.934, declared by ci, is at least 0.9"}]
         gates += [{"name": f"approvals/{gate}", "passed": True, "message": f"approved by {actor.name}"} for actor, gate in approvers]
         policy = self.keep({"name": stage, "gates": {"approvals": [{"name": gate, "required": 1} for _, gate in approvers]}})
         detail: dict[str, Any] = what | {"rollback": rollback, "gates": [] if rollback else gates, "policy": policy, "template": None}
         detail["approvals"] = [[actor.name, gate, digest(f"subject {version}")] for actor, gate in approvers]
-        self.write(ledger_record.fact(Action.GRANTED, ledger_record.BY_OPERATOR, about, "granted", digest(version), detail))
+        self.write(ledger_record.entry(Action.GRANTED, ledger_record.BY_OPERATOR, about, "granted", digest(version), detail))
         return name
 
     def serving(self, stage: str, shared: Mapping[str, int]) -> None:
@@ -244,11 +248,11 @@ class Story(Writer):
         self.serve(stage, shared)
         self.write(self.served(stage))
 
-    def served(self, stage: str) -> ledger_record.Fact:
+    def served(self, stage: str) -> ledger_record.LedgerEntry:
         """That a stage serves what it serves now, as it is seen now."""
         self.told += 1
         detail = {"stage": stage, "serves": [codec.dump_share(share) for share in self.state[stage].serves]}
-        return ledger_record.fact(
+        return ledger_record.entry(
             Action.SERVING, ledger_record.BY_OPERATOR, self._model(), f"{stage} {self.told}", None, detail, at=self.now
         )
 
@@ -258,13 +262,13 @@ class Story(Writer):
             self.stand(stage, version)
         detail = {"version": version, "stage": stage, "phase": phase, "reason": phase, "message": message, "rollback": False}
         about = Subject("Promotion", name, f"uid-{name}", 1)
-        self.write(ledger_record.fact(Action.ENDED, ledger_record.BY_OPERATOR, about, phase, None, detail))
+        self.write(ledger_record.entry(Action.ENDED, ledger_record.BY_OPERATOR, about, phase, None, detail))
 
     def lifecycle(self, action: Action, spec: Mapping[str, Any], reason: str, actor: Actor = BOB) -> None:
         """Deprecated, active again, or retired."""
         detail = {"version": spec["version"], "reason": reason}
         self.write(
-            ledger_record.fact(action, actor, self._subject(spec["version"]), f"{action} {len(self.objects)}", self.keep(spec), detail)
+            ledger_record.entry(action, actor, self._subject(spec["version"]), f"{action} {len(self.objects)}", self.keep(spec), detail)
         )
 
     def _model(self) -> Subject:
@@ -333,7 +337,7 @@ def _files(writers: Sequence[Writer]) -> Iterator[tuple[str, bytes]]:
 
 
 @contextlib.contextmanager
-def reading(writer: Writer) -> Iterator[reader.Book]:
+def reading(writer: Writer) -> Iterator[reader.ChainReader]:
     """The chain as a book, which must find nothing wrong with it."""
     found = writer.book()
     yield found

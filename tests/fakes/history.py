@@ -18,7 +18,7 @@ WHERE = location.Place("modelyard", "")
 FRAUD = record.Chain("main", "risk", "fraud")
 CHURN = record.Chain("main", "risk", "churn")
 OPERATORS = record.Chain("main", "_", record.OPERATOR)
-ALICE = record.Actor("alice", record.Known.AUTHENTICATED)
+ALICE = record.Actor("alice", record.Authenticity.AUTHENTICATED)
 RECORDS, ANCHORED, SIGNED = 60, 50, 40
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 SNAPSHOT = b"{}"
@@ -39,7 +39,7 @@ class Past:
         return sources.Folder(folder)
 
 
-def facts(number: int, model: str) -> list[record.Fact]:
+def facts(number: int, model: str) -> list[record.LedgerEntry]:
     """What happens in the nth record."""
     version = f"1.{number // 4}.0"
     of = record.Subject("ModelVersion", f"{model}-{version}", f"uid-{model}-{version}", 1)
@@ -48,16 +48,16 @@ def facts(number: int, model: str) -> list[record.Fact]:
     match number % 4:
         case 0:
             return [
-                record.fact(Action.REGISTERED, ALICE, of, digest=SPEC, detail={"version": version, "specDigest": SPEC, "declared": None})
+                record.entry(Action.REGISTERED, ALICE, of, digest=SPEC, detail={"version": version, "specDigest": SPEC, "declared": None})
             ]
         case 1:
-            seen = record.fact(Action.VERIFIED, record.BY_OPERATOR, of, digest=SPEC, detail={"version": version, "files": 1, "bytes": 1.5})
-            return [seen, record.fact(Action.REQUESTED, ALICE, asked, digest=SPEC, detail=more | {"reason": "ünder 🦊"})]
+            seen = record.entry(Action.VERIFIED, record.BY_OPERATOR, of, digest=SPEC, detail={"version": version, "files": 1, "bytes": 1.5})
+            return [seen, record.entry(Action.REQUESTED, ALICE, asked, digest=SPEC, detail=more | {"reason": "ünder 🦊"})]
         case 2:
-            return [record.fact(Action.GRANTED, record.BY_OPERATOR, asked, digest=SPEC, detail=more | {"gates": [], "policy": {}})]
+            return [record.entry(Action.GRANTED, record.BY_OPERATOR, asked, digest=SPEC, detail=more | {"gates": [], "policy": {}})]
         case _:
             ended = {"phase": "Succeeded", "reason": "Succeeded", "message": "the stage stands for it"}
-            return [record.fact(Action.ENDED, record.BY_OPERATOR, asked, detail=more | ended)]
+            return [record.entry(Action.ENDED, record.BY_OPERATOR, asked, detail=more | ended)]
 
 
 def state(number: int, moment: datetime.datetime) -> tuple[record.StageState, ...]:

@@ -100,7 +100,7 @@ class _Kept(ledger_writer.Bucket):
         del name
         return manifest.write_manifest(_MANIFEST)
 
-    def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
+    def append(self, namespace: str, model: str, facts: Sequence[record.LedgerEntry]) -> None:
         """It is recorded."""
 
 

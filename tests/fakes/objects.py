@@ -83,9 +83,9 @@ def recorded(*promotions: api.Promotion) -> index.Index:
         spec, about = one.spec, specs.about(one)
         asked = {"version": spec.version, "stage": spec.stage, "rollback": bool(spec.rollback)}
         facts = [
-            record.fact(Action.REQUESTED, record.NOBODY_KNOWS, about, "requested", "sha256:spec", {**asked, "reason": spec.reason}),
-            record.fact(Action.GRANTED, record.BY_OPERATOR, about, "granted", None, asked),
-            record.fact(
+            record.entry(Action.REQUESTED, record.NOBODY_KNOWS, about, "requested", "sha256:spec", {**asked, "reason": spec.reason}),
+            record.entry(Action.GRANTED, record.BY_OPERATOR, about, "granted", None, asked),
+            record.entry(
                 Action.ENDED, record.BY_OPERATOR, about, "Succeeded", None, {**asked, "phase": "Succeeded"}, at=one.status.finished_at
             ),
         ]

@@ -19,7 +19,7 @@ from modelyard.content import manifest as content_manifest
 from modelyard.edge.bucket import blobs
 from modelyard.edge.cluster import client
 from modelyard.ledger import codec
-from modelyard.ledger.record import Action, Fact, Known, Record, snapshots
+from modelyard.ledger.record import Action, Authenticity, LedgerEntry, Record, snapshots
 from modelyard.plan import finding
 from modelyard.plan.modelversion import inspection, legal_hold
 from tests.fakes import bucket
@@ -206,13 +206,13 @@ class Store:
         self.blobs: blobs.Blobs
         """Of the operator that lives now: what it remembers dies with it."""
 
-    async def hold(self, request: legal_hold.Request) -> finding.Fact | None:
+    async def hold(self, request: legal_hold.Request) -> finding.Finding | None:
         self._answer()
         uri = request.objects.uri
         if self.locks is None:
-            return finding.Fact(Reason.HOLD_UNSUPPORTED, "not held: the bucket models has no Object Lock")
+            return finding.Finding(Reason.HOLD_UNSUPPORTED, "not held: the bucket models has no Object Lock")
         if self.locks != "yes":
-            return finding.Fact(Reason.HOLD_REFUSED, self.locks)
+            return finding.Finding(Reason.HOLD_REFUSED, self.locks)
         if request.step == legal_hold.Step.SET:
             self.holds.add(uri)
         if request.step == legal_hold.Step.LIFT:
@@ -278,10 +278,10 @@ class Guard:
     """Policies that are effective, until a story says otherwise; what the probe finds is known once it was asked."""
 
     def __init__(self) -> None:
-        self.held: finding.Held | None = None
-        self.found: finding.Held | None = None
+        self.held: finding.Unmet | None = None
+        self.found: finding.Unmet | None = None
 
-    async def prove(self) -> finding.Held | None:
+    async def prove(self) -> finding.Unmet | None:
         self.held = self.found
         return self.held
 
@@ -296,13 +296,13 @@ def recorded(kept: bucket.Bucket, since: int) -> list[str]:
     return [f"  = {_told(one)}" for one in [one for record in records(kept) for one in record.facts][since:]]
 
 
-def _told(one: Fact) -> str:
+def _told(one: LedgerEntry) -> str:
     detail = {key: one.detail[key] for key in ("gate", "phase", "serves", "changed", "why") if key in one.detail}
     if one.action == Action.DECOMMISSIONED:
         detail["stage"] = one.detail["stage"]
     if serves := detail.pop("serves", None):
         detail["serves"] = [share["version"] for share in serves]
-    who = f" by {one.actor.name}" if one.actor.known in {Known.AUTHENTICATED, Known.DECLARED} else ""
+    who = f" by {one.actor.name}" if one.actor.known in {Authenticity.AUTHENTICATED, Authenticity.DECLARED} else ""
     return f"{one.action} {one.subject.kind} {one.subject.name}{who}" + (f" {detail}" if detail else "")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from modelyard.api import access
 from modelyard.edge.cluster import client
-from modelyard.ledger.record import NOBODY_KNOWS, Action, Fact
+from modelyard.ledger.record import NOBODY_KNOWS, Action, LedgerEntry
 from tests.fakes.world import World, digest_of, lost, records
 from tests.stories import test_properties, test_stories
 
@@ -59,7 +59,7 @@ async def begun() -> test_stories.Teller:
     return teller
 
 
-def facts(teller: test_stories.Teller, *actions: Action) -> list[Fact]:
+def facts(teller: test_stories.Teller, *actions: Action) -> list[LedgerEntry]:
     return [one for record in records(teller.bucket) for one in record.facts if one.action in actions]
 
 

@@ -10,7 +10,7 @@ from modelyard.plan import finding
 from tests.fakes import world
 from tests.stories import test_properties, test_stories
 
-MISSING = finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
+MISSING = finding.Unmet(Reason.POLICIES_MISSING, "a forbidden write passed")
 
 
 async def awaiting() -> test_stories.Teller:
@@ -51,7 +51,7 @@ async def test_an_approval_from_then_never_counts_until_it_is_written_anew() -> 
 
 async def test_an_approval_that_appeared_while_the_policies_could_not_be_tried_waits_and_then_counts() -> None:
     teller = await awaiting()
-    teller.guard.held = teller.guard.found = finding.Held(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
+    teller.guard.held = teller.guard.found = finding.Unmet(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
     await teller.tell([bob()])
     assert asked(teller)["status"]["phase"] != "Succeeded"
     assert [one for record in world.records(teller.bucket) for one in record.facts if one.action == "Approved"] == []
@@ -65,7 +65,7 @@ async def test_an_approval_that_appeared_while_the_policies_could_not_be_tried_w
 
 async def test_a_rejection_that_appeared_while_the_policies_could_not_be_tried_ends_it_once_they_were() -> None:
     teller = await awaiting()
-    teller.guard.held = teller.guard.found = finding.Held(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
+    teller.guard.held = teller.guard.found = finding.Unmet(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
     await teller.tell([bob("Rejected")])
     assert asked(teller)["status"]["phase"] != "Rejected"
 
@@ -76,7 +76,7 @@ async def test_a_rejection_that_appeared_while_the_policies_could_not_be_tried_e
 
 async def test_an_approval_from_then_is_doubted_where_they_turn_out_not_to_be_effective() -> None:
     teller = await awaiting()
-    teller.guard.held = teller.guard.found = finding.Held(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
+    teller.guard.held = teller.guard.found = finding.Unmet(Reason.CLUSTER_UNAVAILABLE, "the policies cannot be tried: every name is taken")
     await teller.tell([bob(), {"policies": "promotion"}, {"policies": "are effective"}])
 
     assert asked(teller)["status"]["phase"] == "AwaitingApproval"

@@ -14,18 +14,18 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard.content import canonical
 from modelyard.edge.cluster import cache
 from modelyard.ledger import codec, signature
-from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Chain, Fact, Known, StageState, Subject, fact, follow
+from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Authenticity, Chain, LedgerEntry, StageState, Subject, entry, follow
 from tests.fakes import world
 from tests.stories import test_properties, test_restoring, test_stories
 
 CHAIN = Chain("main", "risk", "fraud")
 THEIRS = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
-ALICE = Actor("alice", Known.AUTHENTICATED)
+ALICE = Actor("alice", Authenticity.AUTHENTICATED)
 
 
 def forge(
     teller: test_stories.Teller,
-    facts: Sequence[Fact],
+    facts: Sequence[LedgerEntry],
     state: Sequence[StageState] | None = None,
     key: ed25519.Ed25519PrivateKey = THEIRS,
 ) -> None:
@@ -38,15 +38,15 @@ def forge(
     teller.bucket.put("own", CHAIN.key(made.sequence), codec.write(signature.sign(made, key)))
 
 
-def success(version: str) -> list[Fact]:
+def success(version: str) -> list[LedgerEntry]:
     """That a version ran in production, with everybody's approval."""
     subject = Subject("Promotion", "ghost", "uid-ghost", 1)
     about: dict[str, Any] = {"version": version, "stage": "production", "rollback": False}
     ended = about | {"phase": "Succeeded", "reason": "Succeeded", "message": "as ever"}
     return [
-        fact(Action.REQUESTED, ALICE, subject, "requested", None, about),
-        fact(Action.GRANTED, BY_OPERATOR, subject, "granted", None, about | {"gates": [], "approvals": []}),
-        fact(Action.ENDED, BY_OPERATOR, subject, "ended", None, ended),
+        entry(Action.REQUESTED, ALICE, subject, "requested", None, about),
+        entry(Action.GRANTED, BY_OPERATOR, subject, "granted", None, about | {"gates": [], "approvals": []}),
+        entry(Action.ENDED, BY_OPERATOR, subject, "ended", None, ended),
     ]
 
 
@@ -105,7 +105,7 @@ async def test_a_chain_that_somebody_makes_up_creates_no_model() -> None:
     spec = canonical.dumps(copy.deepcopy(test_properties.MODEL["spec"]))
     teller.bucket.put("own", f"blobs/sha256/{codec.named(spec)[7:]}", spec)
     subject = Subject("Model", "fraud", "uid-fraud", 1)
-    forge(teller, [fact(Action.MODEL_CREATED, ALICE, subject, "created", codec.named(spec))])
+    forge(teller, [entry(Action.MODEL_CREATED, ALICE, subject, "created", codec.named(spec))])
 
     teller.enqueue([cache.Key("model", "risk", "fraud")])
     await teller.tell([{"after": "10m"}])

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.edge.cluster import client
 from modelyard.ledger import codec, fold, integrity
-from modelyard.ledger.record import NOBODY_KNOWS, Action, Subject, fact
+from modelyard.ledger.record import NOBODY_KNOWS, Action, Subject, entry
 from tests.fakes import world
 from tests.stories import test_properties, test_stories
 
@@ -19,7 +19,7 @@ DOCUMENT = {"name": "vr", "type": "ValidationReport", "uri": "s3://models/fraud/
 async def lose_statuses(teller: test_stories.Teller) -> None:
     """They are gone, and so much was told since that nobody remembers the id of what was told before."""
     about = Subject("Model", "fraud", "another", 1)
-    since = [fact(Action.COLLECTED, NOBODY_KNOWS, about, step) for step in range(fold.RECENT)]
+    since = [entry(Action.COLLECTED, NOBODY_KNOWS, about, step) for step in range(fold.RECENT)]
     await teller.book.append(teller.book.chain("risk", "fraud"), since)
     await teller.tell([{"after": "1s"}])
     for place, obj in teller.world.objects.items():

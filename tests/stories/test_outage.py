@@ -13,7 +13,7 @@ import pytest
 
 from modelyard.audit import explain
 from modelyard.ledger import codec, integrity, reader
-from modelyard.ledger.record import Action, Chain, Fact
+from modelyard.ledger.record import Action, Chain, LedgerEntry
 from tests.fakes import world
 from tests.stories import test_properties, test_stories
 
@@ -42,7 +42,7 @@ async def told(dies_after: int | None = None) -> test_stories.Teller:
     return teller
 
 
-def facts(teller: test_stories.Teller) -> list[Fact]:
+def facts(teller: test_stories.Teller) -> list[LedgerEntry]:
     return [one for record in world.records(teller.bucket) for one in record.facts]
 
 
@@ -53,7 +53,7 @@ def served(teller: test_stories.Teller, stage: str, clock: str) -> tuple[list[st
         return [teller.bucket.get("", CHAIN.key(number)) for number in numbers]
 
     moment = datetime.datetime.fromisoformat(f"2026-10-01T{clock}Z")
-    [found] = explain.at(reader.Book(CHAIN, fetch, lambda _name: None), moment, stage)["serves"]
+    [found] = explain.at(reader.ChainReader(CHAIN, fetch, lambda _name: None), moment, stage)["serves"]
     return [one["version"] for one in found["versions"]], found["recordedLater"]
 
 

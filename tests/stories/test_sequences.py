@@ -39,7 +39,7 @@ GATES: tuple[Json, ...] = (
     {"approvals": [{"name": "risk"}, {"name": "business"}]},
 )
 RIGHTS = st.builds(frozenset.union, st.frozensets(st.sampled_from(VERBS)), st.sampled_from([frozenset(), frozenset({"approve"})]))
-MISSING = finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
+MISSING = finding.Unmet(Reason.POLICIES_MISSING, "a forbidden write passed")
 
 person, model, stage, version = (st.sampled_from(those) for those in (("root", *PEOPLE), ("fraud", *MODELS), STAGES, VERSIONS))
 looks = st.sampled_from([True, True, True, False])

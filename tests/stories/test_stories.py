@@ -271,14 +271,14 @@ class Teller:
         assert self.died is not None
         lease = {"metadata": {"annotations": self.noted}, "spec": {"renewTime": term.written(self.died)}}
         began, self.died = term.begin(who, lease), None
-        self.noted = {name: value for name, value in term.noted(began, lease, self.world.now).items() if name != term.UNSETTLED}
+        self.noted = {name: value for name, value in term.to_annotations(began, lease, self.world.now).items() if name != term.UNSETTLED}
         self.unsettled = began.unsettled_since
         self._start()
         self.term = await self.book.begin(who, began.previous_renewal)
 
     def do_policies(self, what: str) -> None:
         """What the minute's probe finds; when that changes, everything is looked at."""
-        missing = finding.Held(Reason.POLICIES_MISSING, f"these policies are not effective: {what}")
+        missing = finding.Unmet(Reason.POLICIES_MISSING, f"these policies are not effective: {what}")
         self.guard.held = self.guard.found = None if what == "are effective" else missing
         self.enqueue(self.cache.keys())
 

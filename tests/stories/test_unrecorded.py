@@ -85,7 +85,7 @@ async def test_the_record_of_what_waited_says_what_the_stages_stand_for_since_th
     await teller.tell([*away, {"after": "3h"}, {"ledger": "answers"}, {"after": "5m"}])
     chain, moment = Chain("main", "risk", "fraud"), datetime.datetime(2026, 10, 1, 10, 0, tzinfo=datetime.UTC)
 
-    told = reader.Book(chain, lambda numbers: [teller.bucket.get("", chain.key(number)) for number in numbers], lambda _name: None)
+    told = reader.ChainReader(chain, lambda numbers: [teller.bucket.get("", chain.key(number)) for number in numbers], lambda _name: None)
     [found] = explain.at(told, moment, "staging")["serves"]
 
     assert (found["standsFor"]["version"], [one["version"] for one in found["versions"]]) == ("1", ["1"])

@@ -100,9 +100,9 @@ async def test_policies_that_do_not_guard_are_counted_and_trouble_with_trying_th
     assert metrics.REGISTRY.get_sample_value("modelyard_policies_missing") == 0
 
 
-def leads(world: Any, book: chains.Ledger) -> leadership.Leading:
+def leads(world: Any, book: chains.Ledger) -> leadership.Leadership:
     config = settings.Settings(operator_namespace="yard")
-    return leadership.Leading(world, book, config, policy_guard.Guard(Probe(), lambda: None), lambda _: None)
+    return leadership.Leadership(world, book, config, policy_guard.Guard(Probe(), lambda: None), lambda _: None)
 
 
 async def test_the_ends_of_the_chains_are_kept_as_the_command_line_reads_them_and_read_back() -> None:
@@ -213,7 +213,7 @@ def test_a_mistake_in_what_a_leader_does_beside_ends_no_term() -> None:
     clock.run(main)
 
 
-def fact(chain: record.Chain) -> record.Fact:
-    return record.fact(
+def fact(chain: record.Chain) -> record.LedgerEntry:
+    return record.entry(
         record.Action.MODEL_CREATED, record.NOBODY_KNOWS, record.Subject("Model", chain.model, "uid", 1), "created", "sha256:" + "0" * 64
     )

@@ -25,7 +25,7 @@ class Observation:
 
 
 def at(
-    book: reader.Book,
+    book: reader.ChainReader,
     moment: datetime.datetime,
     stage: str | None = None,
     gaps: Sequence[coverage.Gap] = (),
@@ -69,12 +69,12 @@ def at(
         ],
         "unobserved": _unobserved(gap, after, stage) if gap else None,
         "model": _model(book, rules),
-        "versions": [_version(book, version, known(book, folded, version, moment), shares) for version in versions],
+        "versions": [_version(book, version, history(book, folded, version, moment), shares) for version in versions],
         "warnings": [],
     }
 
 
-def over_time(book: reader.Book, wanted: Iterable[str], gaps: Sequence[coverage.Gap] = (), stage: str | None = None) -> Json:
+def over_time(book: reader.ChainReader, wanted: Iterable[str], gaps: Sequence[coverage.Gap] = (), stage: str | None = None) -> Json:
     """Return where and when versions served, and everything about them. Reads the end of the chain, and the few records about these versions."""
     names = list(wanted)
     folded = book.index(book.last)
@@ -88,12 +88,12 @@ def over_time(book: reader.Book, wanted: Iterable[str], gaps: Sequence[coverage.
         "record": _record(book, book.record(book.last)),
         "served": [_spell(period, missing) for period in served_periods],
         "model": _model(book, folded.spec),
-        "versions": [_version(book, name, known(book, folded, name), None) for name in names],
+        "versions": [_version(book, name, history(book, folded, name), None) for name in names],
         "warnings": [_coarse(book, *key, span.missed) for key, span in spans.items() if span.missed],
     }
 
 
-def _coarse(book: reader.Book, stage: str, version: str, missed: int) -> str:
+def _coarse(book: reader.ChainReader, stage: str, version: str, missed: int) -> str:
     return f"{missed} more changes of the share of {version} in {stage} are not listed: `modelyard history {book.chain.model}` has them all"
 
 
@@ -117,7 +117,7 @@ def stages(record: Record | None, following: Record | None, moment: datetime.dat
     return [observations[name] for name in sorted(observations)]
 
 
-def known(book: reader.Book, folded: index.Index, version: str, until: datetime.datetime | None = None) -> provenance.History:
+def history(book: reader.ChainReader, folded: index.Index, version: str, until: datetime.datetime | None = None) -> provenance.History:
     """Return a version's history up to a moment. Reads only the records that the index lists for the version and its Promotions."""
     numbers = set(folded.versions[version].facts) if version in folded.versions else set()
     for promotion in folded.promotions.values():
@@ -140,11 +140,11 @@ def _gap(gaps: Sequence[coverage.Gap], moment: datetime.datetime, record: Record
     return None
 
 
-def _about(book: reader.Book) -> Json:
+def _about(book: reader.ChainReader) -> Json:
     return {"registry": book.chain.registry, "namespace": book.chain.namespace, "name": book.chain.model}
 
 
-def _record(book: reader.Book, record: Record | None) -> Json | None:
+def _record(book: reader.ChainReader, record: Record | None) -> Json | None:
     if record is None:
         return None
     data = book.data(record.sequence)
@@ -166,7 +166,7 @@ def _stage(observation: Observation, wanted: Collection[str] | None) -> Json:
     }
 
 
-def _template(book: reader.Book, folded: index.Index, stage: str, moment: datetime.datetime) -> list[Json]:
+def _template(book: reader.ChainReader, folded: index.Index, stage: str, moment: datetime.datetime) -> list[Json]:
     """Return the templates that a stage began to run since its last promotion, without another promotion that people could approve."""
     records = (record for record in book.records(folded.templates.get(stage, [])) if record.time <= moment)
     runs = templates.unapproved(records, book.blob)
@@ -191,13 +191,13 @@ def _spell(period: periods.Period, gaps: Sequence[coverage.Gap]) -> Json:
     }
 
 
-def _model(book: reader.Book, name: str | None) -> Json:
+def _model(book: reader.ChainReader, name: str | None) -> Json:
     spec = provenance.snapshot(api.Model, book.blob(name))
     shown = ("description", "owner", "intendedUse", "riskTier", "lifecycle", "tags", "aliases")
     return {"spec": name, **{field: spec[field] for field in shown if field in spec}}
 
 
-def _version(book: reader.Book, name: str, history: provenance.History, shares: Sequence[tuple[str, Share]] | None) -> Json:
+def _version(book: reader.ChainReader, name: str, history: provenance.History, shares: Sequence[tuple[str, Share]] | None) -> Json:
     spec = provenance.snapshot(api.ModelVersion, book.blob(history.spec))
     training = spec.get("training") or {}
     lineage = spec.get("lineage") or {}
@@ -265,16 +265,16 @@ def _request(request: provenance.Request) -> Json:
     }
 
 
-def counts(approval: provenance.Told) -> bool:
+def counts(approval: provenance.RecordedEntry) -> bool:
     """Whether an approval counted when it was recorded; a rejection always counts."""
     return approval.fact.detail.get("counts", True) is not False
 
 
-def _who(entry: provenance.Told | None) -> Json:
+def _who(entry: provenance.RecordedEntry | None) -> Json:
     return entry.who() if entry else {}
 
 
-def _when(entry: provenance.Told) -> Json:
+def _when(entry: provenance.RecordedEntry) -> Json:
     """Return when it happened, if that was noted, and which record contains it."""
     return {"at": codec.write_time(entry.time), "record": entry.record}
 

@@ -11,7 +11,7 @@ from modelyard.api import meta
 from modelyard.audit import shape
 from modelyard.content import jsontext
 from modelyard.ledger import codec, fold, index
-from modelyard.ledger.record import LIFECYCLE, SAYS, Action, Fact, Record, Subject
+from modelyard.ledger.record import APPROVAL_ACTIONS, LIFECYCLE, Action, LedgerEntry, Record, Subject
 
 Json = dict[str, Any]
 
@@ -20,13 +20,13 @@ _RULES: Final = frozenset({Action.MODEL_CREATED, Action.RULES_CHANGED})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class RecordedEntry:
     """A fact, and the record that contains it."""
 
     record: int
     written: datetime.datetime
     """The record's own time."""
-    fact: Fact
+    fact: LedgerEntry
 
     @property
     def time(self) -> datetime.datetime:
@@ -67,11 +67,11 @@ class Request:
     uid: str
     name: str
     stage: str
-    requested: Told | None = None
-    approvals: tuple[Told, ...] = ()
-    granted: Told | None = None
-    ended: Told | None = None
-    gone: Told | None = None
+    requested: RecordedEntry | None = None
+    approvals: tuple[RecordedEntry, ...] = ()
+    granted: RecordedEntry | None = None
+    ended: RecordedEntry | None = None
+    gone: RecordedEntry | None = None
     """The entry that says that it was deleted, that the cluster lost it, or that another Promotion was requested under its name."""
 
     @property
@@ -89,20 +89,20 @@ class History:
     """The history of one version, from its records."""
 
     version: str
-    entries: tuple[Told, ...]
+    entries: tuple[RecordedEntry, ...]
     """Every entry about its name, or about a Promotion of it."""
-    own: tuple[Told, ...]
+    own: tuple[RecordedEntry, ...]
     """The entries of the objects that have the name's current meaning, without repeated registrations of the same spec."""
-    registered: Told | None
+    registered: RecordedEntry | None
     """The first registration of the name's current meaning: the one whose bytes were verified, else the latest."""
     spec: str | None
     """Name of the latest snapshot of its whole spec."""
-    verified: tuple[Told, ...]
+    verified: tuple[RecordedEntry, ...]
     """Each time every byte was read."""
     evidence: Mapping[str, str]
     """Documents whose bytes were read: name → sha256."""
     requests: tuple[Request, ...]
-    lifecycle: tuple[Told, ...]
+    lifecycle: tuple[RecordedEntry, ...]
     """The entries that set its lifecycle: the last one is current; Active if there is none."""
 
     @property
@@ -116,15 +116,15 @@ class History:
         return sorted({entry.record for entry in self.entries})
 
 
-def told(records: Iterable[Record]) -> Iterator[Told]:
+def entries(records: Iterable[Record]) -> Iterator[RecordedEntry]:
     """Yield every fact with its record, in order."""
     return (entry for _, entry in _entries(records))
 
 
-def _entries(records: Iterable[Record], until: datetime.datetime | None = None) -> Iterator[tuple[Record, Told]]:
+def _entries(records: Iterable[Record], until: datetime.datetime | None = None) -> Iterator[tuple[Record, RecordedEntry]]:
     for record in records:
         for fact in record.facts:
-            entry = Told(record.sequence, record.time, fact)
+            entry = RecordedEntry(record.sequence, record.time, fact)
             if until is None or entry.time <= until:
                 yield record, entry
 
@@ -161,19 +161,19 @@ def of(version: str, records: Iterable[Record], until: datetime.datetime | None 
     )
 
 
-def rules(records: Iterable[Record]) -> tuple[Told, ...]:
+def rules(records: Iterable[Record]) -> tuple[RecordedEntry, ...]:
     """Return every change of the Model's rules, with its creation and its retirement."""
-    return tuple(entry for entry in told(records) if governs(entry))
+    return tuple(entry for entry in entries(records) if governs(entry))
 
 
-def governs(entry: Told) -> bool:
+def governs(entry: RecordedEntry) -> bool:
     """Whether a fact is about the Model's own spec."""
     return entry.fact.subject.kind == "Model" and entry.fact.action in {*_RULES, *LIFECYCLE}
 
 
-def retired(rules: Iterable[Told]) -> Told | None:
+def retired(rules: Iterable[RecordedEntry]) -> RecordedEntry | None:
     """Return the entry that retired the Model, unless another Model was created since. A Model that is restored with the same spec is not another."""
-    retirement: Told | None = None
+    retirement: RecordedEntry | None = None
     spec: str | None = None
     for entry in rules:
         if entry.fact.action == Action.MODEL_CREATED and entry.fact.digest != spec:
@@ -193,7 +193,7 @@ def snapshot(resource: type[meta.Resource], data: bytes | None) -> Json:
     return dict(shape.fitting(spec, shape.of(resource)) or {})
 
 
-def is_about(entry: Told, version: str) -> bool:
+def is_about(entry: RecordedEntry, version: str) -> bool:
     """Whether the entry alone says that it is about the version, or about a Promotion of it."""
     if entry.fact.subject.kind not in {"ModelVersion", "Promotion"}:
         return False
@@ -202,27 +202,27 @@ def is_about(entry: Told, version: str) -> bool:
     return entry.fact.subject.kind == "ModelVersion" and entry.fact.subject.name.endswith(f"-{version}")
 
 
-def _brought_back(entry: Told, version: str) -> bool:
+def _brought_back(entry: RecordedEntry, version: str) -> bool:
     """Whether the entry says that the cluster had lost the version."""
     return entry.fact.action == Action.RESTORED and f"ModelVersion/{entry.fact.subject.name}-{version}" in entry.words("objects")
 
 
-def _lost_promotions(entry: Told) -> list[str]:
+def _lost_promotions(entry: RecordedEntry) -> list[str]:
     """Return the Promotions that the cluster had lost, as the entry says."""
     return entry.words("promotions") if entry.fact.action == Action.RESTORED else []
 
 
-def _own(version: str, records: Sequence[Record], until: datetime.datetime | None) -> list[Told]:
+def _own(version: str, records: Sequence[Record], until: datetime.datetime | None) -> list[RecordedEntry]:
     """Return the entries of the objects that have the name's current meaning: those whose uid the index of these records has for the version.
 
     A lost version comes back with the same meaning. A repeated registration of its spec adds nothing.
     """
-    own: list[Told] = []
+    own: list[RecordedEntry] = []
     folded = index.Index()
     repeated: Subject | None = None
     for record, entry in _entries(records, until):
         before = folded.versions.get(version)
-        fold.tell(folded, record, entry.fact)
+        fold.add_entry(folded, record, entry.fact)
         action, subject, current = entry.fact.action, entry.fact.subject, folded.versions.get(version)
         if subject.kind != "ModelVersion" or not is_about(entry, version) or (current and current.uid != subject.uid):
             continue
@@ -234,13 +234,13 @@ def _own(version: str, records: Sequence[Record], until: datetime.datetime | Non
     return own
 
 
-def _spec(own: Sequence[Told]) -> str | None:
+def _spec(own: Sequence[RecordedEntry]) -> str | None:
     return next((entry.fact.digest for entry in reversed(own) if entry.fact.action in _SPECS and entry.fact.digest), None)
 
 
-def _lifecycle(own: Iterable[Told]) -> list[Told]:
+def _lifecycle(own: Iterable[RecordedEntry]) -> list[RecordedEntry]:
     """Return the entries that set the lifecycle. Retired is final; otherwise a newly registered spec is Active until an entry of its own says otherwise."""
-    changes: list[Told] = []
+    changes: list[RecordedEntry] = []
     for entry in own:
         if entry.fact.action == Action.REGISTERED:
             changes.clear()
@@ -251,12 +251,12 @@ def _lifecycle(own: Iterable[Told]) -> list[Told]:
     return changes
 
 
-def _ordered(entries: list[Told], uids: set[str]) -> list[str]:
+def _ordered(entries: list[RecordedEntry], uids: set[str]) -> list[str]:
     return list(dict.fromkeys(entry.fact.subject.uid for entry in entries if entry.fact.subject.uid in uids))
 
 
-def _request(own: list[Told], entries: list[Told]) -> Request:
-    def last(*actions: Action) -> Told | None:
+def _request(own: list[RecordedEntry], entries: list[RecordedEntry]) -> Request:
+    def last(*actions: Action) -> RecordedEntry | None:
         return next((entry for entry in reversed(own) if entry.fact.action in actions), None)
 
     first = own[0]
@@ -265,14 +265,14 @@ def _request(own: list[Told], entries: list[Told]) -> Request:
         first.fact.subject.name,
         next((entry.text("stage") for entry in own if entry.text("stage")), ""),
         last(Action.REQUESTED),
-        tuple(entry for entry in own if entry.fact.action in SAYS),
+        tuple(entry for entry in own if entry.fact.action in APPROVAL_ACTIONS),
         last(Action.GRANTED),
         last(Action.ENDED),
         _gone(first, entries),
     )
 
 
-def _gone(first: Told, entries: list[Told]) -> Told | None:
+def _gone(first: RecordedEntry, entries: list[RecordedEntry]) -> RecordedEntry | None:
     """Return the first later entry that says that a Promotion no longer exists."""
     promotion = first.fact.subject
     for entry in entries[entries.index(first) + 1 :]:

@@ -22,12 +22,12 @@ class Unapproved:
 
     stage: str
     version: str
-    began: provenance.Told
+    began: provenance.RecordedEntry
     """The rollout, or the grant of a rollback."""
     before: str | None
     after: str
     """Names of the rendered documents."""
-    changes: tuple[provenance.Told, ...]
+    changes: tuple[provenance.RecordedEntry, ...]
     """The changes of the Model's spec that may have caused it."""
 
 
@@ -39,10 +39,10 @@ def unapproved(records: Iterable[Record], blob: Callable[[str | None], bytes | N
         blob: reads rendered documents; a document that cannot be read counts as different.
     """
     unapproved_runs: list[Unapproved] = []
-    pending: list[provenance.Told] = []
+    pending: list[provenance.RecordedEntry] = []
     for record in records:
         running = {state.name: state.template for state in record.state}
-        for entry in provenance.told([record]):
+        for entry in provenance.entries([record]):
             if entry.fact.action == Action.RULES_CHANGED and any(fold.touched(entry.fact)):
                 pending.append(entry)
             elif _failed(entry):
@@ -55,18 +55,18 @@ def unapproved(records: Iterable[Record], blob: Callable[[str | None], bytes | N
     return unapproved_runs
 
 
-def _needs_no_approval(entry: provenance.Told) -> bool:
+def _needs_no_approval(entry: provenance.RecordedEntry) -> bool:
     if entry.fact.action == Action.ROLLOUT:
         return entry.text("why") == TEMPLATE_CHANGED
     return entry.fact.action == Action.GRANTED and entry.fact.detail.get("rollback") is True
 
 
-def _failed(entry: provenance.Told) -> bool:
+def _failed(entry: provenance.RecordedEntry) -> bool:
     put_back = entry.fact.action == Action.ROLLOUT and entry.text("why") == TEMPLATE_PUT_BACK
     return put_back or (entry.fact.action == Action.ENDED and entry.text("phase") in _FAILED)
 
 
-def _is_end_of(run: Unapproved, end: provenance.Told) -> bool:
+def _is_end_of(run: Unapproved, end: provenance.RecordedEntry) -> bool:
     """Whether the entry `end` ends this run."""
     if end.fact.action == Action.ROLLOUT:
         return (run.began.fact.action, run.stage) == (Action.ROLLOUT, end.text("stage")) and run.after != end.text("template")

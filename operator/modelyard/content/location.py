@@ -81,7 +81,7 @@ def place(uri: str) -> Place | None:
     return None if (path or parsed.key) and manifest.refuse([path]) else parsed
 
 
-def inside(uri: str, below: str) -> bool:
+def is_inside(uri: str, below: str) -> bool:
     """Whether a URI is strictly below the Model's `storage.uri`: `s3://models/fraud-evil/x` is not below `s3://models/fraud/`."""
     inner, outer = place(uri), place(below)
     if inner is None or outer is None or inner.bucket != outer.bucket:
@@ -104,7 +104,7 @@ def overlap(uri: str, other: str) -> bool:
     return first.key.startswith(second.key) or second.key.startswith(first.key)
 
 
-def own(storage: str, bucket: str) -> Refused | None:
+def refuse_operator_bucket(storage: str, bucket: str) -> Refused | None:
     """The refusal of a Model's `storage.uri` that overlaps the operator's bucket; None when it does not."""
     if not overlap(storage, bucket):
         return None
@@ -112,10 +112,10 @@ def own(storage: str, bucket: str) -> Refused | None:
     return Refused(Reason.PATH_NOT_ALLOWED, message)
 
 
-def scope(uri: str, below: str) -> tuple[Place, Place] | Refused:
+def locate(uri: str, below: str) -> tuple[Place, Place] | Refused:
     """The location of an artifact or document, and the prefix of the Model's storage; a refusal when it is not `inside`."""
     location, root = place(uri), place(below)
-    if location and root and inside(uri, below):
+    if location and root and is_inside(uri, below):
         return location, prefix(root)
     message = (
         f"{ascii(uri)[1:-1]} is not below the Model's spec.storage.uri {ascii(below)[1:-1]}: move it there, or register a version that is"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import rfc8785
 
 from modelyard.content import canonical, digest
-from modelyard.ledger.record import Action, Actor, Chain, Fact, Known, Pointer, Record, Share, Signature, StageState, Subject
+from modelyard.ledger.record import Action, Actor, Authenticity, Chain, LedgerEntry, Pointer, Record, Share, Signature, StageState, Subject
 
 FORMAT: Final = "modelyard.dev/ledger/v1"
 
@@ -27,7 +27,7 @@ def write(record: Record) -> bytes:
         "time": write_time(record.time),
         "seen": write_time(record.seen) if record.seen else None,
         "term": record.term,
-        "facts": [dump_fact(entry) for entry in record.facts],
+        "facts": [dump_entry(entry) for entry in record.facts],
         "state": [_dump_state(state) for state in record.state],
         "index": {"sequence": record.index.sequence, "digest": record.index.digest} if record.index else None,
     }
@@ -54,7 +54,7 @@ def read(data: bytes) -> Record:
             time=read_time(raw["time"]),
             seen=read_time(raw["seen"]) if raw["seen"] else None,
             term=raw["term"],
-            facts=tuple(load_fact(row) for row in raw["facts"]),
+            facts=tuple(load_entry(row) for row in raw["facts"]),
             state=tuple(_load_state(row) for row in raw["state"]),
             index=Pointer(pointer["sequence"], pointer["digest"]) if pointer else None,
             signature=Signature(**raw["signature"]) if "signature" in raw else None,
@@ -87,7 +87,7 @@ def read_time(text: str) -> datetime.datetime:
     return found
 
 
-def dump_fact(entry: Fact) -> dict[str, Any]:
+def dump_entry(entry: LedgerEntry) -> dict[str, Any]:
     """An entry as JSON."""
     return {
         "id": entry.id,
@@ -105,13 +105,13 @@ def dump_fact(entry: Fact) -> dict[str, Any]:
     }
 
 
-def load_fact(raw: Mapping[str, Any]) -> Fact:
+def load_entry(raw: Mapping[str, Any]) -> LedgerEntry:
     """Read an entry that `dump_fact` made."""
     actor, subject = raw["actor"], raw["subject"]
-    return Fact(
+    return LedgerEntry(
         raw["id"],
         Action(raw["action"]),
-        Actor(actor["name"], Known(actor["known"])),
+        Actor(actor["name"], Authenticity(actor["known"])),
         Subject(subject["kind"], subject["name"], subject["uid"], subject["generation"]),
         raw["digest"],
         raw["detail"],

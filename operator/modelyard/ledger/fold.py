@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.ledger import codec, index, traffic
-from modelyard.ledger.record import Action, Chain, Fact, Record
+from modelyard.ledger.record import Action, Chain, LedgerEntry, Record
 
 RECENT: Final = 512
 """Ids of entries that the index keeps: far more than can be under way when an operator dies."""
@@ -22,18 +22,18 @@ def add(folded: index.Index, record: Record) -> None:
     """Fold the next record in; every record that `codec.read` accepts can be folded."""
     folded.sequence = record.sequence
     for entry in record.facts:
-        tell(folded, record, entry)
+        add_entry(folded, record, entry)
         folded.recent.append(entry.id)
     del folded.recent[:-RECENT]
     _serve(folded, record)
 
 
-def tell(folded: index.Index, record: Record, entry: Fact) -> None:
+def add_entry(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     """Fold one entry of a record in, without what the record says of serving."""
     _FOLDS.get(entry.action, _ignore)(folded, record, entry)
 
 
-def with_waiting(past: index.Index, facts: Sequence[Fact]) -> index.Index:
+def with_unrecorded(past: index.Index, facts: Sequence[LedgerEntry]) -> index.Index:
     """Return the index with these unrecorded entries folded in, for promotions and successes only; `past` itself does not change."""
     if not facts:
         return past
@@ -52,7 +52,7 @@ def with_waiting(past: index.Index, facts: Sequence[Fact]) -> index.Index:
     time = max((entry.at for entry in facts if entry.at), default=datetime.datetime.min.replace(tzinfo=datetime.UTC))
     record = Record(Chain("", "", ""), past.sequence + 1, None, time, None, 0, tuple(facts), (), None)
     for entry in facts:
-        tell(ahead, record, entry)
+        add_entry(ahead, record, entry)
     return ahead
 
 
@@ -86,23 +86,23 @@ def _add_turn(span: index.Span, number: int, *, certain: bool) -> None:
         span.missed += 1
 
 
-def _text(entry: Fact, name: str) -> str:
+def _text(entry: LedgerEntry, name: str) -> str:
     """A text in an entry's detail; empty when there is none."""
     value = entry.detail.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _texts(entry: Fact, name: str) -> list[str]:
+def _texts(entry: LedgerEntry, name: str) -> list[str]:
     """The texts of a list in an entry's detail."""
     value = entry.detail.get(name)
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
-def _ignore(folded: index.Index, record: Record, entry: Fact) -> None:
+def _ignore(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     """The index keeps nothing of this action."""
 
 
-def _model(folded: index.Index, record: Record, entry: Fact) -> None:
+def _model(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     for stage in list(folded.came_by) if folded.deleted else ():
         _supersede(folded, stage, [codec.write_time(entry.at or record.time), "", ""])
     for promotion in folded.promotions.values() if folded.deleted else ():
@@ -112,14 +112,14 @@ def _model(folded: index.Index, record: Record, entry: Fact) -> None:
     folded.deleted = folded.retired = False
 
 
-def _rules(folded: index.Index, record: Record, entry: Fact) -> None:
+def _rules(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     folded.spec, folded.generation = entry.digest, entry.subject.generation
     for stage in touched(entry):
         for name in [stage] if stage != "*" else list(folded.templates):
             _add_template_record(folded, record, name)
 
 
-def touched(fact: Fact) -> Iterator[str]:
+def touched(fact: LedgerEntry) -> Iterator[str]:
     """The stages whose serving a change of the Model's spec may have changed; `*` means any stage."""
     changed = fact.detail.get("changed")
     for path in changed if isinstance(changed, list) else ():
@@ -140,11 +140,11 @@ def _add_template_record(folded: index.Index, record: Record, stage: str) -> Non
     del numbers[1 : -TURNS + 1]
 
 
-def _rollout(folded: index.Index, record: Record, entry: Fact) -> None:
+def _rollout(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     _add_template_record(folded, record, _text(entry, "stage"))
 
 
-def _registered(folded: index.Index, record: Record, entry: Fact) -> None:
+def _registered(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     name, spec_digest = _text(entry, "version"), _text(entry, "specDigest")
     version = folded.versions.get(name)
     # Once Ready, a name means the same for ever; so does the name of a lost version.
@@ -171,7 +171,7 @@ def _registered(folded: index.Index, record: Record, entry: Fact) -> None:
     )
 
 
-def _version(folded: index.Index, record: Record, entry: Fact) -> index.Version | None:
+def _version(folded: index.Index, record: Record, entry: LedgerEntry) -> index.Version | None:
     """The version that an entry is about; adds the record to its records."""
     version = folded.versions.get(_text(entry, "version"))
     if version:
@@ -185,7 +185,7 @@ def _add_record(item: index.Version | index.Promotion, record: Record) -> None:
         item.facts.append(record.sequence)
 
 
-def _changed(folded: index.Index, record: Record, entry: Fact) -> None:
+def _changed(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if (version := _version(folded, record, entry)) and version.uid == entry.subject.uid:
         version.spec, version.generation = entry.digest or version.spec, entry.subject.generation
         if not version.retired:
@@ -194,7 +194,7 @@ def _changed(folded: index.Index, record: Record, entry: Fact) -> None:
             version.retired = [codec.write_time(entry.at or record.time), entry.actor.name]
 
 
-def _attested(folded: index.Index, record: Record, entry: Fact) -> None:
+def _attested(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     _changed(folded, record, entry)
     version = folded.versions.get(_text(entry, "version"))
     if version is None or version.uid != entry.subject.uid:
@@ -205,39 +205,39 @@ def _attested(folded: index.Index, record: Record, entry: Fact) -> None:
     version.attested |= dict.fromkeys(added, entry.actor.name)
 
 
-def _retired(folded: index.Index, record: Record, entry: Fact) -> None:
+def _retired(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if entry.detail.get("version"):
         _changed(folded, record, entry)
     else:
         folded.retired, folded.spec = True, entry.digest or folded.spec
 
 
-def _verified(folded: index.Index, record: Record, entry: Fact) -> None:
+def _verified(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if version := _version(folded, record, entry):
         version.digest = version.digest or entry.digest
         version.manifest = _text(entry, "manifest") or version.manifest
         version.verified = version.verified or record.sequence
 
 
-def _quarantined(folded: index.Index, record: Record, entry: Fact) -> None:
+def _quarantined(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     version = _version(folded, record, entry)
     if version and version.uid == entry.subject.uid:
         version.quarantined = entry.action == Action.QUARANTINED
 
 
-def _documents(folded: index.Index, record: Record, entry: Fact) -> None:
+def _documents(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     version, evidence = _version(folded, record, entry), entry.detail.get("evidence")
     if version and version.uid == entry.subject.uid:
         version.documents = sorted(evidence) if isinstance(evidence, dict) else []
 
 
-def _legal_hold(folded: index.Index, record: Record, entry: Fact) -> None:
+def _legal_hold(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if version := _version(folded, record, entry):
         version.held = _text(entry, "manifest") or None if entry.action == Action.HELD else None
         version.holds += 1
 
 
-def _restored(folded: index.Index, record: Record, entry: Fact) -> None:
+def _restored(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     objects, promotions = (entry.detail.get(name) for name in ("objects", "promotions"))
     for name in objects if isinstance(objects, list) else ():
         kind, _, object_name = str(name).partition("/")
@@ -251,7 +251,7 @@ def _restored(folded: index.Index, record: Record, entry: Fact) -> None:
             _add_record(promotion, record)
 
 
-def _deleted(folded: index.Index, record: Record, entry: Fact) -> None:
+def _deleted(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if entry.subject.kind == "Model":
         folded.deleted = True
     elif entry.subject.kind == "ModelVersion":
@@ -265,7 +265,7 @@ def _deleted(folded: index.Index, record: Record, entry: Fact) -> None:
         _add_record(promotion, record)
 
 
-def _promotion(folded: index.Index, record: Record, entry: Fact) -> index.Promotion | None:
+def _promotion(folded: index.Index, record: Record, entry: LedgerEntry) -> index.Promotion | None:
     """The Promotion that an entry is about; adds the record to its records. None when the name belongs to another object, which ran."""
     promotion = folded.promotions.get(entry.subject.name)
     if promotion is None or (promotion.uid != entry.subject.uid and not promotion.keeps_its_name_from(entry.subject.uid)):
@@ -279,18 +279,18 @@ def _promotion(folded: index.Index, record: Record, entry: Fact) -> index.Promot
     return promotion
 
 
-def _requested(folded: index.Index, record: Record, entry: Fact) -> None:
+def _requested(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if promotion := _promotion(folded, record, entry):
         promotion.requester, promotion.spec, promotion.request_reason = entry.actor.name, entry.digest or "", _text(entry, "reason")
         promotion.generation = entry.subject.generation
 
 
-def _steered(folded: index.Index, record: Record, entry: Fact) -> None:
+def _steered(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if promotion := _promotion(folded, record, entry):
         promotion.spec, promotion.generation = entry.digest or promotion.spec, entry.subject.generation
 
 
-def _approval(folded: index.Index, record: Record, entry: Fact) -> None:
+def _approval(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     if (promotion := _promotion(folded, record, entry)) is None:
         return
     user, gate = entry.actor.name, _text(entry, "gate")
@@ -298,14 +298,14 @@ def _approval(folded: index.Index, record: Record, entry: Fact) -> None:
     promotion.approvals.append([user, gate, str(entry.action), entry.digest, entry.detail.get("doubted") is not True])
 
 
-def _granted(folded: index.Index, record: Record, entry: Fact) -> None:
+def _granted(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     _version(folded, record, entry)
     if promotion := _promotion(folded, record, entry):
         promotion.granted = record.sequence
         _add_template_record(folded, record, promotion.stage)
 
 
-def _ended(folded: index.Index, record: Record, entry: Fact) -> None:
+def _ended(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     """Fold in how a promotion ended. It ends once; after that it can only be superseded, if it Succeeded."""
     _version(folded, record, entry)
     phase, when = _text(entry, "phase"), codec.write_time(entry.at or record.time)
@@ -324,7 +324,7 @@ def _ended(folded: index.Index, record: Record, entry: Fact) -> None:
         _succeeded(folded, entry, promotion, when)
 
 
-def _succeeded(folded: index.Index, entry: Fact, promotion: index.Promotion | None, when: str) -> None:
+def _succeeded(folded: index.Index, entry: LedgerEntry, promotion: index.Promotion | None, when: str) -> None:
     """Fold in a stage's new current version and its promotion. The promotion before is superseded; a rollback also takes away the success before."""
     stage, version = _text(entry, "stage"), _text(entry, "version")
     successes = folded.succeeded.get(stage, [])
@@ -351,15 +351,15 @@ def _supersede(folded: index.Index, stage: str, superseded: list[str]) -> None:
     last.message = f"superseded by {by} ({version}) on {when[:10]}" if by else f"{stage} was taken down on {when[:10]}"
 
 
-def _decommissioned(folded: index.Index, record: Record, entry: Fact) -> None:
+def _decommissioned(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     _supersede(folded, _text(entry, "stage"), [codec.write_time(entry.at or record.time), "", ""])
 
 
-def _forgotten(folded: index.Index, record: Record, entry: Fact) -> None:
+def _forgotten(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     folded.forgotten.append([_text(entry, "since"), _text(entry, "until"), record.sequence])
 
 
-def _term(folded: index.Index, record: Record, entry: Fact) -> None:
+def _term(folded: index.Index, record: Record, entry: LedgerEntry) -> None:
     since = entry.detail.get("unobservedSince")
     began = entry.action == Action.TERM_BEGAN
     folded.terms.append([began, since if isinstance(since, str) else None, codec.write_time(record.time), record.sequence])

@@ -16,7 +16,7 @@ from modelyard.ledger import checkpoint, codec, fold, index, signature, trust
 from modelyard.ledger.record import Chain, Pointer, Record, snapshots
 
 
-class Kind(words.Word):
+class FlawKind(words.Word):
     """The kind of a flaw; the text is for the manual."""
 
     HOLE = "Hole", "A number has no record, and later ones do."
@@ -44,7 +44,7 @@ class Kind(words.Word):
 class Flaw:
     """One thing that is wrong with a chain."""
 
-    kind: Kind
+    kind: FlawKind
     sequence: int
     sentence: str
     head: str | None = None
@@ -54,7 +54,7 @@ class Flaw:
     """A later record says that a person accepted it."""
 
     @property
-    def identity(self) -> trust.Told:
+    def identity(self) -> trust.FlawIdentity:
         """Kind, number and head, as an acceptance names the flaw."""
         return str(self.kind), self.sequence, self.head
 
@@ -85,29 +85,31 @@ class Link:
 
 
 _NEVER: Final = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-CUT: Final = frozenset({Kind.TRUNCATED, Kind.REPLACED})
+CUT: Final = frozenset({FlawKind.TRUNCATED, FlawKind.REPLACED})
 """The kinds that anchors and checkpoints find."""
 NOTHING: Final = Link(0)
 """Before the first record."""
 
 
-def join(chain: Chain, before: Link, sequence: int, data: bytes | None, trusted: trust.Trust | None = None) -> tuple[Link, list[Flaw]]:
+def check_link(
+    chain: Chain, before: Link, sequence: int, data: bytes | None, trusted: trust.Trust | None = None
+) -> tuple[Link, list[Flaw]]:
     """Read the object of a number, and find its flaws as the one after `before`; no record when it is none, or another chain's.
 
     Unproven is not among these flaws: a later record may prove this one (`unproven`).
     """
     key, latest = chain.key(sequence), before.latest
     if data is None:
-        return Link(sequence, latest=latest), [Flaw(Kind.HOLE, sequence, f"{key} is missing: it was deleted, or never copied")]
+        return Link(sequence, latest=latest), [Flaw(FlawKind.HOLE, sequence, f"{key} is missing: it was deleted, or never copied")]
     digest = codec.named(data)
     try:
         record = codec.read(data)
     except ValueError as error:
-        return Link(sequence, digest, latest=latest), [Flaw(Kind.UNREADABLE, sequence, f"{key} was changed: {error}", digest)]
+        return Link(sequence, digest, latest=latest), [Flaw(FlawKind.UNREADABLE, sequence, f"{key} was changed: {error}", digest)]
     if (record.chain, record.sequence) != (chain, sequence):
         home = record.chain.key(record.sequence)
         return Link(sequence, digest, latest=latest), [
-            Flaw(Kind.MISPLACED, sequence, f"{key} is the record that belongs at {home}", digest)
+            Flaw(FlawKind.MISPLACED, sequence, f"{key} is the record that belongs at {home}", digest)
         ]
     proven = trusted is None or trusted.fault(record, digest) is None
     link = Link(sequence, digest, record, record if proven else latest)
@@ -118,18 +120,18 @@ def join(chain: Chain, before: Link, sequence: int, data: bytes | None, trusted:
             f"{key} follows {record.prev or 'nothing'}, but the record before is {before.digest or 'none'}: one of the two was changed"
         )
         # The head names both, as either may be changed once more.
-        flaws.append(Flaw(Kind.UNCHAINED, sequence, sentence, codec.named(f"{before.digest or ''} {digest}".encode())))
+        flaws.append(Flaw(FlawKind.UNCHAINED, sequence, sentence, codec.named(f"{before.digest or ''} {digest}".encode())))
     if not proven:
         return link, flaws
     if latest and record.time < latest.time:
-        flaws.append(Flaw(Kind.TIME_BACK, sequence, f"{key} says {record.time}, before {latest.time} of the record before"))
+        flaws.append(Flaw(FlawKind.TIME_BACK, sequence, f"{key} says {record.time}, before {latest.time} of the record before"))
     observed, observed_before = record.seen or _NEVER, latest.seen if latest else None
     if max([observed, *(entry.at for entry in record.facts if entry.at)]) > record.time or observed < (observed_before or _NEVER):
         flaws.append(
-            Flaw(Kind.TIME_BACK, sequence, f"{key} tells of what was seen after it was written, or looked before the record before")
+            Flaw(FlawKind.TIME_BACK, sequence, f"{key} tells of what was seen after it was written, or looked before the record before")
         )
     if latest and record.term < latest.term:
-        flaws.append(Flaw(Kind.TERM_BACK, sequence, f"{key} was written in term {record.term}, after term {latest.term} had begun"))
+        flaws.append(Flaw(FlawKind.TERM_BACK, sequence, f"{key} was written in term {record.term}, after term {latest.term} had begun"))
     return link, flaws
 
 
@@ -141,27 +143,27 @@ def unproven(chain: Chain, trusted: trust.Trust) -> list[Flaw]:
             sentence = f"{chain.key(run.last)} is Unproven: {run.why}"
         else:
             sentence = f"{chain.key(run.first)} and all up to {run.last} are Unproven: of the last, {run.why}"
-        flaws.append(Flaw(Kind.UNPROVEN, run.last, sentence, run.head))
+        flaws.append(Flaw(FlawKind.UNPROVEN, run.last, sentence, run.head))
     return flaws
 
 
-def against(chain: Chain, anchor: Anchor, last: int, digest: str | None) -> list[Flaw]:
+def compare_anchor(chain: Chain, anchor: Anchor, last: int, digest: str | None) -> list[Flaw]:
     """The flaws of a chain that ends at `last` and has this digest at the anchor's number."""
     if not anchor.sequence or digest == anchor.head:
         return []
     if anchor.sequence > last:
         sentence = f"{chain.prefix} ends at {last}, but {anchor.source} knows record {anchor.sequence}: the end was cut off"
-        return [Flaw(Kind.TRUNCATED, anchor.sequence, sentence, anchor.head)]
+        return [Flaw(FlawKind.TRUNCATED, anchor.sequence, sentence, anchor.head)]
     sentence = f"{chain.key(anchor.sequence)} is {digest or 'missing'}, but {anchor.source} knows it as {anchor.head}: it was written anew"
-    return [Flaw(Kind.REPLACED, anchor.sequence, sentence, anchor.head)]
+    return [Flaw(FlawKind.REPLACED, anchor.sequence, sentence, anchor.head)]
 
 
-def accepts(record: Record) -> Iterator[trust.Told]:
+def accepts(record: Record) -> Iterator[trust.FlawIdentity]:
     """The flaws that a person accepts in a record. Only records accept flaws: a snapshot of the index cannot."""
     yield from (flaw for flaw, _ in trust.acceptances(record))
 
 
-def uncovered(flaws: Iterable[Flaw], accepted: Iterable[trust.Told]) -> list[Flaw]:
+def uncovered(flaws: Iterable[Flaw], accepted: Iterable[trust.FlawIdentity]) -> list[Flaw]:
     """The flaws that no person accepted. A chain that was accepted as too short stays accepted after it grows with other records."""
     identities = set(accepted)
     cut = {(sequence, head) for kind, sequence, head in identities if kind in CUT}
@@ -199,18 +201,18 @@ def check(
     for sequence, data in records:
         reading.add(sequence, data)
     for anchor in all_anchors:
-        flaws += against(chain, anchor, reading.before.sequence, reading.digests.get(anchor.sequence))
+        flaws += compare_anchor(chain, anchor, reading.before.sequence, reading.digests.get(anchor.sequence))
     for sequence, count in sorted((versions or {}).items()):
         if count != 1:
             sentence = f"the store has {count} versions of {chain.key(sequence)}, counting delete markers: it was written over or deleted"
-            flaws.append(Flaw(Kind.VERSIONS, sequence, sentence))
+            flaws.append(Flaw(FlawKind.VERSIONS, sequence, sentence))
     flaws += [*reading.flaws, *unproven(chain, reading.trusted)]
     for name in lost(reading.named) if lost else ():
         where = chain.key(reading.named[name])
-        flaws.append(Flaw(Kind.SNAPSHOT, reading.named[name], f"{where} names the snapshot {name}: it is missing or was changed", name))
+        flaws.append(Flaw(FlawKind.SNAPSHOT, reading.named[name], f"{where} names the snapshot {name}: it is missing or was changed", name))
     open_flaws = {id(flaw) for flaw in uncovered(flaws, reading.accepted)}
     unique = {dataclasses.replace(flaw, accepted=id(flaw) not in open_flaws): None for flaw in flaws}
-    return tuple(sorted(unique, key=lambda flaw: (flaw.sequence, list(Kind).index(flaw.kind))))
+    return tuple(sorted(unique, key=lambda flaw: (flaw.sequence, list(FlawKind).index(flaw.kind))))
 
 
 class _Reading:
@@ -224,7 +226,7 @@ class _Reading:
         self.trusted = trust.Trust(signers, heads)
         self.flaws: list[Flaw] = []
         self.digests: dict[int, str | None] = {}
-        self.accepted: set[trust.Told] = set()
+        self.accepted: set[trust.FlawIdentity] = set()
         self.named: dict[str, int] = {}
         """By snapshot: the number of the first record that names it."""
         self._index = index.Index()
@@ -239,21 +241,21 @@ class _Reading:
     def add(self, sequence: int, data: bytes | None) -> None:
         """Read the next object."""
         if sequence <= self.before.sequence:
-            self.flaws.append(Flaw(Kind.MISPLACED, sequence, f"{self._chain.key(sequence)} comes after number {self.before.sequence}"))
+            self.flaws.append(Flaw(FlawKind.MISPLACED, sequence, f"{self._chain.key(sequence)} comes after number {self.before.sequence}"))
             return
         for missing in range(self.before.sequence + 1, sequence):
             self._join(missing, None)
         self._join(sequence, data)
 
     def _join(self, sequence: int, data: bytes | None) -> None:
-        self.before, flaws = join(self._chain, self.before, sequence, data, self.trusted)
+        self.before, flaws = check_link(self._chain, self.before, sequence, data, self.trusted)
         self.flaws += flaws
         if sequence in self._wanted:
             self.digests[sequence] = self.before.digest
         if (record := self.before.record) is None:
             return
         if sentence := _impossible(record):
-            self.flaws.append(Flaw(Kind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
+            self.flaws.append(Flaw(FlawKind.STATE, sequence, f"{self._chain.key(sequence)}: {sentence}"))
         for name in snapshots(record):
             self.named.setdefault(name, sequence)
         for counted in self.trusted.add(record, self.before.digest or ""):
@@ -272,7 +274,7 @@ class _Reading:
         for entry in record.facts:
             if entry.id in self._entry_ids:
                 sentence = f"{self._chain.key(record.sequence)} tells {entry.action} of {entry.subject.kind} {entry.subject.name} once more"
-                self.flaws.append(Flaw(Kind.TWICE, record.sequence, sentence))
+                self.flaws.append(Flaw(FlawKind.TWICE, record.sequence, sentence))
             self._entry_ids.add(entry.id)
 
     def _compare(self, pointer: Pointer, sequence: int) -> None:
@@ -282,14 +284,14 @@ class _Reading:
         where = f"{self._chain.key(sequence)}, snapshot {pointer.digest} of the records up to {pointer.sequence}"
         data = self._blob(pointer.digest)
         if data is None or codec.named(data) != pointer.digest:
-            self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: it is missing or was changed"))
+            self.flaws.append(Flaw(FlawKind.INDEX, sequence, f"{where}: it is missing or was changed"))
             return
         if _another_format(data):
             return
         if pointer.sequence == sequence - 1 and self._index.dump() == data:
             return
         if len(self.flaws) == self._explained:
-            self.flaws.append(Flaw(Kind.INDEX, sequence, f"{where}: the records say something else"))
+            self.flaws.append(Flaw(FlawKind.INDEX, sequence, f"{where}: the records say something else"))
         elif pointer.sequence == sequence - 1:
             # The flaws found since then explain the difference: from here on, the snapshot is what the operator knew.
             self._adopt(data, where)
@@ -299,7 +301,7 @@ class _Reading:
         try:
             self._index = index.Index.load(data)
         except ValueError as error:
-            self.flaws.append(Flaw(Kind.INDEX, self.before.sequence, f"{where}: it is {error}"))
+            self.flaws.append(Flaw(FlawKind.INDEX, self.before.sequence, f"{where}: it is {error}"))
 
 
 def _checkpoints(chain: Chain, checkpoints: Iterable[tuple[int, bytes]], keys: signature.Keys | None) -> tuple[list[Anchor], list[Flaw]]:
@@ -311,7 +313,7 @@ def _checkpoints(chain: Chain, checkpoints: Iterable[tuple[int, bytes]], keys: s
             if (signed.chain, signed.sequence) != (chain, sequence):
                 raise ValueError(f"it is of {signed.chain.key(signed.sequence)}")
         except ValueError as error:
-            flaws.append(Flaw(Kind.FORGED, sequence, f"{checkpoint.key(chain, sequence)}: {error}"))
+            flaws.append(Flaw(FlawKind.FORGED, sequence, f"{checkpoint.key(chain, sequence)}: {error}"))
         else:
             anchors.append(Anchor(sequence, signed.head, "a signed checkpoint" if keys is not None else "a checkpoint"))
     return anchors, flaws

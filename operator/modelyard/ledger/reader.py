@@ -22,7 +22,7 @@ _PROBES: Final = 3
 PAGE: Final = 256
 
 
-class Book:
+class ChainReader:
     """A reader of one chain. It keeps what it read, and the flaws that it found.
 
     Args:

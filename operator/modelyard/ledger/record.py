@@ -136,13 +136,13 @@ OF_SPECS: Final = frozenset(
     }
 )  # fmt: skip
 """Actions whose digest names the snapshot of a whole spec."""
-SAYS: Final = frozenset({Action.APPROVED, Action.REJECTED, Action.WITHDRAWN})
+APPROVAL_ACTIONS: Final = frozenset({Action.APPROVED, Action.REJECTED, Action.WITHDRAWN})
 LIFECYCLE: Final = frozenset({Action.DEPRECATED, Action.REACTIVATED, Action.RETIRED})
 TEMPLATE_CHANGED: Final = "the stage's serving changed"
 TEMPLATE_PUT_BACK: Final = "not available in time: put back"
 
 
-class Known(enum.StrEnum):
+class Authenticity(enum.StrEnum):
     """How the operator knows who did something."""
 
     AUTHENTICATED = "Authenticated"
@@ -158,11 +158,11 @@ class Actor:
     """Who did something."""
 
     name: str
-    known: Known
+    known: Authenticity
 
 
-BY_OPERATOR: Final = Actor("modelyard", Known.OPERATOR)
-NOBODY_KNOWS: Final = Actor("", Known.UNKNOWN)
+BY_OPERATOR: Final = Actor("modelyard", Authenticity.OPERATOR)
+NOBODY_KNOWS: Final = Actor("", Authenticity.UNKNOWN)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class Subject:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fact:
+class LedgerEntry:
     """One thing that happened."""
 
     id: str
@@ -189,7 +189,7 @@ class Fact:
     """When the operator observed or decided it, which may be long before it was recorded; None: the record's time counts."""
 
 
-def fact(
+def entry(
     action: Action,
     actor: Actor,
     subject: Subject,
@@ -198,7 +198,7 @@ def fact(
     detail: Mapping[str, Any] | None = None,
     *,
     at: datetime.datetime | None = None,
-) -> Fact:
+) -> LedgerEntry:
     """An entry with its id: the sha256 of action, uid, and generation or `step`. It never includes a time, so the same entry made twice has the same id.
 
     The digest goes with a generation: after a restore of an older backup the same generation comes again, with another spec. `canonical.plain` replaces what JSON cannot hold exactly, so that everything can be recorded.
@@ -207,7 +207,7 @@ def fact(
     discriminator = generation if step is None else step
     entry_id = hashlib.sha256(rfc8785.dumps([str(action), subject.uid, discriminator])).hexdigest()
     actor = dataclasses.replace(actor, name=canonical.plain(actor.name))
-    return Fact(entry_id, action, actor, subject, digest, canonical.plain(detail or {}), at)
+    return LedgerEntry(entry_id, action, actor, subject, digest, canonical.plain(detail or {}), at)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -292,7 +292,7 @@ class Record:
     never before the predecessor's; None: nobody has looked yet."""
     term: int
     """The leadership under which it was written."""
-    facts: tuple[Fact, ...]
+    facts: tuple[LedgerEntry, ...]
     state: tuple[StageState, ...]
     """What each stage serves after these facts, by name."""
     index: Pointer | None
@@ -304,7 +304,7 @@ def follow(
     chain: Chain,
     before: Record | None,
     prev: str | None,
-    facts: Sequence[Fact],
+    facts: Sequence[LedgerEntry],
     state: Sequence[StageState],
     *,
     now: datetime.datetime,
@@ -342,7 +342,7 @@ def snapshots(record: Record) -> Iterator[str]:
     yield from (stage.template for stage in record.state if stage.template)
 
 
-def _dated(entry: Fact, earliest: datetime.datetime | None, latest: datetime.datetime) -> Fact:
+def _dated(entry: LedgerEntry, earliest: datetime.datetime | None, latest: datetime.datetime) -> LedgerEntry:
     if entry.at is None:
         return entry
     at = min(max(entry.at, earliest), latest) if earliest and entry.action == Action.SERVING else min(entry.at, latest)

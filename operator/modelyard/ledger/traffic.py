@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Sequence
 
 from modelyard.ledger import codec
-from modelyard.ledger.record import Action, Fact, Record, Share, StageState
+from modelyard.ledger.record import Action, LedgerEntry, Record, Share, StageState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def weights(shares: Iterable[Share]) -> dict[str, int]:
     return {share.version: share.weight for share in shares}
 
 
-def serving_change(entry: Fact) -> tuple[str, tuple[Share, ...]] | None:
+def serving_change(entry: LedgerEntry) -> tuple[str, tuple[Share, ...]] | None:
     """The stage and the shares of a Serving entry; None for another entry, and for one that cannot be read."""
     if entry.action != Action.SERVING:
         return None
@@ -50,7 +50,7 @@ def steps(record: Record, serving: Iterable[str] = ()) -> Iterator[Step]:
     yield from (Step(record.time, name, ()) for name in serving if name not in named)
 
 
-def after(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[StageState, ...]:
+def after(state: Sequence[StageState], facts: Iterable[LedgerEntry]) -> tuple[StageState, ...]:
     """The state after these entries; a version that goes on serving keeps its `since`."""
     states = {stage.name: stage for stage in state}
     for entry in facts:
@@ -64,7 +64,7 @@ def after(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[StageStat
     return tuple(states[name] for name in sorted(states))
 
 
-def news(state: Sequence[StageState], facts: Iterable[Fact]) -> tuple[Fact, ...]:
+def without_repeats(state: Sequence[StageState], facts: Iterable[LedgerEntry]) -> tuple[LedgerEntry, ...]:
     """The entries without Serving entries that repeat the state: an operator that started while the ledger did not answer could not know the state."""
     serving, changes = {stage.name: weights(stage.serves) for stage in state}, []
     for entry in facts:

@@ -15,7 +15,7 @@ from modelyard.ledger.record import Action, Record
 
 UNPROVEN: Final = "Unproven"
 """The name of this kind of flaw, as in `integrity.Kind`."""
-Told = tuple[str, int, str | None]
+FlawIdentity = tuple[str, int, str | None]
 """Kind, number and head of a flaw."""
 
 
@@ -91,7 +91,7 @@ class Trust:
         return waiting if all(decisions.values()) else []
 
 
-def acceptances(record: Record) -> Iterator[tuple[Told, bool]]:
+def acceptances(record: Record) -> Iterator[tuple[FlawIdentity, bool]]:
     """The flaws that a person accepts in a record, each with whether they believe the Unproven records."""
     for entry in record.facts:
         flaws = entry.detail.get("flaws") if entry.action == Action.ACCEPTED else None

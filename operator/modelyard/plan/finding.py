@@ -15,7 +15,7 @@ W = TypeVar("W")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fact:
+class Finding:
     """What was found: a reason for machines and a message for people."""
 
     reason: Reason
@@ -32,7 +32,7 @@ class Waits(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Held(Fact):
+class Unmet(Finding):
     """An unmet gate or check, and what it waits for."""
 
     waits: Waits = Waits.BY_ITSELF
@@ -40,10 +40,10 @@ class Held(Fact):
     """When to look again, if that is known."""
 
 
-Check = Callable[[W, datetime.datetime], Held | None]
+Check = Callable[[W, datetime.datetime], Unmet | None]
 
 
-def first(checks: Iterable[Check[W]], world: W, now: datetime.datetime) -> Held | None:
+def first_unmet(checks: Iterable[Check[W]], world: W, now: datetime.datetime) -> Unmet | None:
     """Return the first unmet check."""
     for check in checks:
         if held := check(world, now):
@@ -56,20 +56,20 @@ class State:
     """The status of a condition, with its reason and message."""
 
     status: meta.ConditionStatus
-    fact: Fact
+    fact: Finding
 
     @classmethod
     def true(cls, reason: Reason, message: str) -> State:
         """Return a condition that is True."""
-        return cls(meta.ConditionStatus.TRUE, Fact(reason, message))
+        return cls(meta.ConditionStatus.TRUE, Finding(reason, message))
 
     @classmethod
-    def false(cls, fact: Fact) -> State:
+    def false(cls, fact: Finding) -> State:
         """Return a condition that is False."""
         return cls(meta.ConditionStatus.FALSE, fact)
 
     @classmethod
-    def unknown(cls, fact: Fact) -> State:
+    def unknown(cls, fact: Finding) -> State:
         """Return a condition that is Unknown: it cannot be judged now."""
         return cls(meta.ConditionStatus.UNKNOWN, fact)
 
@@ -109,11 +109,11 @@ class Event:
     namespace: str
     name: str
     uid: str
-    fact: Fact
+    fact: Finding
     warning: bool = False
 
 
-def happened(subject: meta.Resource, reason: Reason, message: str, *, warning: bool = False) -> Event:
+def event(subject: meta.Resource, reason: Reason, message: str, *, warning: bool = False) -> Event:
     """Return an Event about a Model, ModelVersion or Promotion."""
     metadata = subject.metadata
-    return Event(subject.kind, metadata.namespace, metadata.name, metadata.uid, Fact(reason, message), warning)
+    return Event(subject.kind, metadata.namespace, metadata.name, metadata.uid, Finding(reason, message), warning)

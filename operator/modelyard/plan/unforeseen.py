@@ -13,14 +13,14 @@ PACKAGE = "modelyard"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unforeseen(finding.Held):
+class Unforeseen(finding.Unmet):
     """An object or stage that could not be handled. It stays as it is, and is tried again."""
 
     error: Exception | None = dataclasses.field(default=None, compare=False, repr=False)
     """Its traceback goes to the log, with the message."""
 
 
-class OfPromotion(Exception):
+class PromotionNotRecordable(Exception):
     """An entry of one promotion cannot be recorded, so nothing may happen in its stage."""
 
     def __init__(self, name: str, stage: str, why: Unforeseen) -> None:
@@ -30,7 +30,7 @@ class OfPromotion(Exception):
         self.why = why
 
 
-def of(what: str, error: Exception) -> Unforeseen:
+def describe(what: str, error: Exception) -> Unforeseen:
     """Return what could not be handled, in a sentence that stays the same while the same exception comes from the same place.
 
     Args:

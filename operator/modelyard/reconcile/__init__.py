@@ -13,8 +13,8 @@ from typing import Final
 
 from modelyard.edge import metrics
 from modelyard.edge.cluster import cache, client
-from modelyard.reconcile.model import Models
-from modelyard.reconcile.modelversion import Versions
+from modelyard.reconcile.model import ModelReconciler
+from modelyard.reconcile.modelversion import ModelVersionReconciler
 from modelyard.reconcile.outside import Guard, Outside, Recorder
 
 FIRST_CONFLICT: Final = datetime.timedelta(milliseconds=200)
@@ -30,11 +30,11 @@ class Reconciler:
     """Brings one key from its current state to the wanted state."""
 
     def __init__(self, outside: Outside) -> None:
-        self._models = Models(outside)
+        self._models = ModelReconciler(outside)
         self._conflicts: dict[cache.Key, int] = {}
         """Conflicts in a row, by key."""
         self._sorts: Mapping[cache.Sort, Callable[[cache.Key], Awaitable[datetime.timedelta | None]]] = {
-            "version": Versions(outside).reconcile,
+            "version": ModelVersionReconciler(outside).reconcile,
             "model": self._models.reconcile,
         }
 

@@ -26,7 +26,7 @@ from modelyard.reconcile import missing, troubles
 from modelyard.reconcile.creation import Creations
 from modelyard.reconcile.outside import Outside
 from modelyard.reconcile.questions import Answers
-from modelyard.reconcile.serving import Servings
+from modelyard.reconcile.serving import ServingObjects
 from modelyard.reconcile.unreadable import Unreadable
 
 ANCHOR_EVERY: Final = datetime.timedelta(seconds=10)
@@ -64,7 +64,7 @@ class _Remembered:
     behind: bool = False
     """The Model was reported as Behind, and what it lacked is not restored yet."""
     place: missing.Memory = dataclasses.field(default_factory=missing.Memory)
-    flaws: dict[str, finding.Held] = dataclasses.field(default_factory=dict)
+    flaws: dict[str, finding.Unmet] = dataclasses.field(default_factory=dict)
     """Failures of the last look outside the stages; they are tried again."""
     conflicts: int = 0
     """Looks in a row that met a conflict."""
@@ -82,13 +82,13 @@ class _Remembered:
     """Approvals that appeared while the policies were not proven effective, until the ledger has them."""
 
 
-class Models:
+class ModelReconciler:
     """Reconciles keys of the sort `model`."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
         self._answers = Answers(outside)
-        self._servings = Servings(outside)
+        self._servings = ServingObjects(outside)
         self._creations = Creations(outside)
         self._models: dict[cache.Key, _Remembered] = {}
         self._orphans: dict[cache.Key, frozenset[str]] = {}
@@ -129,13 +129,13 @@ class Models:
     async def _given_up(self, key: cache.Key, error: Exception) -> edge.Unavailable:
         """Report why nothing was decided: on the Model, and on promotions that nobody has looked at yet."""
         trouble = troubles.unavailable(f"the Model {key.name}", error, _called(key))
-        why, now = finding.Held(trouble.reason, trouble.message), self._outside.clock()
+        why, now = finding.Unmet(trouble.reason, trouble.message), self._outside.clock()
         with troubles.suppressed(_called(key)):
             subject = self._outside.cache.model(key.namespace, key.name)
             if subject and (status := decide.unknown(subject, why, now)) != subject.status:
                 await self._outside.write_status(client.MODEL, subject, status.dump())
                 self._outside.post(decide.events(subject, status))
-            for promotion in decide.unseen(self._outside.cache.world(key.namespace, key.name).promotions):
+            for promotion in decide.unobserved_promotions(self._outside.cache.world(key.namespace, key.name).promotions):
                 outcome = promotion_status.unknown(promotion, why)
                 await self._outside.write_status(client.PROMOTION, promotion, promotion_status.status(outcome, now).dump())
         return trouble
@@ -185,7 +185,7 @@ class Models:
         later = [
             *(failure.why for failure in undone.values()),
             *failures.flaws.values(),
-            *(result for result in tried if isinstance(result, finding.Held)),
+            *(result for result in tried if isinstance(result, finding.Unmet)),
         ]
         if failures.conflict and not (later or trouble):
             raise failures.conflict
@@ -204,7 +204,7 @@ class Models:
                 if world.withheld is None:
                     return world, await self._recorded(key, world, plan), None, trouble
                 return world, plan, await self._with_unrecorded(world, plan) if world.model else None, trouble
-            except unforeseen.OfPromotion as failure:
+            except unforeseen.PromotionNotRecordable as failure:
                 troubles.trace(failure.why, _called(key))
                 why = dataclasses.replace(failure.why, error=None)
                 world = dataclasses.replace(
@@ -223,7 +223,7 @@ class Models:
         past, trouble = await self._past_of(key)
         past = remembered.past = past or remembered.past
         cached = self._outside.cache.world(key.namespace, key.name)
-        refusal = location.own(cached.model.spec.storage.uri, self._outside.config.bucket.uri) if cached.model else None
+        refusal = location.refuse_operator_bucket(cached.model.spec.storage.uri, self._outside.config.bucket.uri) if cached.model else None
         world = dataclasses.replace(
             cached,
             answers=dict(remembered.answers),
@@ -231,7 +231,7 @@ class Models:
             unserved=self._servings.unserved(key),
             broken={stage: failure.why for failure in undone.values() for stage in failure.stages},
             flaws=(*remembered.flaws.values(), *(failure.why for failure in undone.values() if not failure.stages)),
-            storage=finding.Fact(refusal.reason, refusal.message) if refusal else None,
+            storage=finding.Finding(refusal.reason, refusal.message) if refusal else None,
         )
         if past is None:
             world = _withheld(world, trouble)
@@ -242,9 +242,9 @@ class Models:
             first = not remembered.looked
             world = world.with_ledger(past.index, past.head.sequence, past.head.state, self._outside.book.gaps())
             world = dataclasses.replace(world, first=first, older=first and remembered.older)
-            if behind := recovery.behind(world):
+            if behind := recovery.behind_finding(world):
                 world, remembered.behind = dataclasses.replace(world, withheld=behind), True
-            elif remembered.behind or recovery.was_behind(world.model):
+            elif remembered.behind or recovery.status_says_behind(world.model):
                 world = dataclasses.replace(world, older=True)
             world = world if behind or trouble is None else _withheld(world, trouble)
         return world, trouble
@@ -266,7 +266,7 @@ class Models:
         if (
             world.model is not None
             or world.withheld
-            or recovery.lost(world)
+            or recovery.lost_objects(world)
             or not (stages := frozenset({*world.deployments, *world.services}))
         ):
             return
@@ -277,7 +277,7 @@ class Models:
             for kind in (client.DEPLOYMENT, client.SERVICE):
                 if observed := self._outside.cache.serving_object(kind, world.namespace, world.name, called):
                     message = f"{called} serves and belongs to no Model {world.name}: apply that Model again, or delete the Deployment and the Service"
-                    orphaned = finding.Fact(Reason.ORPHANED, message)
+                    orphaned = finding.Finding(Reason.ORPHANED, message)
                     events.append(finding.Event(kind.name, world.namespace, called, observed.uid or "", orphaned, warning=True))
                     break
         self._outside.log(events)
@@ -303,7 +303,7 @@ class Models:
         while (plan := decide.decide(world, self._outside.clock())).ask:
             answers = {question: await self._answers.to(world, question) for question in plan.ask}
             for question, answer in answers.items():
-                if isinstance(question, Recorded) and isinstance(answer, finding.Held):
+                if isinstance(question, Recorded) and isinstance(answer, finding.Unmet):
                     raise edge.Unavailable(answer.reason, answer.message)  # a stage is restored only once its recorded template is known
             world = dataclasses.replace(world, answers={**world.answers, **answers})
         return world, plan
@@ -335,7 +335,7 @@ class Models:
         for promotion in world.promotions:
             if promotion.status.phase and promotion.status.phase.is_terminal:
                 continue
-            recorded = approvals.said(world, promotion)
+            recorded = approvals.recorded(world, promotion)
             for approval in promotion.spec.approvals or []:
                 record = recorded.get((approval.user, approval.gate))
                 entry = (promotion.metadata.uid, approval.user, approval.gate)
@@ -358,7 +358,7 @@ class Models:
 
     async def _recorded(self, key: cache.Key, world: World, plan: decide.Plan) -> decide.Plan:
         """Write the plan's ledger entries ahead; return the plan with the new anchor in the Model's status."""
-        recording = model.of(world, plan, self._outside.clock())
+        recording = model.entries(world, plan, self._outside.clock())
         head = await self._append(key, world, recording)
         if world.model:
             self._outside.cache.recorded(world.model)
@@ -376,9 +376,9 @@ class Models:
 
     async def _with_unrecorded(self, world: World, plan: decide.Plan) -> LedgerStatus | None:
         """Return the ledger status that keeps entries until the ledger answers: safe actions that are done, and observations; None: nothing to add."""
-        recording = model.of(world, plan, self._outside.clock())
+        recording = model.entries(world, plan, self._outside.clock())
         previous = (world.model.status.ledger if world.model else None) or LedgerStatus()
-        unrecorded = outbox.kept(previous.unrecorded, [fact for fact in recording.facts if fact.action in model.KEPT])
+        unrecorded = outbox.store(previous.unrecorded, [fact for fact in recording.facts if fact.action in model.PENDING_ACTIONS])
         if unrecorded == (previous.unrecorded or []):
             return None
         for blob in recording.blobs:  # their content may have changed when the ledger answers
@@ -412,7 +412,7 @@ class Models:
         """Carry out a plan in an order that a crash may interrupt anywhere; after the Model's status, each failure is collected and the rest goes on."""
         self._outside.fence()
         self._outside.log(plan.events)
-        gained = {version: claims.gained(world.versions[version], claimed) for version, claimed in plan.claims.items()}
+        gained = {version: claims.new_stages(world.versions[version], claimed) for version, claimed in plan.claims.items()}
         for version, stages in gained.items():
             if stages:  # before its first pod
                 await self._write(key, *_claims(world, plan, version), stages, undone)
@@ -473,7 +473,7 @@ def _withheld(world: World, trouble: edge.Unavailable | None) -> World:
     """Return the world with the reason why nothing may be decided."""
     assert trouble is not None
     waits = finding.Waits.FOR_A_PERSON if isinstance(trouble, appender.Tampered) else finding.Waits.BY_ITSELF
-    return world.without_ledger(finding.Held(trouble.reason, trouble.message, waits))
+    return world.without_ledger(finding.Unmet(trouble.reason, trouble.message, waits))
 
 
 def _claims(world: World, plan: decide.Plan, version: str) -> tuple[client.Kind, api.ModelVersion, dict[str, Any]]:
@@ -487,7 +487,7 @@ def _called(key: cache.Key) -> str:
     return f"Model/{key.namespace}/{key.name}"
 
 
-def _first(flaws: Iterable[finding.Held]) -> edge.Unavailable | None:
+def _first(flaws: Iterable[finding.Unmet]) -> edge.Unavailable | None:
     """Return the first flaw as an exception, for a retry with backoff."""
     first = next(iter(flaws), None)
     return edge.Unavailable(first.reason, first.message) if first else None

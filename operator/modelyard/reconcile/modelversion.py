@@ -26,7 +26,7 @@ SLOW: Final = 2.0
 """Seconds of reading after which a version shows Verifying."""
 
 
-class Versions:
+class ModelVersionReconciler:
     """Reconciles keys of the sort `version`."""
 
     def __init__(self, outside: Outside) -> None:
@@ -53,13 +53,13 @@ class Versions:
         except Exception as error:
             called = f"the ModelVersion {key.name}"
             trouble = troubles.unavailable(called, error, f"ModelVersion/{key.namespace}/{key.name}")
-            await self._tell_trouble(key, finding.Held(trouble.reason, trouble.message))
+            await self._tell_trouble(key, finding.Unmet(trouble.reason, trouble.message))
             raise trouble from error
         if trouble:
             raise trouble
         return delay
 
-    async def _tell_trouble(self, key: cache.Key, why: finding.Held) -> None:
+    async def _tell_trouble(self, key: cache.Key, why: finding.Unmet) -> None:
         """Write a failure to the version's status, if that can be written."""
         version = self._outside.cache.version(key.namespace, key.name)
         if version is None or version.metadata.deletion_timestamp:
@@ -71,7 +71,7 @@ class Versions:
             await self._outside.write_status(client.MODEL_VERSION, version, status.dump(), by=key)
             before = finding.find(version.status.conditions, "Ready")
             if why.reason == Reason.INTERNAL_ERROR and (before is None or before.reason != why.reason):
-                self._outside.post([finding.happened(version, why.reason, why.message, warning=True)])
+                self._outside.post([finding.event(version, why.reason, why.message, warning=True)])
 
     async def _look_at(self, key: cache.Key) -> tuple[datetime.timedelta | None, edge.Unavailable | None]:
         """Return when to look again, and the failure that was reported."""
@@ -94,10 +94,10 @@ class Versions:
             meant=await self._earlier_spec(version, past),
         )
         plan = decide.decide(world, self._outside.clock())
-        trouble: finding.Fact | None = None
+        trouble: finding.Finding | None = None
         if plan.ask:
             world = await self._inspected(world, full=plan.full)
-            trouble = world.proof if isinstance(world.proof, finding.Fact) else None
+            trouble = world.proof if isinstance(world.proof, finding.Finding) else None
             plan = decide.decide(world, self._outside.clock())
         await self._tell_version(world, plan)
         # Remember the look only after it is written: else a failed write would wait for the next recheck.
@@ -132,17 +132,17 @@ class Versions:
         others = legal_hold.others(version, siblings, recorded.held if recorded else None)
         self._outside.fence()
         if step == legal_hold.Step.SET:
-            await self._outside.book.append(chain, legal_hold.told(version, step, recorded))
+            await self._outside.book.append(chain, legal_hold.entries(version, step, recorded))
         try:
             address = await self._addresses.of(world.model)
             why = await self._outside.prover.hold(legal_hold.Request(address, step, objects, others, key.namespace))
         except Exception as error:
             trouble = troubles.unavailable("the legal hold", error, f"ModelVersion/{key.namespace}/{key.name}")
-            why = finding.Fact(Reason.HOLD_REFUSED, trouble.message)
+            why = finding.Finding(Reason.HOLD_REFUSED, trouble.message)
         if step == legal_hold.Step.LIFT and why is None:
-            await self._outside.book.append(chain, legal_hold.told(version, step, recorded))
+            await self._outside.book.append(chain, legal_hold.entries(version, step, recorded))
         self._holds[key] = legal_hold.remember(memory, step, objects, why, now)
-        status, events = legal_hold.done(version, step, why), legal_hold.events(version, why)
+        status, events = legal_hold.status_after(version, step, why), legal_hold.events(version, why)
         self._outside.log(events)
         if status != version.status:
             await self._outside.write_status(client.MODEL_VERSION, version, status.dump())
@@ -164,7 +164,7 @@ class Versions:
 
     async def _look(
         self, world: decide.World, *, full: bool
-    ) -> tuple[inspection.Result | finding.Fact, dict[str, inspection.EvidenceResult | finding.Fact] | None]:
+    ) -> tuple[inspection.Result | finding.Finding, dict[str, inspection.EvidenceResult | finding.Finding] | None]:
         assert world.model is not None
         try:
             address = await self._addresses.of(world.model)
@@ -177,7 +177,7 @@ class Versions:
 
     async def _evidence(
         self, version: api.ModelVersion, name: str, request: inspection.EvidenceRequest
-    ) -> inspection.EvidenceResult | finding.Fact:
+    ) -> inspection.EvidenceResult | finding.Finding:
         try:
             return await self._outside.prover.prove_object(request)
         except Exception as error:
@@ -197,7 +197,7 @@ class Versions:
 
     async def _earlier_spec(self, version: api.ModelVersion, past: index.Version | None) -> Mapping[str, Any] | None:
         """Return the spec that an earlier object of this name had, where the decision needs it."""
-        if past is None or not identity.was_anothers(version, past):
+        if past is None or not identity.belonged_to_another(version, past):
             return None
         return specs.read(version.kind, version.metadata.name, await self._outside.prover.blob(past.spec))
 
@@ -215,15 +215,15 @@ class Versions:
             trouble = troubles.unavailable("the record of this version", error, "/".join(("ModelVersion", *version.key)))
             if unchanged:  # the unrecorded entries wait on
                 raise trouble from error
-            done = modelversion.facts(version, status, {}, "", at=self._outside.clock())
+            done = modelversion.entries(version, status, {}, "", at=self._outside.clock())
             safer = [fact for fact in done if fact.action in modelversion.SAFER]
             if not safer:
-                withheld = decide.withheld(world, finding.Fact(trouble.reason, trouble.message), self._outside.clock())
+                withheld = decide.withheld(world, finding.Finding(trouble.reason, trouble.message), self._outside.clock())
                 if withheld != version.status:
                     await self._outside.write_status(client.MODEL_VERSION, version, withheld.dump())
                 raise trouble from error
             status = status.model_copy(
-                update={"recorded": version.status.recorded, "unrecorded": outbox.kept(version.status.unrecorded, safer)}
+                update={"recorded": version.status.recorded, "unrecorded": outbox.store(version.status.unrecorded, safer)}
             )
         self._outside.log(plan.events)
         # Our own write does not trigger this decision again; its due time does.
@@ -240,7 +240,7 @@ class Versions:
             before = canonical.loads(await self._outside.prover.blob(recorded.spec))
         named = status.spec_digest or specs.spec_digest(version)
         earlier = self._outside.cache.earlier(version)
-        facts = modelversion.facts(
+        facts = modelversion.entries(
             version, status, before, named, at=now, stamped=stamped, past=world.past, again=whole_again, earlier=earlier
         )
         facts = (*outbox.read(version.status.unrecorded), *modelversion.replaced(version, world.past), *facts)
@@ -253,7 +253,7 @@ class Versions:
         self._outside.cache.recorded(version)
 
 
-def _not_known(subject: str, version: api.ModelVersion, error: Exception) -> finding.Fact:
+def _not_known(subject: str, version: api.ModelVersion, error: Exception) -> finding.Finding:
     """Return what could not be found out about a version, and why."""
     trouble = troubles.unavailable(subject, error, "/".join(("ModelVersion", *version.key)))
-    return finding.Fact(trouble.reason, trouble.message)
+    return finding.Finding(trouble.reason, trouble.message)

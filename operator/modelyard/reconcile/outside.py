@@ -32,9 +32,9 @@ class Recorder(Protocol):
 class Guard(Protocol):
     """Whether the policies are effective, or why nothing that needs an approval may be granted."""
 
-    held: finding.Held | None
+    held: finding.Unmet | None
 
-    async def prove(self) -> finding.Held | None: ...
+    async def prove(self) -> finding.Unmet | None: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

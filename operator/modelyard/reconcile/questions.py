@@ -38,18 +38,18 @@ class Answers:
             if isinstance(question, Recorded):
                 return await self._recorded(world, question)
             rendered = await self._render(world, question)
-            if isinstance(rendered, finding.Fact):
+            if isinstance(rendered, finding.Finding):
                 return rendered
             # While the ledger is unavailable only a rollback asks this, and it does not wait for blobs of the same bucket either.
             keep = self._outside.prover.keep_blob_late if world.withheld else self._outside.prover.keep_blob
             return await keep(rendered)
         except edge.Unavailable as trouble:
-            return finding.Held(trouble.reason, trouble.message)
+            return finding.Unmet(trouble.reason, trouble.message)
         except Exception as error:
             subject = "a recorded spec" if isinstance(question, Snapshot) else f"the stage {question.stage}"
             return troubles.explained(subject, error, f"Model/{world.namespace}/{world.name}")
 
-    async def _render(self, world: World, question: Render) -> bytes | finding.Fact:
+    async def _render(self, world: World, question: Render) -> bytes | finding.Finding:
         declared, subject = world.stage(question.stage), world.versions[question.version]
         assert world.model is not None
         assert declared is not None
@@ -71,7 +71,7 @@ class Answers:
         )
         return await self._with_a_free_name(world, blueprint)
 
-    async def _recorded(self, world: World, question: Recorded) -> str | finding.Fact:
+    async def _recorded(self, world: World, question: Recorded) -> str | finding.Finding:
         """Check that a recorded document is what its own spec renders to, with the version's bytes and our fetch container in it.
 
         Then pods that run it need not be restarted; what it was rendered from is judged as if it were written anew.
@@ -104,18 +104,18 @@ class Answers:
                 files=template.files(await self._outside.prover.blob(recorded.manifest)),
                 fetch_image=image,
             )
-            if template.source(runs) != question.source or template.reserved(runs) or not template.is_rendered(rendered, blueprint):
+            if template.source(runs) != question.source or template.invalid(runs) or not template.is_rendered(rendered, blueprint):
                 return _not_ours(question, "it is not what the recorded spec renders to")
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return _not_ours(question, "it is no document of ours")
         return await self._confined(world, question.stage, runs) or question.template
 
-    async def _confined(self, world: World, stage: str, runs: serving.Serving) -> finding.Fact | None:
+    async def _confined(self, world: World, stage: str, runs: serving.Serving) -> finding.Finding | None:
         """Return why pods of a template may not be created: the operator creates them with its own rights, which a promoter need not have."""
         if (refused := confinement.refused(runs.template)) is None:
             return None
         namespace = await self._outside.cluster.get(client.NAMESPACE, "", world.namespace)
-        return None if confinement.allowed(namespace) else finding.Fact(Reason.TEMPLATE_INVALID, f"stage {stage}: {refused}")
+        return None if confinement.allowed(namespace) else finding.Finding(Reason.TEMPLATE_INVALID, f"stage {stage}: {refused}")
 
     async def _with_a_free_name(self, world: World, blueprint: template.Blueprint) -> bytes:
         """Render a document whose list of files has a free name: nobody can block a rollout by taking names."""
@@ -127,7 +127,7 @@ class Answers:
                 break
         return rendered
 
-    async def _dry_run(self, world: World, question: DryRun) -> finding.Fact | None:
+    async def _dry_run(self, world: World, question: DryRun) -> finding.Finding | None:
         """Try the stage's objects on the API server as dry runs, with a version that does not exist."""
         declared = world.stage(question.stage)
         assert world.model is not None
@@ -149,19 +149,19 @@ class Answers:
                     return why
                 await self._outside.cluster.apply(obj, dry_run=True)
             except client.Refused as refused:
-                return finding.Fact(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused.message}")
+                return finding.Finding(Reason.TEMPLATE_INVALID, f"stage {question.stage}: {refused.message}")
         return None
 
 
-def _not_ours(question: Recorded, why: str) -> finding.Fact:
+def _not_ours(question: Recorded, why: str) -> finding.Finding:
     message = f"stage {question.stage}: the recorded template {question.template} is not used: {why}; the declared one is rolled out"
-    return finding.Fact(Reason.TEMPLATE_INVALID, message)
+    return finding.Finding(Reason.TEMPLATE_INVALID, message)
 
 
-def _reserved(declared: serving.Serving, stage: str) -> finding.Fact | None:
+def _reserved(declared: serving.Serving, stage: str) -> finding.Finding | None:
     """Return why a template cannot be rendered."""
-    refusal = template.reserved(declared)
-    return finding.Fact(refusal.reason, f"stage {stage}: {refusal.message}") if refusal else None
+    refusal = template.invalid(declared)
+    return finding.Finding(refusal.reason, f"stage {stage}: {refusal.message}") if refusal else None
 
 
 def _dry_wish(world: World, name: str) -> objects.Serve:

@@ -31,7 +31,7 @@ class Occupant:
 
     uid: str | None = None
     """The object's, if it is ours; None: no object has the name."""
-    taken: finding.Fact | None = None
+    taken: finding.Finding | None = None
     """Why the name cannot be used: somebody else's object has it, and is never taken over."""
 
 
@@ -52,8 +52,8 @@ class _Applied:
 class _Remembered:
     """What this process remembers of a model's serving objects beyond the cache; losing it costs API calls, nothing else."""
 
-    refused: dict[objects.Serve, finding.Fact] = dataclasses.field(default_factory=dict)
-    unserved: dict[objects.Serve, finding.Held] = dataclasses.field(default_factory=dict)
+    refused: dict[objects.Serve, finding.Finding] = dataclasses.field(default_factory=dict)
+    unserved: dict[objects.Serve, finding.Unmet] = dataclasses.field(default_factory=dict)
     """Wishes that could not be applied in the last look; they are tried again."""
     applied: dict[str, _Applied] = dataclasses.field(default_factory=dict)
     """By stage."""
@@ -63,18 +63,18 @@ class _Remembered:
     """A rollout ended, and the lists of files of earlier rollouts were not cleaned up yet."""
 
 
-class Servings:
+class ServingObjects:
     """Applies and removes serving objects."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
         self._models: dict[cache.Key, _Remembered] = {}
 
-    def refused(self, key: cache.Key) -> dict[objects.Serve, finding.Fact]:
+    def refused(self, key: cache.Key) -> dict[objects.Serve, finding.Finding]:
         """Return the wishes of this model that the API server refused, and why."""
         return dict(self._models[key].refused) if key in self._models else {}
 
-    def unserved(self, key: cache.Key) -> dict[objects.Serve, finding.Held]:
+    def unserved(self, key: cache.Key) -> dict[objects.Serve, finding.Unmet]:
         """Return the wishes of this model that could not be applied, although nobody refused them."""
         return dict(self._models[key].unserved) if key in self._models else {}
 
@@ -101,14 +101,14 @@ class Servings:
                 rendered = await self._outside.prover.blob(wish.template)
                 files, *_ = objects.objects(wish, rendered, world.namespace)
                 if why := (await occupied(self._outside, world, files)).taken:
-                    remembered.refused[wish] = finding.Fact(why.reason, f"stage {wish.stage}: {why.message}")
+                    remembered.refused[wish] = finding.Finding(why.reason, f"stage {wish.stage}: {why.message}")
         return dataclasses.replace(world, refused=dict(remembered.refused))
 
     async def bring(self, key: cache.Key, world: World, plan: decide.Plan, failures: troubles.Failures) -> None:
         """Make every stage run what the plan says, and remove what the plan no longer wants; a failure of one stage does not stop the others."""
         remembered = self._models.setdefault(key, _Remembered())
         attempts = troubles.Failures(f"Model/{world.namespace}/{world.name}", patient=failures.patient)
-        unserved: dict[objects.Serve, finding.Held] = {}
+        unserved: dict[objects.Serve, finding.Unmet] = {}
         for wish in plan.serve:
             with attempts.collect(f"the stage {wish.stage}"):
                 await self._serve(key, world, wish, remembered)
@@ -169,7 +169,7 @@ class Servings:
                 self._outside.note(client.KINDS[obj["kind"]], answer)
         except client.Refused as refused:
             reason = Reason.NAME_TAKEN if refused.status == 409 else Reason.TEMPLATE_INVALID
-            if remembered.refused.get(wish) != (why := finding.Fact(reason, f"stage {wish.stage}: {refused.message}")):
+            if remembered.refused.get(wish) != (why := finding.Finding(reason, f"stage {wish.stage}: {refused.message}")):
                 remembered.refused[wish] = why
                 self._outside.enqueue([key])
             return
@@ -233,4 +233,6 @@ async def occupied(outside: Outside, world: World, obj: Mapping[str, Any]) -> Oc
     if objects.is_ours(obj, existing):
         return Occupant(existing["metadata"].get("uid"))
     rename = "" if kind is client.CONFIG_MAP else " or rename it, or rename the stage"
-    return Occupant(taken=finding.Fact(Reason.NAME_TAKEN, f"the {kind.name} {name} exists and is not Modelyard's: delete{rename or ' it'}"))
+    return Occupant(
+        taken=finding.Finding(Reason.NAME_TAKEN, f"the {kind.name} {name} exists and is not Modelyard's: delete{rename or ' it'}")
+    )

@@ -15,7 +15,7 @@ from modelyard.plan import finding, unforeseen
 log = logging.getLogger(__name__)
 
 
-def explained(subject: str, error: Exception, where: str) -> finding.Held:
+def explained(subject: str, error: Exception, where: str) -> finding.Unmet:
     """Explain a failure, for a status; it is tried again in any case.
 
     Args:
@@ -25,12 +25,12 @@ def explained(subject: str, error: Exception, where: str) -> finding.Held:
     """
     match error:
         case edge.Unavailable():
-            return finding.Held(error.reason, f"{subject}: {error.message}")
+            return finding.Unmet(error.reason, f"{subject}: {error.message}")
         case client.Refused():
-            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{subject}: the API server refused ({error.status}): {error.message}")
+            return finding.Unmet(Reason.CLUSTER_UNAVAILABLE, f"{subject}: the API server refused ({error.status}): {error.message}")
         case client.Conflict():
-            return finding.Held(Reason.CLUSTER_UNAVAILABLE, f"{subject}: the API server says each time that it was changed meanwhile")
-    why = unforeseen.of(subject, error)
+            return finding.Unmet(Reason.CLUSTER_UNAVAILABLE, f"{subject}: the API server says each time that it was changed meanwhile")
+    why = unforeseen.describe(subject, error)
     trace(why, where)
     return dataclasses.replace(why, error=None)
 
@@ -61,7 +61,7 @@ def suppressed(where: str) -> Iterator[None]:
     except (edge.Unavailable, client.Refused, client.Conflict) as error:
         log.warning("its status could not be written: %s", error, extra={"object": where})
     except Exception as error:
-        trace(unforeseen.of("its status", error), where)
+        trace(unforeseen.describe("its status", error), where)
 
 
 class Undone(Exception):
@@ -74,7 +74,7 @@ class Undone(Exception):
         lost: the API server did not answer.
     """
 
-    def __init__(self, place: tuple[str, str], stages: Collection[str], why: finding.Held, *, lost: bool) -> None:
+    def __init__(self, place: tuple[str, str], stages: Collection[str], why: finding.Unmet, *, lost: bool) -> None:
         super().__init__(why.message)
         self.place = place
         self.stages = frozenset(stages)
@@ -91,7 +91,7 @@ class Failures:
     """
 
     def __init__(self, where: str, *, patient: bool) -> None:
-        self.flaws: dict[str, finding.Held] = {}
+        self.flaws: dict[str, finding.Unmet] = {}
         """By what could not be handled, such as `the stage production`."""
         self.conflict: client.Conflict | None = None
         """An object was changed meanwhile: decide again."""

@@ -28,7 +28,7 @@ class Unreadable:
                 await self._report(unread, blocks=unread in blocking)
         if blocking and world.model:
             previous, generation = world.model.status, world.model.metadata.generation
-            conditions = unreadable.settle(previous.conditions, unreadable.told_to_model(blocking), generation, self._outside.clock())
+            conditions = unreadable.settle(previous.conditions, unreadable.model_finding(blocking), generation, self._outside.clock())
             status = previous.model_copy(update={"observed_generation": generation, "conditions": conditions})
             if status != previous:
                 await self._outside.write_status(client.MODEL, world.model, status.dump())
@@ -38,7 +38,7 @@ class Unreadable:
         status, metadata = unreadable.status(unread, self._outside.clock(), blocks=blocks), unread.subject.metadata
         if status == unread.status or (metadata.uid, metadata.resource_version) in self._reported:
             return
-        event = finding.happened(unread.subject, unread.fact.reason, unread.fact.message, warning=True)
+        event = finding.event(unread.subject, unread.fact.reason, unread.fact.message, warning=True)
         with contextlib.suppress(client.Refused):  # the API server cannot read it either: the Event and the Model's status report it
             await self._outside.write_status(client.KINDS[unread.kind], unread.subject, status)
         self._reported.add((metadata.uid, metadata.resource_version))

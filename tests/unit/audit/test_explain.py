@@ -12,7 +12,7 @@ from hypothesis import strategies
 
 from modelyard.audit import explain, periods
 from modelyard.ledger import codec, coverage, index, reader, traffic
-from modelyard.ledger.record import Action, Fact, Record, StageState
+from modelyard.ledger.record import Action, LedgerEntry, Record, StageState
 from modelyard.plan.model import decide
 from modelyard.plan.observed import outbox
 from modelyard.plan.observed.world import Deployment, Pod
@@ -86,7 +86,7 @@ class World:
         self._back: datetime.datetime | None = None
         self._answers: datetime.datetime | None = None
         self._other = False
-        self._kept: list[Fact] = []
+        self._kept: list[LedgerEntry] = []
 
     def play(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -227,10 +227,10 @@ def rolled(*looks: Look) -> tuple[chronicle.Story, list[tuple[datetime.datetime,
             unrecorded=waiting,
             state=traffic.after(tuple(story.state.values()), waiting),
         )
-        told = model.of(seen, decide.Plan(), story.now)
+        told = model.entries(seen, decide.Plan(), story.now)
         news = [one for one in told.facts if one.action == Action.SERVING]
         if not look.answers:
-            kept = outbox.kept(kept, news)
+            kept = outbox.store(kept, news)
         elif waiting or news:
             story.state = {one.name: one for one in told.state}
             story.write(*waiting, *news)
@@ -403,12 +403,12 @@ def test_an_instant_among_100_000_records_is_found_with_40_reads() -> None:
     class Long(chronicle.Story):
         """Each record is made when it is read."""
 
-        def book(self, last: int | None = None) -> reader.Book:
+        def book(self, last: int | None = None) -> reader.ChainReader:
             def fetch(numbers: Sequence[int]) -> list[bytes | None]:
                 self.read.append(list(numbers))
                 return [self._made(number) if 0 < number <= 100_000 else None for number in numbers]
 
-            return reader.Book(self.chain, fetch, self.blobs.get, last=last)
+            return reader.ChainReader(self.chain, fetch, self.blobs.get, last=last)
 
         def _made(self, number: int) -> bytes:
             moment = START + number * SECOND

@@ -13,11 +13,11 @@ from modelyard.audit import explain
 from modelyard.audit.dossier import bundle, dossier
 from modelyard.cli.query.explain import sections
 from modelyard.ledger import fold, record
-from modelyard.ledger.record import Action, Actor, Known
+from modelyard.ledger.record import Action, Actor, Authenticity
 from modelyard.plan.serving.template import Blueprint, name, render
 from tests.fakes import chronicle
 
-MALLORY = Actor("mallory@example.com", Known.AUTHENTICATED)
+MALLORY = Actor("mallory@example.com", Authenticity.AUTHENTICATED)
 GATES = "stages/production/gates/approvals"
 TEMPLATE = "stages/production/serving/template"
 
@@ -50,12 +50,12 @@ class Story(chronicle.Story):
         self.generation += 1
         about = dataclasses.replace(self._model(), generation=self.generation)
         detail = {"before": None, "changed": list(changed), **more}
-        self.write(record.fact(Action.RULES_CHANGED, actor, about, None, self.keep({"generation": self.generation}), detail))
+        self.write(record.entry(Action.RULES_CHANGED, actor, about, None, self.keep({"generation": self.generation}), detail))
 
     def roll_out(self, template: str | None, why: str = record.TEMPLATE_CHANGED, version: str = "1.4.0") -> None:
         self.later(minutes=1)
         detail = {"stage": "production", "version": version, "template": template, "why": why}
-        self.write(record.fact(Action.ROLLOUT, record.BY_OPERATOR, self._model(), f"{len(self.objects)}", None, detail))
+        self.write(record.entry(Action.ROLLOUT, record.BY_OPERATOR, self._model(), f"{len(self.objects)}", None, detail))
 
     def bring(self, version: str, template: str, *, rollback: bool = False, phase: str = "Succeeded") -> None:
         """A Promotion is granted, rolls out, and ends."""
@@ -64,15 +64,15 @@ class Story(chronicle.Story):
             record.Subject("Promotion", f"p{len(self.objects)}", f"uid-p{len(self.objects)}", 1),
             {"version": version, "stage": "production"},
         )
-        self.write(record.fact(Action.REQUESTED, chronicle.CAROL, about, "requested", None, {**what, "reason": "", "rollback": rollback}))
+        self.write(record.entry(Action.REQUESTED, chronicle.CAROL, about, "requested", None, {**what, "reason": "", "rollback": rollback}))
         granted: dict[str, Any] = {**what, "rollback": rollback, "gates": [], "template": template, "policy": None}
-        self.write(record.fact(Action.GRANTED, record.BY_OPERATOR, about, "granted", chronicle.digest(version), granted))
+        self.write(record.entry(Action.GRANTED, record.BY_OPERATOR, about, "granted", chronicle.digest(version), granted))
         if phase == "Succeeded":
             self.stand("production", version)
             self.serve("production", {version: 100})
             self.runs(template)
         ended = {**what, "phase": phase, "reason": phase, "message": "", "rollback": rollback}
-        self.write(record.fact(Action.ENDED, record.BY_OPERATOR, about, phase, None, ended))
+        self.write(record.entry(Action.ENDED, record.BY_OPERATOR, about, phase, None, ended))
 
 
 def begun() -> Story:
@@ -232,6 +232,6 @@ def test_the_dossier_says_it_and_follows_from_its_records() -> None:
 def test_what_a_change_touches() -> None:
     paths = [TEMPLATE, "stages/staging/serving/replicas", "stages/shadow", "description", GATES]
 
-    fact = record.fact(Action.RULES_CHANGED, MALLORY, record.Subject("Model", "credit", "u", 2), None, None, {"changed": paths})
+    fact = record.entry(Action.RULES_CHANGED, MALLORY, record.Subject("Model", "credit", "u", 2), None, None, {"changed": paths})
 
     assert list(fold.touched(fact)) == ["production", "shadow"]

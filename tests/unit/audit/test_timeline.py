@@ -12,9 +12,9 @@ from modelyard.ledger.record import Action
 from tests.fakes import chronicle
 
 
-def told(action: Action, **detail: Any) -> provenance.Told:
+def told(action: Action, **detail: Any) -> provenance.RecordedEntry:
     about = record.Subject("Model", "credit", "uid-model", 1)
-    return provenance.Told(3, chronicle.START, record.fact(action, record.BY_OPERATOR, about, "x", None, detail))
+    return provenance.RecordedEntry(3, chronicle.START, record.entry(action, record.BY_OPERATOR, about, "x", None, detail))
 
 
 @pytest.mark.parametrize("action", Action)

@@ -15,12 +15,12 @@ NOW = datetime.datetime(2026, 10, 3, 14, 3, tzinfo=datetime.UTC)
 CHAIN = record.Chain("main", "risk", "fraud")
 
 
-def told(action: Action, uid: str = "u1", digest: str | None = None, **detail: Any) -> record.Fact:
+def told(action: Action, uid: str = "u1", digest: str | None = None, **detail: Any) -> record.LedgerEntry:
     subject = record.Subject("ModelVersion", "fraud-1", uid, 1)
-    return record.fact(action, record.Actor("alice", record.Known.AUTHENTICATED), subject, None, digest, {"version": "1", **detail})
+    return record.entry(action, record.Actor("alice", record.Authenticity.AUTHENTICATED), subject, None, digest, {"version": "1", **detail})
 
 
-def registered(uid: str = "u1", spec: str = "sha256:a") -> record.Fact:
+def registered(uid: str = "u1", spec: str = "sha256:a") -> record.LedgerEntry:
     return told(Action.REGISTERED, uid, f"whole {spec} {uid}", specDigest=spec, declared=None)
 
 
@@ -28,7 +28,7 @@ VERIFIED: dict[str, Any] = {"files": 1, "bytes": 1, "manifest": "sha256:m", "sec
 ONCE_READY = (registered(), told(Action.VERIFIED, digest="sha256:bytes", **VERIFIED), told(Action.RETIRED, digest="retired"))
 
 
-def folded(*facts: record.Fact) -> index.Version:
+def folded(*facts: record.LedgerEntry) -> index.Version:
     known, before = index.Index(), None
     for one in facts:
         before = record.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=NOW, term=1, index=None)
@@ -58,8 +58,8 @@ def test_the_same_again_is_the_same_version_and_retired_for_ever() -> None:
 
 
 def test_what_was_asked_for_of_a_model_that_was_deleted_is_lost_to_the_one_that_comes_after() -> None:
-    def made(action: Action, kind: str, name: str, **detail: Any) -> record.Fact:
-        return record.fact(action, record.NOBODY_KNOWS, record.Subject(kind, name, name, 1), None, None, detail)
+    def made(action: Action, kind: str, name: str, **detail: Any) -> record.LedgerEntry:
+        return record.entry(action, record.NOBODY_KNOWS, record.Subject(kind, name, name, 1), None, None, detail)
 
     asked = {"version": "1", "stage": "production"}
     first = [made(Action.REQUESTED, "Promotion", name, **asked) for name in ("no", "ran")]
@@ -102,11 +102,11 @@ def test_who_added_a_metric_or_a_document_is_kept_and_stays_when_it_is_registere
     assert folded(*ONCE_READY[:2], added, registered("u2")).attested == {"metrics/auc": "alice", "evidence/vr-17": "alice"}
 
 
-def by(who: str, one: record.Fact) -> record.Fact:
-    return dataclasses.replace(one, actor=record.Actor(who, record.Known.AUTHENTICATED))
+def by(who: str, one: record.LedgerEntry) -> record.LedgerEntry:
+    return dataclasses.replace(one, actor=record.Actor(who, record.Authenticity.AUTHENTICATED))
 
 
-LOST = record.fact(
+LOST = record.entry(
     Action.RESTORED, record.BY_OPERATOR, record.Subject("Model", "fraud", "m", 0), "lost", None, {"objects": ["ModelVersion/fraud-1"]}
 )
 ADDED = told(Action.ATTESTED, digest="more", metrics={"auc": 0.9}, evidence=[])
@@ -126,7 +126,7 @@ def test_what_never_was_ready_and_was_lost_is_what_it_was_when_it_is_back() -> N
         pytest.param((LOST, told(Action.DELETED), by("mallory", registered("u2"))), id="it was deleted before it was back"),
     ],
 )
-def test_what_was_lost_is_whoevers_who_registers_it_when(after: tuple[record.Fact, ...]) -> None:
+def test_what_was_lost_is_whoevers_who_registers_it_when(after: tuple[record.LedgerEntry, ...]) -> None:
     known = folded(registered(), ADDED, *after)
 
     assert (known.registrant, known.attested) == ("mallory", {})
@@ -142,7 +142,7 @@ def promotions(*facts: Told) -> index.Index:
         kind = "Model" if action in {Action.DECOMMISSIONED, Action.MODEL_CREATED} else "Promotion"
         kind = "Model" if name == "fraud" else kind
         subject = record.Subject(kind, name, uid, 1)
-        one = record.fact(action, record.NOBODY_KNOWS, subject, number, "sha256:spec", {"version": "1", "stage": "staging"} | detail)
+        one = record.entry(action, record.NOBODY_KNOWS, subject, number, "sha256:spec", {"version": "1", "stage": "staging"} | detail)
         now = NOW + datetime.timedelta(days=number)
         before = record.follow(CHAIN, before, "sha256:0" if before else None, [one], (), now=now, term=1, index=None)
         fold.add(whole, before)

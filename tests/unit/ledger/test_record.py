@@ -43,9 +43,13 @@ anything = strategies.recursive(
 )
 
 
-def fact(detail: dict[str, Any] | None = None, action: Action = Action.ATTESTED) -> ledger_record.Fact:
-    return ledger_record.fact(
-        action, ledger_record.Actor("alice", ledger_record.Known.AUTHENTICATED), SUBJECT, digest=DIGEST, detail=detail or {"version": "1"}
+def fact(detail: dict[str, Any] | None = None, action: Action = Action.ATTESTED) -> ledger_record.LedgerEntry:
+    return ledger_record.entry(
+        action,
+        ledger_record.Actor("alice", ledger_record.Authenticity.AUTHENTICATED),
+        SUBJECT,
+        digest=DIGEST,
+        detail=detail or {"version": "1"},
     )
 
 
@@ -208,17 +212,17 @@ def test_a_time_of_another_zone_is_written_in_utc() -> None:
 
 
 def test_a_fact_told_twice_is_the_same_fact() -> None:
-    later = ledger_record.fact(Action.ATTESTED, ledger_record.NOBODY_KNOWS, SUBJECT, digest=fact().digest, detail={"other": 1})
-    next_one = ledger_record.fact(Action.ATTESTED, ledger_record.NOBODY_KNOWS, SUBJECT, step=4)
+    later = ledger_record.entry(Action.ATTESTED, ledger_record.NOBODY_KNOWS, SUBJECT, digest=fact().digest, detail={"other": 1})
+    next_one = ledger_record.entry(Action.ATTESTED, ledger_record.NOBODY_KNOWS, SUBJECT, step=4)
 
     assert later.id == fact().id != next_one.id
-    assert next_one.id == ledger_record.fact(Action.ATTESTED, ledger_record.NOBODY_KNOWS, ledger_record.Subject("X", "y", "uid-1", 4)).id
+    assert next_one.id == ledger_record.entry(Action.ATTESTED, ledger_record.NOBODY_KNOWS, ledger_record.Subject("X", "y", "uid-1", 4)).id
 
 
 def test_a_generation_that_comes_again_with_another_spec_is_another_fact() -> None:
-    older = ledger_record.fact(Action.RULES_CHANGED, ledger_record.NOBODY_KNOWS, SUBJECT, digest="sha256:a")
+    older = ledger_record.entry(Action.RULES_CHANGED, ledger_record.NOBODY_KNOWS, SUBJECT, digest="sha256:a")
 
-    assert older.id != ledger_record.fact(Action.RULES_CHANGED, ledger_record.NOBODY_KNOWS, SUBJECT, digest="sha256:b").id
+    assert older.id != ledger_record.entry(Action.RULES_CHANGED, ledger_record.NOBODY_KNOWS, SUBJECT, digest="sha256:b").id
 
 
 def test_which_number_a_key_is() -> None:
@@ -338,7 +342,7 @@ def chain(count: int) -> list[tuple[int, bytes | None]]:
     found: list[tuple[int, bytes | None]] = []
     prev, before = None, None
     for number in range(1, count + 1):
-        told = ledger_record.fact(Action.ATTESTED, ledger_record.BY_OPERATOR, SUBJECT, number, detail={"version": "1"})
+        told = ledger_record.entry(Action.ATTESTED, ledger_record.BY_OPERATOR, SUBJECT, number, detail={"version": "1"})
         before = ledger_record.follow(CHAIN, before, prev, [told], [], now=NOW, term=1, index=None)
         found.append((number, codec.write(before)))
         prev = codec.named(codec.write(before))
@@ -371,7 +375,7 @@ def test_order_and_holes() -> None:
 
 def test_time_and_term_go_one_way() -> None:
     first = record(sequence=1, prev=None, index=None, term=2)
-    told = (ledger_record.fact(Action.DESCRIBED, ledger_record.BY_OPERATOR, SUBJECT),)
+    told = (ledger_record.entry(Action.DESCRIBED, ledger_record.BY_OPERATOR, SUBJECT),)
     second = record(prev=codec.named(codec.write(first)), time=NOW - datetime.timedelta(seconds=1), term=1, index=None, facts=told)
 
     assert kinds(integrity.check(CHAIN, [(1, codec.write(first)), (2, codec.write(second))])) == {("TimeBack", 2), ("TermBack", 2)}

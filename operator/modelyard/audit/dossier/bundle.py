@@ -77,7 +77,7 @@ def load(raw: Mapping[str, Any]) -> Evidence:
         raise ValueError(f"its attestation cannot be read: {type(error).__name__} {error}") from None
 
 
-def gather(book: reader.Book, operators: reader.Book | None, version: str) -> Evidence:
+def gather(book: reader.ChainReader, operators: reader.ChainReader | None, version: str) -> Evidence:
     """Read a whole chain, and keep what is about one version."""
     digests: list[str | None] = []
     carried: list[Record] = []
@@ -85,7 +85,7 @@ def gather(book: reader.Book, operators: reader.Book | None, version: str) -> Ev
     serving: dict[str, list[Share]] = {}
     last = book.last
     for number, record in _numbered(book, digests):
-        entries = list(provenance.told([record]))
+        entries = list(provenance.entries([record]))
         own_entries = [entry for entry in entries if provenance.is_about(entry, version) or _rolled_out(entry, version)]
         subjects |= {(entry.fact.subject.kind, entry.fact.subject.name) for entry in own_entries}
         traffic_changed = False
@@ -111,12 +111,12 @@ def gather(book: reader.Book, operators: reader.Book | None, version: str) -> Ev
     return Evidence(book.chain, {record.sequence: codec.write(record) for record in carried}, tuple(digests), terms, blobs)
 
 
-def _rolled_out(entry: provenance.Told, version: str) -> bool:
+def _rolled_out(entry: provenance.RecordedEntry, version: str) -> bool:
     """Whether the entry says that a template was rolled out with the version, or put back."""
     return entry.fact.action == Action.ROLLOUT and entry.text("version") == version
 
 
-def named(history: provenance.History, rules: Sequence[provenance.Told]) -> list[str]:
+def named(history: provenance.History, rules: Sequence[provenance.RecordedEntry]) -> list[str]:
     """Return the names of the snapshots that a version's dossier needs: its spec, the Model's, and the policy of each grant."""
     names = [history.spec, *(entry.fact.digest for entry in rules[-1:])]
     names += [request.granted.text("policy") for request in history.requests if request.granted]
@@ -160,7 +160,7 @@ def against(evidence: Evidence, from_ledger: Evidence) -> Iterator[str]:
             yield f"record {record.sequence} of _operator: it tells when nobody watched, and was left out"
 
 
-def _numbered(book: reader.Book, digests: list[str | None]) -> Iterator[tuple[int, Record]]:
+def _numbered(book: reader.ChainReader, digests: list[str | None]) -> Iterator[tuple[int, Record]]:
     """Yield every record that can be read, and add the digest of each object to `digests`."""
     for begin in range(1, book.last + 1, reader.PAGE):
         numbers = range(begin, min(begin + reader.PAGE, book.last + 1))

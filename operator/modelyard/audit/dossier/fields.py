@@ -47,9 +47,9 @@ def section(name: str, title: str, fields: Sequence[Json], *tables: Json) -> Jso
     return {"id": name, "title": title, "fields": list(fields), "tables": list(tables)}
 
 
-def of_actor(entry: provenance.Told) -> State:
+def of_actor(entry: provenance.RecordedEntry) -> State:
     """Return Verified if the actor is authenticated or the operator, else Declared."""
-    return State.VERIFIED if entry.fact.actor.known in {record.Known.AUTHENTICATED, record.Known.OPERATOR} else State.DECLARED
+    return State.VERIFIED if entry.fact.actor.known in {record.Authenticity.AUTHENTICATED, record.Authenticity.OPERATOR} else State.DECLARED
 
 
 def states(sections: Sequence[Mapping[str, Any]]) -> dict[str, State]:

@@ -174,7 +174,7 @@ def _template(run: templates.Unapproved, differs: list[Json] | None) -> Json:
     )
 
 
-def _name(entry: provenance.Told) -> str:
+def _name(entry: provenance.RecordedEntry) -> str:
     return entry.fact.actor.name or f"one of {', '.join(entry.words('authors')) or 'those who may promote'}"
 
 

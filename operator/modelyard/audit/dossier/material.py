@@ -23,7 +23,7 @@ class Case:
     history: provenance.History
     spec: Json
     model: Json
-    rules: tuple[provenance.Told, ...]
+    rules: tuple[provenance.RecordedEntry, ...]
     served: tuple[periods.Period, ...]
     gaps: tuple[coverage.Gap, ...]
     files: Manifest | None

@@ -44,7 +44,7 @@ def decide(
     output.say(_what(obj, shown))
     written = server.patch(client.PROMOTION, name, lambda obj, me: steps(obj, me, decision, gate, comment, shown))
     output.say(f"{decision}: gate {gate} of {name}")
-    cluster.written(client.PROMOTION, written, form)
+    cluster.print_object(client.PROMOTION, written, form)
 
 
 def steps(obj: Json, me: str, decision: Decision, gate: str, comment: str | None, shown: str) -> list[Json]:
@@ -80,14 +80,14 @@ def _is_asked(obj: Json, decision: Decision) -> None:
     phase = cluster.phase_of(obj)
     allowed = {api.Phase.AWAITING_APPROVAL} | ({api.Phase.PENDING, api.Phase.BLOCKED} if decision is Decision.WITHDRAWN else set())
     if phase not in allowed:
-        message = f"nobody is asked: Promotion {obj['metadata']['name']} is {cluster.told_of(obj)}"
+        message = f"nobody is asked: Promotion {obj['metadata']['name']} is {cluster.summary_of(obj)}"
         raise exits.Stop(exits.Code.NO, f"{message}\napprovals are written while it is AwaitingApproval")
 
 
 def _subject(obj: Json) -> str:
     subject = (obj.get("status") or {}).get("subject")
     if not subject:
-        raise exits.Stop(exits.Code.NO, f"nobody is asked: Promotion {obj['metadata']['name']} is {cluster.told_of(obj)}")
+        raise exits.Stop(exits.Code.NO, f"nobody is asked: Promotion {obj['metadata']['name']} is {cluster.summary_of(obj)}")
     return str(subject)
 
 

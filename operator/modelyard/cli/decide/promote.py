@@ -87,10 +87,10 @@ def tell(server: cluster.Registry, promotion: Json, form: output.Form, *, wait: 
     name = promotion["metadata"]["name"]
     if wait:
         promotion = server.follow(client.PROMOTION, name, timeout, has_ended)
-    if not cluster.written(client.PROMOTION, promotion, form) and not wait:
+    if not cluster.print_object(client.PROMOTION, promotion, form) and not wait:
         output.say(f"follow it with `kubectl get promotion {name} --namespace {server.namespace} --watch`")
     if wait and not succeeded(promotion):
-        raise exits.Stop(exits.Code.NO, f"Promotion {name} did not succeed: {cluster.told_of(promotion)}")
+        raise exits.Stop(exits.Code.NO, f"Promotion {name} did not succeed: {cluster.summary_of(promotion)}")
 
 
 def succeeded(promotion: Json) -> bool:
@@ -107,7 +107,7 @@ def _same(existing: Json, wanted: Json, server: cluster.Registry) -> None:
     if other:
         why = output.safe(f"with another {other[0]} ({_field(existing, other[0]) or 'none'})")
     elif has_ended(existing):
-        why = f"and has ended: {cluster.told_of(existing)}"
+        why = f"and has ended: {cluster.summary_of(existing)}"
     else:
         return
     free = next(suffix for suffix in itertools.count(2) if server.find(client.PROMOTION, f"{name}-{suffix}") is None)

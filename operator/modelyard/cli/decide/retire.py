@@ -49,8 +49,8 @@ def retire(server: cluster.Registry, model: str, version: str | None, *, reason:
         kind, obj = client.MODEL_VERSION, _version(server, model, version)
     name = obj["metadata"]["name"]
     if obj["spec"].get("lifecycle") == "Retired":
-        output.say(f"the {kind.name} {name} is to be Retired already: {cluster.told_of(obj)}")
-        cluster.written(kind, obj, form)
+        output.say(f"the {kind.name} {name} is to be Retired already: {cluster.summary_of(obj)}")
+        cluster.print_object(kind, obj, form)
         return
     for line in list(_of_model(server, obj)) if kind is client.MODEL else _of_version(obj):
         output.say(line)
@@ -134,5 +134,5 @@ def _write(server: cluster.Registry, kind: client.Kind, obj: Json, lifecycle_: s
     about = obj["metadata"]
     shown = server.patch(kind, about["name"], lambda current, me: steps(current, me, about["resourceVersion"], lifecycle_, reason))
     output.say(f"{kind.name} {about['name']} in namespace {server.namespace}: lifecycle {lifecycle_}")
-    if not cluster.written(kind, shown, form) and lifecycle_ == "Retired" and kind is client.MODEL:
+    if not cluster.print_object(kind, shown, form) and lifecycle_ == "Retired" and kind is client.MODEL:
         output.say(f"follow it with `kubectl get model {about['name']} --namespace {server.namespace} --watch`")

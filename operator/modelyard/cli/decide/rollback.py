@@ -49,7 +49,7 @@ def rollback(
     if _promotes_itself(model_obj, stage):
         output.say("autoPromote rests there afterwards, until a person promotes")
     if promotion := next((existing for existing in promotions if _is_the_same(existing, version)), None):
-        output.say(f"Promotion {promotion['metadata']['name']} exists already and is on its way: {cluster.told_of(promotion)}")
+        output.say(f"Promotion {promotion['metadata']['name']} exists already and is on its way: {cluster.summary_of(promotion)}")
     else:
         # A name is used only once, even after its Promotion was deleted: the time makes a new one.
         name = f"{model}-{version}-{stage}-rollback-{now:%Y%m%dt%H%M%S}"

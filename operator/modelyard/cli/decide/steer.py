@@ -59,9 +59,9 @@ def steer(server: cluster.Registry, name: str, turn: Turn, *, wait: bool = False
         output.say(output.safe(f"Promotion {name}, {spec['model']} {spec['version']} for {spec['stage']}, {turn.done}"))
     if wait:
         promotion = server.follow(client.PROMOTION, name, timeout, promote.has_ended)
-    cluster.written(client.PROMOTION, promotion, form)
+    cluster.print_object(client.PROMOTION, promotion, form)
     if wait and cluster.phase_of(promotion) != turn.ends:
-        raise exits.Stop(exits.Code.NO, f"Promotion {name} was not aborted: {cluster.told_of(promotion)}")
+        raise exits.Stop(exits.Code.NO, f"Promotion {name} was not aborted: {cluster.summary_of(promotion)}")
 
 
 def steps(obj: Json, me: str, turn: Turn) -> list[Json]:
@@ -71,7 +71,7 @@ def steps(obj: Json, me: str, turn: Turn) -> list[Json]:
         exits.Stop: the promotion has ended.
     """
     if promote.has_ended(obj):
-        spec, message = obj["spec"], f"Promotion {obj['metadata']['name']} has ended: {cluster.told_of(obj)}"
+        spec, message = obj["spec"], f"Promotion {obj['metadata']['name']} has ended: {cluster.summary_of(obj)}"
         back = f"`modelyard rollback {spec['model']} {spec['stage']} --reason TEXT` goes back to what the stage stood for before"
         raise exits.Stop(exits.Code.NO, f"{message}\n{back}" if cluster.phase_of(obj) == api.Phase.SUCCEEDED else message)
     # Each change of the spec makes a new generation, so this test also covers the line that signs it.

@@ -130,7 +130,7 @@ def _inner(models: Sequence[Json], namespace: str, model: api.Model) -> Iterator
         if (other["metadata"]["namespace"], other["metadata"]["name"]) == (namespace, model.metadata.name):
             continue
         uri = other["spec"]["storage"]["uri"]
-        if (place := location.place(uri)) and location.inside(uri, model.spec.storage.uri):
+        if (place := location.place(uri)) and location.is_inside(uri, model.spec.storage.uri):
             yield location.prefix(place)
 
 
@@ -239,7 +239,7 @@ def _collect(server: cluster.Registry, bucket: ledger_writer.Bucket, collectable
     free = [stored for stored, state in collectable.objects if state == FREE]
     if not free:
         return
-    actor = record.Actor(server.whoami(), record.Known.DECLARED)
+    actor = record.Actor(server.whoami(), record.Authenticity.DECLARED)
     bucket.append(server.namespace, collectable.model.metadata.name, list(_facts(collectable, free, actor)))
     deleted = 0
     for stored in free:
@@ -251,7 +251,7 @@ def _collect(server: cluster.Registry, bucket: ledger_writer.Bucket, collectable
     output.say(f"{collectable.model.metadata.name}: {output.many(deleted, 'object')} deleted")
 
 
-def _facts(collectable: Found, free: Iterable[garbage.Object], actor: record.Actor) -> Iterator[record.Fact]:
+def _facts(collectable: Found, free: Iterable[garbage.Object], actor: record.Actor) -> Iterator[record.LedgerEntry]:
     """Yield facts for every version that refers to the objects; the same objects again are the same fact."""
     by_version: dict[str, list[garbage.Object]] = {}
     for stored in free:
@@ -263,4 +263,4 @@ def _facts(collectable: Found, free: Iterable[garbage.Object], actor: record.Act
         for first in range(0, len(objects), _AT_ONCE):
             rows = [[stored.key, stored.version_id] for stored in objects[first : first + _AT_ONCE]]
             step = digest.named(repr(rows).encode())
-            yield record.fact(record.Action.COLLECTED, actor, subject, step, None, {"version": version, "objects": rows})
+            yield record.entry(record.Action.COLLECTED, actor, subject, step, None, {"version": version, "objects": rows})

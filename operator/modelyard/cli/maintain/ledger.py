@@ -31,13 +31,13 @@ def verify(typed: ledger_source.Typed, model: str | None, public_key: pathlib.Pa
     keys = _keys(public_key) if public_key else [] if typed.folder else ledger_source.trusted(typed)
     with ledger_source.opened(typed) as opened:
         chains = [opened.chain(model)] if model else archive.chains(opened.source, opened.registry)
-        anchors = {} if typed.folder else ledger_source.noted(typed, chains)
+        anchors = {} if typed.folder else ledger_source.anchors_of(typed, chains)
         if not model:  # only its anchor shows a chain that was removed altogether
             chains += sorted(
                 (chain for chain in anchors if chain.registry == opened.registry and chain not in chains), key=lambda chain: chain.prefix
             )
         verdicts = list(
-            ledger_source.each(lambda chain: archive.verify(opened.source, chain, anchors=anchors.get(chain, ()), keys=keys), chains)
+            ledger_source.verdicts(lambda chain: archive.verify(opened.source, chain, anchors=anchors.get(chain, ()), keys=keys), chains)
         )
         if not any(verdict.records or verdict.flaws for verdict in verdicts):
             raise opened.nothing(model or "of any name")
@@ -60,7 +60,7 @@ def export(typed: ledger_source.Typed, models: Sequence[str], target: pathlib.Pa
     form = output.form(asked, output.Form.TABLE, output.Form.JSON, output.Form.YAML)
     with ledger_source.opened(typed) as opened:
         chains = [*(opened.model(model).chain for model in models), opened.chain(record.OPERATOR)]
-        noted = {} if typed.folder else ledger_source.noted(typed, chains)
+        noted = {} if typed.folder else ledger_source.anchors_of(typed, chains)
         newest = {chain: max(anchors, key=lambda anchor: anchor.sequence) for chain, anchors in noted.items()}
         try:
             count = archive.export(opened.source, target, chains, anchors=newest)
@@ -98,17 +98,17 @@ def accept(typed: ledger_source.Typed, model: str, acceptance: Acceptance, now: 
         assert opened.store is not None
         assert opened.where is not None
         chain = opened.chain(model)
-        keys = signing_key.held(opened.where, typed.context)
-        anchors = ledger_source.noted(typed, [chain]).get(chain, [])
+        keys = signing_key.load(opened.where, typed.context)
+        anchors = ledger_source.anchors_of(typed, [chain]).get(chain, [])
         believed = [keys.private.public_key(), *keys.trusted]
-        [verdict] = ledger_source.each(lambda checked: archive.verify(opened.source, checked, anchors=anchors, keys=believed), [chain])
+        [verdict] = ledger_source.verdicts(lambda checked: archive.verify(opened.source, checked, anchors=anchors, keys=believed), [chain])
         wrong = [flaw for flaw in verdict.flaws if not flaw.accepted]
         if not wrong:
             raise exits.Stop(exits.Code.NO, f"nothing is wrong with the ledger of {_name(chain)} that is not accepted already")
         for flaw in wrong:
             output.say(f"{flaw.kind} {flaw.sequence}: {flaw.sentence}")
         _confirmed(acceptance, wrong)
-        person = record.Actor(cluster.Registry(typed.context).whoami(), record.Known.DECLARED)
+        person = record.Actor(cluster.Registry(typed.context).whoami(), record.Authenticity.DECLARED)
         keeper = Ledger(
             opened.store,
             opened.where.place,
@@ -131,7 +131,7 @@ def accept(typed: ledger_source.Typed, model: str, acceptance: Acceptance, now: 
 
 def _confirmed(acceptance: Acceptance, wrong: Sequence[integrity.Flaw]) -> None:
     """Stop when --believe/--discard or --yes is needed and missing."""
-    if acceptance.believe is None and any(flaw.kind is integrity.Kind.UNPROVEN for flaw in wrong):
+    if acceptance.believe is None and any(flaw.kind is integrity.FlawKind.UNPROVEN for flaw in wrong):
         raise exits.usage(
             "say what the Unproven records are: --believe when they are this registry's own (older than signing, or signed with a key that was"
             " lost), so that they count; --discard when somebody else wrote them, so that they mean nothing"
@@ -227,7 +227,7 @@ def _accepted(verdict: archive.Verdict) -> list[Json]:
             "by": entry.fact.actor.name,
             "reason": entry.text("reason"),
         }
-        for entry in provenance.told(verdict.accepted)
+        for entry in provenance.entries(verdict.accepted)
         if entry.fact.action == Action.ACCEPTED
     ]
 

@@ -90,7 +90,7 @@ def model(typed: ledger_source.Typed, name: str, *, yes: bool) -> None:
 
 
 def _older(
-    server: cluster.Registry, book: reader.Book, past: index.Index, name: str, opened: ledger_source.Archive, *, anothers: bool
+    server: cluster.Registry, book: reader.ChainReader, past: index.Index, name: str, opened: ledger_source.OpenLedger, *, anothers: bool
 ) -> Iterator[_Older]:
     """Yield the older objects, the Model last: until then it stays Behind, whatever else is written.
 
@@ -111,7 +111,7 @@ def _older(
         whole = _Older({"apiVersion": client.MODEL_VERSION.api_version, "kind": "ModelVersion", **raw}, entry.spec)
         if recovery.version_is_behind(version, entry):
             yield whole
-        elif identity.was_anothers(version, entry):
+        elif identity.belonged_to_another(version, entry):
             had, has = _snapshot(book, "ModelVersion", raw["metadata"]["name"], entry.spec), version.spec.dump()
             if (lacks := identity.lacking(had, has)) and not identity.differing(had, has):
                 yield dataclasses.replace(whole, lacks=tuple(lacks))
@@ -135,7 +135,7 @@ def _missing(server: cluster.Registry, past: index.Index, name: str) -> Iterator
             yield _Missing("ModelVersion", f"{name}-{version}", entry.spec)
 
 
-def _snapshot(book: reader.Book, kind: str, name: str, recorded: str) -> cluster.Json:
+def _snapshot(book: reader.ChainReader, kind: str, name: str, recorded: str) -> cluster.Json:
     data = book.blob(recorded)
     if data is None:
         raise exits.Stop(exits.Code.NO, f"the bucket no longer has the spec {recorded} of the {kind} {name}: apply it from Git")
@@ -169,10 +169,10 @@ def take_over(typed: ledger_source.Typed, now: datetime.datetime, *, yes: bool) 
             message = f"the registry {opened.registry} in {opened.place} will belong to this cluster ({uid})"
             message += ", and the operator of the one that has it now stops: add --yes"
             raise exits.Stop(exits.Code.USAGE, message)
-        keys = signing_key.held(opened.where, typed.context)
+        keys = signing_key.load(opened.where, typed.context)
         keeper = chains.Ledger(opened.store, opened.place, opened.registry, lambda: now, key=keys.private, trusted=keys.trusted)
         try:
-            epoch = asyncio.run(keeper.take_over(uid, record.Actor(server.whoami(), record.Known.DECLARED)))
+            epoch = asyncio.run(keeper.take_over(uid, record.Actor(server.whoami(), record.Authenticity.DECLARED)))
         except edge.Unavailable as trouble:
             if trouble.reason != Reason.LEDGER_UNPROVEN:
                 raise

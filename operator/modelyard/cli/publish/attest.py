@@ -10,7 +10,7 @@ from typing import Any, Final
 from modelyard import api, edge
 from modelyard.api import modelversion
 from modelyard.cli.publish import manifest
-from modelyard.cli.publish.documents import papers
+from modelyard.cli.publish.documents import upload_items
 from modelyard.cli.reach import authorship, cluster, model_storage, uploads
 from modelyard.cli.terminal import exits, output, validation
 from modelyard.edge.cluster import client
@@ -50,7 +50,7 @@ def attest(server: cluster.Registry, model: str, version: str, typed: Typed, opt
     if documents:
         model_obj = server.get(client.MODEL, model, "evidence is stored where the Model says: apply it first")
         place = model_storage.of(cluster.parsed(api.Model, model_obj, f"the Model {model}"), options, server)
-        [(entry, item)] = papers(documents, version, place)
+        [(entry, item)] = upload_items(documents, version, place)
         validation.part(modelversion.Evidence, entry, "the evidence")
     name, added = obj["metadata"]["name"], new(obj, metrics, entry)
     if any(added):
@@ -59,7 +59,7 @@ def attest(server: cluster.Registry, model: str, version: str, typed: Typed, opt
             _upload(place, item)
         obj = _add(server, name, model, metrics, entry)
     _tell(server, obj, metrics, entry, added)
-    cluster.written(client.MODEL_VERSION, obj, form)
+    cluster.print_object(client.MODEL_VERSION, obj, form)
 
 
 def new(obj: Json, metrics: Mapping[str, float], entry: Json | None) -> tuple[dict[str, float], Json | None]:
@@ -133,7 +133,7 @@ def _add(
     return server.patch(client.MODEL_VERSION, name, lambda obj, me: steps(obj, me, metrics, entry), takes=takes, dry_run=dry_run)
 
 
-def _upload(place: model_storage.Depot, item: uploads.Item) -> None:
+def _upload(place: model_storage.ModelStorage, item: uploads.Item) -> None:
     try:
         room = place.shelf()
         stored = room.head(item.key)

@@ -8,8 +8,8 @@ from modelyard.cli.publish import manifest
 from modelyard.cli.reach import local_files, model_storage, uploads
 
 
-def papers(
-    documents: Sequence[manifest.Document], version: str, depot: model_storage.Depot
+def upload_items(
+    documents: Sequence[manifest.Document], version: str, depot: model_storage.ModelStorage
 ) -> list[tuple[model_storage.Json, uploads.Item]]:
     """Return each piece of evidence as an entry of the manifest and as an item to upload."""
     folder = depot.below(f"evidence/{version}")

@@ -57,7 +57,7 @@ def push(source: pathlib.Path, typed: manifest.Typed, options: Way) -> None:
         if parent["version"].startswith(alias.SIGN):
             parent["version"] = alias.resolved(model.spec.aliases or {}, parent["version"], f"the Model {typed.model}")
     artifact = local_files.read(files)
-    papers = documents.papers(listed, typed.version, target)
+    papers = documents.upload_items(listed, typed.version, target)
     folder = target.below(typed.version)
     uri = str(folder) if source.is_dir() else f"{folder}{files[0].path}"
     evidence = [entry for entry, _ in papers]
@@ -109,7 +109,9 @@ def _model_of(path: pathlib.Path, name: str) -> api.Model:
     return cluster.parsed(api.Model, chosen, f"{path}, Model {name}", exits.Code.USAGE)
 
 
-def _upload(target: model_storage.Depot, folder: location.Place, items: Sequence[uploads.Item], papers: Sequence[uploads.Item]) -> None:
+def _upload(
+    target: model_storage.ModelStorage, folder: location.Place, items: Sequence[uploads.Item], papers: Sequence[uploads.Item]
+) -> None:
     room = target.shelf()
     stored = {obj.key: obj for obj in room.below(folder.key)}
     if foreign := sorted(stored.keys() - {item.key for item in items}):
@@ -145,7 +147,7 @@ def _hand_over(made: Json, options: Way, form: output.Form, server: cluster.Regi
         if options.output:
             output.write(output.document(cluster.tidy(shown), form))
         if options.wait and cluster.phase_of(shown) not in _GOOD:
-            raise exits.Stop(exits.Code.NO, f"ModelVersion {name} is not Ready: {cluster.told_of(shown)}")
+            raise exits.Stop(exits.Code.NO, f"ModelVersion {name} is not Ready: {cluster.summary_of(shown)}")
     elif not options.write or options.output:
         output.write(output.document(made, form))
 

@@ -53,7 +53,7 @@ def _stored(uri: str, endpoint: str | None, ca_file: pathlib.Path | None) -> tup
         raise exits.usage(f"{uri}: is no URI of a folder or an object; write it like s3://models/fraud/1.4.0/")
     address = store_address.of(None, endpoint, ca_file=ca_file)
     try:
-        room = uploads.Shelf(store.Store(address), place.bucket)
+        room = uploads.Uploads(store.Store(address), place.bucket)
         if place.is_prefix:
             objects = {obj.key[len(place.key) :]: obj for obj in room.below(place.key)}
         else:

@@ -95,7 +95,7 @@ def sections(answer: Json) -> Iterable[tuple[str, Rows | str]]:
     yield "Ledger", _rows(Record=record and f"{record['sequence']}, written {_clock(record['time'])}, {record['digest']}")
 
 
-def _named(book: reader.Book, version: str | None, digest: str | None) -> list[str]:
+def _named(book: reader.ChainReader, version: str | None, digest: str | None) -> list[str]:
     if version is None and digest is None:
         return []
     folded = book.index(book.last)

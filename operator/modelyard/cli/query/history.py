@@ -44,7 +44,7 @@ def history(
         output.say(f"nothing is recorded of {model} between these moments")
 
 
-def _last(book: reader.Book, end: datetime.datetime) -> int:
+def _last(book: reader.ChainReader, end: datetime.datetime) -> int:
     """Return the last record that may describe events up to `end`: the one after those observed by then, if it exists."""
     number = book.looked(book.at(end), end) + 1
     return number if book.data(number) is not None else number - 1

@@ -30,7 +30,7 @@ def show(server: cluster.Registry, name: str, version: str | None, asked: str | 
     whole = f"{name}-{version}" if version else name
     hint = f"see which there are with `modelyard list{f' {name}' if version else ''}`"
     obj = server.get(kind, whole, hint if version else f"and no Model either; {hint}")
-    if cluster.written(kind, obj, form):
+    if cluster.print_object(kind, obj, form):
         return
     if kind is client.MODEL:
         output.write(output.text(model(obj, server.all(client.MODEL_VERSION, fieldSelector=f"spec.model={name}"), now)))

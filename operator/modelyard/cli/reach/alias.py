@@ -26,7 +26,7 @@ def resolve(model: Json, version: str) -> str:
     return resolved(model["spec"].get("aliases") or {}, version, f"the Model {model['metadata']['name']}")
 
 
-def recorded(book: reader.Book, version: str, number: int | None = None) -> str:
+def recorded(book: reader.ChainReader, version: str, number: int | None = None) -> str:
     """Resolve against the Model's spec in the ledger after a record, by default the last."""
     if not version.startswith(SIGN):
         return resolved({}, version, "")

@@ -33,7 +33,7 @@ def tidy(obj: Json) -> Json:
     return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
 
 
-def written(kind: client.Kind, obj: Json, form: output.Form) -> bool:
+def print_object(kind: client.Kind, obj: Json, form: output.Form) -> bool:
     """Print an object as its name, JSON or YAML; for a table print nothing and return False, as the verb prints the table."""
     if form is output.Form.NAME:
         output.write(f"{kind.name.lower()}.{kind.group}/{obj['metadata']['name']}\n")
@@ -204,7 +204,7 @@ class Registry:
                     obj = {}  # it may be back at the next look
                 if obj is None:
                     raise exits.Stop(exits.Code.NOT_FOUND, f"{kind.name} {name} in namespace {namespace} was deleted meanwhile")
-                if obj and (message := told_of(obj)) != last_message:
+                if obj and (message := summary_of(obj)) != last_message:
                     last_message = message
                     output.say(f"{name}: {message}")
                 if obj and _observed(obj) and ended(obj):
@@ -278,7 +278,7 @@ def parsed(kind: type[M], obj: Json, what: str, code: exits.Code = exits.Code.NO
         raise exits.Stop(code, f"{message}\nif a newer release has written it, upgrade modelyard") from None
 
 
-def told_of(obj: Json) -> str:
+def summary_of(obj: Json) -> str:
     """Return an object's phase and the message of its Ready condition, in one line."""
     ready = ready_of(obj)
     phase = phase_of(obj) or "not looked at yet"

@@ -36,7 +36,7 @@ class Typed:
 
 
 @dataclasses.dataclass
-class Archive:
+class OpenLedger:
     """An opened ledger. Every method may raise edge.Unavailable, which `opened` turns into an end of the verb."""
 
     source: sources.Source
@@ -46,7 +46,7 @@ class Archive:
     place: location.Place | None = None
     store: Store | None = None
     """None: a folder."""
-    where: operator_bucket.Own | None = None
+    where: operator_bucket.OperatorBucket | None = None
     """How the bucket is reached; None: a folder."""
 
     def chain(self, model: str) -> record.Chain:
@@ -67,7 +67,7 @@ class Archive:
             raise self.nothing(model)
         return chains[0]
 
-    def book(self, chain: record.Chain, most: int | None = None, *, unproven: bool = False) -> reader.Book:
+    def book(self, chain: record.Chain, most: int | None = None, *, unproven: bool = False) -> reader.ChainReader:
         """Return a reader of a chain, of at most `most` records; `unproven`: whoever wrote them."""
         signers = None if unproven else self.signers
 
@@ -83,10 +83,10 @@ class Archive:
         def listed(number: int) -> list[int]:
             return self.source.listed(chain, number)
 
-        book = reader.Book(chain, fetch, blob, listed, signers=signers)
-        return book if most is None else reader.Book(chain, fetch, blob, listed, min(most, book.last), signers)
+        book = reader.ChainReader(chain, fetch, blob, listed, signers=signers)
+        return book if most is None else reader.ChainReader(chain, fetch, blob, listed, min(most, book.last), signers)
 
-    def model(self, name: str, *, unproven: bool = False) -> reader.Book:
+    def model(self, name: str, *, unproven: bool = False) -> reader.ChainReader:
         """Return a reader of a model's chain, which needs at least one record; `unproven`: whoever wrote the records."""
         book = self.book(self.chain(name), unproven=unproven)
         if book.data(1) is None and not book.last:
@@ -103,7 +103,7 @@ class Archive:
             raise exits.Stop(exits.Code.NO, f"{anchors.PUBLIC}: {error}") from None
 
     @functools.cached_property
-    def operators(self) -> reader.Book:
+    def operators(self) -> reader.ChainReader:
         """The reader of the installation's chain."""
         return self.book(self.chain(record.OPERATOR))
 
@@ -112,7 +112,7 @@ class Archive:
         """The periods in which no operator watched."""
         return coverage.gaps(self.operators.all())
 
-    def warnings(self, book: reader.Book, *, watched: bool = True) -> list[str]:
+    def warnings(self, book: reader.ChainReader, *, watched: bool = True) -> list[str]:
         """Return the flaws in what was read of a model's chain; with `watched` also those of the installation's chain."""
         by_chain = {book.chain.model: list(book.flaws.values())}
         if watched:
@@ -126,7 +126,7 @@ class Archive:
         """Return the registry's owner and epoch; None and 0 when no owner is recorded."""
         assert self.store is not None
         assert self.place is not None
-        return ownership.holder(self.store, self.place, self.registry)
+        return ownership.owner(self.store, self.place, self.registry)
 
     def nothing(self, model: str, namespace: str = "") -> exits.Stop:
         """Return the Stop of a verb that found no record."""
@@ -136,7 +136,7 @@ class Archive:
 
 
 @contextlib.contextmanager
-def opened(typed: Typed) -> Iterator[Archive]:
+def opened(typed: Typed) -> Iterator[OpenLedger]:
     """Open the ledger that was typed, else that of the environment or of the cluster's operator.
 
     Raises:
@@ -152,12 +152,12 @@ def opened(typed: Typed) -> Iterator[Archive]:
         bucket = operator_bucket.find(typed.context, typed.bucket, typed.registry, typed.endpoint, typed.ca_file)
         client = Store(bucket.address)
         try:
-            yield Archive(sources.Bucket(client, bucket.place), bucket.registry, typed, threads, bucket.place, client, bucket)
+            yield OpenLedger(sources.Bucket(client, bucket.place), bucket.registry, typed, threads, bucket.place, client, bucket)
         except edge.Unavailable as trouble:
             raise bucket.explain(trouble) from None
 
 
-def noted(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, list[integrity.Anchor]]:
+def anchors_of(typed: Typed, chains: Sequence[record.Chain]) -> dict[record.Chain, list[integrity.Anchor]]:
     """Read the chains' anchors from the operator's ConfigMaps and each Model's status; none where the cluster cannot be read."""
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster.client import CONFIG_MAP, MODEL  # noqa: PLC0415  half a second, which an answer about the past need not wait for
@@ -190,7 +190,7 @@ def trusted(typed: Typed) -> list[signature.Key]:
     return []
 
 
-def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
+def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> OpenLedger:
     assert typed.folder is not None
     ledgers = typed.folder / "ledger"
     if not ledgers.is_dir():
@@ -201,7 +201,7 @@ def _folder(typed: Typed, threads: futures.ThreadPoolExecutor) -> Archive:
     if typed.registry is not None and typed.registry not in names:
         existing = ", ".join(names) or "none"
         raise exits.Stop(exits.Code.NOT_FOUND, f"{typed.folder} has no registry {typed.registry!r}, check --registry; it has {existing}")
-    return Archive(sources.Folder(typed.folder), typed.registry or names[0], typed, threads)
+    return OpenLedger(sources.Folder(typed.folder), typed.registry or names[0], typed, threads)
 
 
 def _namespace(typed: Typed) -> str:
@@ -216,7 +216,7 @@ def _namespaces(typed: Typed, name: str, model: str) -> list[str]:
     return sorted(path.name for path in (typed.folder / "ledger" / name).iterdir() if (path / model).is_dir())
 
 
-def each(do: Callable[[record.Chain], archive.Verdict], chains: Sequence[record.Chain]) -> Iterator[archive.Verdict]:
+def verdicts(do: Callable[[record.Chain], archive.Verdict], chains: Sequence[record.Chain]) -> Iterator[archive.Verdict]:
     """Yield the verdict on each chain; an unreadable file beside the ledger ends the verb."""
     for chain in chains:
         try:

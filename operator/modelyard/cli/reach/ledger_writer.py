@@ -43,9 +43,9 @@ class Bucket:
         self._blobs = blobs.Blobs(source, where)
 
     @classmethod
-    def open(cls, where: operator_bucket.Own, context: str | None) -> Self:
+    def open(cls, where: operator_bucket.OperatorBucket, context: str | None) -> Self:
         """Open the operator's bucket as this machine reaches it."""
-        return cls(store.Store(where.address), where.place, where.registry, where.retain, lambda: signing_key.held(where, context))
+        return cls(store.Store(where.address), where.place, where.registry, where.retain, lambda: signing_key.load(where, context))
 
     def blob(self, name: str) -> bytes | None:
         """Return content-addressed bytes."""
@@ -68,7 +68,7 @@ class Bucket:
 
         return self._ask(load, namespace, model)
 
-    def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
+    def append(self, namespace: str, model: str, facts: Sequence[record.LedgerEntry]) -> None:
         """Append facts after the operator's last record, each once."""
 
         async def append(book: chains.Ledger, chain: record.Chain) -> None:

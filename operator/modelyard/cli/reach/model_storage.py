@@ -27,7 +27,7 @@ class Way:
 
 
 @dataclasses.dataclass(frozen=True)
-class Depot:
+class ModelStorage:
     """The prefix below which all of a Model's objects are, and how this machine reaches it."""
 
     place: location.Place
@@ -44,16 +44,16 @@ class Depot:
         """Return a folder below the Model's prefix."""
         return location.Place(self.place.bucket, f"{self.place.key}{path}/")
 
-    def shelf(self) -> uploads.Shelf:
+    def shelf(self) -> uploads.Uploads:
         """Open the bucket for uploads."""
-        return uploads.Shelf(self.opened(), self.place.bucket)
+        return uploads.Uploads(self.opened(), self.place.bucket)
 
     def explain(self, trouble: edge.Unavailable) -> exits.Stop:
         """Explain a failure of the store, and what the user can do about it."""
         return store_address.explain(trouble, self.address, from_cluster=self.from_cluster)
 
 
-def of(model: api.Model, options: Way, server: cluster.Registry | None) -> Depot:
+def of(model: api.Model, options: Way, server: cluster.Registry | None) -> ModelStorage:
     """Return a Model's storage and how to reach it; without `server` no cluster is read.
 
     Raises:
@@ -71,7 +71,7 @@ def of(model: api.Model, options: Way, server: cluster.Registry | None) -> Depot
     bundle = None
     if storage.ca_bundle and server and not options.endpoint and not options.ca_file:
         bundle = server.config(storage.ca_bundle.config_map_name, "ca.crt")
-    return Depot(
+    return ModelStorage(
         place,
         store_address.of(storage, options.endpoint, secret, options.ca_file, bundle),
         options.credentials_from_cluster,

@@ -34,7 +34,7 @@ _ALL: Final = (_URI, _ENDPOINT, _REGION, _REGISTRY, *_RETENTION, _SIGNER)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Own:
+class OperatorBucket:
     """The location of the operator bucket, and how this machine reaches it."""
 
     place: location.Place
@@ -59,7 +59,7 @@ class Own:
         return exits.Stop(exits.Code.NO, f"{trouble.message}\n{hint}")
 
 
-def find(context: str | None, uri: str | None, registry: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> Own:
+def find(context: str | None, uri: str | None, registry: str | None, endpoint: str | None, ca_file: pathlib.Path | None) -> OperatorBucket:
     """Return the bucket that was typed, else the environment's, else that of the cluster's operator.
 
     Raises:
@@ -79,7 +79,7 @@ def find(context: str | None, uri: str | None, registry: str | None, endpoint: s
     address = store_address.of(None, reached, _keys(environment), certificates)
     region = environment.get(_REGION) or address.region or settings.get(_REGION)
     name = registry or settings.get(_REGISTRY) or "main"
-    return Own(
+    return OperatorBucket(
         place,
         dataclasses.replace(address, region=region),
         name,

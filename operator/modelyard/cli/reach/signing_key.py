@@ -15,7 +15,7 @@ from modelyard.ledger import signature
 _FILE: Final = "MODELYARD_LEDGER__KEY_FILE"
 
 
-def held(bucket: operator_bucket.Own, context: str | None) -> keyring.Keys:
+def load(bucket: operator_bucket.OperatorBucket, context: str | None) -> keyring.Keys:
     """Return the operator's signing key and the keys that it trusts.
 
     Raises:
@@ -44,7 +44,7 @@ def held(bucket: operator_bucket.Own, context: str | None) -> keyring.Keys:
         raise exits.Stop(exits.Code.NO, str(error)) from None
 
 
-def trust(bucket: operator_bucket.Own, context: str | None, key: signature.Key) -> bool:
+def trust(bucket: operator_bucket.OperatorBucket, context: str | None, key: signature.Key) -> bool:
     """Add a public key to those that the operator trusts; return False when it is trusted already.
 
     Raises:
@@ -53,7 +53,7 @@ def trust(bucket: operator_bucket.Own, context: str | None, key: signature.Key) 
     from modelyard.cli.reach import cluster  # noqa: PLC0415
     from modelyard.edge.cluster import client  # noqa: PLC0415
 
-    keys = held(bucket, context)
+    keys = load(bucket, context)
     name = signature.key_id(key)
     if name in signature.by_id([keys.private.public_key(), *keys.trusted]):
         return False

@@ -26,7 +26,7 @@ class Item:
     sha256: str
 
 
-class Shelf:
+class Uploads:
     """One bucket. Methods may raise edge.Unavailable, and exits.Stop where the answer is no."""
 
     def __init__(self, source: store.Store, bucket: str) -> None:

@@ -24,7 +24,7 @@ from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.content import manifest as content_manifest
 from modelyard.edge import metrics
-from modelyard.edge.artifact import legal_hold as artifact_legal_hold
+from modelyard.edge.artifact import object_holds
 from modelyard.edge.bucket import blobs
 from modelyard.edge.s3 import bounded, errors, listings, store
 from modelyard.plan import finding
@@ -163,12 +163,12 @@ class Prover:
         """Write the blobs that `keep_blob_late` could not write."""
         await self._of_ours(self._blobs.catch_up)
 
-    async def hold(self, request: legal_hold.Request) -> finding.Fact | None:
+    async def hold(self, request: legal_hold.Request) -> finding.Finding | None:
         """Do one step of a legal hold; return why it could not be done, if it could not."""
         source = self._client(request.address)
 
-        def carry_out(stop: threading.Event) -> finding.Fact | None:
-            return artifact_legal_hold.carry_out(
+        def carry_out(stop: threading.Event) -> finding.Finding | None:
+            return object_holds.carry_out(
                 source, self._blobs, request, lambda do, items: self._together(request.tenant, do, list(items), stop)
             )
 
@@ -207,7 +207,7 @@ class Prover:
 
     def _inspect(self, request: inspection.Request, stop: threading.Event) -> inspection.Result:
         began = time.monotonic()
-        scope = location.scope(request.uri, request.below)
+        scope = location.locate(request.uri, request.below)
         if isinstance(scope, location.Refused):
             return scope
         where, root = scope
@@ -294,7 +294,7 @@ class Prover:
                 self._unfinished.popitem(last=False)
 
     def _prove_object(self, request: inspection.EvidenceRequest, stop: threading.Event) -> inspection.EvidenceResult:
-        scope = location.scope(request.uri, request.below)
+        scope = location.locate(request.uri, request.below)
         if isinstance(scope, location.Refused):
             return scope
         where, _ = scope

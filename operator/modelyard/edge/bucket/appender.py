@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from modelyard import edge
 from modelyard.api.reason import Reason
 from modelyard.edge.bucket.batch import Item, Queue
-from modelyard.edge.bucket.head import Reach, read
+from modelyard.edge.bucket.head import OwnBucket, read
 from modelyard.edge.s3 import store
 from modelyard.ledger import codec, fold, index, integrity, signature, traffic, trust
-from modelyard.ledger.record import OPERATOR, Action, Actor, Chain, Fact, Pointer, Record, StageState, Subject, fact, follow
+from modelyard.ledger.record import OPERATOR, Action, Actor, Chain, LedgerEntry, Pointer, Record, StageState, Subject, entry, follow
 
 
 class Tampered(edge.Unavailable):
@@ -31,7 +31,7 @@ class Tampered(edge.Unavailable):
         more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
         name = chain.model if chain.model == OPERATOR else f"{chain.namespace}/{chain.model}"
         remedy = f"look with `modelyard ledger verify {name}`, and accept it with `modelyard ledger accept {name}`"
-        unknown = not proved and all(flaw.kind == integrity.Kind.UNPROVEN for flaw in flaws)
+        unknown = not proved and all(flaw.kind == integrity.FlawKind.UNPROVEN for flaw in flaws)
         reason = Reason.LEDGER_UNPROVEN if unknown else Reason.LEDGER_TAMPERED
         what = "is signed by no key that this operator holds" if unknown else "is not what it was"
         super().__init__(reason, f"the ledger of {name} {what}: {flaws[0].sentence}{more}; {remedy}")
@@ -57,7 +57,7 @@ class Head:
 class Pen:
     """Everything that the appenders of a registry need for writing."""
 
-    reach: Reach
+    reach: OwnBucket
     clock: Callable[[], datetime.datetime]
     fence: Callable[[], None]
     """Called right before each write, in a thread; raises edge.Unavailable unless this operator surely leads."""
@@ -153,7 +153,9 @@ class Appender:
         if item.trouble:
             raise item.trouble
 
-    async def write(self, facts: Sequence[Fact], state: tuple[StageState, ...], observed_at: datetime.datetime | None = None) -> bool:
+    async def write(
+        self, facts: Sequence[LedgerEntry], state: tuple[StageState, ...], observed_at: datetime.datetime | None = None
+    ) -> bool:
         """Write one record; return False when another writer has written that number: its record is folded, and the caller looks again."""
         record = self._record(facts, state, await self._snapshot(), observed_at)
         data = codec.write(record)
@@ -178,7 +180,7 @@ class Appender:
             else integrity.NOTHING
         )
         trusted = trust.Trust(self._pen.keys)
-        link, flaws = integrity.join(self.chain, before, record.sequence, existing, trusted)
+        link, flaws = integrity.check_link(self.chain, before, record.sequence, existing, trusted)
         if link.record and not trusted.add(link.record, link.digest or ""):
             flaws = [*flaws, *integrity.unproven(self.chain, trusted)]
         if flaws or link.record is None:
@@ -195,9 +197,9 @@ class Appender:
         while True:
             subject = Subject("Ledger", self.chain.model, self.chain.prefix, 0)
             detail: dict[str, Any] = {"flaws": [flaw.detail for flaw in flaws], "reason": reason}
-            if any(flaw.kind == integrity.Kind.UNPROVEN for flaw in flaws):
+            if any(flaw.kind == integrity.FlawKind.UNPROVEN for flaw in flaws):
                 detail["believed"] = believed
-            acceptance = fact(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
+            acceptance = entry(Action.ACCEPTED, actor, subject, f"{self.head.sequence}/{self.head.digest}", detail=detail)
             record = self._record([acceptance], self.head.state, None)
             data = codec.write(record)
             if await self._pen.create(self.chain.key(record.sequence), data):
@@ -232,7 +234,7 @@ class Appender:
 
     def _record(
         self,
-        facts: Sequence[Fact],
+        facts: Sequence[LedgerEntry],
         state: tuple[StageState, ...],
         pointer: Pointer | None,
         observed_at: datetime.datetime | None = None,
@@ -267,4 +269,4 @@ class Appender:
 
 def _deleted(chain: Chain, sequence: int) -> list[integrity.Flaw]:
     sentence = f"{chain.key(sequence)} is missing, and the store refuses to create it: it was there and was deleted"
-    return [integrity.Flaw(kind, sequence, sentence) for kind in (integrity.Kind.GONE, integrity.Kind.HOLE)]
+    return [integrity.Flaw(kind, sequence, sentence) for kind in (integrity.FlawKind.GONE, integrity.FlawKind.HOLE)]

@@ -21,7 +21,7 @@ State = tuple[record.StageState, ...]
 class Item:
     """The facts and the state that one caller wants recorded."""
 
-    unrecorded: list[tuple[record.Fact, int]]
+    unrecorded: list[tuple[record.LedgerEntry, int]]
     """Facts with their sizes."""
     state: State | None
     observed_at: datetime.datetime | None = None
@@ -31,11 +31,11 @@ class Item:
 
     @classmethod
     def of(
-        cls, facts: Iterable[record.Fact], state: Iterable[record.StageState] | None, observed_at: datetime.datetime | None = None
+        cls, facts: Iterable[record.LedgerEntry], state: Iterable[record.StageState] | None, observed_at: datetime.datetime | None = None
     ) -> Self:
         """Create an item; raises ValueError when a fact cannot be written."""
         return cls(
-            [(fact, len(canonical.dumps(codec.dump_fact(fact)))) for fact in facts], None if state is None else tuple(state), observed_at
+            [(fact, len(canonical.dumps(codec.dump_entry(fact)))) for fact in facts], None if state is None else tuple(state), observed_at
         )
 
 
@@ -43,7 +43,7 @@ class Item:
 class Batch:
     """The content of the next record."""
 
-    facts: list[record.Fact]
+    facts: list[record.LedgerEntry]
     state: State | None
     """After these facts; None: as before."""
     whole: list[Item]
@@ -73,7 +73,7 @@ class Queue:
     def next(self, recent: Sequence[str]) -> Batch:
         """Take as much as one record may hold, without facts that were recorded before."""
         recorded = set(recent)
-        facts: list[record.Fact] = []
+        facts: list[record.LedgerEntry] = []
         state: State | None = None
         observed_at: datetime.datetime | None = None
         whole: list[Item] = []

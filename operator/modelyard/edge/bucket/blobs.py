@@ -44,7 +44,7 @@ class Blobs:
         try:
             data = self._store.get(self._where.bucket, self._key(name))
         except edge.Unavailable as error:
-            raise own(error) from None
+            raise own_bucket_error(error) from None
         if data is None or digest.named(data) != name:
             with self._lock:
                 self._present.pop(name, None)
@@ -64,7 +64,7 @@ class Blobs:
             if not self._store.create(bucket, key, data) and self._store.get(bucket, key) != data:
                 self._store.put(bucket, key, data)
         except edge.Unavailable as error:
-            raise own(error) from None
+            raise own_bucket_error(error) from None
         self._remember(name, data)
         return name
 
@@ -111,6 +111,6 @@ def key(name: str) -> str:
     return f"blobs/sha256/{name.removeprefix('sha256:')}"
 
 
-def own(error: edge.Unavailable) -> edge.Unavailable:
+def own_bucket_error(error: edge.Unavailable) -> edge.Unavailable:
     """Name the operator's own bucket in a failure, so that nobody looks for it in a Model's bucket."""
     return edge.Unavailable(Reason.LEDGER_UNAVAILABLE, f"the operator's own bucket: {error.message}", error.cause)

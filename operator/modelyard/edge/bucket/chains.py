@@ -14,10 +14,10 @@ from modelyard import edge, settings
 from modelyard.api.reason import Reason
 from modelyard.content import location
 from modelyard.edge.bucket import appender, batch, blobs, keyring, ownership
-from modelyard.edge.bucket.head import Reach
+from modelyard.edge.bucket.head import OwnBucket
 from modelyard.edge.s3 import store
 from modelyard.ledger import checkpoint, codec, coverage, index, integrity, record, signature
-from modelyard.ledger.record import Action, Actor, Chain, Fact, StageState
+from modelyard.ledger.record import Action, Actor, Chain, LedgerEntry, StageState
 
 SNAPSHOT: Final = 256
 """Records between two snapshots of the index."""
@@ -58,7 +58,7 @@ class Ledger:
         threads: int = 32,
     ) -> None:
         self.registry = registry
-        self.reach = Reach(bucket, where, kept, threads)
+        self.reach = OwnBucket(bucket, where, kept, threads)
         self._pen = appender.Pen(self.reach, clock, fence, retain, snapshot_every)
         self._anchors = dict(anchors or {})
         if key:
@@ -169,7 +169,7 @@ class Ledger:
     # --- what is written
 
     async def append(
-        self, chain: Chain, facts: Iterable[Fact], state: Iterable[StageState] | None = None, seen: datetime.datetime | None = None
+        self, chain: Chain, facts: Iterable[LedgerEntry], state: Iterable[StageState] | None = None, seen: datetime.datetime | None = None
     ) -> appender.Head:
         """Record facts, once each, and what the stages serve from now on; return the head after them.
 
@@ -291,19 +291,19 @@ class Ledger:
         Raises:
             edge.Unavailable: RegistryTaken: another cluster took it over; or the owner is unknown.
         """
-        owner, _ = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
+        owner, _ = await self.reach.run(lambda: ownership.owner(self.reach.store, self.reach.where, self.registry))
         if owner not in {None, cluster}:
-            self._pen.takeover = ownership.taken(self.reach.where, self.registry, str(owner), cluster)
+            self._pen.takeover = ownership.registry_taken(self.reach.where, self.registry, str(owner), cluster)
             raise self._pen.takeover
 
     async def take_over(self, cluster: str, actor: Actor = record.BY_OPERATOR) -> int:
         """Record that this cluster takes the registry over, then make it the owner; return the new epoch."""
-        before, epoch = await self.reach.run(lambda: ownership.holder(self.reach.store, self.reach.where, self.registry))
+        before, epoch = await self.reach.run(lambda: ownership.owner(self.reach.store, self.reach.where, self.registry))
         if before == cluster:
             return epoch
         subject = record.Subject("Registry", self.registry, self.registry, epoch + 1)
         detail = {"before": before, "after": cluster, "epoch": epoch + 1}
-        await self.append(self.operators, [record.fact(Action.TAKEN_OVER, actor, subject, f"{epoch + 1} {cluster}", detail=detail)])
+        await self.append(self.operators, [record.entry(Action.TAKEN_OVER, actor, subject, f"{epoch + 1} {cluster}", detail=detail)])
         await self.reach.run(lambda: ownership.hand_over(self.reach.store, self.reach.where, self.registry, cluster, epoch + 1))
         return epoch + 1
 
@@ -313,7 +313,7 @@ class Ledger:
         return writer
 
 
-def of(
+def from_settings(
     config: settings.Ledger,
     bucket: store.Objects,
     where: location.Place,
@@ -327,6 +327,6 @@ def of(
     return Ledger(bucket, where, config.registry, clock, retain=retain, **signing, **more)
 
 
-def _term(action: Action, holder: str, number: int, more: Mapping[str, Any]) -> Fact:
+def _term(action: Action, holder: str, number: int, more: Mapping[str, Any]) -> LedgerEntry:
     subject = record.Subject("Operator", holder, holder, number)
-    return record.fact(action, record.BY_OPERATOR, subject, detail={"holder": holder, "number": number, **more})
+    return record.entry(action, record.BY_OPERATOR, subject, detail={"holder": holder, "number": number, **more})

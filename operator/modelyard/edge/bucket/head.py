@@ -28,7 +28,7 @@ _LOOKED_AT: Final = 4096
 """The most records at the end that are searched for a proven one that names a snapshot: there can be any number of Unproven records."""
 
 
-class Reach:
+class OwnBucket:
     """The operator's own bucket, as the ledger reads it: in threads, or without any (0) for tests that must be deterministic.
 
     Failures are edge.Unavailable(LedgerUnavailable).
@@ -61,11 +61,11 @@ class Reach:
                 return work()
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except edge.Unavailable as error:
-            raise (blobs.own(error) if str(error.reason).startswith("Store") else error) from None
+            raise (blobs.own_bucket_error(error) if str(error.reason).startswith("Store") else error) from None
 
 
 @dataclasses.dataclass(slots=True)
-class Tail:
+class End:
     """The end of a chain, as read."""
 
     last: integrity.Link
@@ -77,11 +77,11 @@ class Tail:
     """Whether any record that was read is proven."""
     index: Index
     flaws: list[integrity.Flaw]
-    accepted: dict[trust.Told, int]
+    accepted: dict[trust.FlawIdentity, int]
     """The accepted flaws, each with the number of the last record that accepts it; as far as the chain was read."""
 
 
-async def read(reach: Reach, chain: Chain, anchors: Iterable[integrity.Anchor], keys: signature.Keys | None = None) -> Tail:
+async def read(reach: OwnBucket, chain: Chain, anchors: Iterable[integrity.Anchor], keys: signature.Keys | None = None) -> End:
     """Read the head and the index, and return the flaws of all records read on the way.
 
     Args:
@@ -95,16 +95,16 @@ async def read(reach: Reach, chain: Chain, anchors: Iterable[integrity.Anchor], 
 
 
 class _Reading:
-    def __init__(self, reach: Reach, chain: Chain, anchors: list[integrity.Anchor], keys: signature.Keys | None) -> None:
+    def __init__(self, reach: OwnBucket, chain: Chain, anchors: list[integrity.Anchor], keys: signature.Keys | None) -> None:
         self._reach = reach
         self._chain = chain
         self._anchors = anchors
         self._trust = trust.Trust(keys, [(anchor.sequence, anchor.head) for anchor in anchors])
         self._data: dict[int, bytes | None] = {}
         self._flaws: list[integrity.Flaw] = []
-        self._accepted: dict[trust.Told, int] = {}
+        self._accepted: dict[trust.FlawIdentity, int] = {}
 
-    async def read(self) -> Tail:
+    async def read(self) -> End:
         last = await self._end()
         folded, start = await self._snapshot(last)
         oldest = min((anchor.sequence for anchor in self._anchors if anchor.sequence <= last), default=start)
@@ -116,7 +116,7 @@ class _Reading:
             await self._fetch(numbers)
             for number in numbers:
                 before = link if number > max(begin, 1) or number == 1 else _FROM
-                link, flaws = integrity.join(self._chain, before, number, self._data[number], self._trust)
+                link, flaws = integrity.check_link(self._chain, before, number, self._data[number], self._trust)
                 self._flaws += flaws
                 for record in self._trust.add(link.record, link.digest or "") if link.record else ():
                     self._accepted |= dict.fromkeys(integrity.accepts(record), number)
@@ -128,7 +128,7 @@ class _Reading:
         if any(flaw.kind in integrity.CUT for flaw in integrity.uncovered(self._flaws, self._accepted)):
             await self._look_back(begin)
         flaws = [*self._flaws, *integrity.unproven(self._chain, self._trust)]
-        return Tail(link, record, self._trust.waiting, self._trust.proved, folded, flaws, self._accepted)
+        return End(link, record, self._trust.waiting, self._trust.proved, folded, flaws, self._accepted)
 
     async def _look_back(self, begin: int) -> None:
         """Search earlier records for acceptances: the acceptance of a cut chain precedes its later growth; all others follow the flaw."""
@@ -207,7 +207,7 @@ class _Reading:
             if anchor.sequence <= last:
                 await self._fetch([anchor.sequence])
             data = self._data.get(anchor.sequence)
-            self._flaws += integrity.against(self._chain, anchor, last, codec.named(data) if data is not None else None)
+            self._flaws += integrity.compare_anchor(self._chain, anchor, last, codec.named(data) if data is not None else None)
 
     async def _exists(self, number: int) -> bool:
         await self._fetch([number])

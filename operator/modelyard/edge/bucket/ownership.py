@@ -62,11 +62,11 @@ def claim(bucket: store.Objects, where: location.Place, registry: str, cluster: 
         raise edge.Unavailable(Reason.REGISTRY_TAKEN, message)
     owner, epoch = _read(data, place)
     if owner != cluster:
-        raise taken(where, registry, owner, cluster)
+        raise registry_taken(where, registry, owner, cluster)
     return epoch
 
 
-def taken(where: location.Place, registry: str, owner: str, cluster: str) -> edge.Unavailable:
+def registry_taken(where: location.Place, registry: str, owner: str, cluster: str) -> edge.Unavailable:
     """Return why the operator of a cluster may not lead."""
     message = (
         f"the registry {registry} in {where} belongs to the cluster {owner}, and this is {cluster}: name another registry, or take it over "
@@ -75,7 +75,7 @@ def taken(where: location.Place, registry: str, owner: str, cluster: str) -> edg
     return edge.Unavailable(Reason.REGISTRY_TAKEN, message)
 
 
-def holder(bucket: store.Objects, where: location.Place, registry: str) -> tuple[str | None, int]:
+def owner(bucket: store.Objects, where: location.Place, registry: str) -> tuple[str | None, int]:
     """Return the registry's owner and its epoch; None and 0 when it has no owner."""
     place = where.key + key(registry)
     data = bucket.get(where.bucket, place)

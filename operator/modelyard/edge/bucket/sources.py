@@ -70,7 +70,7 @@ class Bucket:
             return collections.Counter(listed.key[cut:] for listed in self._store.versions(self._where.bucket, below))
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
-                raise blobs.own(error) from None
+                raise blobs.own_bucket_error(error) from None
         self.versioned = False
         return {listed.key[cut:]: 1 for listed in self._store.list(self._where.bucket, below)}
 
@@ -79,7 +79,7 @@ class Bucket:
         try:
             return self._store.get(self._where.bucket, self._where.key + key)
         except edge.Unavailable as error:
-            raise blobs.own(error) from None
+            raise blobs.own_bucket_error(error) from None
 
     def listed(self, chain: record.Chain, number: int) -> list[int]:
         """Return the numbers that the store lists."""
@@ -106,7 +106,7 @@ class Bucket:
             keys = [listed.key[cut:] for listed in self._store.list(self._where.bucket, self._where.key + prefix)]
         except edge.Unavailable as error:
             if error.reason != Reason.STORE_FORBIDDEN:
-                raise blobs.own(error) from None
+                raise blobs.own_bucket_error(error) from None
             return []
         return _keys(self.get(key) for key in keys)
 

@@ -193,7 +193,7 @@ class Elector:
             return None
         self._taking = began = self._next(lease)
         metadata: client.Json = (lease or {}).get("metadata") or {"namespace": self._place[0], "name": self._place[1]}
-        if noted := term.noted(began, lease, self._now()):
+        if noted := term.to_annotations(began, lease, self._now()):
             metadata["annotations"] = noted
         else:
             metadata.pop("annotations", None)

@@ -62,10 +62,10 @@ async def probe(
     models_in: Sequence[str | None] | None = None,
 ) -> list[str]:
     """Return the policies that are not in force, by the last part of their names, sorted; empty: all are. See `find`."""
-    return sorted(await find(server, namespace, prefix, guards=guards, elsewhere=elsewhere, models_in=models_in))
+    return sorted(await unproven(server, namespace, prefix, guards=guards, elsewhere=elsewhere, models_in=models_in))
 
 
-async def find(
+async def unproven(
     server: Server,
     namespace: str,
     prefix: str = "modelyard",
@@ -102,10 +102,10 @@ async def find(
     return {policy: verdict for policy, verdict in verdicts.items() if not verdict.holds}
 
 
-async def told(server: Server, namespaces: Sequence[str], prefix: str, *, guards: bool, models_in: Sequence[str | None]) -> list[str]:
+async def phrases(server: Server, namespaces: Sequence[str], prefix: str, *, guards: bool, models_in: Sequence[str | None]) -> list[str]:
     """Return a phrase for each policy that `find` returns: its name, and what else refused its trial."""
     first, *elsewhere = namespaces
-    verdicts = await find(server, first, prefix, guards=guards, elsewhere=elsewhere, models_in=models_in)
+    verdicts = await unproven(server, first, prefix, guards=guards, elsewhere=elsewhere, models_in=models_in)
     return [
         policy
         + (

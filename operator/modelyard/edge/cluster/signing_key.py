@@ -42,7 +42,7 @@ def read(secret: Mapping[str, Any], name: str) -> keyring.Keys:
     return keyring.Keys(private, tuple(trusted))
 
 
-async def hold(reach: client.Cluster, namespace: str, name: str, current: ed25519.Ed25519PrivateKey | None = None) -> keyring.Keys:
+async def load(reach: client.Cluster, namespace: str, name: str, current: ed25519.Ed25519PrivateKey | None = None) -> keyring.Keys:
     """Return the keys of the installation; the first start creates them, and a deleted Secret is created again with the current key.
 
     Raises:

@@ -39,7 +39,7 @@ def begin(identity: str, lease: Mapping[str, Any] | None) -> Term:
     return Term(identity, (spec.get("leaseTransitions") or 0) + 1, spec.get("holderIdentity") or None, renewed, unsettled)
 
 
-def noted(began: Term, lease: Mapping[str, Any] | None, now: datetime.datetime) -> dict[str, str]:
+def to_annotations(began: Term, lease: Mapping[str, Any] | None, now: datetime.datetime) -> dict[str, str]:
     """Return the annotations of the Lease once this term begins, by its leader's clock."""
     preserved = {name: value for name, value in _annotations(lease).items() if name not in {UNSETTLED, AHEAD}}
     latest = _latest(lease)

@@ -60,6 +60,6 @@ def _claim(previous: modelversion.StageClaim | None, name: str, wanted: _Wanted,
     return modelversion.StageClaim(name=name, state=state, since=began)
 
 
-def gained(subject: api.ModelVersion, claims: Sequence[modelversion.StageClaim]) -> set[str]:
+def new_stages(subject: api.ModelVersion, claims: Sequence[modelversion.StageClaim]) -> set[str]:
     """Return the stages that are to run a version, and have no claim in its status yet."""
     return {claim.name for claim in claims} - {claim.name for claim in subject.status.stages or []}

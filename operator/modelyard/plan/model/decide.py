@@ -70,8 +70,8 @@ def _decide(world: World, now: datetime.datetime, parts: isolation.Parts) -> Pla
     promotions_before, model_before = world.promotions, world.model
     if first := tuple(question for question in recovery.questions(world) if question not in world.answers):
         return Plan(ask=first)
-    world = recovery.with_ledgers_stages(world)
-    lost = () if world.withheld else recovery.lost(world)
+    world = recovery.restore_stages(world)
+    lost = () if world.withheld else recovery.lost_objects(world)
     # The outcome that the ledger has of a promotion in a broken stage is shown with the stage itself.
     promotions_now = [
         parts.of(promotion.spec.stage, promotion_status.as_recorded, world, promotion, now) or promotion for promotion in promotions_before
@@ -97,7 +97,7 @@ def _decide(world: World, now: datetime.datetime, parts: isolation.Parts) -> Pla
     }
     events = tuple(event for name, update in updates.items() if name in changed for event in promotion_status.events(update))
     times = [turn.again for turn in turns if turn.again is not None]
-    events = (*events, *recovery.happened(world, lost))
+    events = (*events, *recovery.events(world, lost))
     plan = Plan(
         promotions=changed,
         restore=lost,
@@ -156,7 +156,7 @@ def _unforeseen(turns: Sequence[stage.Turn]) -> tuple[unforeseen.Unforeseen, ...
 
 
 def _promotion_status(
-    world: World, promotion: api.Promotion, update: promotion_status.Told | None, now: datetime.datetime
+    world: World, promotion: api.Promotion, update: promotion_status.Outcome | None, now: datetime.datetime
 ) -> PromotionStatus:
     """Return the whole status of one promotion, with or without an update."""
     status = promotion_status.status(update, now) if update else promotion.status
@@ -275,14 +275,14 @@ def _conditions(
     world: World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], parts: isolation.Parts
 ) -> dict[str, finding.State]:
     if world.withheld:
-        cause = finding.Fact(world.withheld.reason, world.withheld.message)
+        cause = finding.Finding(world.withheld.reason, world.withheld.message)
         if world.withheld.waits == finding.Waits.BY_ITSELF:
             return {"Ready": finding.State.unknown(cause)}
         return {"Ready": finding.State.false(cause), "Stalled": finding.State.true(cause.reason, cause.message)}
     troubles = _troubles(world, turns, stages, parts)
-    broken = [why for why in troubles if not isinstance(why, finding.Held)]
+    broken = [why for why in troubles if not isinstance(why, finding.Unmet)]
     stalled = {"Stalled": finding.State.true(broken[0].reason, broken[0].message)} if broken else {}
-    if unknown := [why for why in troubles if isinstance(why, finding.Held)]:
+    if unknown := [why for why in troubles if isinstance(why, finding.Unmet)]:
         # The operator's own mistakes come first: no other status shows them.
         first = next((why for why in unknown if why.reason == Reason.INTERNAL_ERROR), unknown[0])
         return {"Ready": finding.State.unknown(first), **stalled}
@@ -293,7 +293,7 @@ def _conditions(
     moving = [entry for entry in stages if entry.rollout and not entry.promotion]
     if moving:
         message = f"the changed template of {', '.join(entry.name for entry in moving)} is being rolled out"
-        cause = finding.Fact(Reason.ROLLING_OUT, message)
+        cause = finding.Finding(Reason.ROLLING_OUT, message)
         return {"Ready": finding.State.false(cause), "Reconciling": finding.State.true(cause.reason, cause.message)}
     if waits := [turn.waits for turn in turns if turn.waits]:
         return {"Ready": finding.State.false(waits[0]), "Reconciling": finding.State.true(waits[0].reason, waits[0].message)}
@@ -303,18 +303,24 @@ def _conditions(
     return {"Ready": finding.State.true(Reason.READY, sentence)}
 
 
-def _troubles(world: World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], parts: isolation.Parts) -> list[finding.Fact]:
+def _troubles(
+    world: World, turns: Sequence[stage.Turn], stages: Sequence[api.StageStatus], parts: isolation.Parts
+) -> list[finding.Finding]:
     """Return all that keeps a stage from being as its spec says. The operator tries a Held again by itself; a person must mend the others."""
     mistakes = [update.trouble for turn in turns for update in turn.updates if isinstance(update.trouble, unforeseen.Unforeseen)]
-    troubles: list[finding.Fact] = [*world.flaws, *(turn.trouble for turn in turns if isinstance(turn.trouble, finding.Held)), *mistakes]
+    troubles: list[finding.Finding] = [
+        *world.flaws,
+        *(turn.trouble for turn in turns if isinstance(turn.trouble, finding.Unmet)),
+        *mistakes,
+    ]
     if retirement.is_retired(world):
         return troubles
     answers = [answer for question, answer in world.answers.items() if isinstance(question, DryRun)]
     live = set(_wishes(world, stages, parts))
-    troubles += [answer for answer in answers if isinstance(answer, finding.Fact)]
+    troubles += [answer for answer in answers if isinstance(answer, finding.Finding)]
     troubles += [why for tried in (world.refused, world.unserved) for wish, why in tried.items() if wish in live]
     troubles += [world.storage] if world.storage else []
-    return troubles + [turn.trouble for turn in turns if turn.trouble and not isinstance(turn.trouble, finding.Held)]
+    return troubles + [turn.trouble for turn in turns if turn.trouble and not isinstance(turn.trouble, finding.Unmet)]
 
 
 def _policies(world: World) -> dict[str, finding.State]:
@@ -331,7 +337,7 @@ def _counts(world: World) -> VersionCounts:
         total=len(world.versions),
         ready=len(ready),
         latest=max(ready, key=semver.rank, default=None),
-        held=len(legal_hold.still(world.versions.values())) or None,
+        held=len(legal_hold.versions_on_hold(world.versions.values())) or None,
     )
 
 
@@ -347,14 +353,14 @@ def _with_serving(world: World, entry: api.StageStatus) -> api.StageStatus:
     )
 
 
-def unknown(model: api.Model, why: finding.Fact, now: datetime.datetime) -> ModelStatus:
+def unknown(model: api.Model, why: finding.Finding, now: datetime.datetime) -> ModelStatus:
     """Return the status of a Model of which nothing could be decided; its stages stay as they are."""
     generation = model.metadata.generation
     settled = conditions.unknown(model.status.conditions, why, generation, now)
     return model.status.model_copy(update={"observed_generation": generation, "conditions": settled})
 
 
-def unseen(promotions: Sequence[api.Promotion]) -> list[api.Promotion]:
+def unobserved_promotions(promotions: Sequence[api.Promotion]) -> list[api.Promotion]:
     """Return the unfinished promotions whose newest generation was not observed yet."""
     return [
         promotion
@@ -390,17 +396,17 @@ def _model_events(model: api.Model, status: ModelStatus) -> Iterator[finding.Eve
     )
     if ready and news and (previous or warns or ready.status != api.ConditionStatus.TRUE):
         stalled = finding.find(status.conditions, "Stalled") is not None or ready.reason == Reason.INTERNAL_ERROR
-        yield finding.happened(model, Reason(ready.reason), ready.message, warning=stalled or warns)
+        yield finding.event(model, Reason(ready.reason), ready.message, warning=stalled or warns)
     missing = finding.find(status.conditions, "PoliciesMissing")
     if missing and finding.find(model.status.conditions, "PoliciesMissing") is None:
-        yield finding.happened(model, Reason(missing.reason), missing.message, warning=True)
+        yield finding.event(model, Reason(missing.reason), missing.message, warning=True)
     entries_before = {entry.name: entry for entry in model.status.stages or []}
     for entry in status.stages or []:
         entry_before = entries_before.get(entry.name)
         if entry.current and (entry_before is None or entry_before.current != entry.current):
             suffix = f" (was {entry_before.current})" if entry_before and entry_before.current else ""
-            yield finding.happened(model, Reason.SUCCEEDED, f"{entry.name} stands for {entry.current}{suffix}")
+            yield finding.event(model, Reason.SUCCEEDED, f"{entry.name} stands for {entry.current}{suffix}")
     current = {entry.name for entry in status.stages or [] if entry.current}
     for name, entry_before in entries_before.items():
         if entry_before.current and name not in current:
-            yield finding.happened(model, Reason.DECOMMISSIONED, f"{name} is taken down; it stood for {entry_before.current}")
+            yield finding.event(model, Reason.DECOMMISSIONED, f"{name} is taken down; it stood for {entry_before.current}")

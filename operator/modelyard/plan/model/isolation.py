@@ -18,9 +18,9 @@ class Parts:
         broken: the stages that were broken before, and why.
     """
 
-    def __init__(self, broken: Mapping[str, finding.Held]) -> None:
+    def __init__(self, broken: Mapping[str, finding.Unmet]) -> None:
         self.broken = dict(broken)
-        self.news: dict[str, finding.Held] = {}
+        self.news: dict[str, finding.Unmet] = {}
         """The stages that broke now: a decision that used them counts for nothing."""
 
     def of(self, stage: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -39,8 +39,8 @@ class Parts:
         """Note that these stages cannot be handled."""
         for stage in stages:
             if stage not in self.broken:
-                self.broken[stage] = self.news[stage] = unforeseen.of(f"the stage {stage}", error)
+                self.broken[stage] = self.news[stage] = unforeseen.describe(f"the stage {stage}", error)
 
-    def why(self, stage: str) -> finding.Held:
+    def why(self, stage: str) -> finding.Unmet:
         """Return why a stage is broken."""
         return self.broken[stage]

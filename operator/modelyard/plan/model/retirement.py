@@ -59,8 +59,8 @@ def _runs(world: World, name: str) -> bool:
 
 def _turn(world: World, name: str, *, down: bool) -> stage.Turn:
     recorded = world.stands(name)
-    outcome = finding.Fact(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
-    updates = tuple(status.Told(promotion, Phase.ABORTED, outcome) for promotion in _unfinished(world, name))
+    outcome = finding.Finding(Reason.MODEL_RETIRED, f"the Model {world.name} was retired")
+    updates = tuple(status.Outcome(promotion, Phase.ABORTED, outcome) for promotion in _unfinished(world, name))
     released = recorded.model_copy(update={"promotion": None, "rollout": None})  # until its turn it serves its current version
     if not down:
         return stage.refresh_finished_promotions(world, stage.Turn(released, updates))
@@ -68,15 +68,15 @@ def _turn(world: World, name: str, *, down: bool) -> stage.Turn:
     return stage.refresh_finished_promotions(world, stage.Turn(gone, (*updates, *stage.taken_down(world, name))))
 
 
-def waiting(world: World, names: Sequence[str], why: finding.Held) -> list[stage.Turn]:
+def waiting(world: World, names: Sequence[str], why: finding.Unmet) -> list[stage.Turn]:
     """Decide nothing of any stage now. The unfinished promotions say why."""
-    cause = finding.Fact(why.reason, why.message)
+    cause = finding.Finding(why.reason, why.message)
 
-    def updates(name: str) -> Iterator[status.Told]:
+    def updates(name: str) -> Iterator[status.Outcome]:
         for promotion in _unfinished(world, name):
             # Whatever it waited for, there is nothing that a person can do about it now.
             phase = Phase.ROLLING_OUT if promotion.status.phase == Phase.ROLLING_OUT else Phase.PENDING
-            yield status.Told(promotion, phase, cause, trouble=cause)
+            yield status.Outcome(promotion, phase, cause, trouble=cause)
 
     return [stage.Turn(world.stands(name), tuple(updates(name))) for name in names]
 
@@ -93,13 +93,13 @@ def conditions(world: World, stages: Sequence[api.StageStatus]) -> dict[str, fin
         dict.fromkeys([*(declared.name for declared in world.stages()), *world.deployments, *sorted(world.services), *_of_pods(world)])
     )
     remaining = [name for name in order(world, names) if name in current or _runs(world, name)]
-    if not remaining and (holds := legal_hold.still(world.versions.values())):
+    if not remaining and (holds := legal_hold.versions_on_hold(world.versions.values())):
         message = (
             f"it serves nothing; the legal hold on the objects of {', '.join(sorted(holds, key=semver.rank))} is being lifted: where that "
             f"fails, status.artifact.holdMessage says why, and the annotation {cel.LEAVE} on the ModelVersion gives it up"
         )
         return {
-            "Ready": finding.State.false(finding.Fact(Reason.MODEL_RETIRED, message)),
+            "Ready": finding.State.false(finding.Finding(Reason.MODEL_RETIRED, message)),
             "Reconciling": finding.State.true(Reason.MODEL_RETIRED, message),
         }
     if not remaining:
@@ -107,7 +107,7 @@ def conditions(world: World, stages: Sequence[api.StageStatus]) -> dict[str, fin
     then = f", then {', '.join(remaining[1:])}" if remaining[1:] else ""
     message = f"it is being retired: {remaining[0]} is taken down{then}"
     return {
-        "Ready": finding.State.false(finding.Fact(Reason.MODEL_RETIRED, message)),
+        "Ready": finding.State.false(finding.Finding(Reason.MODEL_RETIRED, message)),
         "Reconciling": finding.State.true(Reason.MODEL_RETIRED, message),
     }
 

@@ -13,7 +13,7 @@ from modelyard.ledger import record
 from modelyard.plan import finding, unforeseen
 from modelyard.plan.observed.world import DryRun, Question, World
 from modelyard.plan.promotion import grant
-from modelyard.plan.promotion.status import Told, ran_before, unknown
+from modelyard.plan.promotion.status import Outcome, ran_before, unknown
 from modelyard.plan.rollout.progress import RETRY, begin, judge
 from modelyard.plan.serving import agreed, template
 
@@ -23,14 +23,14 @@ class Turn:
     """The decision on one stage."""
 
     status: api.StageStatus
-    updates: tuple[Told, ...] = ()
+    updates: tuple[Outcome, ...] = ()
     """New statuses of the stage's promotions."""
     ask: tuple[Question, ...] = ()
     auto: str | None = None
     """The version that autoPromote wants to promote."""
-    trouble: finding.Fact | None = None
+    trouble: finding.Finding | None = None
     """What a person must mend in the Model. If it is a Held, the operator tries again by itself."""
-    waits: finding.Fact | None = None
+    waits: finding.Finding | None = None
     """What people must approve before the stage is as its spec says."""
     again: datetime.timedelta | None = None
 
@@ -71,7 +71,7 @@ def _roll_back_instead(world: World, status: api.StageStatus, now: datetime.date
     return turn if turn.ask or turn.status.promotion else None
 
 
-def unchanged(world: World, name: str, why: finding.Held) -> Turn:
+def unchanged(world: World, name: str, why: finding.Unmet) -> Turn:
     """Leave a stage as it is, because a part of it cannot be handled. Nothing is granted; each unfinished promotion's status says why."""
     updates = tuple(
         unknown(promotion, why)
@@ -96,20 +96,20 @@ def _continue_promotion(world: World, status: api.StageStatus, reference: stage.
     version = holder.spec.version
     if holder.spec.abort:
         remainder = f"; {status.current} serves on" if status.current and world.stage(status.name) else ""
-        return _ended(status, holder, Phase.ABORTED, finding.Fact(Reason.ABORTED, f"spec.abort was set{remainder}"))
+        return _ended(status, holder, Phase.ABORTED, finding.Finding(Reason.ABORTED, f"spec.abort was set{remainder}"))
     began = _resumed_rollout(holder, now) or holder.status.rollout
     progress = judge(world, status, now, paused=bool(holder.spec.paused), since=began.since if began else None)
     if progress.done and world.withheld and not holder.spec.rollback:
         return _cannot_succeed_now(world, status, holder, world.withheld, now)
     if progress.done:
         finished = _finished(world, status, reference, now, rollback=rollback)
-        outcome = finding.Fact(Reason.SUCCEEDED, f"{status.name} stands for {version}")
-        return Turn(finished, (Told(holder, Phase.SUCCEEDED, outcome), *_supersede(world, status.name, reference)))
+        outcome = finding.Finding(Reason.SUCCEEDED, f"{status.name} stands for {version}")
+        return Turn(finished, (Outcome(holder, Phase.SUCCEEDED, outcome), *_supersede(world, status.name, reference)))
     if progress.expired:
         return _expired(world, status, holder, progress.said)
     trouble = next((why for wish, why in world.unserved.items() if status.rollout and wish.template == status.rollout.template), None)
     cause = trouble or progress.said
-    return Turn(status, (Told(holder, Phase.ROLLING_OUT, cause, rollout=began, trouble=trouble),), again=progress.again)
+    return Turn(status, (Outcome(holder, Phase.ROLLING_OUT, cause, rollout=began, trouble=trouble),), again=progress.again)
 
 
 def _recorded_outcome(world: World, reference: stage.StagePromotion) -> tuple[Phase | None, bool]:
@@ -129,40 +129,42 @@ def _resumed_rollout(holder: api.Promotion, now: datetime.datetime) -> RolloutSt
     return rollout.model_copy(update={"since": now.replace(microsecond=0)})
 
 
-def _cannot_succeed_now(world: World, status: api.StageStatus, holder: api.Promotion, why: finding.Held, now: datetime.datetime) -> Turn:
+def _cannot_succeed_now(world: World, status: api.StageStatus, holder: api.Promotion, why: finding.Unmet, now: datetime.datetime) -> Turn:
     """The pods are available, but the ledger cannot record the new current version. A rollback does not wait for the ledger."""
     if grant.rollback_is_due(world, status, now):
-        outcome = finding.Fact(Reason.SUPERSEDED, f"a rollback was asked for before {status.name} stood for {holder.spec.version}")
-        return Turn(_released(status), (Told(holder, Phase.SUPERSEDED, outcome),))
-    waits = finding.Fact(Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {status.name} stands for it waits to be recorded")
-    return Turn(status, (Told(holder, Phase.ROLLING_OUT, waits, trouble=why),), again=RETRY)
+        outcome = finding.Finding(Reason.SUPERSEDED, f"a rollback was asked for before {status.name} stood for {holder.spec.version}")
+        return Turn(_released(status), (Outcome(holder, Phase.SUPERSEDED, outcome),))
+    waits = finding.Finding(
+        Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {status.name} stands for it waits to be recorded"
+    )
+    return Turn(status, (Outcome(holder, Phase.ROLLING_OUT, waits, trouble=why),), again=RETRY)
 
 
-def _expired(world: World, status: api.StageStatus, holder: api.Promotion, why: finding.Fact) -> Turn:
+def _expired(world: World, status: api.StageStatus, holder: api.Promotion, why: finding.Finding) -> Turn:
     """The version did not become available in time: put the stage back to its current version, if it has one."""
     if world.stage(status.name) is None:
-        return _ended(status, holder, Phase.FAILED, finding.Fact(why.reason, f"{why.message}: what it serves is taken down"))
+        return _ended(status, holder, Phase.FAILED, finding.Finding(why.reason, f"{why.message}: what it serves is taken down"))
     if status.current:
-        return _ended(status, holder, Phase.ROLLED_BACK, finding.Fact(why.reason, f"{why.message}; put back to {status.current}"))
+        return _ended(status, holder, Phase.ROLLED_BACK, finding.Finding(why.reason, f"{why.message}; put back to {status.current}"))
     message = f"{why.message}; nothing to go back to: {status.name} serves nothing"
-    return _ended(status, holder, Phase.FAILED, finding.Fact(why.reason, message))
+    return _ended(status, holder, Phase.FAILED, finding.Finding(why.reason, message))
 
 
-def _ended(status: api.StageStatus, holder: api.Promotion, phase: Phase, outcome: finding.Fact) -> Turn:
-    return Turn(_released(status), (Told(holder, phase, outcome),))
+def _ended(status: api.StageStatus, holder: api.Promotion, phase: Phase, outcome: finding.Finding) -> Turn:
+    return Turn(_released(status), (Outcome(holder, phase, outcome),))
 
 
-def _supersede(world: World, name: str, reference: stage.StagePromotion) -> tuple[Told, ...]:
+def _supersede(world: World, name: str, reference: stage.StagePromotion) -> tuple[Outcome, ...]:
     """Mark the stage's earlier Succeeded promotions as Superseded."""
-    outcome = finding.Fact(Reason.SUPERSEDED, f"{reference.version} was granted {name} later")
+    outcome = finding.Finding(Reason.SUPERSEDED, f"{reference.version} was granted {name} later")
     older = [promotion for promotion in _succeeded(world, name) if promotion.metadata.uid != reference.uid]
-    return tuple(Told(promotion, Phase.SUPERSEDED, outcome) for promotion in older)
+    return tuple(Outcome(promotion, Phase.SUPERSEDED, outcome) for promotion in older)
 
 
-def taken_down(world: World, name: str) -> tuple[Told, ...]:
+def taken_down(world: World, name: str) -> tuple[Outcome, ...]:
     """Mark the promotions of a stage that is taken down as Superseded. Succeeded says that a version is still current."""
-    outcome = finding.Fact(Reason.DECOMMISSIONED, f"{name} was taken down, and stands for nothing")
-    return tuple(Told(promotion, Phase.SUPERSEDED, outcome) for promotion in _succeeded(world, name))
+    outcome = finding.Finding(Reason.DECOMMISSIONED, f"{name} was taken down, and stands for nothing")
+    return tuple(Outcome(promotion, Phase.SUPERSEDED, outcome) for promotion in _succeeded(world, name))
 
 
 def _succeeded(world: World, name: str) -> list[api.Promotion]:
@@ -204,7 +206,7 @@ def refresh_finished_promotions(world: World, turn: Turn) -> Turn:
     """Write the outcome of finished promotions whose spec changed since again, for the present generation."""
     updated = _updated_uids(turn)
     finished = tuple(
-        Told(promotion, promotion.status.phase, finding.Fact(Reason(ready.reason), ready.message))
+        Outcome(promotion, promotion.status.phase, finding.Finding(Reason(ready.reason), ready.message))
         for promotion in world.promotions
         if promotion.spec.stage == turn.status.name and promotion.status.phase and promotion.status.phase.is_terminal
         if promotion.metadata.uid not in updated and promotion.status.observed_generation != promotion.metadata.generation
@@ -232,7 +234,7 @@ def _grant(world: World, turn: Turn, now: datetime.datetime) -> Turn:
     try:
         auto, again = grant.automatic(world, turn.status, now)
     except Exception as error:  # autoPromote rests; what people requested goes on
-        turn = dataclasses.replace(turn, trouble=unforeseen.of(f"autoPromote of the stage {turn.status.name}", error))
+        turn = dataclasses.replace(turn, trouble=unforeseen.describe(f"autoPromote of the stage {turn.status.name}", error))
         auto, again = None, RETRY
     return dataclasses.replace(
         turn, updates=updates, auto=auto, again=min((delay for delay in (choice.again, again) if delay), default=None)
@@ -261,7 +263,7 @@ def _change_template(world: World, turn: Turn, now: datetime.datetime) -> Turn:
     serving = status.serving
     if serving and source in {serving.source, serving.refused}:
         message = f"stage {status.name}: the changed template did not become available and was put back; change it again"
-        return dataclasses.replace(turn, trouble=finding.Fact(Reason.DEADLINE_EXCEEDED, message)) if source == serving.refused else turn
+        return dataclasses.replace(turn, trouble=finding.Finding(Reason.DEADLINE_EXCEEDED, message)) if source == serving.refused else turn
     if _template_invalid(world, status.name) or world.withheld:
         return turn
     if agreed.waits(declared, status):
@@ -271,12 +273,12 @@ def _change_template(world: World, turn: Turn, now: datetime.datetime) -> Turn:
     begun = begin(world, status, status.current, now)
     if isinstance(begun, Question):
         return dataclasses.replace(turn, ask=(begun,))
-    if isinstance(begun, finding.Fact):
+    if isinstance(begun, finding.Finding):
         return dataclasses.replace(turn, again=RETRY, trouble=begun)
     return dataclasses.replace(turn, status=status.model_copy(update={"rollout": begun}), again=RETRY)
 
 
-def _waits_for_people(world: World, declared: api.Stage, version: str) -> finding.Fact:
+def _waits_for_people(world: World, declared: api.Stage, version: str) -> finding.Finding:
     """Say who must do what before the changed template serves."""
     name, gates = declared.name, ", ".join(agreed.gates_that_ask(declared))
     requests = [
@@ -293,19 +295,19 @@ def _waits_for_people(world: World, declared: api.Stage, version: str) -> findin
     message = (
         f"stage {name}: the changed template waits for approval (gate {gates}), and what serves goes on: {then}; or put the template back"
     )
-    return finding.Fact(Reason.TEMPLATE_WAITS_FOR_APPROVAL, message)
+    return finding.Finding(Reason.TEMPLATE_WAITS_FOR_APPROVAL, message)
 
 
-def _cannot_be_loaded(world: World, name: str, version: str) -> finding.Fact | None:
+def _cannot_be_loaded(world: World, name: str, version: str) -> finding.Finding | None:
     """Return why new pods of the current version could not start. The pods that serve now have verified bytes, so they stay."""
     wanted, waits = world.versions.get(version), f"the changed template of {name} waits"
     if wanted is None or wanted.status.artifact is None:
-        return finding.Fact(
+        return finding.Finding(
             Reason.VERSION_MISSING, f"{waits}: the ModelVersion {world.name}-{version} does not exist, or was not verified yet"
         )
     if wanted.status.phase == api.VersionPhase.QUARANTINED:
         why = "its bytes changed, and new pods could not load it; put the right bytes back, or promote another version"
-        return finding.Fact(Reason.QUARANTINED, f"{waits}: {world.name}-{version} is Quarantined: {why}")
+        return finding.Finding(Reason.QUARANTINED, f"{waits}: {world.name}-{version} is Quarantined: {why}")
     return None
 
 
@@ -327,4 +329,4 @@ def _template_invalid(world: World, name: str) -> bool:
     declared = world.stage(name)
     if declared is None or declared.serving is None:
         return False
-    return isinstance(world.answers.get(DryRun(name, template.source(declared.serving))), finding.Fact)
+    return isinstance(world.answers.get(DryRun(name, template.source(declared.serving))), finding.Finding)

@@ -13,7 +13,7 @@ from modelyard.api.reason import Reason
 from modelyard.plan import finding
 from modelyard.plan.modelversion import documentation, inspection, lifecycle
 
-Documents = Mapping[str, inspection.EvidenceResult | finding.Fact]
+Documents = Mapping[str, inspection.EvidenceResult | finding.Finding]
 """The result for each piece of evidence, by name; a Fact: there is no answer, and why."""
 _OF_WHAT_IS_ADDED: Final = frozenset({"EvidenceVerified", "DocumentationComplete"})
 
@@ -45,7 +45,7 @@ def of(
     return wanted
 
 
-def kept(before: Sequence[api.Condition], fact: finding.Fact, generation: int) -> dict[str, finding.State]:
+def unchanged(before: Sequence[api.Condition], fact: finding.Finding, generation: int) -> dict[str, finding.State]:
     """Return the conditions that still hold while nobody looks; those that depend on fields that may be added to hold for their own generation only.
 
     Args:
@@ -57,14 +57,14 @@ def kept(before: Sequence[api.Condition], fact: finding.Fact, generation: int) -
     for condition in before:
         still_known = condition.type not in _OF_WHAT_IS_ADDED or condition.observed_generation == generation
         states[condition.type] = (
-            finding.State(condition.status, finding.Fact(Reason(condition.reason), condition.message))
+            finding.State(condition.status, finding.Finding(Reason(condition.reason), condition.message))
             if still_known
             else finding.State.unknown(fact)
         )
     return {kind: state for kind, state in states.items() if kind not in {"Ready", "Reconciling", "Stalled"}}
 
 
-def unknown(before: Sequence[api.Condition], why: finding.Fact, generation: int, now: datetime.datetime) -> list[api.Condition]:
+def unknown(before: Sequence[api.Condition], why: finding.Finding, generation: int, now: datetime.datetime) -> list[api.Condition]:
     """Return the conditions of an object that could not be handled: Ready is Unknown, and the others stay.
 
     An object that is not Ready, by its current spec, stays so while a dependency does not answer.
@@ -79,7 +79,7 @@ def unknown(before: Sequence[api.Condition], why: finding.Fact, generation: int,
     bad = ready is not None and ready.status == api.ConditionStatus.FALSE and ready.observed_generation == generation
     if bad and why.reason != Reason.INTERNAL_ERROR:
         return list(before)
-    return finding.settle(before, {"Ready": finding.State.unknown(why), **kept(before, why, generation)}, generation, now)
+    return finding.settle(before, {"Ready": finding.State.unknown(why), **unchanged(before, why, generation)}, generation, now)
 
 
 def all_proven(version: api.ModelVersion, documents: Documents | None) -> bool:
@@ -100,7 +100,7 @@ def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -
     warning = status.phase in {VersionPhase.FAILED, VersionPhase.QUARANTINED} or after.status == api.ConditionStatus.UNKNOWN
     recovered = previous.phase == VersionPhase.QUARANTINED and status.phase == VersionPhase.READY
     message = f"recovered: {after.message}" if recovered else after.message
-    return (finding.happened(version, Reason(after.reason), message, warning=warning), *lifecycle_events)
+    return (finding.event(version, Reason(after.reason), message, warning=warning), *lifecycle_events)
 
 
 def _ready(phase: VersionPhase, verified: finding.State) -> finding.State:
@@ -122,15 +122,17 @@ def _evidence(version: api.ModelVersion, verified: finding.State, documents: Doc
         before = finding.find(version.status.conditions, "EvidenceVerified")
         current = before is not None and before.observed_generation == version.metadata.generation
         if before and current:
-            return finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
-        return finding.State.unknown(finding.Fact(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
+            return finding.State(before.status, finding.Finding(Reason(before.reason), before.message))
+        return finding.State.unknown(finding.Finding(Reason.PROGRESSING, f"not looked at yet: {verified.fact.message}"))
     for document in declared:
         result = documents.get(document.name)
-        if isinstance(result, finding.Fact):
-            return finding.State.unknown(finding.Fact(result.reason, f"evidence {document.name}: {result.message}"))
+        if isinstance(result, finding.Finding):
+            return finding.State.unknown(finding.Finding(result.reason, f"evidence {document.name}: {result.message}"))
         if not isinstance(result, inspection.Proven):
             return finding.State.false(
-                finding.Fact(Reason.EVIDENCE_INCOMPLETE, f"evidence {document.name}: {result.message if result else 'not looked at yet'}")
+                finding.Finding(
+                    Reason.EVIDENCE_INCOMPLETE, f"evidence {document.name}: {result.message if result else 'not looked at yet'}"
+                )
             )
     return finding.State.true(Reason.VERIFIED, f"{len(declared)} document{'s' if len(declared) != 1 else ''}, every byte read")
 
@@ -142,6 +144,6 @@ def _documentation(model: api.Model, version: api.ModelVersion, evidence: findin
     missing = documentation.missing(documentation.File(model, version, verified=proven))
     if missing:
         return finding.State.false(
-            finding.Fact(Reason.DOCUMENTATION_INCOMPLETE, f"the tier {tier} demands what is missing: {'; '.join(missing)}")
+            finding.Finding(Reason.DOCUMENTATION_INCOMPLETE, f"the tier {tier} demands what is missing: {'; '.join(missing)}")
         )
     return finding.State.true(Reason.DOCUMENTATION_COMPLETE, f"everything that the tier {tier} demands is there")

@@ -60,7 +60,7 @@ class World:
     memory: Memory = Memory()
     address: location.Address | None = None
     """None: not resolved yet."""
-    proof: inspection.Result | finding.Fact | None = None
+    proof: inspection.Result | finding.Finding | None = None
     """The answer to the plan's question; a Fact: there is no answer, and why."""
     evidence: conditions.Documents | None = None
     """None: not looked at yet."""
@@ -86,41 +86,41 @@ class Plan:
     again: datetime.timedelta | None = None
 
 
-def model_exists(world: World, now: datetime.datetime) -> finding.Held | None:
+def model_exists(world: World, now: datetime.datetime) -> finding.Unmet | None:
     del now
     if world.model:
         return None
-    return finding.Held(Reason.MODEL_MISSING, f"the Model {world.version.spec.model} does not exist yet; apply it, and this goes on")
+    return finding.Unmet(Reason.MODEL_MISSING, f"the Model {world.version.spec.model} does not exist yet; apply it, and this goes on")
 
 
-def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> finding.Held | None:
+def uri_is_below_the_models_storage(world: World, now: datetime.datetime) -> finding.Unmet | None:
     del now
     below, spec = _storage(world).uri, world.version.spec
     # Evidence can be added and never removed: what is added to a verified version fails as evidence, and does not fail the version for ever.
     added = [] if world.version.status.artifact else [document.uri for document in spec.evidence or []]
     for uri in (spec.artifact.uri, *added):
-        if isinstance(refused := location.scope(uri, below), location.Refused):
-            return finding.Held(refused.reason, refused.message, finding.Waits.FOR_A_PERSON)
+        if isinstance(refused := location.locate(uri, below), location.Refused):
+            return finding.Unmet(refused.reason, refused.message, finding.Waits.FOR_A_PERSON)
     return None
 
 
-def storage_is_not_the_operators(world: World, now: datetime.datetime) -> finding.Held | None:
+def storage_is_not_the_operators(world: World, now: datetime.datetime) -> finding.Unmet | None:
     del now
-    refused = location.own(_storage(world).uri, world.limits.own)
-    return finding.Held(refused.reason, refused.message, finding.Waits.FOR_A_PERSON) if refused else None
+    refused = location.refuse_operator_bucket(_storage(world).uri, world.limits.own)
+    return finding.Unmet(refused.reason, refused.message, finding.Waits.FOR_A_PERSON) if refused else None
 
 
-def endpoint_is_allowed(world: World, now: datetime.datetime) -> finding.Held | None:
+def endpoint_is_allowed(world: World, now: datetime.datetime) -> finding.Unmet | None:
     del now
     endpoint = _storage(world).endpoint
     allowed = world.limits.endpoints
     if endpoint is None or "*" in allowed or endpoint.rstrip("/") in {address.rstrip("/") for address in allowed}:
         return None
     message = f"the endpoint {endpoint} is not one of the operator's (MODELYARD_ENDPOINTS): the platform team can add it"
-    return finding.Held(Reason.ENDPOINT_NOT_ALLOWED, message, finding.Waits.FOR_A_PERSON)
+    return finding.Unmet(Reason.ENDPOINT_NOT_ALLOWED, message, finding.Waits.FOR_A_PERSON)
 
 
-def name_means_what_it_meant(world: World, now: datetime.datetime) -> finding.Held | None:
+def name_means_what_it_meant(world: World, now: datetime.datetime) -> finding.Unmet | None:
     del now
     return identity.held(world.version, world.past, world.meant)
 
@@ -140,7 +140,7 @@ def decide(world: World, now: datetime.datetime) -> Plan:
 
 
 def _decide(world: World, now: datetime.datetime) -> Plan:
-    held = finding.first(CHECKS, world, now)
+    held = finding.first_unmet(CHECKS, world, now)
     if lifecycle.at_rest(world.version):
         return _rest(world, now, held)
     if held:
@@ -155,16 +155,16 @@ def _decide(world: World, now: datetime.datetime) -> Plan:
     return _judge(world, now, world.proof)
 
 
-def _rest(world: World, now: datetime.datetime, held: finding.Held | None) -> Plan:
+def _rest(world: World, now: datetime.datetime, held: finding.Unmet | None) -> Plan:
     """Return the plan for a Retired version: it keeps the last result for its bytes, and nobody looks at them again."""
     before = finding.find(world.version.status.conditions, "Verified")
     if held and held.reason == Reason.REUSED:
         verified = finding.State.false(held)
     elif before and before.status != api.ConditionStatus.UNKNOWN:
-        verified = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
+        verified = finding.State(before.status, finding.Finding(Reason(before.reason), before.message))
     else:
         verified = finding.State.unknown(
-            finding.Fact(Reason.RETIRED, "it was Retired before this was known, and is not looked at any more")
+            finding.Finding(Reason.RETIRED, "it was Retired before this was known, and is not looked at any more")
         )
     return _tell(world, now, VersionPhase.RETIRED, verified, memory=Memory())
 
@@ -215,11 +215,11 @@ def _full(world: World, now: datetime.datetime) -> bool:
     return bool(artifact and world.version.status.stages and now - artifact.verified_at >= world.limits.rehash)
 
 
-def _judge(world: World, now: datetime.datetime, proof: inspection.Result | finding.Fact) -> Plan:
+def _judge(world: World, now: datetime.datetime, proof: inspection.Result | finding.Finding) -> Plan:
     """Return the plan for the prover's answer."""
     previous = world.version.status.artifact
     memory = dataclasses.replace(world.memory, checked=now, generation=world.version.metadata.generation)
-    if isinstance(proof, finding.Fact):
+    if isinstance(proof, finding.Finding):
         phase = world.version.status.phase or VersionPhase.PENDING
         # The spec says whether it is Deprecated, not the previous phase.
         shown = {VersionPhase.VERIFYING: VersionPhase.PENDING, VersionPhase.DEPRECATED: VersionPhase.READY}.get(phase, phase)
@@ -230,23 +230,23 @@ def _judge(world: World, now: datetime.datetime, proof: inspection.Result | find
         return _found(world, now, proof, dataclasses.replace(memory, looks=looks, differs=None, differs_since=None))
     message = proof.message
     if previous or (world.past and world.past.digest):
-        changed = finding.Fact(Reason.CHANGED, f"{message}; it was verified before, so it is quarantined until the right bytes are back")
+        changed = finding.Finding(Reason.CHANGED, f"{message}; it was verified before, so it is quarantined until the right bytes are back")
         return _tell(
             world, now, VersionPhase.QUARANTINED, finding.State.false(changed), memory=dataclasses.replace(memory, looks=memory.looks + 1)
         )
     if isinstance(proof, location.Refused):
-        failed = finding.State.false(finding.Fact(proof.reason, message))
+        failed = finding.State.false(finding.Finding(proof.reason, message))
         return _tell(world, now, VersionPhase.FAILED, failed, memory=dataclasses.replace(memory, looks=memory.looks + 1))
     memory = dataclasses.replace(memory, looks=memory.looks + 1)
     if isinstance(proof, inspection.Differs):
         since = memory.differs_since if memory.differs == proof.digest and memory.differs_since else now
         memory = dataclasses.replace(memory, differs=proof.digest, differs_since=since)
         if now - since >= world.limits.patience:
-            mismatch = finding.Fact(
+            mismatch = finding.Finding(
                 Reason.DIGEST_MISMATCH, f"{message}: upload the right bytes, or register another version with this digest"
             )
             return _tell(world, now, VersionPhase.FAILED, finding.State.false(mismatch), memory=memory)
-    incomplete = finding.Fact(Reason.ARTIFACT_INCOMPLETE, f"{message}; looked at again until it is complete")
+    incomplete = finding.Finding(Reason.ARTIFACT_INCOMPLETE, f"{message}; looked at again until it is complete")
     return _tell(world, now, VersionPhase.PENDING, finding.State.false(incomplete), memory=memory)
 
 
@@ -300,12 +300,12 @@ def _tell(
     return Plan(status=status, memory=memory, events=conditions.events(world.version, status), again=again)
 
 
-def withheld(world: World, trouble: finding.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
+def withheld(world: World, trouble: finding.Finding, now: datetime.datetime) -> modelversion.ModelVersionStatus:
     """Return the status while the ledger does not answer: nothing is known to have changed."""
     previous = world.version.status
     generation = world.version.metadata.generation
     unknown = finding.State.unknown(trouble)
-    wanted = {"Ready": unknown, "Verified": unknown, **conditions.kept(previous.conditions, trouble, generation)}
+    wanted = {"Ready": unknown, "Verified": unknown, **conditions.unchanged(previous.conditions, trouble, generation)}
     return previous.model_copy(
         update={
             "observed_generation": generation,
@@ -315,7 +315,7 @@ def withheld(world: World, trouble: finding.Fact, now: datetime.datetime) -> mod
     )
 
 
-def unknown(version: api.ModelVersion, why: finding.Fact, now: datetime.datetime) -> modelversion.ModelVersionStatus:
+def unknown(version: api.ModelVersion, why: finding.Finding, now: datetime.datetime) -> modelversion.ModelVersionStatus:
     """Return the status of a version that could not be handled: its earlier results stay."""
     previous, generation = version.status, version.metadata.generation
     phase = VersionPhase.PENDING if previous.phase in {None, VersionPhase.VERIFYING} else previous.phase
@@ -329,7 +329,7 @@ def verifying(world: World, now: datetime.datetime) -> Plan:
     """Return the plan while a look takes long: a first look shows Verifying; a later one changes nothing."""
     if world.version.status.artifact:
         return Plan(status=world.version.status, memory=world.memory)
-    reading = finding.Fact(Reason.PROGRESSING, "the artifact is being read and hashed")
+    reading = finding.Finding(Reason.PROGRESSING, "the artifact is being read and hashed")
     return dataclasses.replace(
         _tell(world, now, VersionPhase.VERIFYING, finding.State.false(reading), memory=world.memory), events=(), again=None
     )
@@ -341,7 +341,7 @@ def _unchanged(world: World, now: datetime.datetime, again: datetime.timedelta) 
     before = finding.find(previous.conditions, "Verified")
     if before is None:
         return Plan(status=previous, memory=world.memory, again=again)
-    verified = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
+    verified = finding.State(before.status, finding.Finding(Reason(before.reason), before.message))
     phase = previous.phase or VersionPhase.PENDING
     if phase == VersionPhase.DEPRECATED:  # only a Ready version shows as Deprecated
         phase = VersionPhase.READY

@@ -12,7 +12,7 @@ from modelyard.plan import finding
 from modelyard.plan.observed import specs
 
 
-def held(version: api.ModelVersion, past: index.Version | None, earlier_spec: Mapping[str, Any] | None) -> finding.Held | None:
+def held(version: api.ModelVersion, past: index.Version | None, earlier_spec: Mapping[str, Any] | None) -> finding.Unmet | None:
     """Return why an object is not what its name means, never or not yet; None: it is, or the name means nothing so far.
 
     Args:
@@ -31,10 +31,10 @@ def held(version: api.ModelVersion, past: index.Version | None, earlier_spec: Ma
         what = f"with {', '.join(missing)} as well: apply it with all that the name had, or run `modelyard restore {version.spec.model}`"
     else:
         return None
-    return finding.Held(Reason.REUSED, f"{version.metadata.name} was verified before {what}", finding.Waits.FOR_A_PERSON)
+    return finding.Unmet(Reason.REUSED, f"{version.metadata.name} was verified before {what}", finding.Waits.FOR_A_PERSON)
 
 
-def was_anothers(version: api.ModelVersion, past: index.Version | None) -> bool:
+def belonged_to_another(version: api.ModelVersion, past: index.Version | None) -> bool:
     """Return whether another object had this name when it was verified, and only its snapshot shows whether this one means the same."""
     uid = version.metadata.uid
     if past is None or past.digest is None or past.uid == uid or past.spec_digest != specs.spec_digest(version):
@@ -52,7 +52,7 @@ def is_whole_again(version: api.ModelVersion, past: index.Version | None, earlie
     return (is_reused or (past is not None and past.other == version.metadata.uid)) and held(version, past, earlier_spec) is None
 
 
-def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def changed_or_missing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return metrics and evidence that are missing or changed: `metrics/auc`, `evidence/vr-17`; they may be added to, and nothing else."""
     return [*lacking(before, after), *differing(before, after)]
 

@@ -113,7 +113,7 @@ def others(version: api.ModelVersion, siblings: list[api.ModelVersion], recorded
     return (*held, *again, *ours)
 
 
-def still(versions: Iterable[api.ModelVersion]) -> list[str]:
+def versions_on_hold(versions: Iterable[api.ModelVersion]) -> list[str]:
     """Return the versions whose objects are under a legal hold, but for those whose hold a person gave up, as it cannot be lifted."""
     return [
         version.spec.version
@@ -122,17 +122,17 @@ def still(versions: Iterable[api.ModelVersion]) -> list[str]:
     ]
 
 
-def told(version: api.ModelVersion, which: Step, past: index.Version | None) -> tuple[record.Fact, ...]:
+def entries(version: api.ModelVersion, which: Step, past: index.Version | None) -> tuple[record.LedgerEntry, ...]:
     """Return the ledger entry of a step: Held before objects go under a hold, Released after they are released and before the status says so."""
     artifact = version.status.artifact
     action = {Step.SET: record.Action.HELD, Step.LIFT: record.Action.RELEASED}.get(which)
     if action is None or artifact is None or past is None or (past.held == artifact.held) == (which == Step.SET):
         return ()
     detail = {"version": version.spec.version, "manifest": artifact.held}
-    return (record.fact(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {past.holds}", None, detail),)
+    return (record.entry(action, record.BY_OPERATOR, specs.about(version), f"{artifact.held} {past.holds}", None, detail),)
 
 
-def done(version: api.ModelVersion, which: Step, why: finding.Fact | None) -> modelversion.ModelVersionStatus:
+def status_after(version: api.ModelVersion, which: Step, why: finding.Finding | None) -> modelversion.ModelVersionStatus:
     """Return the status after a step: that it worked, or why not."""
     artifact = version.status.artifact
     assert artifact is not None
@@ -144,7 +144,7 @@ def done(version: api.ModelVersion, which: Step, why: finding.Fact | None) -> mo
     return version.status.model_copy(update={"artifact": artifact.model_copy(update=update)})
 
 
-def remember(memory: Memory, which: Step, target: Objects, why: finding.Fact | None, now: datetime.datetime) -> Memory:
+def remember(memory: Memory, which: Step, target: Objects, why: finding.Finding | None, now: datetime.datetime) -> Memory:
     """Return the memory after a step; released objects need a new hold if the version ever runs again."""
     if why:
         return dataclasses.replace(memory, tried=now)
@@ -152,9 +152,9 @@ def remember(memory: Memory, which: Step, target: Objects, why: finding.Fact | N
     return dataclasses.replace(memory, held=held, tried=None)
 
 
-def events(version: api.ModelVersion, why: finding.Fact | None) -> tuple[finding.Event, ...]:
+def events(version: api.ModelVersion, why: finding.Finding | None) -> tuple[finding.Event, ...]:
     """Return a warning, once, when a bucket with Object Lock refuses a legal hold; a bucket without Object Lock is its owner's choice."""
     artifact = version.status.artifact
     if why is None or why.reason == Reason.HOLD_UNSUPPORTED or (artifact and artifact.hold_message == why.message):
         return ()
-    return (finding.happened(version, Reason.HOLD_REFUSED, why.message, warning=True),)
+    return (finding.event(version, Reason.HOLD_REFUSED, why.message, warning=True),)

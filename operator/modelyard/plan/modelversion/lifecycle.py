@@ -60,7 +60,7 @@ def conditions(
     if at_rest(version):
         for kind in ("EvidenceVerified", "DocumentationComplete"):
             if before := finding.find(version.status.conditions, kind):
-                shown_conditions[kind] = finding.State(before.status, finding.Fact(Reason(before.reason), before.message))
+                shown_conditions[kind] = finding.State(before.status, finding.Finding(Reason(before.reason), before.message))
         for kind in ("Reconciling", "Stalled"):
             shown_conditions.pop(kind, None)
         message = "Retired, as it is asked to be: it serves nowhere, and is not looked at any more"
@@ -69,7 +69,7 @@ def conditions(
         return shown_conditions
     runs = where(version)
     if version.spec.lifecycle == VersionLifecycle.RETIRED:
-        still_serving = finding.Fact(
+        still_serving = finding.Finding(
             Reason.STILL_SERVING, f"{runs}: promote another version there or retire the Model; it is Retired once nothing runs it"
         )
         return shown_conditions | {
@@ -98,4 +98,4 @@ def events(version: api.ModelVersion, status: modelversion.ModelVersionStatus) -
     runs = bool(version.status.stages)
     if before and before.reason == after.reason and (before.message == after.message or not runs):
         return ()
-    return (finding.happened(version, Reason(after.reason), after.message, warning=runs),)
+    return (finding.event(version, Reason(after.reason), after.message, warning=runs),)

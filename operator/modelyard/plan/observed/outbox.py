@@ -8,34 +8,34 @@ from typing import Final
 
 from modelyard.content import digest
 from modelyard.ledger import codec, index, record
-from modelyard.ledger.record import Action, Fact
+from modelyard.ledger.record import Action, LedgerEntry
 
-MOST: Final = 64
+MAX_PENDING: Final = 64
 """Entries that wait in a status; more would make it too large. What each stage served last stays in any case."""
-_LAST: Final = frozenset({Action.SERVING, *record.SAYS})
+_LAST: Final = frozenset({Action.SERVING, *record.APPROVAL_ACTIONS})
 """Of these actions the last entry counts, and an entry that repeats the one before it is no news."""
 
 
-def kept(before: Sequence[str] | None, entries: Iterable[Fact]) -> list[str]:
+def store(before: Sequence[str] | None, entries: Iterable[LedgerEntry]) -> list[str]:
     """Return what a status stores: each entry as canonical JSON, none twice, in the order in which they happened."""
-    by_id: dict[str, Fact] = {}
+    by_id: dict[str, LedgerEntry] = {}
     for entry in (*read(before), *entries):
         by_id.setdefault(entry.id, entry)
-    return [digest.canonical(codec.dump_fact(entry)).decode() for entry in _bounded(list(by_id.values()))]
+    return [digest.canonical(codec.dump_entry(entry)).decode() for entry in _bounded(list(by_id.values()))]
 
 
-def read(texts: Sequence[str] | None) -> tuple[Fact, ...]:
+def read(texts: Sequence[str] | None) -> tuple[LedgerEntry, ...]:
     """Return the entries that `kept` wrote."""
-    return tuple(codec.load_fact(json.loads(text)) for text in texts or [])
+    return tuple(codec.load_entry(json.loads(text)) for text in texts or [])
 
 
-def changes(entries: Sequence[Fact], stage: str) -> int:
+def count_changes(entries: Sequence[LedgerEntry], stage: str) -> int:
     """Return how many changes of what a stage serves wait, plus how many entries were dropped: it grows with each further change."""
     waiting = sum(1 for entry in entries if entry.action == Action.SERVING and _stage(entry) == stage)
     return waiting + sum(int(entry.detail["facts"]) for entry in entries if entry.action == Action.FORGOTTEN)
 
 
-def left(entries: Sequence[Fact], recorded: Collection[str]) -> tuple[Fact, ...]:
+def unrecorded(entries: Sequence[LedgerEntry], recorded: Collection[str]) -> tuple[LedgerEntry, ...]:
     """Return the entries whose ids the ledger does not have.
 
     A Serving entry or an approval before an entry that the ledger has is recorded too, or was no news.
@@ -45,7 +45,7 @@ def left(entries: Sequence[Fact], recorded: Collection[str]) -> tuple[Fact, ...]
     return tuple(entry for number, entry in missing if number > last or entry.action not in _LAST)
 
 
-def news(past: index.Index, entries: Iterable[Fact]) -> Iterator[Fact]:
+def without_recorded_approvals(past: index.Index, entries: Iterable[LedgerEntry]) -> Iterator[LedgerEntry]:
     """Yield the entries without the approvals that the ledger has. An operator that began while it did not answer could not know those."""
     recorded = {
         (promotion.uid, user, gate): [action, about]
@@ -53,7 +53,7 @@ def news(past: index.Index, entries: Iterable[Fact]) -> Iterator[Fact]:
         for user, gate, action, about, _ in promotion.approvals
     }
     for entry in entries:
-        if entry.action in record.SAYS:
+        if entry.action in record.APPROVAL_ACTIONS:
             key, approval = (entry.subject.uid, entry.actor.name, str(entry.detail.get("gate"))), [str(entry.action), entry.digest]
             if recorded.get(key) == approval:
                 continue
@@ -61,7 +61,7 @@ def news(past: index.Index, entries: Iterable[Fact]) -> Iterator[Fact]:
         yield entry
 
 
-def _bounded(entries: list[Fact]) -> list[Fact]:
+def _bounded(entries: list[LedgerEntry]) -> list[LedgerEntry]:
     """Trim to `MOST`: drop first entries that the specs will repeat, then intermediate Serving entries, then the oldest, then doubted approvals.
 
     One Forgotten entry counts the dropped entries that the specs will not repeat.
@@ -72,7 +72,7 @@ def _bounded(entries: list[Fact]) -> list[Fact]:
     intermediate = [entry for entry in entries if entry.action == Action.SERVING and last[_stage(entry)] != entry.id]
     others = [entry for entry in entries if entry.action not in {Action.SERVING, Action.FORGOTTEN} and not _is_repeated(entry)]
     others.sort(key=_is_doubted)
-    dropped = [*repeated, *intermediate, *others][: max(len(entries) - len(forgotten) - MOST, 0)]
+    dropped = [*repeated, *intermediate, *others][: max(len(entries) - len(forgotten) - MAX_PENDING, 0)]
     remaining = [entry for entry in entries if entry not in dropped]
     if not (missing := [entry for entry in dropped if not _is_repeated(entry)]):
         return remaining
@@ -80,7 +80,7 @@ def _bounded(entries: list[Fact]) -> list[Fact]:
     return [_forgotten(missing, forgotten, remaining), *remaining]
 
 
-def _forgotten(dropped: Sequence[Fact], forgotten: Sequence[Fact], remaining: Sequence[Fact]) -> Fact:
+def _forgotten(dropped: Sequence[LedgerEntry], forgotten: Sequence[LedgerEntry], remaining: Sequence[LedgerEntry]) -> LedgerEntry:
     """Return one entry instead of many: how many, and between which times nobody knows what was served and decided."""
     begins = [entry.at for entry in dropped if entry.at]
     ends = begins + [
@@ -95,18 +95,18 @@ def _forgotten(dropped: Sequence[Fact], forgotten: Sequence[Fact], remaining: Se
     detail = {"facts": count, "since": min(since, default=None), "until": max(until, default=None)}
     first = (forgotten or dropped)[0]
     subject = record.Subject("Ledger", first.subject.name, first.subject.uid, 0)
-    return record.fact(Action.FORGOTTEN, record.BY_OPERATOR, subject, f"{first.id} {count}", None, detail)
+    return record.entry(Action.FORGOTTEN, record.BY_OPERATOR, subject, f"{first.id} {count}", None, detail)
 
 
-def _is_repeated(entry: Fact) -> bool:
+def _is_repeated(entry: LedgerEntry) -> bool:
     """Whether the specs give the same entry again when the ledger answers."""
-    return entry.action in {Action.REQUESTED, Action.STEERED} or (entry.action in record.SAYS and not _is_doubted(entry))
+    return entry.action in {Action.REQUESTED, Action.STEERED} or (entry.action in record.APPROVAL_ACTIONS and not _is_doubted(entry))
 
 
-def _is_doubted(entry: Fact) -> bool:
+def _is_doubted(entry: LedgerEntry) -> bool:
     return entry.detail.get("doubted") is True
 
 
-def _stage(entry: Fact) -> str:
+def _stage(entry: LedgerEntry) -> str:
     """Return the stage of a Serving entry; empty for other entries."""
     return str(entry.detail.get("stage")) if entry.action == Action.SERVING else ""

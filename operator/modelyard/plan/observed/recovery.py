@@ -41,7 +41,7 @@ def missing(world: World) -> bool:
     )
 
 
-def lost(world: World) -> tuple[Lost, ...]:
+def lost_objects(world: World) -> tuple[Lost, ...]:
     """Return the objects to restore, the Model first."""
     past = world.past
     if past is None or world.terminating or past.uid is None:
@@ -70,10 +70,10 @@ def comes_back(version: index.Version, *, whole: bool, runs: bool) -> bool:
     return whole or (version.digest is not None and (version.lifecycle != "Retired" or runs))
 
 
-def forgotten(world: World) -> tuple[str, ...]:
+def lost_promotions(world: World) -> tuple[str, ...]:
     """Return the names of the Promotions that the cluster lost: nobody deleted them."""
     past = world.past
-    if past is None or world.terminating or not (world.older or lost(world)):
+    if past is None or world.terminating or not (world.older or lost_objects(world)):
         return ()
     return _unexplained(world, past)
 
@@ -84,7 +84,7 @@ def _unexplained(world: World, past: index.Index) -> tuple[str, ...]:
     return tuple(name for name, promotion in past.promotions.items() if name not in present and not (promotion.deleted or promotion.lost))
 
 
-def behind(world: World) -> finding.Held | None:
+def behind_finding(world: World) -> finding.Unmet | None:
     """Return a finding when specs in the cluster are older than the ledger's: an older backup was restored."""
     past, subject = world.past, world.model
     if past is None or subject is None:
@@ -103,7 +103,7 @@ def behind(world: World) -> finding.Held | None:
         f": an older backup was restored; apply the newer spec, or run `modelyard restore {world.name}`;"
         " until then nothing is granted, deleted or put back"
     )
-    return finding.Held(Reason.BEHIND, message, finding.Waits.FOR_A_PERSON)
+    return finding.Unmet(Reason.BEHIND, message, finding.Waits.FOR_A_PERSON)
 
 
 def is_behind(world: World) -> bool:
@@ -125,7 +125,7 @@ def version_is_behind(version: api.ModelVersion, indexed: index.Version | None) 
     return bool(indexed.spec) and recorded.spec != indexed.spec
 
 
-def was_behind(model: api.Model | None) -> bool:
+def status_says_behind(model: api.Model | None) -> bool:
     """Whether the Model's last status says Behind."""
     ready = finding.find(model.status.conditions, "Ready") if model else None
     return ready is not None and ready.reason == Reason.BEHIND
@@ -163,7 +163,7 @@ def _hold(world: World, name: str) -> stage.Hold | None:
 
 def _serving(world: World, state: record.StageState) -> stage.ServingStatus | None:
     """Return what the stage serves; None where the document is not one of the operator's, and the declared template is rendered instead."""
-    if state.template is None or isinstance(world.answers.get(_question(state)), finding.Fact):
+    if state.template is None or isinstance(world.answers.get(_question(state)), finding.Finding):
         return None
     return stage.ServingStatus(deployment=f"{world.name}-{state.name}", template=state.template, source=state.source)
 
@@ -186,7 +186,7 @@ def _has_lost_stages(world: World, model: api.Model) -> bool:
     )
 
 
-def with_ledgers_stages(world: World) -> World:
+def restore_stages(world: World) -> World:
     """Return the world with the ledger's stages, where the Model's status has none yet or is older. A rollout that began may go on."""
     model = world.model
     if model is None or not _has_lost_stages(world, model):
@@ -198,9 +198,9 @@ def with_ledgers_stages(world: World) -> World:
     return dataclasses.replace(world, model=model.model_copy(update={"status": status}))
 
 
-def told(world: World, objects: tuple[Lost, ...]) -> Iterator[record.Fact]:
+def entries(world: World, objects: tuple[Lost, ...]) -> Iterator[record.LedgerEntry]:
     """Yield the ledger entry for restored objects and lost Promotions."""
-    names = forgotten(world)
+    names = lost_promotions(world)
     if world.past is None or not (objects or names):
         return
     promotions = world.past.promotions
@@ -211,12 +211,12 @@ def told(world: World, objects: tuple[Lost, ...]) -> Iterator[record.Fact]:
         "unfinished": [name for name in names if promotions[name].phase is None],
     }
     step = " ".join([*(resource.uid for resource in objects), *(promotions[name].uid for name in names)])
-    yield record.fact(record.Action.RESTORED, record.BY_OPERATOR, subject, step, None, detail)
+    yield record.entry(record.Action.RESTORED, record.BY_OPERATOR, subject, step, None, detail)
 
 
-def happened(world: World, objects: tuple[Lost, ...]) -> tuple[finding.Event, ...]:
+def events(world: World, objects: tuple[Lost, ...]) -> tuple[finding.Event, ...]:
     """Return an Event on the Model for restored objects, if the Model exists."""
     if not objects or world.model is None:
         return ()
     names = ", ".join(resource.name for resource in objects[:5]) + (" …" if len(objects) > 5 else "")
-    return (finding.happened(world.model, Reason.RESTORED, f"brought back from the ledger: {names}; retire what should go", warning=True),)
+    return (finding.event(world.model, Reason.RESTORED, f"brought back from the ledger: {names}; retire what should go", warning=True),)

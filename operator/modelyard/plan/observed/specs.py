@@ -138,7 +138,7 @@ class Change(Generic[T]):
     def _actor(self, name: str | None) -> record.Actor:
         if name is None:
             return record.NOBODY_KNOWS
-        return record.Actor(name, record.Known.AUTHENTICATED if self.stamped else record.Known.DECLARED)
+        return record.Actor(name, record.Authenticity.AUTHENTICATED if self.stamped else record.Authenticity.DECLARED)
 
 
 def changes(subject: T, earlier: Sequence[T] = (), *, stamped: bool = True) -> list[Change[T]]:

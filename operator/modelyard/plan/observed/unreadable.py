@@ -35,13 +35,13 @@ class Unread:
         return self.subject.metadata.name
 
     @property
-    def fact(self) -> finding.Fact:
+    def fact(self) -> finding.Finding:
         """Return what is wrong and what to do, for the object's own status."""
         message = (
             f"this release cannot read {self.wrong}: write the field as `kubectl explain {self.kind.lower()}.spec` has it, or run the release "
             "that this was written for; until then nothing is decided of its model, and what serves goes on"
         )
-        return finding.Fact(Reason.INVALID, message)
+        return finding.Finding(Reason.INVALID, message)
 
 
 def blocking(objects: Iterable[Unread], past: index.Index | None) -> tuple[Unread, ...]:
@@ -50,21 +50,21 @@ def blocking(objects: Iterable[Unread], past: index.Index | None) -> tuple[Unrea
     return tuple(unread for unread in objects if unread.kind != "Promotion" or unread.name not in finished)
 
 
-def told_to_model(objects: Sequence[Unread]) -> finding.Fact:
+def model_finding(objects: Sequence[Unread]) -> finding.Finding:
     """Return what their Model's status says of them."""
     first = objects[0]
     more = f" (and {len(objects) - 1} more)" if objects[1:] else ""
-    return finding.Fact(Reason.INVALID, f"{first.kind} {first.name}{more}: {first.fact.message}")
+    return finding.Finding(Reason.INVALID, f"{first.kind} {first.name}{more}: {first.fact.message}")
 
 
-def settle(before: Sequence[meta.Condition], cause: finding.Fact, generation: int, now: datetime.datetime) -> list[meta.Condition]:
+def settle(before: Sequence[meta.Condition], cause: finding.Finding, generation: int, now: datetime.datetime) -> list[meta.Condition]:
     """Return the conditions with this finding as Ready and Stalled; other conditions stay."""
     ready = finding.find(before, "Ready")
     not_false = ready is not None and ready.status != meta.ConditionStatus.FALSE
     wanted = {
         "Ready": finding.State.unknown(cause) if not_false else finding.State.false(cause),
         "Stalled": finding.State.true(cause.reason, cause.message),
-        **conditions.kept(before, cause, generation),
+        **conditions.unchanged(before, cause, generation),
     }
     return finding.settle(before, wanted, generation, now)
 

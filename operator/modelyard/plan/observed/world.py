@@ -111,7 +111,7 @@ class Served:
 T = TypeVar("T", api.Model, api.ModelVersion, api.Promotion)
 Ours = api.Model | api.ModelVersion | api.Promotion
 Question = Render | DryRun | Snapshot | Recorded
-Answer = str | finding.Fact | Mapping[str, Any] | None
+Answer = str | finding.Finding | Mapping[str, Any] | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,15 +136,15 @@ class World:
     earlier: Mapping[tuple[str, str], Sequence[Ours]] = dataclasses.field(default_factory=dict)
     """By kind and name: the earlier observed states of an object, from the recorded generation on."""
     answers: Mapping[Question, Answer] = dataclasses.field(default_factory=dict)
-    refused: Mapping[objects.Serve, finding.Fact] = dataclasses.field(default_factory=dict)
+    refused: Mapping[objects.Serve, finding.Finding] = dataclasses.field(default_factory=dict)
     """What the API server refused when it was last applied, and why."""
-    unserved: Mapping[objects.Serve, finding.Held] = dataclasses.field(default_factory=dict)
+    unserved: Mapping[objects.Serve, finding.Unmet] = dataclasses.field(default_factory=dict)
     """What could not be applied when it was last tried, and is tried again: the API server neither accepted nor refused it."""
-    broken: Mapping[str, finding.Held] = dataclasses.field(default_factory=dict)
+    broken: Mapping[str, finding.Unmet] = dataclasses.field(default_factory=dict)
     """Stages that cannot be handled, and why: they stay as they are, and what serves in them is not touched."""
     unrecordable: frozenset[str] = frozenset()
     """Promotions of which nothing can be recorded; their stages are broken."""
-    flaws: tuple[finding.Held, ...] = ()
+    flaws: tuple[finding.Unmet, ...] = ()
     """What else could not be done, and delays no stage; it is tried again."""
     past: index.Index | None = None
     """What the ledger has of this model; None while it does not answer."""
@@ -156,7 +156,7 @@ class World:
     """The namespace is being deleted, or gone: nothing can be brought back into it."""
     sequence: int = 0
     """Number of the newest record when all this was observed: `past` may have more by now."""
-    unrecorded: tuple[record.Fact, ...] = ()
+    unrecorded: tuple[record.LedgerEntry, ...] = ()
     """Entries that the ledger does not have yet, from the time in which it did not answer."""
     state: tuple[record.StageState, ...] = ()
     """What each stage serves, by the ledger and the entries that it does not have yet."""
@@ -168,11 +168,11 @@ class World:
     """By version: who registered the same under its name later."""
     attested: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     """By version: who added which metric (`metrics/<name>`) and evidence (`evidence/<name>`) since."""
-    storage: finding.Fact | None = None
+    storage: finding.Finding | None = None
     """What is wrong with the Model's storage, if anything is."""
-    withheld: finding.Held | None = None
+    withheld: finding.Unmet | None = None
     """Why nothing may be decided now but what makes things safer: the ledger does not answer, was tampered with, or is ahead of the cluster."""
-    unguarded: finding.Held | None = None
+    unguarded: finding.Unmet | None = None
     """Why nothing that needs an approval may be granted now: the policies are not effective."""
     doubted: frozenset[tuple[str, str, str]] = frozenset()
     """Approvals that do not count, as a policy was found not effective when they appeared: (Promotion's uid, user, gate)."""
@@ -188,7 +188,7 @@ class World:
             state: what each stage serves, by that record.
             gaps: when nobody watched.
         """
-        waiting = traffic.news(state, outbox.news(past, outbox.left(self._waiting(), past.recent)))
+        waiting = traffic.without_repeats(state, outbox.without_recorded_approvals(past, outbox.unrecorded(self._waiting(), past.recent)))
         unobserved = (*gaps, *coverage.forgotten(past))
         served = {
             (name, version): _served(span, unobserved) for name, versions in past.served.items() for version, span in versions.items()
@@ -214,13 +214,13 @@ class World:
             attested={name: version.attested for name, version in past.versions.items() if version.attested},
         )
 
-    def without_ledger(self, why: finding.Held) -> World:
+    def without_ledger(self, why: finding.Unmet) -> World:
         """Return this world while the ledger does not answer: `past` stays as it was read before."""
         # Failed renders are asked once more: a rollback need not wait until the rendered document is stored.
         answers = {
             question: answer
             for question, answer in self.answers.items()
-            if not (isinstance(question, Render) and isinstance(answer, finding.Fact))
+            if not (isinstance(question, Render) and isinstance(answer, finding.Finding))
         }
         withheld = dataclasses.replace(self, withheld=why, answers=answers)
         if self.past is not None:
@@ -228,14 +228,14 @@ class World:
         waiting = self._waiting()
         return dataclasses.replace(withheld, unrecorded=waiting, state=traffic.after((), waiting))
 
-    def _waiting(self) -> tuple[record.Fact, ...]:
+    def _waiting(self) -> tuple[record.LedgerEntry, ...]:
         ledger = self.model.status.ledger if self.model else None
         return outbox.read(ledger.unrecorded if ledger else None)
 
     @property
     def history(self) -> index.Index:
         """Return the ledger's index with the entries that wait for the ledger. While it was never read, only these count."""
-        return fold.with_waiting(self.past or index.Index(), self.unrecorded)
+        return fold.with_unrecorded(self.past or index.Index(), self.unrecorded)
 
     def stages(self) -> tuple[api.Stage, ...]:
         """Return the declared stages, or the three default stages where none is declared."""

@@ -91,7 +91,7 @@ class Count:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Said:
+class LastDecision:
     """The last decision that somebody took for one gate."""
 
     action: str
@@ -104,15 +104,17 @@ class Said:
         return (self.action, self.subject) == (SAYS[entry.decision], entry.subject)
 
 
-def said(world: World, promotion: api.Promotion) -> dict[tuple[str, str], Said]:
+def recorded(world: World, promotion: api.Promotion) -> dict[tuple[str, str], LastDecision]:
     """Return the last decisions by user and gate: those in the ledger, and those that wait to be recorded."""
     recorded = world.past.promotions.get(promotion.metadata.name) if world.past else None
     recorded_approvals = recorded.approvals if recorded and recorded.uid == promotion.metadata.uid else []
-    statements = {(user, gate): Said(action, subject_digest, certain) for user, gate, action, subject_digest, certain in recorded_approvals}
+    statements = {
+        (user, gate): LastDecision(action, subject_digest, certain) for user, gate, action, subject_digest, certain in recorded_approvals
+    }
     for entry in world.unrecorded:
-        if entry.action in record.SAYS and entry.subject.uid == promotion.metadata.uid:
+        if entry.action in record.APPROVAL_ACTIONS and entry.subject.uid == promotion.metadata.uid:
             certain = entry.detail.get("doubted") is not True
-            statements[entry.actor.name, str(entry.detail.get("gate"))] = Said(str(entry.action), entry.digest, certain)
+            statements[entry.actor.name, str(entry.detail.get("gate"))] = LastDecision(str(entry.action), entry.digest, certain)
     return statements
 
 

@@ -27,7 +27,7 @@ class Verdict:
     """The result of one gate."""
 
     name: str
-    held: finding.Held | None
+    held: finding.Unmet | None
     message: str
 
     @property
@@ -44,10 +44,10 @@ class Verdict:
 def has_succeeded_in_the_stages_before(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.GateResult:
     del now
     after = case.demands.after or []
-    missing = [stage for stage in after if case.version not in successes.standing(case.world, stage)]
+    missing = [stage for stage in after if case.version not in successes.not_undone(case.world, stage)]
     if not missing:
         return f"{case.version} has Succeeded in {', '.join(after)}, and was not undone since"
-    return finding.Held(
+    return finding.Unmet(
         Reason.WAITING_FOR_STAGE,
         f"{case.version} has not Succeeded in {', '.join(missing)} yet; it waits until who may promote there brings it there",
     )
@@ -67,7 +67,7 @@ def has_served_long_enough(case: prerequisites.Case, now: datetime.datetime) -> 
     return for_a_person or max(waits, key=lambda held: held.until or datetime.datetime.max.replace(tzinfo=datetime.UTC))
 
 
-def _served_too_short(case: prerequisites.Case, stage: str, required: datetime.timedelta, now: datetime.datetime) -> finding.Held | None:
+def _served_too_short(case: prerequisites.Case, stage: str, required: datetime.timedelta, now: datetime.datetime) -> finding.Unmet | None:
     declared, stage_status = case.world.stage(stage), case.world.stands(stage)
     if declared is not None and declared.serving is not None:
         served = case.world.served.get((stage, case.version), world.Served())
@@ -75,16 +75,16 @@ def _served_too_short(case: prerequisites.Case, stage: str, required: datetime.t
             return None
         until = now + required - served.total(now) if served.serves else None
     else:
-        since = successes.standing(case.world, stage).get(case.version)
+        since = successes.not_undone(case.world, stage).get(case.version)
         if since and now >= since + required:
             return None
         until = since + required if since else None
     wish = f"{case.version} must have served {meta.write_duration(required)} in {stage}"
     if until:
         more = _uncounted(case, [stage], now)
-        return finding.Held(Reason.SERVED_TOO_SHORT, f"{wish}: it has from {_moment(until)} on, if it stays there{more}", until=until)
-    if case.version == stage_status.current or case.version not in successes.standing(case.world, stage):
-        return finding.Held(Reason.SERVED_TOO_SHORT, f"{wish}, and does not serve there yet: it waits for that")
+        return finding.Unmet(Reason.SERVED_TOO_SHORT, f"{wish}: it has from {_moment(until)} on, if it stays there{more}", until=until)
+    if case.version == stage_status.current or case.version not in successes.not_undone(case.world, stage):
+        return finding.Unmet(Reason.SERVED_TOO_SHORT, f"{wish}, and does not serve there yet: it waits for that")
     return prerequisites.person(Reason.SERVED_TOO_SHORT, f"{wish}, and serves there no more: promote it there again")
 
 
@@ -106,7 +106,7 @@ def evidence_is_there(case: prerequisites.Case, now: datetime.datetime, kind: Ev
     del now
     wanted = case.wanted
     if wanted is None:
-        return finding.Held(
+        return finding.Unmet(
             Reason.VERSION_MISSING, f"the evidence is looked at once the ModelVersion {case.world.name}-{case.version} exists"
         )
     names = [document.name for document in wanted.spec.evidence or [] if document.type == kind]
@@ -121,14 +121,14 @@ def evidence_is_there(case: prerequisites.Case, now: datetime.datetime, kind: Ev
     if condition and condition.status == api.ConditionStatus.FALSE and condition.observed_generation == wanted.metadata.generation:
         message = f"{named} does not count while the version's evidence is not verified: {condition.message}; whoever wrote it uploads the right bytes"
         return prerequisites.person(Reason.EVIDENCE_NOT_VERIFIED, message)
-    return finding.Held(Reason.EVIDENCE_NOT_VERIFIED, f"{named} is there, and its bytes are not verified yet; it waits for that")
+    return finding.Unmet(Reason.EVIDENCE_NOT_VERIFIED, f"{named} is there, and its bytes are not verified yet; it waits for that")
 
 
 def documentation_is_complete(case: prerequisites.Case, now: datetime.datetime) -> prerequisites.GateResult:
     del now
     model, wanted = case.world.model, case.wanted
     if model is None or wanted is None:
-        return finding.Held(Reason.VERSION_MISSING, "the documentation is looked at once the Model and the ModelVersion exist")
+        return finding.Unmet(Reason.VERSION_MISSING, "the documentation is looked at once the Model and the ModelVersion exist")
     tier = documentation.tier(model)
     missing = documentation.missing(documentation.File(model, wanted, verified=documentation.evidence_is_verified(wanted)))
     if not missing:
@@ -149,21 +149,21 @@ def stage_is_not_frozen(case: prerequisites.Case, now: datetime.datetime) -> pre
     message = (
         f"the stage {case.stage} is frozen ({frozen.reason}){until}; who may govern {case.stage} ends it by removing spec.stages[].frozen"
     )
-    return finding.Held(Reason.FROZEN, message, until=frozen.until)
+    return finding.Unmet(Reason.FROZEN, message, until=frozen.until)
 
 
 def enough_people_approved(case: prerequisites.Case) -> Iterator[Verdict]:
     """Judge the approval gates together, as a person counts for one only; each has a row."""
     gates = case.demands.approvals or []
     if case.promotion is None:
-        unasked = finding.Held(Reason.AWAITING_APPROVAL, "people are asked once there is a Promotion", finding.Waits.FOR_APPROVAL)
+        unasked = finding.Unmet(Reason.AWAITING_APPROVAL, "people are asked once there is a Promotion", finding.Waits.FOR_APPROVAL)
         yield from (Verdict(f"{_APPROVALS}{gate.name}", unasked, "") for gate in gates)
         return
     subject_digest = case.subject
     for count in approvals.count(case.world, case.promotion, gates, subject_digest):
         agree = f"{len(count.people)} of {count.required} approved" + (f" ({', '.join(count.people)})" if count.people else "")
         notes = "".join(f"; {words}" for words in count.others)
-        held: finding.Held | None = None
+        held: finding.Unmet | None = None
         if not case.promotion.spec.requested_by:
             message = f"{count.gate}: nobody knows who asked, as spec.requestedBy is absent: create the Promotion anew, and the API server fills it in"
             held = prerequisites.person(Reason.REQUESTER_UNKNOWN, message)
@@ -175,7 +175,7 @@ def enough_people_approved(case: prerequisites.Case) -> Iterator[Verdict]:
         elif not count.holds:
             more = f"{max(count.lacks, 0)} more needed of those who may approve models/{case.stage}/{count.gate}"
             message = f"{count.gate}: {agree}, {more}{notes}"
-            held = finding.Held(Reason.AWAITING_APPROVAL, message, finding.Waits.FOR_APPROVAL)
+            held = finding.Unmet(Reason.AWAITING_APPROVAL, message, finding.Waits.FOR_APPROVAL)
         yield Verdict(f"{_APPROVALS}{count.gate}", held, f"{agree}{notes}")
 
 
@@ -200,14 +200,14 @@ def judge(case: prerequisites.Case, now: datetime.datetime) -> tuple[Verdict, ..
     """Judge every gate of the stage for this version, in the order in which they are shown."""
     demanded = [*prerequisites.ALWAYS, *([("rollback", prerequisites.has_succeeded_here_before)] if case.rollback else _demanded(case))]
     results = ((name, gate(case, now)) for name, gate in demanded)
-    verdicts = [Verdict(name, result, "") if isinstance(result, finding.Held) else Verdict(name, None, result) for name, result in results]
+    verdicts = [Verdict(name, result, "") if isinstance(result, finding.Unmet) else Verdict(name, None, result) for name, result in results]
     return (*verdicts, *(() if case.rollback else enough_people_approved(case)))
 
 
 _WORST: Final = (finding.Waits.FOR_A_PERSON, finding.Waits.BY_ITSELF, finding.Waits.FOR_APPROVAL)
 
 
-def worst(verdicts: Iterable[Verdict]) -> finding.Held | None:
+def worst(verdicts: Iterable[Verdict]) -> finding.Unmet | None:
     """Return the unmet gate to show: first one that only a person can mend, then one that resolves by itself, then approvals."""
     unmet = [verdict.held for verdict in verdicts if verdict.held]
     return min(unmet, key=lambda held: _WORST.index(held.waits), default=None)

@@ -22,7 +22,7 @@ from modelyard.plan.rollout import progress
 class Choice:
     """Which promotion is granted the stage, and the outcome of each."""
 
-    told: tuple[status.Told, ...] = ()
+    told: tuple[status.Outcome, ...] = ()
     granted: api.Promotion | None = None
     begun: StageRollout | None = None
     """The rollout that the granted promotion begins with."""
@@ -32,7 +32,7 @@ class Choice:
 
 def choose(world: World, stage: api.StageStatus, handled: Collection[str], now: datetime.datetime) -> Choice:
     """Grant the stage to the latest promotion whose gates are all met; later ones wait, earlier ones are `superseded` once it holds the stage."""
-    outcomes: list[status.Told] = []
+    outcomes: list[status.Outcome] = []
     again: list[datetime.timedelta] = []
     granted: api.Promotion | None = None
     begun: StageRollout | None = None
@@ -40,7 +40,7 @@ def choose(world: World, stage: api.StageStatus, handled: Collection[str], now: 
         try:
             outcome = _ended(world, promotion) or (None if granted else _considered(world, stage, promotion, now))
         except Exception as error:  # it is granted nothing, and the others are judged
-            outcome = status.unknown(promotion, unforeseen.of(f"the Promotion {promotion.metadata.name}", error))
+            outcome = status.unknown(promotion, unforeseen.describe(f"the Promotion {promotion.metadata.name}", error))
         if isinstance(outcome, Question):
             return Choice(ask=outcome)
         if isinstance(outcome, _Begins):
@@ -56,11 +56,13 @@ def choose(world: World, stage: api.StageStatus, handled: Collection[str], now: 
 class _Begins:
     """The promotion may be granted the stage."""
 
-    granted: status.Told
+    granted: status.Outcome
     begun: StageRollout
 
 
-def _considered(world: World, stage: api.StageStatus, promotion: api.Promotion, now: datetime.datetime) -> status.Told | Question | _Begins:
+def _considered(
+    world: World, stage: api.StageStatus, promotion: api.Promotion, now: datetime.datetime
+) -> status.Outcome | Question | _Begins:
     """Return what keeps a promotion from being granted its stage, or the rollout that it would begin with."""
     case = prerequisites.Case.of(world, promotion)
     verdicts = gates.judge(case, now)
@@ -69,12 +71,12 @@ def _considered(world: World, stage: api.StageStatus, promotion: api.Promotion, 
     answer = progress.begin(world, stage, promotion.spec.version, now, rollback=case.rollback)
     if isinstance(answer, Question):
         return answer
-    if isinstance(answer, finding.Fact):
+    if isinstance(answer, finding.Finding):
         return status.troubled(promotion, verdicts, answer, case.approval_request)
     return _Begins(status.granted(promotion, verdicts, answer, case.approval_request), answer)
 
 
-def superseded(world: World, stage: api.StageStatus) -> tuple[status.Told, ...]:
+def superseded(world: World, stage: api.StageStatus) -> tuple[status.Outcome, ...]:
     """Return the outcome of promotions older than the one that holds the stage.
 
     Only a holder that the Model's status names supersedes others: a grant that only the ledger has may come to nothing.
@@ -82,29 +84,29 @@ def superseded(world: World, stage: api.StageStatus) -> tuple[status.Told, ...]:
     holder = next((promotion for promotion in world.promotions if stage.promotion and promotion.metadata.uid == stage.promotion.uid), None)
     if holder is None:
         return ()
-    fact = finding.Fact(Reason.SUPERSEDED, f"{holder.spec.version} was granted {stage.name} later")
+    fact = finding.Finding(Reason.SUPERSEDED, f"{holder.spec.version} was granted {stage.name} later")
     earlier = [promotion for promotion in unfinished(world, stage, ()) if order(promotion) < order(holder)]
-    return tuple(_ended(world, promotion) or status.Told(promotion, Phase.SUPERSEDED, fact) for promotion in earlier)
+    return tuple(_ended(world, promotion) or status.Outcome(promotion, Phase.SUPERSEDED, fact) for promotion in earlier)
 
 
-def wait(world: World, stage: api.StageStatus, handled: Collection[str], by: str, now: datetime.datetime) -> tuple[status.Told, ...]:
+def wait(world: World, stage: api.StageStatus, handled: Collection[str], by: str, now: datetime.datetime) -> tuple[status.Outcome, ...]:
     """Judge the promotions that wait while another holds the stage; people are asked only after that one ends."""
-    behind = finding.Held(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {stage.name}; this goes on after it")
+    behind = finding.Unmet(Reason.WAITING_FOR_PROMOTION, f"{by} is being rolled out in {stage.name}; this goes on after it")
     outcomes = []
     for promotion in unfinished(world, stage, handled):
         try:
             outcomes.append(_ended(world, promotion) or _behind(world, promotion, behind, now))
         except Exception as error:  # it waits in any case
-            outcomes.append(status.unknown(promotion, unforeseen.of(f"the Promotion {promotion.metadata.name}", error)))
+            outcomes.append(status.unknown(promotion, unforeseen.describe(f"the Promotion {promotion.metadata.name}", error)))
     return tuple(outcomes)
 
 
-def _behind(world: World, promotion: api.Promotion, behind: finding.Held, now: datetime.datetime) -> status.Told:
+def _behind(world: World, promotion: api.Promotion, behind: finding.Unmet, now: datetime.datetime) -> status.Outcome:
     """Return the outcome of a promotion that waits for another; its own unmet gates are shown first."""
     case = prerequisites.Case.of(world, promotion)
     verdicts = gates.judge(case, now)
     why = gates.worst(verdict for verdict in verdicts if not _only_asks(verdict)) or behind
-    return status.held(promotion, verdicts, why, case.approval_request)
+    return status.waits(promotion, verdicts, why, case.approval_request)
 
 
 def automatic(world: World, stage: api.StageStatus, now: datetime.datetime) -> tuple[str | None, datetime.timedelta | None]:
@@ -123,7 +125,7 @@ def automatic(world: World, stage: api.StageStatus, now: datetime.datetime) -> t
     ):
         return None, None
     records = world.past.promotions if world.past else {}
-    lost = {name for name, record in records.items() if record.lost} | set(recovery.forgotten(world))
+    lost = {name for name, record in records.items() if record.lost} | set(recovery.lost_promotions(world))
     requested = {
         promotion.spec.version
         for promotion in world.promotions
@@ -183,7 +185,7 @@ def unfinished(world: World, stage: api.StageStatus, handled: Collection[str]) -
     ]
 
 
-def _waits(world: World, promotion: api.Promotion, case: prerequisites.Case, verdicts: tuple[gates.Verdict, ...]) -> status.Told | None:
+def _waits(world: World, promotion: api.Promotion, case: prerequisites.Case, verdicts: tuple[gates.Verdict, ...]) -> status.Outcome | None:
     """Return what keeps a promotion from being granted, if anything.
 
     First come gates that a person must mend or that resolve by themselves; then policies that are not effective, as nobody may be asked
@@ -193,20 +195,20 @@ def _waits(world: World, promotion: api.Promotion, case: prerequisites.Case, ver
     if why and why.reason == Reason.INTERNAL_ERROR:
         return status.troubled(promotion, verdicts, why, case.approval_request)
     if why and why.waits != finding.Waits.FOR_APPROVAL:
-        return status.held(promotion, verdicts, why, case.approval_request)
+        return status.waits(promotion, verdicts, why, case.approval_request)
     if case.asks_people and world.unguarded:
         return status.troubled(promotion, verdicts, world.unguarded, case.approval_request)
     if why := why or _paused(promotion):
-        return status.held(promotion, verdicts, why, case.approval_request)
+        return status.waits(promotion, verdicts, why, case.approval_request)
     if world.withheld and not case.rollback:
         return status.troubled(promotion, verdicts, world.withheld, case.approval_request)
     return None
 
 
-def _ended(world: World, promotion: api.Promotion) -> status.Told | None:
+def _ended(world: World, promotion: api.Promotion) -> status.Outcome | None:
     """Return the outcome of a promotion that a person aborted or rejected before anything changed."""
     if promotion.spec.abort:
-        return status.Told(promotion, Phase.ABORTED, finding.Fact(Reason.ABORTED, "spec.abort was set before anything changed"))
+        return status.Outcome(promotion, Phase.ABORTED, finding.Finding(Reason.ABORTED, "spec.abort was set before anything changed"))
     case = prerequisites.Case.of(world, promotion)
     if not case.asks_people:
         return None
@@ -214,15 +216,15 @@ def _ended(world: World, promotion: api.Promotion) -> status.Told | None:
     if rejected is None:
         return None
     comment = f": {rejected.comment}" if rejected.comment else ""
-    return status.Told(
-        promotion, Phase.REJECTED, finding.Fact(Reason.REJECTED, f"{rejected.user} rejected it for {rejected.gate}{comment}")
+    return status.Outcome(
+        promotion, Phase.REJECTED, finding.Finding(Reason.REJECTED, f"{rejected.user} rejected it for {rejected.gate}{comment}")
     )
 
 
-def _paused(promotion: api.Promotion) -> finding.Held | None:
+def _paused(promotion: api.Promotion) -> finding.Unmet | None:
     if not promotion.spec.paused:
         return None
-    return finding.Held(Reason.PAUSED, "spec.paused is set: set it to false to go on", finding.Waits.FOR_A_PERSON)
+    return finding.Unmet(Reason.PAUSED, "spec.paused is set: set it to false to go on", finding.Waits.FOR_A_PERSON)
 
 
 def _only_asks(verdict: gates.Verdict) -> bool:

@@ -11,10 +11,10 @@ from modelyard.plan import finding
 from modelyard.plan.observed.world import World
 
 
-def judge(world: World, stage: str, version: str, gate: gates.MetricGate) -> finding.Held | str:
+def judge(world: World, stage: str, version: str, gate: gates.MetricGate) -> finding.Unmet | str:
     """Return why the version's metric is not good enough, or a sentence that says why it is."""
     value = _number(world, version, gate.name)
-    if isinstance(value, finding.Held):
+    if isinstance(value, finding.Unmet):
         return value
     by = world.declared_by(version, f"metrics/{gate.name}")
     declared = f"{gate.name} {_text(value)}, declared by {by}," if by else f"{gate.name} {_text(value)}, as declared,"
@@ -30,7 +30,7 @@ def judge(world: World, stage: str, version: str, gate: gates.MetricGate) -> fin
         parts.append(f"is at most {_text(gate.at_most)}")
     if gate.not_worse_than is not None:
         comparison = _not_worse(world, version, gate, value)
-        if isinstance(comparison, finding.Held):
+        if isinstance(comparison, finding.Unmet):
             return _failed(f"{declared} {comparison.message}: {mend}") if comparison.reason == Reason.METRIC_FAILED else comparison
         parts.append(comparison)
     if not parts:
@@ -38,7 +38,7 @@ def judge(world: World, stage: str, version: str, gate: gates.MetricGate) -> fin
     return f"{declared} {' and '.join(parts)}"
 
 
-def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float) -> finding.Held | str:
+def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float) -> finding.Unmet | str:
     """Compare with the current version of the other stage."""
     other = str(gate.not_worse_than)
     rival = world.stands(other).current
@@ -47,7 +47,7 @@ def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float)
     if rival == version:
         return f"is its own measure: {other} stands for this version"
     rival_value = _number(world, rival, gate.name, other)
-    if isinstance(rival_value, finding.Held):
+    if isinstance(rival_value, finding.Unmet):
         return rival_value
     tolerance = gate.tolerance or 0.0
     least = f"{_text(rival_value)} of {rival} in {other}" + (f" less {_text(tolerance)}" if tolerance else "")
@@ -57,7 +57,7 @@ def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float)
     return _failed(f"is less than {least}")
 
 
-def _number(world: World, version: str, name: str, stage: str | None = None) -> finding.Held | float:
+def _number(world: World, version: str, name: str, stage: str | None = None) -> finding.Unmet | float:
     """Return the metric of a version, if it is declared and a finite number; `stage`: the stage whose current version it is, if it is the rival."""
     modelversion = world.versions.get(version)
     called = f"the ModelVersion {world.name}-{version}" + (f", which {stage} stands for," if stage else "")
@@ -66,7 +66,7 @@ def _number(world: World, version: str, name: str, stage: str | None = None) -> 
         then = (
             "promote a version there that exists; or who may govern the stage changes the gate" if stage else "apply it, and this goes on"
         )
-        return finding.Held(reason, f"{called} does not exist, so {name} cannot be compared: {then}", waits)
+        return finding.Unmet(reason, f"{called} does not exist, so {name} cannot be compared: {then}", waits)
     value = (modelversion.spec.metrics or {}).get(name)
     if value is None:
         return _person(Reason.METRIC_MISSING, f"{called} has no metric {name}: who may attest adds it to spec.metrics")
@@ -84,9 +84,9 @@ def _text(value: float) -> str:
     return repr(value).removesuffix(".0")
 
 
-def _failed(message: str) -> finding.Held:
+def _failed(message: str) -> finding.Unmet:
     return _person(Reason.METRIC_FAILED, message)
 
 
-def _person(reason: Reason, message: str) -> finding.Held:
-    return finding.Held(reason, message, finding.Waits.FOR_A_PERSON)
+def _person(reason: Reason, message: str) -> finding.Unmet:
+    return finding.Unmet(reason, message, finding.Waits.FOR_A_PERSON)

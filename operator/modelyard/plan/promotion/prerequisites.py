@@ -62,7 +62,7 @@ class Case:
         return bool(self.demands.approvals) and not self.rollback
 
 
-GateResult = finding.Held | str
+GateResult = finding.Unmet | str
 """Why a gate is unmet; or a sentence that says why it is met."""
 Gate = Callable[[Case, datetime.datetime], GateResult]
 
@@ -71,7 +71,7 @@ def model_is_active(case: Case, now: datetime.datetime) -> GateResult:
     del now
     model = case.world.model
     if model is None:
-        return finding.Held(Reason.MODEL_MISSING, f"the Model {case.world.name} does not exist yet; apply it, and this goes on")
+        return finding.Unmet(Reason.MODEL_MISSING, f"the Model {case.world.name} does not exist yet; apply it, and this goes on")
     if model.spec.lifecycle == ModelLifecycle.RETIRED:
         return person(Reason.MODEL_RETIRED, f"the Model {case.world.name} is Retired: nothing is promoted any more")
     return "the Model is Active"
@@ -108,9 +108,9 @@ def template_is_valid(case: Case, now: datetime.datetime) -> GateResult:
     if case.rollback and agreed.waits(declared, case.world.stands(case.stage)):
         return "a rollback runs with the template that serves, as people have not agreed to the declared one"
     answer = case.world.answers.get(DryRun(case.stage, template.source(declared.serving)))
-    if isinstance(answer, finding.Held):  # the dry run has no answer yet
+    if isinstance(answer, finding.Unmet):  # the dry run has no answer yet
         return answer
-    if isinstance(answer, finding.Fact):
+    if isinstance(answer, finding.Finding):
         return person(answer.reason, answer.message)
     return "the API server takes what the stage's template renders to"
 
@@ -120,7 +120,7 @@ def version_is_ready(case: Case, now: datetime.datetime) -> GateResult:
     wanted = case.wanted
     called = f"{case.world.name}-{case.version}"
     if wanted is None:
-        return finding.Held(Reason.VERSION_MISSING, f"the ModelVersion {called} does not exist yet; apply it, and this goes on")
+        return finding.Unmet(Reason.VERSION_MISSING, f"the ModelVersion {called} does not exist yet; apply it, and this goes on")
     phase = wanted.status.phase
     over = {api.VersionPhase.RETIRED, api.VersionPhase.REUSED}
     if wanted.spec.lifecycle == modelversion.VersionLifecycle.RETIRED or phase in over:
@@ -143,7 +143,7 @@ def version_is_ready(case: Case, now: datetime.datetime) -> GateResult:
     if case.rollback and verified and verified.status == api.ConditionStatus.UNKNOWN and wanted.status.artifact:
         when = wanted.status.artifact.verified_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         return f"every byte was verified at {when}; that cannot be looked at now, and going back does not wait for it: {verified.message}"
-    return finding.Held(
+    return finding.Unmet(
         Reason.VERSION_NOT_READY,
         f"the ModelVersion {called} is {phase or 'Pending'}: {verified.message if verified else 'not verified yet'}",
     )
@@ -166,6 +166,6 @@ ALWAYS: Final[Sequence[tuple[str, Gate]]] = (
 )
 
 
-def person(reason: Reason, message: str) -> finding.Held:
+def person(reason: Reason, message: str) -> finding.Unmet:
     """Return an unmet gate that only a person can mend."""
-    return finding.Held(reason, message, finding.Waits.FOR_A_PERSON)
+    return finding.Unmet(reason, message, finding.Waits.FOR_A_PERSON)

@@ -19,16 +19,16 @@ from modelyard.plan.promotion import approvals, gates
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class Outcome:
     """What this decision says of one promotion; its status follows from it."""
 
     promotion: api.Promotion
     phase: Phase
-    fact: finding.Fact
+    fact: finding.Finding
     verdicts: Sequence[gates.Verdict] = ()
     """Empty: the status keeps the gates as they were judged when the stage was granted."""
     rollout: RolloutStatus | None = None
-    trouble: finding.Fact | None = None
+    trouble: finding.Finding | None = None
     """An error of ours or of a dependency: Ready is Unknown. It is never a phase by itself."""
     approval_request: approvals.ApprovalRequest = approvals.NOBODY
     """What people are asked to approve; used only together with `verdicts`."""
@@ -40,7 +40,7 @@ _MOVING = {Phase.PENDING, Phase.ROLLING_OUT}
 _READY = {Phase.SUCCEEDED, Phase.SUPERSEDED}
 
 
-def status(outcome: Told, now: datetime.datetime) -> PromotionStatus:
+def status(outcome: Outcome, now: datetime.datetime) -> PromotionStatus:
     """Return the whole status of a promotion, by DESIGN's table of phases."""
     previous = outcome.promotion.status
     generation = outcome.promotion.metadata.generation
@@ -76,7 +76,7 @@ def as_recorded(world: World, promotion: api.Promotion, now: datetime.datetime) 
     later = recorded.phase == Phase.SUPERSEDED and promotion.status.phase == Phase.SUCCEEDED
     if promotion.status.phase and promotion.status.phase.is_terminal and not later:
         return promotion
-    outcome = Told(promotion, Phase(recorded.phase), finding.Fact(Reason(recorded.reason), recorded.message))
+    outcome = Outcome(promotion, Phase(recorded.phase), finding.Finding(Reason(recorded.reason), recorded.message))
     return _with_status(promotion, outcome, _when(recorded.ended) or now, now)
 
 
@@ -112,7 +112,7 @@ def _reused(promotion: api.Promotion, ran: index.Promotion, changed: Sequence[st
         f"a Promotion of this name ran before, which brought {wanted}, and a name runs once: this one has another {' and '.join(changed)} and "
         "counts for nothing; delete it, and ask again under a name of its own"
     )
-    outcome = Told(promotion, Phase.REUSED, finding.Fact(Reason.REUSED, message))
+    outcome = Outcome(promotion, Phase.REUSED, finding.Finding(Reason.REUSED, message))
     return _with_status(promotion, outcome, promotion.status.finished_at or now, now)
 
 
@@ -124,8 +124,8 @@ def _ran_already(world: World, promotion: api.Promotion, ran: index.Promotion, n
         phase, current = Phase.SUPERSEDED, world.stands(ran.stage).current
         since = f"the current version of {ran.stage} is {current}" if current else f"{ran.stage} has no current version"
         message = f"it Succeeded{_on(ran.ended)}, {_superseded(ran)}; {since}"
-    fact = finding.Fact(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {message}); a name runs once")
-    outcome = Told(promotion, phase, fact)
+    fact = finding.Finding(Reason.ALREADY_RAN, f"a Promotion of this name ran before ({phase}: {message}); a name runs once")
+    outcome = Outcome(promotion, phase, fact)
     return _with_status(promotion, outcome, _when(ran.ended) or now, now)
 
 
@@ -150,7 +150,7 @@ def _when(ended: str | None) -> datetime.datetime | None:
     return codec.read_time(ended).replace(microsecond=0) if ended else None
 
 
-def _with_status(promotion: api.Promotion, outcome: Told, ended: datetime.datetime, now: datetime.datetime) -> api.Promotion:
+def _with_status(promotion: api.Promotion, outcome: Outcome, ended: datetime.datetime, now: datetime.datetime) -> api.Promotion:
     """Return the promotion with the status of its outcome; it finished at `ended`, and `startedAt` stays as it is."""
     shown = status(outcome, now)
     update: dict[str, object] = {"started_at": promotion.status.started_at, "finished_at": ended.replace(microsecond=0)}
@@ -164,55 +164,55 @@ _HELD: Final = {
 }
 
 
-def held(
-    promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Held, approval_request: approvals.ApprovalRequest
-) -> Told:
+def waits(
+    promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Unmet, approval_request: approvals.ApprovalRequest
+) -> Outcome:
     """A gate is unmet before the grant: it waits for time, for a person's work, or for approvals."""
-    fact: finding.Fact = why
+    fact: finding.Finding = why
     if why.waits == finding.Waits.FOR_APPROVAL:
         lacking = [verdict.held.message for verdict in verdicts if verdict.asks_people and verdict.held]
-        fact = finding.Fact(why.reason, "; ".join(lacking))
-    return Told(promotion, _HELD[why.waits], fact, verdicts, approval_request=approval_request)
+        fact = finding.Finding(why.reason, "; ".join(lacking))
+    return Outcome(promotion, _HELD[why.waits], fact, verdicts, approval_request=approval_request)
 
 
 def troubled(
-    promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Fact, approval_request: approvals.ApprovalRequest
-) -> Told:
+    promotion: api.Promotion, verdicts: Sequence[gates.Verdict], why: finding.Finding, approval_request: approvals.ApprovalRequest
+) -> Outcome:
     """An error of ours or of a dependency keeps the promotion from being granted."""
-    return Told(promotion, Phase.PENDING, why, verdicts, trouble=why, approval_request=approval_request)
+    return Outcome(promotion, Phase.PENDING, why, verdicts, trouble=why, approval_request=approval_request)
 
 
-def unknown(promotion: api.Promotion, why: finding.Held) -> Told:
+def unknown(promotion: api.Promotion, why: finding.Unmet) -> Outcome:
     """The promotion could not be handled; its phase stays while it rolls out or awaits approval."""
     lasting = {Phase.ROLLING_OUT, Phase.AWAITING_APPROVAL}
     phase = promotion.status.phase if promotion.status.phase in lasting else None
-    return Told(promotion, phase or Phase.PENDING, why, trouble=why)
+    return Outcome(promotion, phase or Phase.PENDING, why, trouble=why)
 
 
 def granted(
     promotion: api.Promotion, verdicts: Sequence[gates.Verdict], begun: stage.StageRollout, approval_request: approvals.ApprovalRequest
-) -> Told:
+) -> Outcome:
     """The promotion holds its stage from now on."""
     rollout = RolloutStatus(since=begun.since, template=begun.template)
-    fact = finding.Fact(Reason.ROLLING_OUT, f"{begun.version} was granted {promotion.spec.stage}")
-    return Told(promotion, Phase.ROLLING_OUT, fact, verdicts, rollout, approval_request=approval_request)
+    fact = finding.Finding(Reason.ROLLING_OUT, f"{begun.version} was granted {promotion.spec.stage}")
+    return Outcome(promotion, Phase.ROLLING_OUT, fact, verdicts, rollout, approval_request=approval_request)
 
 
-def events(outcome: Told) -> tuple[finding.Event, ...]:
+def events(outcome: Outcome) -> tuple[finding.Event, ...]:
     """Return an Event when the phase changes, or the reason why it waits; else none."""
     previous = outcome.promotion.status
     ready = finding.find(previous.conditions, "Ready")
     if outcome.fact.reason == Reason.INTERNAL_ERROR and outcome.trouble:
         news = ready is None or ready.reason != Reason.INTERNAL_ERROR
-        return (finding.happened(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=True),) if news else ()
+        return (finding.event(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=True),) if news else ()
     if previous.phase == outcome.phase and (ready is None or ready.reason == outcome.fact.reason or outcome.phase == Phase.ROLLING_OUT):
         return ()
     if outcome.phase == Phase.PENDING and previous.phase is None:
         return ()  # every promotion starts by waiting; that is no news
-    return (finding.happened(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=outcome.phase in _WARN),)
+    return (finding.event(outcome.promotion, outcome.fact.reason, outcome.fact.message, warning=outcome.phase in _WARN),)
 
 
-def _conditions(outcome: Told) -> dict[str, finding.State]:
+def _conditions(outcome: Outcome) -> dict[str, finding.State]:
     phase = outcome.phase
     wanted: dict[str, finding.State] = {}
     if outcome.trouble:
@@ -243,28 +243,28 @@ def _conditions(outcome: Told) -> dict[str, finding.State]:
     return wanted
 
 
-def _gates_passed(outcome: Told) -> finding.State | None:
+def _gates_passed(outcome: Outcome) -> finding.State | None:
     """Return GatesPassed: every gate but the approvals, which have a condition of their own."""
     if not outcome.verdicts:
         return _as_before(outcome, "GatesPassed")
     if why := gates.worst(verdict for verdict in outcome.verdicts if not verdict.asks_people):
-        return finding.State.false(finding.Fact(Reason.GATES_FAILED, why.message))
+        return finding.State.false(finding.Finding(Reason.GATES_FAILED, why.message))
     when = "held when it was granted" if outcome.phase == Phase.ROLLING_OUT else "holds"
     return finding.State.true(Reason.GATES_PASSED, f"every gate of the stage {when}, approvals aside")
 
 
-def _approved(outcome: Told) -> finding.State | None:
+def _approved(outcome: Outcome) -> finding.State | None:
     """Return Approved; absent where no approvals are needed."""
     if not outcome.verdicts:
         return _as_before(outcome, "Approved")
     approval_verdicts = [verdict for verdict in outcome.verdicts if verdict.asks_people]
     if lacking := [verdict.held for verdict in approval_verdicts if verdict.held]:
-        return finding.State.false(finding.Fact(lacking[0].reason, "; ".join(held.message for held in lacking)))
+        return finding.State.false(finding.Finding(lacking[0].reason, "; ".join(held.message for held in lacking)))
     agreed = "; ".join(f"{verdict.name.partition('/')[2]}: {verdict.message}" for verdict in approval_verdicts)
     return finding.State.true(Reason.APPROVED, agreed) if approval_verdicts else None
 
 
-def _requested_by_machine(outcome: Told) -> finding.State | None:
+def _requested_by_machine(outcome: Outcome) -> finding.State | None:
     requester = outcome.promotion.spec.requested_by or ""
     if not requester.startswith(approvals.MACHINE):
         return None
@@ -272,12 +272,12 @@ def _requested_by_machine(outcome: Told) -> finding.State | None:
     return finding.State.true(Reason.REQUESTED_BY_MACHINE, message)
 
 
-def _as_before(outcome: Told, kind: str) -> finding.State | None:
+def _as_before(outcome: Outcome, kind: str) -> finding.State | None:
     before = finding.find(outcome.promotion.status.conditions, kind)
-    return finding.State(before.status, finding.Fact(Reason(before.reason), before.message)) if before else None
+    return finding.State(before.status, finding.Finding(Reason(before.reason), before.message)) if before else None
 
 
-_BESIDE: Final[Mapping[str, Callable[[Told], finding.State | None]]] = {
+_BESIDE: Final[Mapping[str, Callable[[Outcome], finding.State | None]]] = {
     "GatesPassed": _gates_passed,
     "Approved": _approved,
     "RequestedByMachine": _requested_by_machine,

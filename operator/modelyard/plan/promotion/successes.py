@@ -23,7 +23,7 @@ def ever(world: World, stage: str) -> set[str]:
     return succeeded
 
 
-def standing(world: World, stage: str) -> Mapping[str, datetime.datetime]:
+def not_undone(world: World, stage: str) -> Mapping[str, datetime.datetime]:
     """Return, by version, since when it has Succeeded in a stage without being undone.
 
     A rollback undoes the version that it replaces, whichever promotion that Succeeded with; being superseded undoes nothing. The Model's

@@ -23,7 +23,9 @@ from modelyard.plan.promotion.status import ran_before
 from modelyard.plan.record import modelversion
 from modelyard.plan.rollout import weights
 
-KEPT: Final = frozenset({Action.REQUESTED, Action.STEERED, *record.SAYS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING})
+PENDING_ACTIONS: Final = frozenset(
+    {Action.REQUESTED, Action.STEERED, *record.APPROVAL_ACTIONS, Action.GRANTED, Action.ENDED, Action.ROLLOUT, Action.SERVING}
+)
 """The actions that wait in the status while the ledger does not answer.
 
 Then only decisions that make things safer are taken. Their request is recorded before them, what serves may change, and whether an approval
@@ -34,7 +36,7 @@ may be somebody else's can be judged only when it appears."""
 class Recording:
     """What is written to the ledger before a decision takes effect."""
 
-    facts: tuple[record.Fact, ...] = ()
+    facts: tuple[record.LedgerEntry, ...] = ()
     blobs: tuple[bytes, ...] = ()
     """Content-addressed, written before the facts that name them."""
     state: tuple[record.StageState, ...] = ()
@@ -43,15 +45,15 @@ class Recording:
     """When that was observed."""
 
 
-def of(world: World, plan: decide.Plan, now: datetime.datetime) -> Recording:
+def entries(world: World, plan: decide.Plan, now: datetime.datetime) -> Recording:
     """Return everything that the ledger must have before this plan is carried out."""
     # The current versions of a lost Model go on serving, and are current again when it is back.
     stages = list(recovery.stages(world)) if world.model is None else (plan.status or world.model.status).stages or []
-    state = tuple(_stands(world, plan, tuple(weights.of(world, stages, now))))
+    state = tuple(_stands(world, plan, tuple(weights.states(world, stages, now))))
     facts = (
         *(_model(world, world.model) if world.model else ()),
         *_deleted(world),
-        *recovery.told(world, plan.restore),
+        *recovery.entries(world, plan.restore),
         *(fact for promotion in world.promotions for fact in _of(world, promotion, plan)),
         *_rollouts(world, stages),
         *_decommissioned(world, state),
@@ -72,14 +74,14 @@ def _stands(world: World, plan: decide.Plan, state: Sequence[record.StageState])
 
 def waiting(world: World, now: datetime.datetime) -> Recording:
     """Return what the ledger must have before anything is decided by it: what happened while it did not answer, and the stages since then."""
-    model = recovery.with_ledgers_stages(world).model
+    model = recovery.restore_stages(world).model
     state = tuple(
         weights.state(stage, previous.serves) for stage, previous in weights.each(world, (model.status.stages if model else None) or [])
     )
     return Recording(world.unrecorded, tuple(_blobs(world, world.unrecorded)), state, now)
 
 
-def _blobs(world: World, facts: Sequence[record.Fact]) -> Iterator[bytes]:
+def _blobs(world: World, facts: Sequence[record.LedgerEntry]) -> Iterator[bytes]:
     """Yield the specs that the ledger does not have yet, and the declarations of the stages that are granted, as they are now."""
     if world.model:
         yield from (specs.snapshot(change.after) for change in world.changes(world.model))
@@ -91,7 +93,7 @@ def _blobs(world: World, facts: Sequence[record.Fact]) -> Iterator[bytes]:
 # --- the Model
 
 
-def _model(world: World, subject: api.Model) -> Iterator[record.Fact]:
+def _model(world: World, subject: api.Model) -> Iterator[record.LedgerEntry]:
     """Yield each observed change of the spec, with its author."""
     if not specs.is_new(subject):
         return
@@ -101,25 +103,25 @@ def _model(world: World, subject: api.Model) -> Iterator[record.Fact]:
         if _retires(change, before, retired=bool(world.past and world.past.retired)):
             actor = change.actor if change.since else change.creator
             detail = {"version": None, "reason": change.after.spec.lifecycle_reason}
-            yield record.fact(Action.RETIRED, actor, specs.about(change.after), "retired", change.spec, detail | change.doubt)
+            yield record.entry(Action.RETIRED, actor, specs.about(change.after), "retired", change.spec, detail | change.doubt)
         before, written = change.after.spec.dump(), change.spec
 
 
-def _created(change: specs.Change[api.Model]) -> Iterator[record.Fact]:
+def _created(change: specs.Change[api.Model]) -> Iterator[record.LedgerEntry]:
     also = {"alsoChangedBy": change.others} if change.others else {}
-    yield record.fact(Action.MODEL_CREATED, change.creator, specs.about(change.after), "created", change.spec, also)
+    yield record.entry(Action.MODEL_CREATED, change.creator, specs.about(change.after), "created", change.spec, also)
 
 
-def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, written: str) -> Iterator[record.Fact]:
+def _rules(change: specs.Change[api.Model], before: Mapping[str, Any] | None, written: str) -> Iterator[record.LedgerEntry]:
     subject, after, spec = specs.about(change.after), change.after.spec.dump(), change.spec
     # Without the snapshot, all that is known is that something has changed.
     paths = ["/"] if before is None else list(specs.changed(before, after))
-    yield record.fact(Action.RULES_CHANGED, change.actor, subject, None, spec, {"before": written, "changed": paths} | change.doubt)
+    yield record.entry(Action.RULES_CHANGED, change.actor, subject, None, spec, {"before": written, "changed": paths} | change.doubt)
     old, new = after.get("aliases") or {} if before is None else before.get("aliases") or {}, after.get("aliases") or {}
     for alias in sorted({*old, *new}):
         if old.get(alias) != new.get(alias):
             pointed = {"alias": alias, "before": old.get(alias), "after": new.get(alias)}
-            yield record.fact(
+            yield record.entry(
                 Action.ALIAS_CHANGED, change.actor, subject, f"{subject.generation} {alias} {spec}", None, pointed | change.doubt
             )
 
@@ -129,23 +131,23 @@ def _retires(change: specs.Change[api.Model], before: Mapping[str, Any] | None, 
     return retires and (not retired if before is None else before.get("lifecycle") != ModelLifecycle.RETIRED)
 
 
-def _deleted(world: World) -> Iterator[record.Fact]:
+def _deleted(world: World) -> Iterator[record.LedgerEntry]:
     """Yield the deletion of objects that the ledger has and the cluster does not have any more."""
     past = world.past
     if past is None:
         return
     when_noticed = {"noticed": "later" if world.first else "live"}
-    lost_objects = recovery.lost(world)
+    lost_objects = recovery.lost_objects(world)
     restored = {lost_object.name for lost_object in lost_objects}
     if past.uid and not past.deleted and world.model is None and "Model" not in {lost_object.kind for lost_object in lost_objects}:
-        yield modelversion.gone("Model", world.name, past.uid, when_noticed)
+        yield modelversion.deleted("Model", world.name, past.uid, when_noticed)
     for version, version_record in past.versions.items():
         name = f"{world.name}-{version}"
         if version in world.versions or version_record.facts[-1] > world.sequence or name in restored:
             continue
         for uid in ([] if version_record.deleted else [version_record.uid]) + ([version_record.other] if version_record.other else []):
-            yield modelversion.gone("ModelVersion", name, uid, {**when_noticed, "version": version})
-    present, forgotten = world.asked(), set(recovery.forgotten(world))
+            yield modelversion.deleted("ModelVersion", name, uid, {**when_noticed, "version": version})
+    present, forgotten = world.asked(), set(recovery.lost_promotions(world))
     for name, request in past.promotions.items():
         existing = present.get(name)
         if request.lost or name in forgotten:
@@ -154,21 +156,21 @@ def _deleted(world: World) -> Iterator[record.Fact]:
         if is_cut_off:
             yield _aborted(name, request)
         if not request.deleted and (existing is None or is_cut_off):
-            yield modelversion.gone("Promotion", name, request.uid, when_noticed)
+            yield modelversion.deleted("Promotion", name, request.uid, when_noticed)
 
 
-def _aborted(name: str, request: index.Promotion) -> record.Fact:
+def _aborted(name: str, request: index.Promotion) -> record.LedgerEntry:
     """Record that a promotion ended as it was deleted while it held its stage: no status is left that could say so."""
     phase, message = str(Phase.ABORTED), "it was deleted while it held the stage"
     detail = {"version": request.version, "stage": request.stage, "phase": phase, "reason": str(Reason.ABORTED), "message": message}
     subject = record.Subject("Promotion", name, request.uid, 0)
-    return record.fact(Action.ENDED, record.BY_OPERATOR, subject, phase, None, detail | {"rollback": request.rollback})
+    return record.entry(Action.ENDED, record.BY_OPERATOR, subject, phase, None, detail | {"rollback": request.rollback})
 
 
 # --- promotions
 
 
-def _of(world: World, promotion: api.Promotion, plan: decide.Plan) -> tuple[record.Fact, ...]:
+def _of(world: World, promotion: api.Promotion, plan: decide.Plan) -> tuple[record.LedgerEntry, ...]:
     """Return the entries of one promotion.
 
     Raises:
@@ -180,15 +182,15 @@ def _of(world: World, promotion: api.Promotion, plan: decide.Plan) -> tuple[reco
         name, stage = promotion.metadata.name, promotion.spec.stage
         if name in world.unrecordable:
             return ()
-        raise unforeseen.OfPromotion(name, stage, unforeseen.of(f"the Promotion {name}", error)) from error
+        raise unforeseen.PromotionNotRecordable(name, stage, unforeseen.describe(f"the Promotion {name}", error)) from error
 
 
-def _promotion(world: World, promotion: api.Promotion, plan: decide.Plan) -> Iterator[record.Fact]:
+def _promotion(world: World, promotion: api.Promotion, plan: decide.Plan) -> Iterator[record.LedgerEntry]:
     subject, spec = specs.about(promotion), promotion.spec
     if ran_before(world, promotion):
         return  # it never runs
     yield from _requested(world, promotion)
-    recorded, is_over = approvals.said(world, promotion), promotion.status.phase and promotion.status.phase.is_terminal
+    recorded, is_over = approvals.recorded(world, promotion), promotion.status.phase and promotion.status.phase.is_terminal
     for approval in spec.approvals or []:
         if is_over and world.past is None:
             break  # the ledger has its approvals, and does not answer
@@ -198,9 +200,9 @@ def _promotion(world: World, promotion: api.Promotion, plan: decide.Plan) -> Ite
             doubted, why = (subject.uid, approval.user, approval.gate) in world.doubted, approvals.why_not(world, promotion, approval)
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "gate": approval.gate, "comment": approval.comment}
             detail |= {"counts": why is None, "doubted": doubted} | ({"why": why} if why else {})
-            certainty = record.Known.DECLARED if doubted else record.Known.AUTHENTICATED
+            certainty = record.Authenticity.DECLARED if doubted else record.Authenticity.AUTHENTICATED
             step = f"{subject.generation} {approval.user} {approval.gate} {approval.subject}"
-            yield record.fact(
+            yield record.entry(
                 approvals.SAYS[approval.decision], record.Actor(approval.user, certainty), subject, step, approval.subject, detail
             )
     status = plan.promotions.get(promotion.metadata.name, promotion.status)
@@ -209,23 +211,23 @@ def _promotion(world: World, promotion: api.Promotion, plan: decide.Plan) -> Ite
     yield from _end(world, promotion, status)
 
 
-def _requested(world: World, promotion: api.Promotion) -> Iterator[record.Fact]:
+def _requested(world: World, promotion: api.Promotion) -> Iterator[record.LedgerEntry]:
     """Yield that it was requested, and each time that it was paused, resumed or aborted."""
     before: Mapping[str, Any] | None = world.baseline(promotion)
     for change in world.changes(promotion):
         spec, subject = change.after.spec, specs.about(change.after)
         if change.since == 0:
-            certainty = record.Known.AUTHENTICATED if change.stamped else record.Known.DECLARED
+            certainty = record.Authenticity.AUTHENTICATED if change.stamped else record.Authenticity.DECLARED
             actor = record.Actor(spec.requested_by, certainty) if spec.requested_by else change.creator
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
             detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
-            yield record.fact(Action.REQUESTED, actor, subject, "requested", change.spec, detail)
+            yield record.entry(Action.REQUESTED, actor, subject, "requested", change.spec, detail)
             before = {} if subject.generation > 1 else spec.dump()
         if _steers(change, before):
             steered = {"version": spec.version, "stage": spec.stage, "paused": bool(spec.paused), "abort": bool(spec.abort)}
             # Without the earlier spec, it may have been so for long.
             actor, doubt = (change.actor, change.doubt) if before is not None else (record.NOBODY_KNOWS, change.candidates)
-            yield record.fact(Action.STEERED, actor, subject, None, change.spec, steered | doubt)
+            yield record.entry(Action.STEERED, actor, subject, None, change.spec, steered | doubt)
         before = spec.dump()
 
 
@@ -240,11 +242,11 @@ def _is_granted(world: World, promotion: api.Promotion, plan: decide.Plan) -> bo
     holders, uid = (plan.status.stages if plan.status else None) or [], promotion.metadata.uid
     if not any(stage.promotion and stage.promotion.uid == uid for stage in holders):
         return False
-    before = recovery.with_ledgers_stages(world).stands(promotion.spec.stage).promotion
+    before = recovery.restore_stages(world).stands(promotion.spec.stage).promotion
     return before is None or before.uid != uid
 
 
-def _granted(world: World, promotion: api.Promotion, status: PromotionStatus) -> record.Fact:
+def _granted(world: World, promotion: api.Promotion, status: PromotionStatus) -> record.LedgerEntry:
     """Record the grant; its step covers every detail, so a grant that never took effect is not taken for another."""
     spec, declared, version = promotion.spec, world.stage(promotion.spec.stage), world.versions.get(promotion.spec.version)
     detail = {
@@ -258,10 +260,10 @@ def _granted(world: World, promotion: api.Promotion, status: PromotionStatus) ->
     }
     proven = version.status.artifact.digest if version and version.status.artifact else None
     step = f"granted {digest.of_json(detail)}"
-    return record.fact(Action.GRANTED, record.BY_OPERATOR, specs.about(promotion), step, proven, detail)
+    return record.entry(Action.GRANTED, record.BY_OPERATOR, specs.about(promotion), step, proven, detail)
 
 
-def _end(world: World, promotion: api.Promotion, status: PromotionStatus) -> Iterator[record.Fact]:
+def _end(world: World, promotion: api.Promotion, status: PromotionStatus) -> Iterator[record.LedgerEntry]:
     """Yield how it ended."""
     previous, spec, subject = promotion.status, promotion.spec, specs.about(promotion)
     recorded = world.past.promotions.get(promotion.metadata.name) if world.past else None
@@ -283,7 +285,7 @@ def _end(world: World, promotion: api.Promotion, status: PromotionStatus) -> Ite
         }
         end["rollback"] = bool(spec.rollback)
         at = None if status.phase != previous.phase else status.finished_at
-        yield record.fact(Action.ENDED, record.BY_OPERATOR, subject, str(status.phase), None, end, at=at)
+        yield record.entry(Action.ENDED, record.BY_OPERATOR, subject, str(status.phase), None, end, at=at)
 
 
 # --- stages
@@ -293,7 +295,7 @@ def _policy(declared: api.Stage) -> bytes:
     return digest.canonical(declared.dump())
 
 
-def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[record.Fact]:
+def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[record.LedgerEntry]:
     """Yield templates that change without a promotion, or are put back."""
     if world.model is None:
         return
@@ -305,16 +307,16 @@ def _rollouts(world: World, stages: Sequence[api.StageStatus]) -> Iterator[recor
             detail = common | {"template": stage.rollout.template, "why": record.TEMPLATE_CHANGED}
             # The template that served before keys the change: the same change made again later is another entry.
             step = f"{stage.name} {previous.serving.template if previous.serving else ''} {stage.rollout.template} {subject.generation}"
-            yield record.fact(Action.ROLLOUT, record.BY_OPERATOR, subject, step, None, detail)
+            yield record.entry(Action.ROLLOUT, record.BY_OPERATOR, subject, step, None, detail)
         refused = stage.serving.refused if stage.serving else None
         if refused and refused != (previous.serving.refused if previous.serving else None):
             detail = common | {"template": stage.serving.template if stage.serving else None, "why": record.TEMPLATE_PUT_BACK}
-            yield record.fact(
+            yield record.entry(
                 Action.ROLLOUT, record.BY_OPERATOR, subject, f"{stage.name} back {refused} {subject.generation}", None, detail
             )
 
 
-def _serving(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
+def _serving(world: World, state: Sequence[record.StageState]) -> Iterator[record.LedgerEntry]:
     """Yield the stages whose serving versions or weights change."""
     before = {stage.name: stage for stage in world.state}
     uid = world.model.metadata.uid if world.model else (world.past.uid if world.past else None) or ""
@@ -324,11 +326,11 @@ def _serving(world: World, state: Sequence[record.StageState]) -> Iterator[recor
             continue
         shares = [codec.dump_share(share) for share in stage.serves]
         subject = record.Subject("Model", world.name, uid, world.model.metadata.generation if world.model else 0)
-        waiting = outbox.changes(world.unrecorded, stage.name)
+        waiting = outbox.count_changes(world.unrecorded, stage.name)
         step = f"{stage.name} after {_last(world)}" + (f" and {waiting} more" if waiting else "")
         why = weights.service_taken(world, stage.name)
         detail = {"stage": stage.name, "serves": shares} | ({"why": why.message} if why else {})
-        yield record.fact(Action.SERVING, record.BY_OPERATOR, subject, step, None, detail)
+        yield record.entry(Action.SERVING, record.BY_OPERATOR, subject, step, None, detail)
 
 
 def _last(world: World) -> int:
@@ -337,7 +339,7 @@ def _last(world: World) -> int:
     return world.past.sequence if world.past else (anchor.sequence if anchor else None) or 0
 
 
-def _decommissioned(world: World, state: Sequence[record.StageState]) -> Iterator[record.Fact]:
+def _decommissioned(world: World, state: Sequence[record.StageState]) -> Iterator[record.LedgerEntry]:
     """Yield the stages that no longer have a current version; those of a Model that is gone were lost, not decommissioned."""
     if world.model is None:
         return
@@ -347,4 +349,4 @@ def _decommissioned(world: World, state: Sequence[record.StageState]) -> Iterato
             why = "the stage was removed" if world.stage(previous.name) is None else "the Model is Retired"
             step = f"{previous.name} down after {world.past.sequence if world.past else 0}"
             detail = {"stage": previous.name, "version": previous.current, "why": why}
-            yield record.fact(Action.DECOMMISSIONED, record.BY_OPERATOR, specs.about(world.model), step, None, detail)
+            yield record.entry(Action.DECOMMISSIONED, record.BY_OPERATOR, specs.about(world.model), step, None, detail)

@@ -25,7 +25,7 @@ _LIFECYCLES = {
 }
 
 
-def facts(
+def entries(
     version: api.ModelVersion,
     status: modelversion.ModelVersionStatus,
     before: Mapping[str, Any] | None,
@@ -36,7 +36,7 @@ def facts(
     past: index.Version | None = None,
     again: bool = False,
     earlier: Sequence[api.ModelVersion] = (),
-) -> tuple[record.Fact, ...]:
+) -> tuple[record.LedgerEntry, ...]:
     """Return the entries for the difference between the version's status and the one that is to be written.
 
     Args:
@@ -57,19 +57,19 @@ def facts(
     return tuple(dataclasses.replace(fact, at=at) for fact in entries)
 
 
-def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[record.Fact, ...]:
+def replaced(version: api.ModelVersion, past: index.Version | None) -> tuple[record.LedgerEntry, ...]:
     """Record that the object which had this name before is gone, where nobody noticed until the name was used again."""
     uid = version.metadata.uid
     if version.status.recorded or past is None or past.deleted or uid in {past.uid, past.other}:
         return ()
     if past.lost or recovery.comes_back(past, whole=False, runs=False):
         return ()  # it was lost, not deleted
-    return (gone("ModelVersion", version.metadata.name, past.uid, {"noticed": "later", "version": version.spec.version}),)
+    return (deleted("ModelVersion", version.metadata.name, past.uid, {"noticed": "later", "version": version.spec.version}),)
 
 
-def gone(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> record.Fact:
+def deleted(kind: str, name: str, uid: str, detail: Mapping[str, Any]) -> record.LedgerEntry:
     """Record that an object does not exist any more; the entry is the same whoever notices it."""
-    return record.fact(Action.DELETED, record.NOBODY_KNOWS, record.Subject(kind, name, uid, 0), "deleted", None, detail)
+    return record.entry(Action.DELETED, record.NOBODY_KNOWS, record.Subject(kind, name, uid, 0), "deleted", None, detail)
 
 
 def _spec(
@@ -80,7 +80,7 @@ def _spec(
     *,
     stamped: bool,
     again: bool,
-) -> Iterator[record.Fact]:
+) -> Iterator[record.LedgerEntry]:
     """Yield that it was registered, and each observed change of its spec, with its author."""
     # One entry compares what its name meant before with what it means now.
     whole = again or (version.status.recorded is None and before is not None)
@@ -97,7 +97,7 @@ def _spec(
 
 def _registered(
     change: specs.Change[api.ModelVersion], before: Mapping[str, Any] | None, spec_digest: str, *, again: bool
-) -> Iterator[record.Fact]:
+) -> Iterator[record.LedgerEntry]:
     version, written, subject = change.after, change.spec, specs.about(change.after)
     name, spec = version.spec.version, version.spec.dump()
     detail: dict[str, Any] = {"version": name, "specDigest": spec_digest, "declared": version.spec.artifact.digest}
@@ -105,17 +105,17 @@ def _registered(
         detail |= change.doubt
     elif change.others:
         detail |= {"alsoChangedBy": change.others, "unattributed": sorted(_attested(_added({}, spec)))}
-    if otherwise := identity.otherwise(before or {}, spec):
+    if otherwise := identity.changed_or_missing(before or {}, spec):
         detail["otherwise"] = otherwise
     actor, step = (change.actor, f"whole {subject.generation}") if again else (change.creator, "registered")
-    yield record.fact(Action.REGISTERED, actor, subject, step, written, detail)
+    yield record.entry(Action.REGISTERED, actor, subject, step, written, detail)
     if before is not None and not otherwise and (added := _added(before, spec)):
-        yield record.fact(Action.ATTESTED, change.actor, subject, None, written, {"version": name} | change.doubt | added)
+        yield record.entry(Action.ATTESTED, change.actor, subject, None, written, {"version": name} | change.doubt | added)
     if (lifecycle := version.spec.lifecycle or VersionLifecycle.ACTIVE) != VersionLifecycle.ACTIVE:
         yield _lives(change, lifecycle)
 
 
-def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) -> Iterator[record.Fact]:
+def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) -> Iterator[record.LedgerEntry]:
     version, written, subject = change.after, change.spec, specs.about(change.after)
     common = {"version": version.spec.version} | change.doubt
     after = canonical.loads(specs.snapshot(version))
@@ -125,17 +125,17 @@ def _changed(change: specs.Change[api.ModelVersion], before: Mapping[str, Any]) 
     covered = {field for field, values in added.items() if values} | ({"lifecycle"} if previous_lifecycle != lifecycle else set())
     others = [field for field in sorted({*before, *after} - covered) if before.get(field) != after.get(field)]
     if added:
-        yield record.fact(Action.ATTESTED, change.actor, subject, None, written, common | added)
+        yield record.entry(Action.ATTESTED, change.actor, subject, None, written, common | added)
     if others:
-        yield record.fact(Action.DESCRIBED, change.actor, subject, None, written, common | {"changed": others})
+        yield record.entry(Action.DESCRIBED, change.actor, subject, None, written, common | {"changed": others})
     if previous_lifecycle != lifecycle:
         yield _lives(change, lifecycle)
 
 
-def _lives(change: specs.Change[api.ModelVersion], lifecycle: VersionLifecycle) -> record.Fact:
+def _lives(change: specs.Change[api.ModelVersion], lifecycle: VersionLifecycle) -> record.LedgerEntry:
     version = change.after
     detail = {"version": version.spec.version, "reason": version.spec.lifecycle_reason} | change.doubt
-    return record.fact(_LIFECYCLES[lifecycle], change.actor, specs.about(version), None, change.spec, detail)
+    return record.entry(_LIFECYCLES[lifecycle], change.actor, specs.about(version), None, change.spec, detail)
 
 
 def _attested(added: Mapping[str, Any]) -> list[str]:
@@ -153,7 +153,7 @@ def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
     return {"metrics": metrics, "evidence": evidence} if metrics or evidence else {}
 
 
-def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, past: index.Version | None) -> Iterator[record.Fact]:
+def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, past: index.Version | None) -> Iterator[record.LedgerEntry]:
     previous, current = version.status, status
     subject, name = specs.about(version), version.spec.version
     operator = record.BY_OPERATOR
@@ -168,7 +168,7 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
         detail = {"version": name, "files": read.files, "bytes": read.bytes, "manifest": read.manifest, "seconds": read.seconds}
         # The status has the time of the previous verification: recorded again after a crash, this is the same entry.
         earlier = previous.artifact.verified_at.isoformat() if previous.artifact else "first"
-        yield record.fact(Action.VERIFIED, operator, subject, f"{read.manifest} {earlier}", read.digest, detail)
+        yield record.entry(Action.VERIFIED, operator, subject, f"{read.manifest} {earlier}", read.digest, detail)
     current_evidence = finding.find(current.conditions, "EvidenceVerified")
     previous_evidence = finding.find(previous.conditions, "EvidenceVerified")
     names = sorted(document.name for document in version.spec.evidence or [])
@@ -181,7 +181,7 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
         and not evidence_recorded
     ):
         evidence = {document.name: document.sha256 for document in version.spec.evidence or []}
-        yield record.fact(
+        yield record.entry(
             Action.EVIDENCE_VERIFIED, operator, subject, " ".join(sorted(evidence)), None, {"version": name, "evidence": evidence}
         )
     digest = current.artifact.digest if current.artifact else None
@@ -191,11 +191,11 @@ def _bytes(version: api.ModelVersion, status: modelversion.ModelVersionStatus, p
     step = step or (f"after {past.facts[-1]}" if past else "")
     if is_quarantined and not was_quarantined:
         message = after.message if after else ""
-        yield record.fact(Action.QUARANTINED, operator, subject, f"quarantined {step}", digest, {"version": name, "message": message})
+        yield record.entry(Action.QUARANTINED, operator, subject, f"quarantined {step}", digest, {"version": name, "message": message})
     if was_quarantined and not is_quarantined and after and after.status == api.ConditionStatus.TRUE:
-        yield record.fact(Action.RECOVERED, operator, subject, f"recovered {step}", digest, {"version": name})
+        yield record.entry(Action.RECOVERED, operator, subject, f"recovered {step}", digest, {"version": name})
     if current.phase == VersionPhase.REUSED and previous.phase != VersionPhase.REUSED:
-        yield record.fact(Action.REUSED, operator, subject, "reused", digest, {"version": name, "message": after.message if after else ""})
+        yield record.entry(Action.REUSED, operator, subject, "reused", digest, {"version": name, "message": after.message if after else ""})
 
 
 SAFER = frozenset({Action.QUARANTINED})

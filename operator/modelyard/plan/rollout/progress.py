@@ -14,7 +14,7 @@ from modelyard.plan.observed.world import Question, Render, World
 from modelyard.plan.serving import agreed, template
 
 RETRY: Final = datetime.timedelta(seconds=15)
-NOTHING: Final = finding.Fact(Reason.PROGRESSING, "")
+NOTHING: Final = finding.Finding(Reason.PROGRESSING, "")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Progress:
     done: bool = False
     expired: bool = False
     """It will not become available: put it back."""
-    said: finding.Fact = NOTHING
+    said: finding.Finding = NOTHING
     again: datetime.timedelta | None = None
 
 
@@ -35,7 +35,9 @@ def judge(
     rollout = stage_status.rollout
     declared = world.stage(stage_status.name)
     if declared is None:
-        return Progress(expired=True, said=finding.Fact(Reason.STAGE_MISSING, f"the stage {stage_status.name} was removed from the Model"))
+        return Progress(
+            expired=True, said=finding.Finding(Reason.STAGE_MISSING, f"the stage {stage_status.name} was removed from the Model")
+        )
     if rollout is None or rollout.template is None or declared.serving is None:
         return Progress(done=True)
     deployment = world.deployments.get(stage_status.name)
@@ -45,7 +47,7 @@ def judge(
         if wish.template == rollout.template:
             return Progress(expired=True, said=why)
     if paused:
-        return Progress(said=finding.Fact(Reason.PAUSED, "spec.paused is set: set it to false to go on, or spec.abort to go back"))
+        return Progress(said=finding.Finding(Reason.PAUSED, "spec.paused is set: set it to false to go on, or spec.abort to go back"))
     deadline = declared.serving.progress_deadline or serving.DEFAULT_PROGRESS_DEADLINE
     trouble = next(
         (pod.trouble for pod in world.pods if pod.stage == stage_status.name and pod.version == rollout.version and pod.trouble), None
@@ -54,19 +56,19 @@ def judge(
     since = since or rollout.since
     if now >= since + deadline:
         written = f"not available within {meta.write_duration(deadline)}{reason}"
-        return Progress(expired=True, said=finding.Fact(Reason.DEADLINE_EXCEEDED, written))
+        return Progress(expired=True, said=finding.Finding(Reason.DEADLINE_EXCEEDED, written))
     begun = deployment is not None and deployment.template == rollout.template and deployment.settled
     pods = (
         f"{deployment.updated} of {deployment.desired} pods started, {deployment.available} available"
         if deployment and begun
         else "starting"
     )
-    return Progress(said=finding.Fact(Reason.ROLLING_OUT, f"{rollout.version}: {pods}{reason}"), again=since + deadline - now)
+    return Progress(said=finding.Finding(Reason.ROLLING_OUT, f"{rollout.version}: {pods}{reason}"), again=since + deadline - now)
 
 
 def begin(
     world: World, stage_status: api.StageStatus, version: str, now: datetime.datetime, *, rollback: bool = False
-) -> stage.StageRollout | Question | finding.Fact:
+) -> stage.StageRollout | Question | finding.Finding:
     """Return the rollout of a version in a stage, once it is known what that renders to.
 
     Nobody approves a rollback, so it brings no template that people would have to approve: it runs with the template that serves.
@@ -85,5 +87,7 @@ def begin(
         return question
     answer = world.answers[question]
     if not isinstance(answer, str):
-        return answer if isinstance(answer, finding.Fact) else finding.Fact(Reason.TEMPLATE_INVALID, "the template renders to nothing")
+        return (
+            answer if isinstance(answer, finding.Finding) else finding.Finding(Reason.TEMPLATE_INVALID, "the template renders to nothing")
+        )
     return stage.StageRollout(version=version, template=answer, source=question.source, since=since)

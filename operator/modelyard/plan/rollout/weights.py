@@ -13,7 +13,7 @@ from modelyard.plan import finding
 from modelyard.plan.observed.world import World
 
 
-def of(world: World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
+def states(world: World, stages: Sequence[api.StageStatus], now: datetime.datetime) -> Iterator[record.StageState]:
     """Yield each stage with its current version and the versions that may get its traffic: from the first ready pod until scaled to nothing.
 
     While there are several, the weight of each is its share of the ready pods; while no pod is ready, the weights stay.
@@ -55,7 +55,7 @@ def _shares(world: World, stage: api.StageStatus, previous: record.StageState, n
         yield record.Share(version, (share.digest if share else None) or proven, weight, share.since if share else now)
 
 
-def service_taken(world: World, stage: str) -> finding.Fact | None:
+def service_taken(world: World, stage: str) -> finding.Finding | None:
     """Return what is wrong, where the stage's Service is somebody else's."""
     if stage not in world.unexposed:
         return None

@@ -62,20 +62,20 @@ def files(manifest: bytes) -> bytes:
     return gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), mtime=0)
 
 
-def reserved(serving: Serving) -> finding.Fact | None:
+def invalid(serving: Serving) -> finding.Finding | None:
     """Return why a template cannot be rendered, or None; `render` may raise for any other than a valid one.
 
     It must have a shape that the operator can add to, not use the operator's names, and have a container that serves.
     """
     if wrong := podtemplate.wrong(serving.template):
-        return finding.Fact(Reason.TEMPLATE_INVALID, wrong)
+        return finding.Finding(Reason.TEMPLATE_INVALID, wrong)
     spec = serving.template["spec"]
     for part in [*spec["containers"], *podtemplate.entries(spec, "initContainers")]:
         if part.get("name") == FETCH:
-            return finding.Fact(Reason.TEMPLATE_INVALID, f"the container name {FETCH} is reserved: rename that container")
+            return finding.Finding(Reason.TEMPLATE_INVALID, f"the container name {FETCH} is reserved: rename that container")
     for volume in podtemplate.entries(spec, "volumes"):
         if volume.get("name") in _RESERVED:
-            return finding.Fact(Reason.TEMPLATE_INVALID, f"the volume name {volume['name']} is reserved: the operator adds that volume")
+            return finding.Finding(Reason.TEMPLATE_INVALID, f"the volume name {volume['name']} is reserved: the operator adds that volume")
     return None
 
 

@@ -305,7 +305,7 @@ def test_another_thing_that_was_registered_under_the_name_later_changes_nothing_
 
 FULL = chronicle.sample("modelversion-full")
 BARE = {**FULL, "metrics": {}}
-MALLORY = record.Actor("mallory@example.com", record.Known.AUTHENTICATED)
+MALLORY = record.Actor("mallory@example.com", record.Authenticity.AUTHENTICATED)
 
 
 def begun() -> chronicle.Story:
@@ -318,7 +318,7 @@ def begun() -> chronicle.Story:
 def found_in(story: chronicle.Story) -> Json:
     """The version's dossier, whose account is also the one that `explain` has from a few records."""
     with chronicle.reading(story) as book:
-        few = explain.known(book, book.index(book.last), VERSION)
+        few = explain.history(book, book.index(book.last), VERSION)
     whole = provenance.of(VERSION, story.records())
     assert (few.own, few.registered, few.spec, few.lifecycle) == (whole.own, whole.registered, whole.spec, whole.lifecycle)
 
@@ -435,11 +435,11 @@ def test_when_the_model_was_retired_is_told_while_it_is(again: str | None, expec
     about = record.Subject("Model", "credit", "uid-model", 2)
     story.register(FULL)
     when = codec.write_time(story.later(days=1))
-    story.write(record.fact(Action.RETIRED, chronicle.BOB, about, "retired", story.keep(gone), {"version": None}))
+    story.write(record.entry(Action.RETIRED, chronicle.BOB, about, "retired", story.keep(gone), {"version": None}))
     story.later(days=1)
     other = dataclasses.replace(about, uid="uid-other")
-    told = [record.fact(Action.MODEL_CREATED, chronicle.OPERATOR, other, "created", story.keep(gone if again else spec))]
-    told += [record.fact(Action.RETIRED, chronicle.OPERATOR, other, "retired", story.keep(gone), {"version": None})] if again else []
+    told = [record.entry(Action.MODEL_CREATED, chronicle.OPERATOR, other, "created", story.keep(gone if again else spec))]
+    told += [record.entry(Action.RETIRED, chronicle.OPERATOR, other, "retired", story.keep(gone), {"version": None})] if again else []
     story.write(*told)
 
     assert said(found_in(story), "retirement", "modelRetired") == [when if expected else None]
@@ -450,13 +450,13 @@ def test_a_promotion_that_is_not_there_any_more_is_not_open() -> None:
     story.register(FULL)
     story.verify(VERSION)
     deleted = [story.ask(name, VERSION) for name in ("open", "deleted", "lost", "used-again", "used-for-another", "ended")][1]
-    story.write(record.fact(Action.DELETED, record.NOBODY_KNOWS, deleted, "deleted", None, {"noticed": "live"}))
+    story.write(record.entry(Action.DELETED, record.NOBODY_KNOWS, deleted, "deleted", None, {"noticed": "live"}))
     story.lose(VERSION, ["lost"])
     story.ask("used-again", VERSION, "uid-again")
     story.ask("used-for-another", "1.4.0", "uid-another")
     story.finish("ended", VERSION, "production", "Rejected", "no")
     ended = dataclasses.replace(deleted, name="ended", uid="uid-ended")
-    story.write(record.fact(Action.DELETED, record.NOBODY_KNOWS, ended, "deleted", None, {"noticed": "live"}))
+    story.write(record.entry(Action.DELETED, record.NOBODY_KNOWS, ended, "deleted", None, {"noticed": "live"}))
 
     rows = [(row["cells"][0], row["cells"][5]) for row in part(found_in(story), "approvals", "requests")["rows"]]
 

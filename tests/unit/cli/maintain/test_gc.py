@@ -33,7 +33,7 @@ class Kept(ledger_writer.Bucket):
     def __init__(self) -> None:
         file = manifest.File("x", len(DATA), hashlib.sha256(DATA).hexdigest(), hashlib.md5(DATA).hexdigest())
         self.manifest = manifest.manifest((file,))
-        self.recorded: list[record.Fact] = []
+        self.recorded: list[record.LedgerEntry] = []
 
     def index(self, namespace: str, model: str) -> index.Index:
         del namespace, model
@@ -43,7 +43,7 @@ class Kept(ledger_writer.Bucket):
         del name
         return manifest.write_manifest(self.manifest)
 
-    def append(self, namespace: str, model: str, facts: Sequence[record.Fact]) -> None:
+    def append(self, namespace: str, model: str, facts: Sequence[record.LedgerEntry]) -> None:
         del namespace, model
         self.recorded += facts
 

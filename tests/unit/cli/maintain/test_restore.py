@@ -54,13 +54,13 @@ def objects(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> 
     its = {generation: record.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
     meant = specs.spec_digest(api.ModelVersion.model_validate(version))
     told.write(
-        record.fact(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
-        record.fact(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": meant}),
-        record.fact(Action.VERIFIED, record.BY_OPERATOR, its[1], "first", codec.named(b"bytes"), {"version": "1"}),
+        record.entry(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
+        record.entry(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": meant}),
+        record.entry(Action.VERIFIED, record.BY_OPERATOR, its[1], "first", codec.named(b"bytes"), {"version": "1"}),
     )
     told.write(
-        record.fact(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),
-        record.fact(Action.ATTESTED, chronicle.BOB, its[2], None, recorded(attested), {"version": "1"}),
+        record.entry(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),
+        record.entry(Action.ATTESTED, chronicle.BOB, its[2], None, recorded(attested), {"version": "1"}),
     )
     operators = chronicle.Operators(key=chronicle.KEY)
     operators.begin(None)

@@ -15,7 +15,7 @@ import pytest
 from modelyard.audit.dossier import bundle, dossier
 from modelyard.cli.query import dossier_html
 from modelyard.content import digest, manifest
-from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Known, Subject, fact
+from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Authenticity, Subject, entry
 from tests.fakes import apiserver, chronicle
 from tests.fakes.s3 import S3
 from tests.unit.cli import typed
@@ -136,7 +136,7 @@ def test_explain_finds_whichever_of_the_versions_with_the_same_bytes_served_then
     for version in ("1.0.0", "1.1.0"):
         story.register({**chronicle.sample("modelversion-full"), "version": version})
         about = Subject("ModelVersion", f"credit-{version}", f"uid-{version}", 1)
-        story.write(fact(Action.VERIFIED, BY_OPERATOR, about, "read", same, {"version": version}))
+        story.write(entry(Action.VERIFIED, BY_OPERATOR, about, "read", same, {"version": version}))
     story.serving("production", {"1.1.0": 100})
     folder = chronicle.export(tmp_path / "exported", story, chronicle.Operators())
 
@@ -409,7 +409,7 @@ def evil(value: Any) -> Any:
 def hostile() -> chronicle.Story:
     """A model whose every text wants to be more than text."""
     story = chronicle.Story()
-    who = Actor(f"eve{EVIL}", Known.AUTHENTICATED)
+    who = Actor(f"eve{EVIL}", Authenticity.AUTHENTICATED)
     spec = evil(chronicle.sample("modelversion-full"))
     spec["training"]["parameters"] |= {EVIL: EVIL}
     spec["metrics"] |= {EVIL: 1.5}

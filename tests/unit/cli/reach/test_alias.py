@@ -34,7 +34,7 @@ def exported(tmp_path: pathlib.Path) -> pathlib.Path:
     story.later(days=1)
     moved = {**chronicle.sample("model-full"), "aliases": {"champion": "1.5.0-rc.1"}}
     about = record.Subject("Model", "credit", "uid-model", 2)
-    story.write(record.fact(Action.RULES_CHANGED, chronicle.BOB, about, None, story.keep(moved), {"changed": ["aliases/champion"]}))
+    story.write(record.entry(Action.RULES_CHANGED, chronicle.BOB, about, None, story.keep(moved), {"changed": ["aliases/champion"]}))
     return chronicle.export(tmp_path / "exported", story, operators)
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.edge.bucket import archive, sources
 from modelyard.ledger import checkpoint, codec, index, integrity, signature
-from modelyard.ledger.record import Action, Actor, Chain, Fact, Pointer, Record, Subject, fact, follow
+from modelyard.ledger.record import Action, Actor, Chain, LedgerEntry, Pointer, Record, Subject, entry, follow
 from tests.fakes import history
 from tests.fakes.history import ANCHORED, CHURN, FRAUD, KEY, OPERATORS, RECORDS, SIGNED
 
@@ -242,14 +242,14 @@ async def test_without_anchor_and_checkpoint_another_tail_is_found_by_its_signat
     changed = dict(files)
     _tail(changed, SIGNED, _forged)
     _write(tmp_path / "out", files, changed)
-    assert {flaw.kind for flaw in archive.verify(folder, FRAUD).flaws} == {integrity.Kind.REPLACED, integrity.Kind.UNPROVEN}
+    assert {flaw.kind for flaw in archive.verify(folder, FRAUD).flaws} == {integrity.FlawKind.REPLACED, integrity.FlawKind.UNPROVEN}
     (tmp_path / "out" / "anchors.json").unlink()
     replaced, unproven = archive.verify(folder, FRAUD).flaws
-    assert (integrity.Kind.REPLACED, SIGNED) == (replaced.kind, replaced.sequence)
+    assert (integrity.FlawKind.REPLACED, SIGNED) == (replaced.kind, replaced.sequence)
     (tmp_path / "out" / checkpoint.key(FRAUD, SIGNED)).unlink()
 
     assert archive.verify(folder, FRAUD).flaws == (unproven,)
-    assert (integrity.Kind.UNPROVEN, RECORDS) == (unproven.kind, unproven.sequence)
+    assert (integrity.FlawKind.UNPROVEN, RECORDS) == (unproven.kind, unproven.sequence)
     for number in range(SIGNED, RECORDS + 1):
         (tmp_path / "out" / FRAUD.key(number)).unlink()
     assert archive.verify(folder, FRAUD).flaws == ()
@@ -264,7 +264,7 @@ async def test_a_flaw_that_was_accepted_excuses_no_snapshot_that_comes_later(pas
     last = codec.read(files[FRAUD.key(RECORDS)])
     chain = {last.sequence: last}
 
-    def append(facts: list[Fact], pointer: Pointer | None) -> archive.Verdict:
+    def append(facts: list[LedgerEntry], pointer: Pointer | None) -> archive.Verdict:
         before = chain[max(chain)]
         prev = codec.named(codec.write(before))
         made = follow(FRAUD, before, prev, facts, before.state, now=before.time, term=before.term, index=pointer)
@@ -275,12 +275,12 @@ async def test_a_flaw_that_was_accepted_excuses_no_snapshot_that_comes_later(pas
 
     subject = Subject("Ledger", "fraud", FRAUD.prefix, 0)
     detail = {"flaws": [flaw.detail for flaw in flaws], "reason": "lost in a move"}
-    assert append([fact(Action.ACCEPTED, history.ALICE, subject, "x", detail=detail)], last.index).sound
+    assert append([entry(Action.ACCEPTED, history.ALICE, subject, "x", detail=detail)], last.index).sound
     forged = index.Index(sequence=RECORDS + 1).dump()
     (tmp_path / "out" / f"blobs/sha256/{codec.named(forged)[7:]}").write_bytes(forged)
     verdict = append([], Pointer(RECORDS + 1, codec.named(forged)))
 
-    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws if not flaw.accepted] == [(integrity.Kind.INDEX, RECORDS + 2)]
+    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws if not flaw.accepted] == [(integrity.FlawKind.INDEX, RECORDS + 2)]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and written again"])
@@ -294,14 +294,17 @@ async def test_old_versions_betray_what_the_chain_does_not(past: history.Past, a
 
     verdict = archive.verify(past.source(), FRAUD)
 
-    assert (integrity.Kind.VERSIONS, RECORDS) in {(flaw.kind, flaw.sequence) for flaw in verdict.flaws}
+    assert (integrity.FlawKind.VERSIONS, RECORDS) in {(flaw.kind, flaw.sequence) for flaw in verdict.flaws}
 
 
 async def test_a_checkpoint_by_a_stranger_is_forged(past: history.Past) -> None:
     stranger = ed25519.Ed25519PrivateKey.generate()
     verdict = archive.verify(past.source(), FRAUD, keys=[stranger.public_key()])
 
-    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws] == [(integrity.Kind.FORGED, SIGNED), (integrity.Kind.UNPROVEN, RECORDS)]
+    assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws] == [
+        (integrity.FlawKind.FORGED, SIGNED),
+        (integrity.FlawKind.UNPROVEN, RECORDS),
+    ]
 
 
 async def test_no_key_of_a_bucket_leads_out_of_the_folder(past: history.Past, tmp_path: pathlib.Path) -> None:

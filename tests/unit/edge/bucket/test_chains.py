@@ -25,12 +25,12 @@ from tests.fakes import bucket
 
 WHERE = location.Place("modelyard", "")
 CHAIN = ledger_record.Chain("main", "risk", "fraud")
-ALICE = ledger_record.Actor("alice", ledger_record.Known.AUTHENTICATED)
+ALICE = ledger_record.Actor("alice", ledger_record.Authenticity.AUTHENTICATED)
 
 
-def fact(step: int, **detail: object) -> ledger_record.Fact:
+def fact(step: int, **detail: object) -> ledger_record.LedgerEntry:
     subject = ledger_record.Subject("ModelVersion", "fraud-1", "uid-1", 1)
-    return ledger_record.fact(Action.DESCRIBED, ALICE, subject, step, detail={"version": "1", "changed": ["tags"], **detail})
+    return ledger_record.entry(Action.DESCRIBED, ALICE, subject, step, detail={"version": "1", "changed": ["tags"], **detail})
 
 
 def state(version: str) -> tuple[ledger_record.StageState, ...]:
@@ -264,17 +264,19 @@ async def test_a_snapshot_that_is_gone_is_folded_anew(kept: bucket.Bucket, opene
 @pytest.mark.parametrize(
     ("harm", "kind"),
     [
-        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(9)), integrity.Kind.TRUNCATED, id="the end cut off"),
-        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(5)), integrity.Kind.HOLE, id="a hole"),
-        pytest.param(lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(5)][-1] + b" "), integrity.Kind.UNREADABLE, id="a byte"),
-        pytest.param(lambda kept: kept.put("", CHAIN.key(9), b"{}"), integrity.Kind.UNREADABLE, id="the head's byte"),
-        pytest.param(lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(6)][-1]), integrity.Kind.MISPLACED, id="swapped"),
-        pytest.param(lambda kept: kept.kept.clear(), integrity.Kind.TRUNCATED, id="everything gone"),
+        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(9)), integrity.FlawKind.TRUNCATED, id="the end cut off"),
+        pytest.param(lambda kept: kept.kept.pop(CHAIN.key(5)), integrity.FlawKind.HOLE, id="a hole"),
+        pytest.param(
+            lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(5)][-1] + b" "), integrity.FlawKind.UNREADABLE, id="a byte"
+        ),
+        pytest.param(lambda kept: kept.put("", CHAIN.key(9), b"{}"), integrity.FlawKind.UNREADABLE, id="the head's byte"),
+        pytest.param(lambda kept: kept.put("", CHAIN.key(5), kept.kept[CHAIN.key(6)][-1]), integrity.FlawKind.MISPLACED, id="swapped"),
+        pytest.param(lambda kept: kept.kept.clear(), integrity.FlawKind.TRUNCATED, id="everything gone"),
     ],
 )
 @pytest.mark.parametrize("forgets", [True, False], ids=["as MinIO", "as versitygw"])
 async def test_what_was_tampered_with_holds_until_accepted(
-    kept: bucket.Bucket, opened: Opened, harm: Callable[[bucket.Bucket], object], kind: integrity.Kind, forgets: bool
+    kept: bucket.Bucket, opened: Opened, harm: Callable[[bucket.Bucket], object], kind: integrity.FlawKind, forgets: bool
 ) -> None:
     kept.forgets = forgets
     writer = opened()
@@ -341,7 +343,7 @@ async def test_a_number_that_was_deleted_is_found_when_it_is_written(kept: bucke
     kept.delete("", CHAIN.key(2))
     with pytest.raises(appender.Tampered) as caught:
         await second.append(CHAIN, [fact(3)])
-    assert {integrity.Kind.GONE, integrity.Kind.HOLE} == {flaw.kind for flaw in caught.value.flaws}
+    assert {integrity.FlawKind.GONE, integrity.FlawKind.HOLE} == {flaw.kind for flaw in caught.value.flaws}
     await second.accept(CHAIN, ALICE, "an accident", flaws=caught.value.flaws)
     await second.append(CHAIN, [fact(3)])
 
@@ -423,7 +425,7 @@ def test_what_is_no_acceptance_accepts_nothing() -> None:
     moment = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
     rows = [1, {"kind": [], "sequence": 1, "head": None}, {"kind": "Hole", "sequence": {}}, {"kind": "Hole", "sequence": 3, "head": None}]
     for flaws, found in (("x", []), (rows, [("Hole", 3, None)])):
-        one = ledger_record.fact(Action.ACCEPTED, ALICE, ledger_record.Subject("Ledger", "fraud", "u", 0), detail={"flaws": flaws})
+        one = ledger_record.entry(Action.ACCEPTED, ALICE, ledger_record.Subject("Ledger", "fraud", "u", 0), detail={"flaws": flaws})
         assert list(integrity.accepts(ledger_record.Record(CHAIN, 9, None, moment, moment, 1, (one,), (), None))) == found
 
 
@@ -433,7 +435,7 @@ def test_the_index_is_never_surprised() -> None:
     for detail in ({}, {"version": 1, "stage": [], "gate": {}, "phase": "Succeeded", "flaws": "x"}, {"flaws": [1, {"kind": []}]}):
         found = index.Index()
         for number, action in enumerate(Action, 1):
-            one = ledger_record.fact(action, ALICE, ledger_record.Subject("Promotion", "x", "u", number), detail=detail)
+            one = ledger_record.entry(action, ALICE, ledger_record.Subject("Promotion", "x", "u", number), detail=detail)
             fold.add(found, ledger_record.Record(CHAIN, number, None, moment, moment, 1, (one,), (), None))
         assert index.Index.load(found.dump()) == found
 
@@ -506,7 +508,7 @@ async def test_the_ledger_as_an_installation_wants_it(kept: bucket.Bucket, tmp_p
     )
     (tmp_path / "ledger.pem").write_bytes(private)
     config = settings.Ledger(registry="west", key_file=str(tmp_path / "ledger.pem"), retention=datetime.timedelta(days=1))
-    writer = chains.of(config, kept, WHERE, bucket.Clock(), threads=0)
+    writer = chains.from_settings(config, kept, WHERE, bucket.Clock(), threads=0)
     with pytest.raises(edge.Unavailable, match="no Object Lock"):
         await writer.prove()
     kept.locked = True
@@ -520,7 +522,7 @@ async def test_the_ledger_as_an_installation_wants_it(kept: bucket.Bucket, tmp_p
     }
     (tmp_path / "ledger.pem").write_text("no key")
     with pytest.raises(ValueError):
-        chains.of(config, kept, WHERE, bucket.Clock())
+        chains.from_settings(config, kept, WHERE, bucket.Clock())
 
 
 async def test_a_takeover_is_recorded_before_it_is_so_and_the_cluster_that_had_it_writes_nothing_more(

@@ -20,19 +20,19 @@ from tests.fakes import bucket
 WHERE = location.Place("modelyard", "")
 CHAIN = record.Chain("main", "risk", "fraud")
 OURS, LOST, THEIRS = (ed25519.Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2, 3))
-MALLORY = record.Actor("mallory", record.Known.AUTHENTICATED)
+MALLORY = record.Actor("mallory", record.Authenticity.AUTHENTICATED)
 SINCE = datetime.datetime(2026, 10, 1, tzinfo=datetime.UTC)
 
 
-def requested(name: str, actor: record.Actor = record.BY_OPERATOR) -> record.Fact:
+def requested(name: str, actor: record.Actor = record.BY_OPERATOR) -> record.LedgerEntry:
     subject = record.Subject("Promotion", name, f"uid-{name}", 1)
-    return record.fact(Action.REQUESTED, actor, subject, "requested", None, {"version": "1", "stage": "production", "rollback": False})
+    return record.entry(Action.REQUESTED, actor, subject, "requested", None, {"version": "1", "stage": "production", "rollback": False})
 
 
-def succeeded(name: str) -> record.Fact:
+def succeeded(name: str) -> record.LedgerEntry:
     subject = record.Subject("Promotion", name, f"uid-{name}", 1)
     detail = {"version": "6.6.6", "stage": "production", "phase": "Succeeded", "reason": "Succeeded", "message": "forged"}
-    return record.fact(Action.ENDED, record.BY_OPERATOR, subject, "ended", None, detail)
+    return record.entry(Action.ENDED, record.BY_OPERATOR, subject, "ended", None, detail)
 
 
 def state(version: str) -> tuple[record.StageState, ...]:
@@ -58,7 +58,7 @@ def records(kept: bucket.Bucket) -> list[tuple[int, bytes | None]]:
     return [(number, found[-1]) for key, found in sorted(kept.kept.items()) if (number := CHAIN.sequence(key))]
 
 
-def forge(kept: bucket.Bucket, *facts: record.Fact, key: ed25519.Ed25519PrivateKey | None = None, **fields: object) -> record.Record:
+def forge(kept: bucket.Bucket, *facts: record.LedgerEntry, key: ed25519.Ed25519PrivateKey | None = None, **fields: object) -> record.Record:
     """Somebody with the bucket's credentials, who knows all that there is to know but the key, appends a record."""
     number, data = records(kept)[-1] if records(kept) else (0, None)
     last = codec.read(data) if data else None
@@ -69,7 +69,7 @@ def forge(kept: bucket.Bucket, *facts: record.Fact, key: ed25519.Ed25519PrivateK
     return made
 
 
-def unaccepted(kept: bucket.Bucket, key: ed25519.Ed25519PrivateKey = OURS) -> list[integrity.Kind]:
+def unaccepted(kept: bucket.Bucket, key: ed25519.Ed25519PrivateKey = OURS) -> list[integrity.FlawKind]:
     signers = signature.by_id([key.public_key()])
     found = integrity.check(CHAIN, records(kept), signers=signers, blob=lambda name: kept.get("", f"blobs/sha256/{name[7:]}"))
     return [flaw.kind for flaw in found if not flaw.accepted]
@@ -82,7 +82,7 @@ async def test_every_record_is_signed_and_verified_by_who_has_the_public_key_alo
 
     assert [codec.read(data).signature is not None for _, data in records(kept) if data] == [True] * 5
     assert unaccepted(kept) == []
-    assert unaccepted(kept, THEIRS) == [integrity.Kind.UNPROVEN]
+    assert unaccepted(kept, THEIRS) == [integrity.FlawKind.UNPROVEN]
 
 
 @pytest.mark.parametrize("key", [None, THEIRS], ids=["the last record's signature copied", "a key of their own"])
@@ -146,11 +146,11 @@ async def test_an_acceptance_that_is_forged_accepts_nothing(kept: bucket.Bucket,
     [number, head] = made.sequence, codec.named(records(kept)[-1][1] or b"")
     flaw = {"kind": "Unproven", "sequence": number, "head": head, "sentence": ""}
     subject = record.Subject("Ledger", "fraud", CHAIN.prefix, 0)
-    forge(kept, record.fact(Action.ACCEPTED, MALLORY, subject, "2", detail={"flaws": [flaw], "believed": True}), key=THEIRS)
+    forge(kept, record.entry(Action.ACCEPTED, MALLORY, subject, "2", detail={"flaws": [flaw], "believed": True}), key=THEIRS)
 
     with pytest.raises(appender.Tampered, match="all up to 3 are Unproven"):
         await opened().load(CHAIN)
-    assert unaccepted(kept) == [integrity.Kind.UNPROVEN]
+    assert unaccepted(kept) == [integrity.FlawKind.UNPROVEN]
 
 
 async def test_a_snapshot_that_only_a_forged_record_names_is_not_read(kept: bucket.Bucket, opened: Opened) -> None:

@@ -27,7 +27,7 @@ class Posted:
 
 
 def event(number: int, *, warning: bool = False) -> finding.Event:
-    return finding.Event("ModelVersion", "risk", f"fraud-{number}", "uid", finding.Fact(Reason.VERIFIED, f"{number}"), warning)
+    return finding.Event("ModelVersion", "risk", f"fraud-{number}", "uid", finding.Finding(Reason.VERIFIED, f"{number}"), warning)
 
 
 async def posted(reach: Posted, numbers: list[int], rest: float) -> None:

@@ -143,11 +143,11 @@ async def test_a_namespace_that_ends_jams_nothing_where_there_is_another() -> No
 
 async def test_it_is_said_who_refused_instead() -> None:
     webhook = 'admission webhook "quota.example.com" denied the request: no more objects'
-    told = await policies.told(Pretended(ALL, refuses_all=webhook), ["ours"], "modelyard", guards=True, models_in=[None])
+    told = await policies.phrases(Pretended(ALL, refuses_all=webhook), ["ours"], "modelyard", guards=True, models_in=[None])
 
     assert [one for one in told if webhook not in one] == []
     assert [one.split()[0] for one in told] == [one for one in ALL if one != "status"]
-    assert await policies.told(Pretended([]), ["ours"], "modelyard", guards=True, models_in=["ours"]) == ALL
+    assert await policies.phrases(Pretended([]), ["ours"], "modelyard", guards=True, models_in=["ours"]) == ALL
 
 
 async def test_an_api_server_that_does_not_answer_says_nothing() -> None:

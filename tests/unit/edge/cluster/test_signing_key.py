@@ -20,7 +20,7 @@ OLD = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x02" * 32).public_key()
 
 
 def held(world: World, current: ed25519.Ed25519PrivateKey | None = None) -> keyring.Keys:
-    return asyncio.run(signing_key.hold(world, "yard", "key", current))  # type: ignore[arg-type]
+    return asyncio.run(signing_key.load(world, "yard", "key", current))  # type: ignore[arg-type]
 
 
 def key_id(keys: keyring.Keys) -> str:

@@ -322,7 +322,7 @@ class Life(RuleBasedStateMachine):
         """The ledger has that it Succeeded, which is what gates and rollbacks go by."""
         detail = {"version": one.version, "stage": one.stage, "rollback": one.rollback, "phase": "Succeeded", "reason": "Succeeded"}
         about = record.Subject("Promotion", name, name, 1)
-        told = record.fact(record.Action.ENDED, record.BY_OPERATOR, about, "Succeeded", None, detail, at=self.truth.now)
+        told = record.entry(record.Action.ENDED, record.BY_OPERATOR, about, "Succeeded", None, detail, at=self.truth.now)
         chain = record.Chain("main", "risk", "fraud")
         fold.add(self.past, record.Record(chain, self.past.sequence + 1, None, self.truth.now, None, 1, (told,), (), None))
 
@@ -372,8 +372,8 @@ class Life(RuleBasedStateMachine):
             past=self.past,
             served=self._served(),
             registrants={name: one.registrant for name, one in truth.versions.items() if one.registrant},
-            withheld=None if truth.recordable else finding.Held(Reason.LEDGER_UNAVAILABLE, "no answer"),
-            unguarded=None if truth.guarded else finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed"),
+            withheld=None if truth.recordable else finding.Unmet(Reason.LEDGER_UNAVAILABLE, "no answer"),
+            unguarded=None if truth.guarded else finding.Unmet(Reason.POLICIES_MISSING, "a forbidden write passed"),
             doubted=frozenset(
                 (name, word["user"], word["gate"]) for name, one in truth.requests.items() for word in one.words if word["doubted"]
             ),

@@ -126,7 +126,7 @@ def test_what_is_over_is_told_of_the_newest_generation(*, down: bool) -> None:
 
 
 def test_nothing_is_taken_down_while_the_ledger_does_not_answer() -> None:
-    withheld = seen(fraud(*CHAIN), promotion("a", "production"), withheld=finding.Held(Reason.LEDGER_UNAVAILABLE, "no answer"))
+    withheld = seen(fraud(*CHAIN), promotion("a", "production"), withheld=finding.Unmet(Reason.LEDGER_UNAVAILABLE, "no answer"))
 
     plan = decide.decide(withheld, NOW)
 
@@ -140,13 +140,13 @@ def test_a_stage_that_goes_is_recorded_once_and_what_a_lost_model_served_is_not_
     state = (record.StageState("production", "1", "sha256:0", NOW),)
     subject = seen(fraud(("production", [])), state=state)
 
-    told = model.of(subject, decide.decide(subject, NOW), NOW)
+    told = model.entries(subject, decide.decide(subject, NOW), NOW)
     (down,) = [one for one in told.facts if one.action == record.Action.DECOMMISSIONED]
     assert down.detail == {"stage": "production", "version": "1", "why": "the Model is Retired"}
     again = dataclasses.replace(subject, state=told.state)
-    assert not [one for one in model.of(again, decide.decide(again, NOW), NOW).facts if one.action == record.Action.DECOMMISSIONED]
+    assert not [one for one in model.entries(again, decide.decide(again, NOW), NOW).facts if one.action == record.Action.DECOMMISSIONED]
     lost = dataclasses.replace(subject, model=None)
-    assert not model.of(lost, decide.decide(lost, NOW), NOW).facts
+    assert not model.entries(lost, decide.decide(lost, NOW), NOW).facts
 
 
 def held(version: api.ModelVersion, **annotations: str) -> api.ModelVersion:
@@ -179,7 +179,7 @@ def test_a_removed_stage_is_recorded_as_one() -> None:
     spec = was.spec.model_copy(update={"stages": [api.Stage(name="production")]})
     subject = seen(was.model_copy(update={"spec": spec}), state=(record.StageState("old", "1"), record.StageState("production", "1")))
 
-    told = model.of(subject, decide.decide(subject, NOW), NOW)
+    told = model.entries(subject, decide.decide(subject, NOW), NOW)
 
     assert [one.detail for one in told.facts if one.action == record.Action.DECOMMISSIONED] == [
         {"stage": "old", "version": "1", "why": "the stage was removed"}

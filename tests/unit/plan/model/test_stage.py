@@ -84,9 +84,9 @@ HELD = STANDS | {
 }
 
 
-def ended(phase: str, uid: str = "u") -> record.Fact:
+def ended(phase: str, uid: str = "u") -> record.LedgerEntry:
     detail = {"version": "0", "stage": "production", "phase": phase, "rollback": True}
-    return record.fact(record.Action.ENDED, record.BY_OPERATOR, record.Subject("Promotion", "back", uid, 1), phase, None, detail)
+    return record.entry(record.Action.ENDED, record.BY_OPERATOR, record.Subject("Promotion", "back", uid, 1), phase, None, detail)
 
 
 def recorded(phase: str | None, uid: str = "u") -> index.Index:
@@ -110,7 +110,7 @@ def test_what_the_stage_stands_for_when_the_promotion_that_holds_it_is_gone(sent
     of = a_model(serving=SERVES, status={"stages": [HELD]})
     answers: dict[Any, Any] = dict.fromkeys(decide.dry_runs(seen(of=of)))
 
-    plan = decide.decide(seen(of=of, answers=answers, withheld=finding.Held(Reason.LEDGER_UNAVAILABLE, "no answer"), **around), NOW)
+    plan = decide.decide(seen(of=of, answers=answers, withheld=finding.Unmet(Reason.LEDGER_UNAVAILABLE, "no answer"), **around), NOW)
 
     assert plan.status is not None
     [stage] = [one for one in plan.status.stages or [] if one.name == "production"]

@@ -53,7 +53,7 @@ class Life:
     def __init__(self, **spec: Any) -> None:
         self.now, self.seen = NOW, world(version=version(**spec))
 
-    def look(self, proof: inspection.Result | finding.Fact, after: str = "") -> decide.Plan:
+    def look(self, proof: inspection.Result | finding.Finding, after: str = "") -> decide.Plan:
         if after:
             self.now += meta.read_duration(after)
         plan = decide.decide(dataclasses.replace(self.seen, proof=proof), self.now)
@@ -148,7 +148,7 @@ def test_a_store_that_does_not_answer_is_unknown_and_never_failed_nor_forgotten(
     life = Life()
     life.look(FOUND)
 
-    plan = life.look(finding.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
+    plan = life.look(finding.Finding(Reason.STORE_UNREACHABLE, "no answer"), "1h")
 
     assert (plan.status.phase, said(plan), said(plan, "Ready")) == (
         VersionPhase.READY,
@@ -209,7 +209,7 @@ def test_a_retired_version_is_never_looked_at_again_and_keeps_what_was_known() -
 def test_a_store_that_does_not_answer_does_not_quarantine_what_is_deprecated() -> None:
     life = Life(lifecycle="Deprecated")
     life.look(FOUND)
-    life.look(finding.Fact(Reason.STORE_UNREACHABLE, "no answer"), "1h")
+    life.look(finding.Finding(Reason.STORE_UNREACHABLE, "no answer"), "1h")
 
     assert decide.decide(life.seen, life.now - datetime.timedelta(minutes=30)).status.phase == VersionPhase.DEPRECATED
 
@@ -259,7 +259,7 @@ def test_a_name_keeps_its_metrics_and_evidence_whoever_registers_it_again(now: d
     past = index.Version("u0", 1, digest=DIGEST, spec_digest=specs.spec_digest(again), other=other)
     plan = decide.decide(world(version=again, past=past, meant=MEANT, proof=FOUND), NOW)
 
-    assert identity.was_anothers(again, past)
+    assert identity.belonged_to_another(again, past)
     assert plan.status.phase == (VersionPhase.REUSED if names else VersionPhase.READY)
     told = finding.find(plan.status.conditions, "Verified")
     assert told is not None
@@ -270,10 +270,10 @@ def test_what_the_name_had_is_not_asked_of_the_object_that_has_it() -> None:
     mine = version({"observedGeneration": 1, "conditions": [], "recorded": {"generation": 1, "spec": "sha256:s"}})
     past = index.Version("u0", 1, digest=DIGEST, spec_digest=specs.spec_digest(mine))
 
-    assert not identity.was_anothers(mine, past)
-    assert not identity.was_anothers(version(), dataclasses.replace(past, uid="u"))
-    assert not identity.was_anothers(version(), dataclasses.replace(past, digest=None))
-    assert identity.was_anothers(mine, dataclasses.replace(past, other="u"))
+    assert not identity.belonged_to_another(mine, past)
+    assert not identity.belonged_to_another(version(), dataclasses.replace(past, uid="u"))
+    assert not identity.belonged_to_another(version(), dataclasses.replace(past, digest=None))
+    assert identity.belonged_to_another(mine, dataclasses.replace(past, other="u"))
 
 
 def test_a_name_without_a_digest_is_pinned_to_what_it_was() -> None:
@@ -350,7 +350,7 @@ def test_a_version_that_is_active_again_says_so_though_its_store_does_not_answer
     assert life.look(FOUND).status.phase == VersionPhase.DEPRECATED
     life.seen = dataclasses.replace(life.seen, version=version(life.seen.version.status.dump()))
 
-    plan = life.look(finding.Fact(Reason.STORE_UNREACHABLE, "no answer"))
+    plan = life.look(finding.Finding(Reason.STORE_UNREACHABLE, "no answer"))
 
     assert (plan.status.phase, said(plan)) == (VersionPhase.READY, ("Unknown", Reason.STORE_UNREACHABLE))
 

@@ -34,9 +34,9 @@ from modelyard.content import location
     ],
 )
 def test_inside(uri: str, below: str, inside: bool) -> None:
-    scope = location.scope(uri, below)
+    scope = location.locate(uri, below)
 
-    assert location.inside(uri, below) == inside
+    assert location.is_inside(uri, below) == inside
     assert isinstance(scope, location.Refused) != inside
     if isinstance(scope, location.Refused):
         assert "spec.storage.uri" in scope.message
@@ -56,7 +56,7 @@ def test_inside(uri: str, below: str, inside: bool) -> None:
     ],
 )
 def test_the_operators_own_bucket_is_no_models_storage_nor_part_of_it(storage: str, touches: bool) -> None:
-    refused = location.own(storage, "s3://modelyard/yard/")
+    refused = location.refuse_operator_bucket(storage, "s3://modelyard/yard/")
 
     assert (refused is not None) == touches
     assert refused is None or (refused.reason == "PathNotAllowed" and storage in refused.message)

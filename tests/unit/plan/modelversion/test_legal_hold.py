@@ -75,16 +75,16 @@ def test_a_hold_that_the_ledger_knows_is_no_strangers() -> None:
 
 def test_the_ledger_hears_of_a_hold_once_each_time_it_is_set_and_lifted() -> None:
     subject, known = version(runs=True, held="new"), index.Version("u", 1)
-    [held] = legal_hold.told(subject, Step.SET, known)
+    [held] = legal_hold.entries(subject, Step.SET, known)
     known.held, known.holds = "new", 1
-    [released] = legal_hold.told(subject, Step.LIFT, known)
-    again = legal_hold.told(subject, Step.SET, known)
+    [released] = legal_hold.entries(subject, Step.LIFT, known)
+    again = legal_hold.entries(subject, Step.SET, known)
     known.held, known.holds = None, 2
-    [anew] = legal_hold.told(subject, Step.SET, known)
+    [anew] = legal_hold.entries(subject, Step.SET, known)
 
     assert [str(one.action) for one in (held, released, anew)] == ["Held", "Released", "Held"]
     assert len({held.id, released.id, anew.id}) == 3
-    assert (again, legal_hold.told(subject, Step.LIFT, known), legal_hold.told(version(runs=True), Step.CLAIM, known)) == ((), (), ())
+    assert (again, legal_hold.entries(subject, Step.LIFT, known), legal_hold.entries(version(runs=True), Step.CLAIM, known)) == ((), (), ())
     assert held.detail == {"version": "1", "manifest": "new"}
 
 
@@ -100,9 +100,9 @@ def test_others_and_what_is_held_from_now_on_are_never_let_go() -> None:
 
 
 def test_a_refusal_is_said_once_and_a_bucket_without_locks_is_no_news() -> None:
-    refused, without = finding.Fact(Reason.HOLD_REFUSED, "may not"), finding.Fact(Reason.HOLD_UNSUPPORTED, "has none")
+    refused, without = finding.Finding(Reason.HOLD_REFUSED, "may not"), finding.Finding(Reason.HOLD_UNSUPPORTED, "has none")
     subject = version(runs=True)
-    said = legal_hold.done(subject, Step.CLAIM, refused)
+    said = legal_hold.status_after(subject, Step.CLAIM, refused)
 
     assert [event.warning for event in legal_hold.events(subject, refused)] == [True]
     assert legal_hold.events(subject.model_copy(update={"status": said}), refused) == ()
@@ -119,4 +119,6 @@ def test_what_was_let_go_is_held_anew_when_it_runs_again() -> None:
 
     assert (held.held, let_go.held, claimed.held) == ("new", None, None)
     assert legal_hold.step(version(runs=True, held="new"), model(), claimed, HOUR, NOW) == Step.SET
-    assert legal_hold.remember(held, Step.LIFT, of, finding.Fact(Reason.HOLD_REFUSED, "may not"), NOW) == legal_hold.Memory("u", "new", NOW)
+    assert legal_hold.remember(held, Step.LIFT, of, finding.Finding(Reason.HOLD_REFUSED, "may not"), NOW) == legal_hold.Memory(
+        "u", "new", NOW
+    )

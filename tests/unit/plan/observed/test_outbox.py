@@ -13,29 +13,29 @@ MINUTE = datetime.timedelta(minutes=1)
 MODEL = record.Subject("Model", "fraud", "u1", 1)
 
 
-def serving(number: int, stage: str, version: str, weight: int = 100) -> record.Fact:
+def serving(number: int, stage: str, version: str, weight: int = 100) -> record.LedgerEntry:
     """What a stage serves after so many minutes."""
     at = START + number * MINUTE
     detail = {"stage": stage, "serves": [codec.dump_share(record.Share(version, None, weight, at))]}
-    return record.fact(Action.SERVING, record.BY_OPERATOR, MODEL, f"{stage} {number}", None, detail, at=at)
+    return record.entry(Action.SERVING, record.BY_OPERATOR, MODEL, f"{stage} {number}", None, detail, at=at)
 
 
-def ended(number: int) -> record.Fact:
+def ended(number: int) -> record.LedgerEntry:
     """A Promotion that ended after so many minutes."""
     about = record.Subject("Promotion", f"p{number}", f"p{number}", 1)
-    return record.fact(Action.ENDED, record.BY_OPERATOR, about, "Aborted", None, {"stage": "production"}, at=START + number * MINUTE)
+    return record.entry(Action.ENDED, record.BY_OPERATOR, about, "Aborted", None, {"stage": "production"}, at=START + number * MINUTE)
 
 
-def said(user: str, action: Action = Action.APPROVED, *, doubted: bool = False, number: int = 0) -> record.Fact:
+def said(user: str, action: Action = Action.APPROVED, *, doubted: bool = False, number: int = 0) -> record.LedgerEntry:
     """What somebody said of p1."""
     about, detail = record.Subject("Promotion", "p1", "p1", number), {"gate": "risk", "doubted": doubted}
-    return record.fact(action, record.Actor(user, record.Known.DECLARED), about, f"{number} {user}", "sha256:0", detail, at=START)
+    return record.entry(action, record.Actor(user, record.Authenticity.DECLARED), about, f"{number} {user}", "sha256:0", detail, at=START)
 
 
 def test_what_is_kept_is_read_back_in_its_order_and_told_twice_is_there_once() -> None:
-    texts = outbox.kept(None, [serving(1, "production", "1"), ended(2)])
+    texts = outbox.store(None, [serving(1, "production", "1"), ended(2)])
 
-    again = outbox.kept(texts, [ended(2), ended(3)])
+    again = outbox.store(texts, [ended(2), ended(3)])
 
     assert outbox.read(again) == (serving(1, "production", "1"), ended(2), ended(3))
 
@@ -43,14 +43,14 @@ def test_what_is_kept_is_read_back_in_its_order_and_told_twice_is_there_once() -
 def test_of_too_much_what_each_stage_serves_in_the_end_is_kept_and_how_long_that_is_open_is_said() -> None:
     texts: list[str] = []
     for number in range(100):
-        texts = outbox.kept(texts, [serving(number, "production", str(number))])
-    texts = outbox.kept(texts, [serving(100, "staging", "7"), *(ended(number) for number in range(101, 111))])
+        texts = outbox.store(texts, [serving(number, "production", str(number))])
+    texts = outbox.store(texts, [serving(100, "staging", "7"), *(ended(number) for number in range(101, 111))])
     found = outbox.read(texts)
     [gap] = coverage.lost(
         record.follow(record.Chain("main", "risk", "fraud"), None, None, found, (), now=START + 200 * MINUTE, term=1, index=None)
     )
 
-    assert len(found) == outbox.MOST + 1
+    assert len(found) == outbox.MAX_PENDING + 1
     assert found[0].action == Action.FORGOTTEN
     assert found[0].detail["facts"] == 47
     assert (gap.since, gap.until) == (START, START + 47 * MINUTE)
@@ -61,8 +61,8 @@ def test_of_too_much_what_each_stage_serves_in_the_end_is_kept_and_how_long_that
 def test_each_change_that_waits_is_told_apart_from_those_before_however_many_were_dropped() -> None:
     texts, counted = list[str](), list[int]()
     for number in range(200):
-        counted.append(outbox.changes(outbox.read(texts), "production"))
-        texts = outbox.kept(texts, [ended(number), serving(number, "production", str(number)), serving(number, "staging", "1")])
+        counted.append(outbox.count_changes(outbox.read(texts), "production"))
+        texts = outbox.store(texts, [ended(number), serving(number, "production", str(number)), serving(number, "staging", "1")])
 
     assert counted == sorted(set(counted))
 
@@ -73,7 +73,7 @@ def test_who_begins_to_look_while_the_ledger_does_not_answer_tells_no_news_of_wh
     seen, changed = serving(1, "production", "1"), serving(2, "production", "2")
     half = serving(3, "production", "2", weight=50)
 
-    assert traffic.news(state, [seen, ended(2), changed, half, half]) == (ended(2), changed, half)
+    assert traffic.without_repeats(state, [seen, ended(2), changed, half, half]) == (ended(2), changed, half)
     assert traffic.after(state, [seen])[0].serves == (share,)
 
 
@@ -81,17 +81,17 @@ def test_what_served_before_something_that_is_recorded_does_not_wait_any_more() 
     """It was no news then, and would pass for news now."""
     before, recorded, other, later = serving(1, "production", "1"), serving(2, "production", "2"), ended(3), serving(4, "production", "3")
 
-    assert outbox.left([before, ended(1), recorded, other, later], [recorded.id]) == (ended(1), other, later)
-    assert outbox.left([before, later], []) == (before, later)
-    assert outbox.left([said("bob"), said("bob", Action.WITHDRAWN)], [said("bob", Action.WITHDRAWN).id]) == ()
+    assert outbox.unrecorded([before, ended(1), recorded, other, later], [recorded.id]) == (ended(1), other, later)
+    assert outbox.unrecorded([before, later], []) == (before, later)
+    assert outbox.unrecorded([said("bob"), said("bob", Action.WITHDRAWN)], [said("bob", Action.WITHDRAWN).id]) == ()
 
 
 def test_of_too_much_doubted_words_are_the_last_to_be_dropped_and_others_come_again_by_themselves() -> None:
-    found = outbox.read(outbox.kept(None, [said("bob", doubted=True), said("carol"), *(ended(number) for number in range(63))]))
+    found = outbox.read(outbox.store(None, [said("bob", doubted=True), said("carol"), *(ended(number) for number in range(63))]))
 
     assert [one.action for one in found] == [Action.APPROVED, *[Action.ENDED] * 63]
     assert found[0] == said("bob", doubted=True)
-    found = outbox.read(outbox.kept(None, [said("bob", doubted=True), *(ended(number) for number in range(64))]))
+    found = outbox.read(outbox.store(None, [said("bob", doubted=True), *(ended(number) for number in range(64))]))
     assert (found[0].action, found[0].detail["facts"], found[1]) == (Action.FORGOTTEN, 1, said("bob", doubted=True))
 
 
@@ -100,5 +100,5 @@ def test_words_that_the_ledger_has_are_no_news_unless_they_were_taken_back_meanw
     past, again = index.Index(promotions={"p1": known}), said("bob", doubted=True, number=3)
     back = said("bob", Action.WITHDRAWN, number=2)
 
-    assert list(outbox.news(past, [again, said("carol")])) == [said("carol")]
-    assert list(outbox.news(past, [back, again])) == [back, again]
+    assert list(outbox.without_recorded_approvals(past, [again, said("carol")])) == [said("carol")]
+    assert list(outbox.without_recorded_approvals(past, [back, again])) == [back, again]

@@ -307,7 +307,7 @@ def test_a_rollback_goes_to_what_the_ledger_knows_was_there_though_its_promotion
     ]
 
     assert found[0] == "the version has Succeeded here before"
-    assert isinstance(found[1], finding.Held)
+    assert isinstance(found[1], finding.Unmet)
 
 
 WHO: dict[str, tuple[world.World, str, str]] = {

@@ -19,8 +19,8 @@ from modelyard.plan.record import model
 from tests.fakes.objects import NOW, evidence, promotion, seen, version
 from tests.fakes.objects import model as a_model
 
-LEDGER = finding.Held(Reason.LEDGER_UNAVAILABLE, "the bucket does not answer")
-POLICIES = finding.Held(Reason.POLICIES_MISSING, "a forbidden write passed")
+LEDGER = finding.Unmet(Reason.LEDGER_UNAVAILABLE, "the bucket does not answer")
+POLICIES = finding.Unmet(Reason.POLICIES_MISSING, "a forbidden write passed")
 ASKS = {"approvals": [{"name": "risk"}]}
 LATER = "2026-10-01T00:00:01Z"
 FREE: dict[str, Any] = {}
@@ -302,13 +302,13 @@ def test_a_name_runs_once_though_its_promotion_was_replaced_by_another_before_an
     again = seen(promotion("p"), of=a_model(gates=FREE), past=index.Index(uid="u", promotions={"p": ran}))
 
     assert (told(again).status.phase, condition(told(again), "Ready")) == (Phase.ABORTED, ("False", Reason.ALREADY_RAN))
-    facts = model.of(again, decide.decide(again, NOW), NOW).facts
+    facts = model.entries(again, decide.decide(again, NOW), NOW).facts
     assert [(one.action, one.subject.uid) for one in facts if one.subject.kind == "Promotion"] == [
         ("Ended", "another uid"),
         ("Deleted", "another uid"),
     ]
-    behind = dataclasses.replace(again, promotions=(), withheld=finding.Held(Reason.BEHIND, "an older backup was restored"))
-    assert not [one for one in model.of(behind, decide.decide(behind, NOW), NOW).facts if one.action == "Ended"]
+    behind = dataclasses.replace(again, promotions=(), withheld=finding.Unmet(Reason.BEHIND, "an older backup was restored"))
+    assert not [one for one in model.entries(behind, decide.decide(behind, NOW), NOW).facts if one.action == "Ended"]
 
 
 def test_what_was_lost_with_the_registry_before_it_ended_may_be_asked_for_again() -> None:

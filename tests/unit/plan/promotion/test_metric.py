@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[Any, Any, dict[str, Any], Reason | None]] = {
 }
 
 
-def judged(mine: Any, theirs: Any, gate: dict[str, Any], current: str = "0") -> finding.Held | str:
+def judged(mine: Any, theirs: Any, gate: dict[str, Any], current: str = "0") -> finding.Unmet | str:
     status = {"stages": [{"name": "production", "current": current}]} if theirs is not None else {}
     versions = (
         version("1", metrics={} if mine is None else {"auc": mine}),
@@ -55,8 +55,8 @@ def test_a_metric(sentence: str) -> None:
 
     found = judged(mine, theirs, gate)
 
-    assert (found.reason if isinstance(found, finding.Held) else None) == expected
-    if isinstance(found, finding.Held):
+    assert (found.reason if isinstance(found, finding.Unmet) else None) == expected
+    if isinstance(found, finding.Unmet):
         assert found.waits == finding.Waits.FOR_A_PERSON
 
 
@@ -73,5 +73,5 @@ def test_what_is_compared_is_said() -> None:
 def test_a_rival_that_is_gone_cannot_be_compared_with() -> None:
     found = judged(0.9, 0.9, RIVAL, current="9")
 
-    assert isinstance(found, finding.Held)
+    assert isinstance(found, finding.Unmet)
     assert (found.reason, found.waits) == (MISSING, finding.Waits.FOR_A_PERSON)

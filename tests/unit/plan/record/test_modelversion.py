@@ -17,7 +17,7 @@ def told(one: api.ModelVersion, **status: object) -> set[Action]:
     """The actions of the facts, when the status says of this generation what it said of the one before."""
     looked = [condition.model_copy(update={"observed_generation": 2}) for condition in one.status.conditions]
     now = one.status.model_copy(update={"conditions": looked, "recorded": specs.recorded(one), **status})
-    return {fact.action for fact in modelversion.facts(one, now, {**one.spec.dump(), "evidence": []}, "sha256:5")}
+    return {fact.action for fact in modelversion.entries(one, now, {**one.spec.dump(), "evidence": []}, "sha256:5")}
 
 
 @pytest.mark.parametrize("lifecycle", ["Active", "Deprecated"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modelyard.api import serving
 from modelyard.api.reason import Reason
 from modelyard.plan.serving import objects, podtemplate
-from modelyard.plan.serving.template import ARTIFACT_VOLUME, FETCH, FILES_VOLUME, reserved, source
+from modelyard.plan.serving.template import ARTIFACT_VOLUME, FETCH, FILES_VOLUME, invalid, source
 from tests.unit.plan.serving import test_template
 
 FIELDS = (
@@ -45,7 +45,7 @@ TEMPLATE = named(metadata=named(labels=JSON, annotations=JSON), spec=SPEC)
 
 def judged(template: dict[str, Any]) -> str | None:
     """What is wrong with a template; None: it was rendered, and can be applied."""
-    found = reserved(serving.Serving(template=template, port=8080))
+    found = invalid(serving.Serving(template=template, port=8080))
     if found:
         assert found.reason == Reason.TEMPLATE_INVALID
         return found.message

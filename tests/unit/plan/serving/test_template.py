@@ -114,7 +114,7 @@ def test_the_same_blueprint_renders_to_the_same_bytes_and_the_users_template_sta
 
 def test_reserved_names_and_a_template_without_containers_are_named() -> None:
     def reserved(template: dict[str, Any]) -> str | None:
-        found = serving_template.reserved(serving.Serving(template=template, port=1))
+        found = serving_template.invalid(serving.Serving(template=template, port=1))
         return found.message if found else None
 
     assert reserved(SERVER) is None

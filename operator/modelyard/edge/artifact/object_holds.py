@@ -22,7 +22,7 @@ def carry_out(
     blob_store: blobs.Blobs,
     request: legal_hold.Request,
     run_all: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]],
-) -> finding.Fact | None:
+) -> finding.Finding | None:
     """Do a step; return why it could not be done, if it could not.
 
     Args:
@@ -33,13 +33,13 @@ def carry_out(
     """
     place = location.place(request.objects.uri)
     if place is None:
-        return finding.Fact(Reason.HOLD_REFUSED, f"{request.objects.uri} is no URI of a folder or an object")
+        return finding.Finding(Reason.HOLD_REFUSED, f"{request.objects.uri} is no URI of a folder or an object")
     bucket = place.bucket
     try:
         if request.step == legal_hold.Step.CLAIM and not source.locks(bucket):
-            return finding.Fact(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
-        others = {version for objects in request.others for version in pinned(blob_store, objects)}
-        versions = pinned(blob_store, request.objects)
+            return finding.Finding(Reason.HOLD_UNSUPPORTED, f"not held: the bucket {bucket} has no Object Lock")
+        others = {version for objects in request.others for version in pinned_versions(blob_store, objects)}
+        versions = pinned_versions(blob_store, request.objects)
         if request.step == legal_hold.Step.CLAIM:
             return _claimed(source, bucket, [version for version in versions if version not in others], run_all)
         on = request.step == legal_hold.Step.SET
@@ -50,16 +50,16 @@ def carry_out(
     except edge.Unavailable as trouble:
         if trouble.reason == Reason.STORE_FORBIDDEN:
             right = "s3:GetBucketObjectLockConfiguration, s3:GetObjectLegalHold and s3:PutObjectLegalHold"
-            return finding.Fact(
+            return finding.Finding(
                 Reason.HOLD_REFUSED, f"the Model's credentials may not hold its objects: allow {right} in the bucket {bucket}"
             )
-        return finding.Fact(
+        return finding.Finding(
             Reason.HOLD_REFUSED, f"no legal hold could be {'lifted' if request.step == legal_hold.Step.LIFT else 'set'}: {trouble.message}"
         )
     return None
 
 
-def pinned(blob_store: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
+def pinned_versions(blob_store: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]:
     """Return the object versions of an artifact, without those that were read before the bucket kept versions.
 
     Raises:
@@ -74,12 +74,12 @@ def pinned(blob_store: blobs.Blobs, objects: legal_hold.Objects) -> list[Pinned]
 
 def _claimed(
     source: store.Store, bucket: str, versions: list[Pinned], run_all: Callable[[Callable[[Pinned], Any], Iterable[Pinned]], Iterable[Any]]
-) -> finding.Fact | None:
+) -> finding.Finding | None:
     foreign = sum(run_all(lambda version: source.held(bucket, *version), versions))
     if not foreign:
         return None
     message = f"{foreign} of {len(versions)} objects are under a legal hold that somebody else set: holds are left to them"
-    return finding.Fact(Reason.HOLD_REFUSED, message)
+    return finding.Finding(Reason.HOLD_REFUSED, message)
 
 
 def _hold(source: store.Store, bucket: str, version: Pinned, *, on: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.api.reason import Reason
 from modelyard.content import location, manifest
-from modelyard.edge.artifact.legal_hold import carry_out, pinned
+from modelyard.edge.artifact.object_holds import carry_out, pinned_versions
 from modelyard.edge.bucket import blobs
 from modelyard.edge.s3 import store
 from modelyard.plan.modelversion import legal_hold
@@ -47,5 +47,5 @@ def test_the_object_versions_of_an_artifact(s3: S3) -> None:
     name = kept.keep(manifest.write_manifest(manifest.manifest(files)))
     single = kept.keep(manifest.write_manifest(manifest.manifest(files[:1])))
 
-    assert pinned(kept, legal_hold.Objects("s3://models/fraud/1/", name)) == [("fraud/1/a", "v1")]
-    assert pinned(kept, legal_hold.Objects("s3://models/fraud/a", single)) == [("fraud/a", "v1")]
+    assert pinned_versions(kept, legal_hold.Objects("s3://models/fraud/1/", name)) == [("fraud/1/a", "v1")]
+    assert pinned_versions(kept, legal_hold.Objects("s3://models/fraud/a", single)) == [("fraud/a", "v1")]
