@@ -8,7 +8,7 @@ import re
 
 ROOT = pathlib.Path(__file__).parents[2]
 MODEL = ROOT / "charts" / "modelyard" / "SECURITY.md"
-NAMED = re.compile(r"`(tests/[a-z_/]+\.py)(?:::(test_[a-z0-9_]+))?`")
+NAMED = re.compile(r"`(tests/[a-z0-9_/]+\.py)(?:::(test_[a-z0-9_]+))?`")
 
 
 def functions(file: pathlib.Path) -> set[str]:
