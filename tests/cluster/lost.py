@@ -119,7 +119,7 @@ class Team(test_main_job.Team):
         return self.records("fraud", registry)[-1].sequence
 
     def standing(self) -> list[Json]:
-        """What each stage stands for, wherever it runs."""
+        """What each stage is at, wherever it runs."""
         found = self.get("mdl", "fraud").get("status", {}).get("stages", [])
         return [{key: one.get(key) for key in ("name", "current", "digest", "previous", "since")} for one in found]
 

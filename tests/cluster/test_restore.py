@@ -100,7 +100,7 @@ def test_where_git_is_faster_than_the_operator_a_person_adds_what_it_lacks(team:
         done = lost.modelyard(team, "restore", "fraud", "--yes")
         assert done.returncode == 0, done
         team.wait(lambda: team.phases()["fraud-1"] == "Ready", "the name to mean what it meant")
-        team.wait(lambda: team.standing()[0]["current"] == "1", "production to stand for it")
+        team.wait(lambda: team.standing()[0]["current"] == "1", "production to be at it")
 
     assert team.specs() == before
     assert team.pods() == pods
@@ -129,7 +129,7 @@ def test_an_older_etcd_is_held_as_behind_until_a_person_restores_and_what_did_no
     Ours: nothing is recorded as deleted, rolled back or granted; the stages are as the ledger has them, from the first look on; versions and
     specs come back. Kubernetes's: with the older etcd its controllers no longer know the pods that production began after the backup, and the
     kubelet ends pods that the API server does not know, whoever made them. So production's pods are others afterwards, of version 1 until the
-    operator has applied what production stands for; staging, which did not change since the backup, keeps its very pods.
+    operator has applied what production is at; staging, which did not change since the backup, keeps its very pods.
     """
     stages = stage("staging"), stage("production", gates={"after": ["staging"]})
     team.model(*stages)
@@ -152,7 +152,7 @@ def test_an_older_etcd_is_held_as_behind_until_a_person_restores_and_what_did_no
     with lost.probed(team, "staging") as prober:
         backup.restore(tmp_path / "etcd")
         team.wait(lambda: team.condition("mdl", "fraud").get("reason") == "Behind", "the Model to be Behind", 90)
-        team.wait(lambda: team.served("production") == "bytes of 2", "production to serve what it stands for")
+        team.wait(lambda: team.served("production") == "bytes of 2", "production to serve what it is at")
         team.promote("1", "production", "meanwhile", rollback=True)
         team.wait(lambda: team.condition("promo", "meanwhile").get("reason") == "Behind", "a rollback to wait as well")
         assert team.facts(sequence) == []
@@ -248,7 +248,7 @@ def test_another_cluster_leads_only_after_it_took_the_registry_over_and_then_the
         second.kubectl("create", "namespace", moved.namespace)
         elsewhere = Moved(second, moved.namespace)  # with its Secret
         elsewhere.wait(lambda: elsewhere.phases().get("fraud-1") == "Ready", "the version to come to the second cluster")
-        elsewhere.wait(lambda: elsewhere.standing() == moved.standing(), "the stage to stand for what it stood for")
+        elsewhere.wait(lambda: elsewhere.standing() == moved.standing(), "the stage to be at what it was at")
         assert elsewhere.specs() == moved.specs()
         assert [one["metadata"]["name"] for one in elsewhere.listed("deployments")] == ["fraud-production"]
         assert (moved.statuses(), moved.pods()) == before

@@ -118,7 +118,7 @@ class Writer:
         self.state[stage] = dataclasses.replace(self.state.get(stage, ledger_record.StageState(stage)), serves=shares)
 
     def stand(self, stage: str, version: str) -> None:
-        """The stage stands for a version from now on."""
+        """The stage is at a version from now on."""
         was = self.state.get(stage, ledger_record.StageState(stage))
         self.state[stage] = dataclasses.replace(was, current=version, digest=digest(version), since=self.now)
 
@@ -256,7 +256,7 @@ class Story(Writer):
             Action.SERVING, ledger_record.BY_OPERATOR, self._model(), f"{stage} {self.told}", None, detail, at=self.now
         )
 
-    def finish(self, name: str, version: str, stage: str, phase: str = "Succeeded", message: str = "production stands for it") -> None:
+    def finish(self, name: str, version: str, stage: str, phase: str = "Succeeded", message: str = "production is at it") -> None:
         """A Promotion ends."""
         if phase == "Succeeded":
             self.stand(stage, version)

@@ -56,7 +56,7 @@ def facts(number: int, model: str) -> list[record.LedgerEntry]:
         case 2:
             return [record.entry(Action.GRANTED, record.BY_OPERATOR, asked, digest=SPEC, detail=more | {"gates": [], "policy": {}})]
         case _:
-            ended = {"phase": "Succeeded", "reason": "Succeeded", "message": "the stage stands for it"}
+            ended = {"phase": "Succeeded", "reason": "Succeeded", "message": "the stage is at it"}
             return [record.entry(Action.ENDED, record.BY_OPERATOR, asked, detail=more | ended)]
 
 

@@ -34,7 +34,7 @@ def ended_well(teller: test_stories.Teller, name: str) -> bool:
 
 
 async def staged() -> test_stories.Teller:
-    """Staging stood for 1 and stands for 2; production asks for approvals."""
+    """Staging was at 1 and is at 2; production asks for approvals."""
     return await test_unrecorded.staged(**GATES)
 
 

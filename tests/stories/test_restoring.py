@@ -15,7 +15,7 @@ from tests.stories import test_properties, test_stories
 
 
 async def served() -> test_stories.Teller:
-    """A version that production stands for."""
+    """A version that production is at."""
     teller = test_stories.Teller(restart=False)
     steps = copy.deepcopy(test_properties.STEPS[:4])
     await teller.tell([*steps, {"after": "1m"}, {"available": "fraud-production"}, {"after": "1m"}])

@@ -63,7 +63,7 @@ class ApprovalGate(meta.Object):
         ApprovalScope | None,
         Says(
             "Template: a changed `serving.template` or `serving.port` of the stage waits for people as well: it serves once a Promotion of the version"
-            " that the stage stands for was granted. Absent: people are asked for promotions only."
+            " that the stage is at was granted. Absent: people are asked for promotions only."
         ),
     ] = None
     allow_service_accounts: Annotated[bool | None, Says("Whether users whose name begins with `system:` count; absent: false.")] = None

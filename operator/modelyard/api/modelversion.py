@@ -186,7 +186,7 @@ class StageState(enum.StrEnum):
     ROLLING = "Rolling"
     SERVING = "Serving"
     GRANTED = "Granted"
-    """The stage stands for the version and serves nothing."""
+    """It is the stage's current version, and the stage serves nothing."""
 
 
 class StageClaim(meta.Object):
@@ -195,7 +195,7 @@ class StageClaim(meta.Object):
     name: Annotated[str, Says("Name of the stage.")]
     state: Annotated[
         StageState,
-        Says("Rolling: its pods start or stop; Serving: the stage stands for it; Granted: so too, but the stage serves nothing."),
+        Says("Rolling: its pods start or stop; Serving: it is the stage's current version; Granted: so too, but the stage serves nothing."),
     ]
     since: Annotated[meta.Timestamp, Says("Since when.")]
 

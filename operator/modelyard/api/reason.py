@@ -93,7 +93,7 @@ class Reason(words.Word):
     DEPRECATED = "Deprecated", "The version is Deprecated: nothing new is promoted; where it serves, it serves on."
     RETIRED = "Retired", "As it is asked to be: it serves nowhere, and is not looked at any more."
     STILL_SERVING = "StillServing", "The version is to be Retired and still runs: promote another version there, or retire the Model."
-    SERVES_DEPRECATED = "ServesDeprecated", "A stage stands for a version that is Deprecated or to be Retired: promote another one there."
+    SERVES_DEPRECATED = "ServesDeprecated", "The current version of a stage is Deprecated or to be Retired: promote another one there."
     ALIASES_UNRESOLVED = (
         "AliasesUnresolved",
         "An alias points at a version that does not exist yet, or is Retired: register it, or point the alias elsewhere.",
@@ -145,7 +145,7 @@ class Reason(words.Word):
     GATES_FAILED = "GatesFailed", "A gate does not hold; `status.gates` says which."
     ROLLING_OUT = "RollingOut", "Pods of the version are being started."
     PAUSED = "Paused", "`spec.paused` is set: a person must go on."
-    SUCCEEDED = "Succeeded", "The stage stands for the version."
+    SUCCEEDED = "Succeeded", "The version is the stage's current version."
     SUPERSEDED = "Superseded", "A later promotion was granted the stage."
     ROLLED_BACK = "RolledBack", "The rollout did not become available and was put back."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "Not available within `progressDeadline`."

@@ -55,9 +55,7 @@ class Stage(meta.Object):
     ] = None
     frozen: Annotated[Freeze | None, Says("While it is there nothing is granted, rollbacks excepted.")] = None
     gates: Annotated[Gates | None, Says("What must hold when the stage is granted; absent: that the version is Ready.")] = None
-    serving: Annotated[Serving | None, Says("What runs the stage's version; absent: the stage only says which version it stands for.")] = (
-        None
-    )
+    serving: Annotated[Serving | None, Says("What runs the stage's version; absent: the stage only says which version is current.")] = None
 
 
 class StagePromotion(meta.Object):
@@ -84,7 +82,7 @@ class ServingStatus(meta.Object):
     desired: Annotated[int | None, Says("Pods asked for.", format="int32")] = None
     available: Annotated[int | None, Says("Pods available.", format="int32")] = None
     template: Annotated[
-        str | None, Says("sha256 of the rendered pod template that the stage stands for, content-addressed in the operator's bucket.")
+        str | None, Says("sha256 of the rendered pod template of the current version, content-addressed in the operator's bucket.")
     ] = None
     source: Annotated[str | None, Says("sha256 of the stage's `serving` as it was when that template was rendered.")] = None
     refused: Annotated[
@@ -110,13 +108,13 @@ class Hold(meta.Object):
 
 
 class StageStatus(meta.Object):
-    """What a stage stands for, and what is happening to it."""
+    """The current version of a stage, and what is happening to it."""
 
     name: Annotated[str, Says("Name of the stage.")]
-    current: Annotated[str | None, Says("The version that the stage stands for.")] = None
+    current: Annotated[str | None, Says("The stage's version, as recorded; absent: none.")] = None
     digest: Annotated[str | None, Says("Digest of that version's artifact.")] = None
     previous: Annotated[str | None, Says("The version before it.")] = None
-    since: Annotated[meta.Timestamp | None, Says("Since when the stage stands for current.")] = None
+    since: Annotated[meta.Timestamp | None, Says("Since when the stage is at current.")] = None
     promotion: Annotated[StagePromotion | None, Says("The Promotion that holds the stage now.")] = None
     rollout: Annotated[StageRollout | None, Says("What is being rolled out now.")] = None
     serving: Annotated[ServingStatus | None, Says("What runs for the stage.")] = None

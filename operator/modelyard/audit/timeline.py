@@ -193,7 +193,7 @@ _SENTENCES: Final[Mapping[Action, Any]] = {
     Action.ENDED: _ended,
     Action.ROLLOUT: lambda entry: f"rolled out another template in {entry.text('stage')} for {_version(entry)}",
     Action.SERVING: _serving,
-    Action.DECOMMISSIONED: lambda entry: f"took down {entry.text('stage')}, which stood for {_version(entry)}",
+    Action.DECOMMISSIONED: lambda entry: f"took down {entry.text('stage')}, which was at {_version(entry)}",
     Action.FORGOTTEN: _forgotten,
     Action.COLLECTED: _phrase("deleted the bytes of"),
     Action.ACCEPTED: _accepted,

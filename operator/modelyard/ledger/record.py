@@ -102,7 +102,7 @@ class Action(words.Word):
     )
     DECOMMISSIONED = (
         "Decommissioned",
-        "A stage stands for nothing any more: its Model was retired, or it was removed. detail: stage, version, why.",
+        "A stage has no current version any more: its Model was retired, or it was removed. detail: stage, version, why.",
     )
     FORGOTTEN = (
         "Forgotten",

@@ -28,5 +28,5 @@ def test_every_action_has_a_sentence_whatever_its_facts_hold(action: Action) -> 
 def test_a_stage_that_was_taken_down_is_named_with_what_it_stood_for_and_why() -> None:
     one = told(Action.DECOMMISSIONED, stage="staging", version="1.4.0", why="the stage was removed")
 
-    assert timeline.sentence(one) == "took down staging, which stood for version 1.4.0"
+    assert timeline.sentence(one) == "took down staging, which was at version 1.4.0"
     assert timeline.why(one) == "the stage was removed"

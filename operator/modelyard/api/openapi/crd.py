@@ -80,7 +80,7 @@ KINDS: Final = (
             Column("Risk", ".spec.riskTier", "How much harm it can do."),
             Column("Versions", ".status.versions.total", "All its versions.", type="integer"),
             Column("Latest", ".status.versions.latest", "The highest Ready version."),
-            Column("Production", ".status.stages[?(@.name=='production')].current", "What the stage production stands for."),
+            Column("Production", ".status.stages[?(@.name=='production')].current", "The current version of the stage production."),
             Column("Ready", f"{_READY}.status", "Whether it is as asked."),
             Column("Reason", f"{_READY}.reason", "Why it is, or is not."),
             *_LAST[:1],

@@ -134,7 +134,7 @@ def abort(
     context: Context = None,
     output: Output = None,
 ) -> None:
-    """End a promotion on its way: its stage goes back to what it stands for.
+    """End a promotion on its way: its stage goes back to its current version.
 
     At once, while the ledger is away as well. Final: to try again, promote again. Forms: table (what was written, told on standard error, the
     default), json, yaml, name.

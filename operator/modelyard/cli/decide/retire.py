@@ -98,7 +98,7 @@ def _of_model(server: cluster.Registry, obj: Json) -> Iterator[str]:
     if unfinished:
         yield f"{output.many(len(unfinished), 'unfinished promotion')} will be Aborted: {', '.join(unfinished)}"
     for stage in _order(subject):
-        yield f"{stage.name} will be taken down; it stands for {stage.current}" + (
+        yield f"{stage.name} will be taken down; it is at {stage.current}" + (
             f", served by {stage.serving.deployment}" if stage.serving and stage.serving.deployment else ""
         )
     yield f"nothing of {model} will be promoted again"

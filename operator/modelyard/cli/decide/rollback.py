@@ -64,16 +64,16 @@ def _target(server: cluster.Registry, model: Json, stage_status: Json, promotion
     version = alias.resolve(model, to) if to else None
     if running and version in {None, current}:
         name, brings = running.get("name", "?"), running.get("version", "?")
-        message = f"{stage} still stands for {current or 'nothing'}, and {name} is bringing {brings}"
+        message = f"{stage} is still at {current or 'no version'}, and {name} is bringing {brings}"
         raise exits.Stop(exits.Code.NO, f"{message}\nto stop that, `modelyard abort {name}`; to go further back, say --to VERSION")
     if version is None:
         version = previous
     if version is None:
         others = _succeeded(server, model, promotions, stage) - {current}
-        which = f"it has stood for {_listed(others)} too: say which with --to" if others else "no other version has succeeded there"
+        which = f"it has been at {_listed(others)} too: say which with --to" if others else "no other version has succeeded there"
         raise exits.Stop(exits.Code.NO, f"nothing is known to be before {current or 'nothing'} in {stage}; {which}")
     if version == current:
-        raise exits.Stop(exits.Code.NO, f"{stage} stands for {version} already")
+        raise exits.Stop(exits.Code.NO, f"{stage} is at {version} already")
     if version != previous and version not in (successes := _succeeded(server, model, promotions, stage)):
         message = f"{version} never succeeded in {stage}; {_listed(successes - {current})} did"
         raise exits.Stop(exits.Code.NO, f"{message}\npromote it instead: `modelyard promote {model['metadata']['name']} {version} {stage}`")

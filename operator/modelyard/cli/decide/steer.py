@@ -26,7 +26,7 @@ class Turn:
     """The phase in which the promotion ends."""
 
 
-ABORT: Final = Turn("abort", value=True, done="is to end; the stage goes back to what it stands for", ends=api.Phase.ABORTED)
+ABORT: Final = Turn("abort", value=True, done="is to end; the stage goes back to its current version", ends=api.Phase.ABORTED)
 PAUSE: Final = Turn("paused", value=True, done="stops where it is, until `modelyard resume`; `modelyard abort` goes back")
 RESUME: Final = Turn("paused", value=False, done="goes on")
 _TAKES: Final = "it takes the verb `promote` on the stage of the Model: ask who governs it"
@@ -72,7 +72,7 @@ def steps(obj: Json, me: str, turn: Turn) -> list[Json]:
     """
     if promote.has_ended(obj):
         spec, message = obj["spec"], f"Promotion {obj['metadata']['name']} has ended: {cluster.summary_of(obj)}"
-        back = f"`modelyard rollback {spec['model']} {spec['stage']} --reason TEXT` goes back to what the stage stood for before"
+        back = f"`modelyard rollback {spec['model']} {spec['stage']} --reason TEXT` goes back to the version before"
         raise exits.Stop(exits.Code.NO, f"{message}\n{back}" if cluster.phase_of(obj) == api.Phase.SUCCEEDED else message)
     # Each change of the spec makes a new generation, so this test also covers the line that signs it.
     return [

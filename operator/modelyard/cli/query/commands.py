@@ -20,7 +20,9 @@ def list_(
         str | None,
         typer.Option("--where", metavar="EXPR", help="Such as 'metrics.auc>0.9 and phase=Ready': FIELD OP VALUE, joined by `and`."),
     ] = None,
-    stage: Annotated[str | None, typer.Option("--stage", metavar="S", help="Only what runs in, or stands for, this stage.")] = None,
+    stage: Annotated[
+        str | None, typer.Option("--stage", metavar="S", help="Only what runs in this stage or is its current version.")
+    ] = None,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of every namespace.")] = False,
     namespace: Namespace = None,
     context: Context = None,

@@ -405,8 +405,8 @@ def _model_events(model: api.Model, status: ModelStatus) -> Iterator[finding.Eve
         entry_before = entries_before.get(entry.name)
         if entry.current and (entry_before is None or entry_before.current != entry.current):
             suffix = f" (was {entry_before.current})" if entry_before and entry_before.current else ""
-            yield finding.event(model, Reason.SUCCEEDED, f"{entry.name} stands for {entry.current}{suffix}")
+            yield finding.event(model, Reason.SUCCEEDED, f"{entry.name} is at {entry.current}{suffix}")
     current = {entry.name for entry in status.stages or [] if entry.current}
     for name, entry_before in entries_before.items():
         if entry_before.current and name not in current:
-            yield finding.event(model, Reason.DECOMMISSIONED, f"{name} is taken down; it stood for {entry_before.current}")
+            yield finding.event(model, Reason.DECOMMISSIONED, f"{name} is taken down; it was at {entry_before.current}")

@@ -120,7 +120,7 @@ def outdated(versions: Mapping[str, api.ModelVersion], stages: Sequence[api.Stag
     """Say which stages have a Deprecated or Retired current version; empty when none has."""
     phrases = {VersionLifecycle.DEPRECATED: "is Deprecated", VersionLifecycle.RETIRED: "is to be Retired"}
     sentences = [
-        f"{entry.name} stands for {entry.current}, which {phrases[lifecycle]}"
+        f"{entry.name} is at {entry.current}, which {phrases[lifecycle]}"
         for entry in stages
         if entry.current and (version := versions.get(entry.current)) and (lifecycle := version.spec.lifecycle) in phrases
     ]

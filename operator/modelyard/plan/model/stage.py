@@ -103,7 +103,7 @@ def _continue_promotion(world: World, status: api.StageStatus, reference: stage.
         return _cannot_succeed_now(world, status, holder, world.withheld, now)
     if progress.done:
         finished = _finished(world, status, reference, now, rollback=rollback)
-        outcome = finding.Finding(Reason.SUCCEEDED, f"{status.name} stands for {version}")
+        outcome = finding.Finding(Reason.SUCCEEDED, f"{status.name} is at {version}")
         return Turn(finished, (Outcome(holder, Phase.SUCCEEDED, outcome), *_supersede(world, status.name, reference)))
     if progress.expired:
         return _expired(world, status, holder, progress.said)
@@ -132,11 +132,9 @@ def _resumed_rollout(holder: api.Promotion, now: datetime.datetime) -> RolloutSt
 def _cannot_succeed_now(world: World, status: api.StageStatus, holder: api.Promotion, why: finding.Unmet, now: datetime.datetime) -> Turn:
     """The pods are available, but the ledger cannot record the new current version. A rollback does not wait for the ledger."""
     if grant.rollback_is_due(world, status, now):
-        outcome = finding.Finding(Reason.SUPERSEDED, f"a rollback was asked for before {status.name} stood for {holder.spec.version}")
+        outcome = finding.Finding(Reason.SUPERSEDED, f"a rollback was asked for before {status.name} was at {holder.spec.version}")
         return Turn(_released(status), (Outcome(holder, Phase.SUPERSEDED, outcome),))
-    waits = finding.Finding(
-        Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {status.name} stands for it waits to be recorded"
-    )
+    waits = finding.Finding(Reason.ROLLING_OUT, f"{holder.spec.version} is available; that {status.name} is at it waits to be recorded")
     return Turn(status, (Outcome(holder, Phase.ROLLING_OUT, waits, trouble=why),), again=RETRY)
 
 
@@ -163,7 +161,7 @@ def _supersede(world: World, name: str, reference: stage.StagePromotion) -> tupl
 
 def taken_down(world: World, name: str) -> tuple[Outcome, ...]:
     """Mark the promotions of a stage that is taken down as Superseded. Succeeded says that a version is still current."""
-    outcome = finding.Finding(Reason.DECOMMISSIONED, f"{name} was taken down, and stands for nothing")
+    outcome = finding.Finding(Reason.DECOMMISSIONED, f"{name} was taken down, and has no current version")
     return tuple(Outcome(promotion, Phase.SUPERSEDED, outcome) for promotion in _succeeded(world, name))
 
 

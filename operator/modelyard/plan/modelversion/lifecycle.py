@@ -81,12 +81,12 @@ def conditions(
 
 
 def where(version: api.ModelVersion) -> str:
-    """Return what runs it, as a statement: `serves in staging, production; audit stands for it`; empty when nothing does."""
+    """Return what runs it, as a statement: `serves in staging, production; audit is at it`; empty when nothing does."""
     claims = version.status.stages or []
     serving = [claim.name for claim in claims if claim.state != StageState.GRANTED]
-    standing = [claim.name for claim in claims if claim.state == StageState.GRANTED]
-    stand = "stands" if len(standing) == 1 else "stand"
-    parts = [f"serves in {', '.join(serving)}" if serving else "", f"{', '.join(standing)} {stand} for it" if standing else ""]
+    granted = [claim.name for claim in claims if claim.state == StageState.GRANTED]
+    verb = "is" if len(granted) == 1 else "are"
+    parts = [f"serves in {', '.join(serving)}" if serving else "", f"{', '.join(granted)} {verb} at it" if granted else ""]
     return "; ".join(part for part in parts if part)
 
 

@@ -43,9 +43,9 @@ def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float)
     other = str(gate.not_worse_than)
     rival = world.stands(other).current
     if rival is None:
-        return f"has nothing to be compared with: {other} stands for no version"
+        return f"has nothing to be compared with: {other} has no current version"
     if rival == version:
-        return f"is its own measure: {other} stands for this version"
+        return f"is its own measure: this is the current version of {other}"
     rival_value = _number(world, rival, gate.name, other)
     if isinstance(rival_value, finding.Unmet):
         return rival_value
@@ -60,7 +60,7 @@ def _not_worse(world: World, version: str, gate: gates.MetricGate, value: float)
 def _number(world: World, version: str, name: str, stage: str | None = None) -> finding.Unmet | float:
     """Return the metric of a version, if it is declared and a finite number; `stage`: the stage whose current version it is, if it is the rival."""
     modelversion = world.versions.get(version)
-    called = f"the ModelVersion {world.name}-{version}" + (f", which {stage} stands for," if stage else "")
+    called = f"the ModelVersion {world.name}-{version}" + (f", the current version of {stage}," if stage else "")
     if modelversion is None:
         reason, waits = (Reason.METRIC_MISSING, finding.Waits.FOR_A_PERSON) if stage else (Reason.VERSION_MISSING, finding.Waits.BY_ITSELF)
         then = (

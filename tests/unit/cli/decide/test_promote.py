@@ -22,7 +22,7 @@ ENDS: dict[str, tuple[str, str, str, int]] = {
     "its name ran before with another spec": ("Reused", "False", "a Promotion of this name ran before, which brought 1 to staging", 3),
     "it ran before, and was superseded since": ("Superseded", "False", "superseded by later (2) on 2026-10-03", 3),
     "it ran before, and failed": ("RolledBack", "False", "a Promotion of this name ran before (RolledBack: not available in time)", 3),
-    "it ran before, and its stage is at that version by it": ("Succeeded", "True", "production stands for 1", 0),
+    "it ran before, and its stage is at that version by it": ("Succeeded", "True", "production is at 1", 0),
     "it Succeeded, and another one came within a second": ("Superseded", "True", "2 was granted production later", 0),
 }
 

@@ -93,8 +93,8 @@ def test_what_retiring_a_model_does_is_said_in_order_and_not_done_without_yes(ca
     assert server.patches == []
     assert capsys.readouterr().err.splitlines() == [
         "1 unfinished promotion will be Aborted: waits",
-        "staging will be taken down; it stands for 2",
-        "production will be taken down; it stands for 1, served by fraud-production",
+        "staging will be taken down; it is at 2",
+        "production will be taken down; it is at 1, served by fraud-production",
         "nothing of fraud will be promoted again",
     ]
 

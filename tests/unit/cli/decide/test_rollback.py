@@ -26,7 +26,7 @@ VERSIONS = tuple(apiserver.version(name) for name in "1234")
 
 @contextlib.contextmanager
 def registry(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *more: Json, **stands: Any) -> Iterator[dict[str, Any]]:
-    """A Model whose production stands for 3, and stood for 2 before."""
+    """A Model whose production is at 3, and was at 2 before."""
     stage = {"name": "production", "current": "3", "previous": "2", **stands}
     model = apiserver.model(stages=[{"name": "production", "autoPromote": True}], aliases={"fallback": "1"}, status={"stages": [stage]})
     objects = apiserver.registry(model, *VERSIONS, *PROMOTIONS, *more)
@@ -86,12 +86,12 @@ def test_after_an_attempt_that_ended_another_has_a_name_of_its_own(
 @pytest.mark.parametrize(
     ("stands", "words", "code", "said"),
     [
-        ({}, ["--to", "3"], 3, "production stands for 3 already"),
+        ({}, ["--to", "3"], 3, "production is at 3 already"),
         ({}, ["--to", "4"], 3, "4 never succeeded in production; 2, 1 did\npromote it instead: `modelyard promote fraud 4 production`"),
         ({}, ["--to", "9"], 3, "9 never succeeded in production"),
         ({}, ["--to", "@best"], 4, "the Model fraud has no alias @best; it has @fallback"),
         ({}, ["--to", "v1"], 2, "a version is lower-case SemVer"),
-        ({"previous": None}, [], 3, "nothing is known to be before 3 in production; it has stood for 2, 1 too: say which with --to"),
+        ({"previous": None}, [], 3, "nothing is known to be before 3 in production; it has been at 2, 1 too: say which with --to"),
         ({"promotion": {"name": "new", "version": "4"}}, [], 3, "new is bringing 4\nto stop that, `modelyard abort new`"),
     ],
 )

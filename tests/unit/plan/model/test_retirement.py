@@ -24,7 +24,7 @@ STAMP = "2026-10-01T00:00:00Z"
 
 
 def fraud(*stages: tuple[str, list[str]], lifecycle: str | None = "Retired", standing: str | None = "1") -> api.Model:
-    """A Model with stages (name, after), each of which stands for a version."""
+    """A Model with stages (name, after), each of which is at a version."""
     declared = [{"name": name, "gates": {"after": after}} if after else {"name": name} for name, after in stages]
     spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}, "stages": declared, "lifecycle": lifecycle}
     status = {"stages": [{"name": name, "current": standing, "digest": "sha256:0", "since": STAMP} for name, _ in stages]}
@@ -194,9 +194,7 @@ def test_a_removed_stage_is_recorded_as_one() -> None:
         pytest.param(version("Retired"), VersionPhase.QUARANTINED, VersionPhase.RETIRED, id="Retired before Quarantined"),
         pytest.param(version("Retired"), VersionPhase.REUSED, VersionPhase.RETIRED, id="Retired before Reused"),
         pytest.param(version("Retired", ("a", "Serving")), VersionPhase.READY, VersionPhase.DEPRECATED, id="it waits while it serves"),
-        pytest.param(
-            version("Retired", ("a", "Granted")), VersionPhase.READY, VersionPhase.DEPRECATED, id="and while a stage stands for it"
-        ),
+        pytest.param(version("Retired", ("a", "Granted")), VersionPhase.READY, VersionPhase.DEPRECATED, id="and while a stage is at it"),
         pytest.param(version("Retired", ("a", "Rolling")), VersionPhase.QUARANTINED, VersionPhase.QUARANTINED, id="Quarantined meanwhile"),
         pytest.param(
             version("Retired", ("a", "Rolling"), phase="Retired"), VersionPhase.READY, VersionPhase.RETIRED, id="Retired is final"
@@ -210,7 +208,7 @@ def test_the_phase_that_is_shown(subject: api.ModelVersion, beneath: VersionPhas
 
 def test_what_runs_a_version_is_said_in_words() -> None:
     assert where(version(None, ("audit", "Granted"), ("production", "Serving"), ("staging", "Rolling"))) == (
-        "serves in production, staging; audit stands for it"
+        "serves in production, staging; audit is at it"
     )
-    assert where(version(None, ("a", "Granted"), ("b", "Granted"))) == "a, b stand for it"
+    assert where(version(None, ("a", "Granted"), ("b", "Granted"))) == "a, b are at it"
     assert not where(version(None))

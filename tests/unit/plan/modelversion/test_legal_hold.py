@@ -28,7 +28,7 @@ def version(*, runs: bool, uid: str = "u", **artifact: Any) -> api.ModelVersion:
 
 
 def model(*, observed: int = 1, **stages: str) -> api.Model:
-    """A Model whose stages stand for these versions."""
+    """A Model whose stages are at these versions."""
     spec = {"owner": {"team": "t"}, "storage": {"uri": "s3://models/fraud/"}}
     status = {"observedGeneration": observed, "stages": [{"name": name, "current": current} for name, current in stages.items()]}
     return api.Model.model_validate({"metadata": {"name": "fraud"}, "spec": spec, "status": status})
@@ -56,9 +56,9 @@ def test_the_next_step(subject: api.ModelVersion, memory: legal_hold.Memory, ste
 @pytest.mark.parametrize(
     ("of", "step"),
     [
-        pytest.param(model(), Step.LIFT, id="no stage stands for it"),
-        pytest.param(model(production="2"), Step.LIFT, id="the stage stands for another"),
-        pytest.param(model(production="1"), None, id="its stage stands for it, and its claim is not written yet"),
+        pytest.param(model(), Step.LIFT, id="no stage is at it"),
+        pytest.param(model(production="2"), Step.LIFT, id="the stage is at another"),
+        pytest.param(model(production="1"), None, id="its stage is at it, and its claim is not written yet"),
         pytest.param(model(observed=-1), None, id="the Model was brought back a moment ago, and nobody has looked at it"),
     ],
 )

@@ -83,7 +83,7 @@ TABLE: dict[str, tuple[world.World, Reason | None]] = {
         seen(IN_STAGING, of=model(status={"stages": [{"name": "staging", "current": "0"}]})),
         Reason.WAITING_FOR_STAGE,
     ),
-    "what the stage stands for has succeeded there": (seen(of=model(status=STANDS)), None),
+    "what the stage is at has succeeded there": (seen(of=model(status=STANDS)), None),
     "it has stood in staging for a day, which serves nothing": (
         seen(promotion("a", "staging", finished="2026-10-02T14:03:00Z"), of=model(**DAY)),
         None,

@@ -15,7 +15,7 @@ from tests.fakes.objects import model, seen, version
 FAILED, MISSING, INVALID = Reason.METRIC_FAILED, Reason.METRIC_MISSING, Reason.METRIC_INVALID
 RIVAL: dict[str, Any] = {"notWorseThan": "production"}
 
-# What the version declares, what the version that production stands for declares (None: production is empty), the gate, and the reason.
+# What the version declares, what the version that production is at declares (None: production is empty), the gate, and the reason.
 TABLE: dict[str, tuple[Any, Any, dict[str, Any], Reason | None]] = {
     "the least is enough": (0.9, None, {"atLeast": 0.9}, None),
     "less than the least is not": (0.8999999, None, {"atLeast": 0.9}, FAILED),
@@ -61,13 +61,13 @@ def test_a_metric(sentence: str) -> None:
 
 
 def test_a_version_is_its_own_measure() -> None:
-    assert judged(0.1, 0.9, RIVAL, current="1") == "auc 0.1, as declared, is its own measure: production stands for this version"
+    assert judged(0.1, 0.9, RIVAL, current="1") == "auc 0.1, as declared, is its own measure: this is the current version of production"
 
 
 def test_what_is_compared_is_said() -> None:
     assert judged(0.93, 0.934, {**RIVAL, "tolerance": 0.005}) == "auc 0.93, as declared, is at least 0.934 of 0 in production less 0.005"
     assert judged(40, None, {"atMost": 40}) == "auc 40, as declared, is at most 40"
-    assert judged(1, None, RIVAL) == "auc 1, as declared, has nothing to be compared with: production stands for no version"
+    assert judged(1, None, RIVAL) == "auc 1, as declared, has nothing to be compared with: production has no current version"
 
 
 def test_a_rival_that_is_gone_cannot_be_compared_with() -> None:
