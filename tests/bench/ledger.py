@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from concurrent import futures
 from typing import Any
 
-from modelyard.content import location
+from modelyard.content import digest, location
 from modelyard.edge.bucket import appender, chains
 from modelyard.edge.s3 import store
 from modelyard.ledger import codec, integrity, record
@@ -104,7 +104,7 @@ def _long(running: stores.Running, client: store.Store) -> list[dict[str, Any]]:
         if anchor:
             data = client.get("modelyard", of.key(anchor))
             assert data
-            known = integrity.Anchor(anchor, codec.named(data))
+            known = integrity.Anchor(anchor, digest.named(data))
 
         async def load(reader: chains.Ledger = reader, of: record.Chain = of, known: integrity.Anchor | None = known) -> None:
             assert (await reader.load(of, known)).sequence == LONG

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelyard.cli import app
+from modelyard.content.digest import named
 from modelyard.ledger import codec
 from modelyard.ledger.record import OPERATOR, Chain, Record
 from tests.cluster import test_leader, test_main_job
@@ -102,7 +103,7 @@ class Team(test_main_job.Team):
                 data = self.store.get("modelyard", listed.key) or b""
                 found.append(codec.read(data))
                 assert found[-1].prev == prev
-                prev = codec.named(data)
+                prev = named(data)
         return found
 
     def facts(self, since: int = 0, registry: str = "main") -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.content import canonical
+from modelyard.content.digest import named
 from modelyard.ledger import codec, fold, index, reader, signature, traffic
 from modelyard.ledger import record as ledger_record
 from modelyard.ledger.record import Action, Actor, Authenticity, Subject
@@ -32,7 +32,7 @@ CI = Actor("system:serviceaccount:ci:publisher", Authenticity.DECLARED)
 
 def digest(text: str) -> str:
     """A digest of something."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return named(text.encode())
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -83,8 +83,8 @@ class Writer:
     def keep(self, value: object) -> str:
         """A snapshot's name."""
         data = canonical.dumps(value)
-        self.blobs[codec.named(data)] = data
-        return codec.named(data)
+        self.blobs[named(data)] = data
+        return named(data)
 
     def later(self, **step: float) -> datetime.datetime:
         """Time passes."""
@@ -104,7 +104,7 @@ class Writer:
         )
         record = signature.sign(record, self.key) if self.key else record
         data = codec.write(record)
-        self.objects[record.sequence], self._last, self._head = data, record, codec.named(data)
+        self.objects[record.sequence], self._last, self._head = data, record, named(data)
         fold.add(self._index, record)
         return record
 
@@ -137,8 +137,8 @@ class Writer:
         return [codec.read(data) for _, data in sorted(self.objects.items())]
 
     def _kept(self, data: bytes) -> str:
-        self.blobs[codec.named(data)] = data
-        return codec.named(data)
+        self.blobs[named(data)] = data
+        return named(data)
 
 
 class Operators(Writer):

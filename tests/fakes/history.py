@@ -8,9 +8,9 @@ import pathlib
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.content import location
+from modelyard.content import digest, location
 from modelyard.edge.bucket import archive, chains, sources
-from modelyard.ledger import codec, integrity, record, signature
+from modelyard.ledger import integrity, record, signature
 from modelyard.ledger.record import Action
 from tests.fakes import bucket
 
@@ -22,7 +22,7 @@ ALICE = record.Actor("alice", record.Authenticity.AUTHENTICATED)
 RECORDS, ANCHORED, SIGNED = 60, 50, 40
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 SNAPSHOT = b"{}"
-SPEC = codec.named(SNAPSHOT)
+SPEC = digest.named(SNAPSHOT)
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from modelyard.content import canonical
+from modelyard.content import canonical, digest
 from modelyard.edge.cluster import cache
 from modelyard.ledger import codec, signature
 from modelyard.ledger.record import BY_OPERATOR, Action, Actor, Authenticity, Chain, LedgerEntry, StageState, Subject, entry, follow
@@ -32,7 +32,7 @@ def forge(
     """The next record of the chain, well made but for the key."""
     known = [record for record in world.records(teller.bucket) if record.chain == CHAIN]
     last = known[-1] if known else None
-    prev = codec.named(codec.write(last)) if last else None
+    prev = digest.named(codec.write(last)) if last else None
     shown = last.state if last and state is None else state or ()
     made = follow(CHAIN, last, prev, facts, shown, now=teller.world.now, term=last.term if last else 1, index=None)
     teller.bucket.put("own", CHAIN.key(made.sequence), codec.write(signature.sign(made, key)))
@@ -69,7 +69,7 @@ async def test_a_rollback_to_what_only_a_forged_record_knows_to_have_succeeded_i
 
 async def test_what_serves_goes_on_beside_forged_records_and_a_discarded_one_means_nothing() -> None:
     teller = await test_restoring.served()
-    forge(teller, success("2"), [StageState("production", "2", template=codec.named(b"privileged"))])
+    forge(teller, success("2"), [StageState("production", "2", template=digest.named(b"privileged"))])
     await teller.tell([{"after": "5m"}, {"apply": test_properties.promotion("1", "guarded")}, {"after": "1m"}])
     held = dict(world.shown(teller.world))
 
@@ -103,9 +103,9 @@ async def test_a_ledger_that_nothing_proves_brings_nothing_back_by_itself(*, bel
 async def test_a_chain_that_somebody_makes_up_creates_no_model() -> None:
     teller = test_stories.Teller(restart=False)
     spec = canonical.dumps(copy.deepcopy(test_properties.MODEL["spec"]))
-    teller.bucket.put("own", f"blobs/sha256/{codec.named(spec)[7:]}", spec)
+    teller.bucket.put("own", f"blobs/sha256/{digest.named(spec)[7:]}", spec)
     subject = Subject("Model", "fraud", "uid-fraud", 1)
-    forge(teller, [entry(Action.MODEL_CREATED, ALICE, subject, "created", codec.named(spec))])
+    forge(teller, [entry(Action.MODEL_CREATED, ALICE, subject, "created", digest.named(spec))])
 
     teller.enqueue([cache.Key("model", "risk", "fraud")])
     await teller.tell([{"after": "10m"}])
@@ -144,8 +144,8 @@ async def test_a_rendered_template_that_is_none_of_ours_is_not_brought_back_whoe
     right = copy.deepcopy(document["template"])
     change(document)
     evil = canonical.dumps(document)
-    teller.bucket.put("own", f"blobs/sha256/{codec.named(evil)[7:]}", evil)
-    forge(teller, [], [dataclasses.replace(stage, template=codec.named(evil))], test_stories.KEY)
+    teller.bucket.put("own", f"blobs/sha256/{digest.named(evil)[7:]}", evil)
+    forge(teller, [], [dataclasses.replace(stage, template=digest.named(evil))], test_stories.KEY)
     del teller.world.objects["Deployment", "risk", "fraud-production"]
 
     await test_restoring.lose(teller)

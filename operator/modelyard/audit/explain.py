@@ -9,6 +9,7 @@ from typing import Any
 
 from modelyard import api
 from modelyard.audit import periods, provenance, templates
+from modelyard.content.digest import named
 from modelyard.ledger import codec, coverage, fold, index, reader, traffic
 from modelyard.ledger.record import Record, Share, StageState
 
@@ -148,7 +149,7 @@ def _record(book: reader.ChainReader, record: Record | None) -> Json | None:
     if record is None:
         return None
     data = book.data(record.sequence)
-    digest = codec.named(data) if data is not None else None
+    digest = named(data) if data is not None else None
     return {"sequence": record.sequence, "time": codec.write_time(record.time), "digest": digest}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -67,11 +66,6 @@ def read(data: bytes) -> Record:
     if again != data:
         raise ValueError("it is not canonical JSON, or has fields that no record has")
     return record
-
-
-def named(data: bytes) -> str:
-    """The digest by which the next record names this one: `sha256:<hex>`."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def write_time(moment: datetime.datetime) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from modelyard.api import words
 from modelyard.content import canonical
+from modelyard.content.digest import named
 from modelyard.ledger import checkpoint, codec, fold, index, signature, trust
 from modelyard.ledger.record import Chain, Pointer, Record, snapshots
 
@@ -101,7 +102,7 @@ def check_link(
     key, latest = chain.key(sequence), before.latest
     if data is None:
         return Link(sequence, latest=latest), [Flaw(FlawKind.HOLE, sequence, f"{key} is missing: it was deleted, or never copied")]
-    digest = codec.named(data)
+    digest = named(data)
     try:
         record = codec.read(data)
     except ValueError as error:
@@ -120,7 +121,7 @@ def check_link(
             f"{key} follows {record.prev or 'nothing'}, but the record before is {before.digest or 'none'}: one of the two was changed"
         )
         # The head names both, as either may be changed once more.
-        flaws.append(Flaw(FlawKind.UNCHAINED, sequence, sentence, codec.named(f"{before.digest or ''} {digest}".encode())))
+        flaws.append(Flaw(FlawKind.UNCHAINED, sequence, sentence, named(f"{before.digest or ''} {digest}".encode())))
     if not proven:
         return link, flaws
     if latest and record.time < latest.time:
@@ -283,7 +284,7 @@ class _Reading:
             return
         where = f"{self._chain.key(sequence)}, snapshot {pointer.digest} of the records up to {pointer.sequence}"
         data = self._blob(pointer.digest)
-        if data is None or codec.named(data) != pointer.digest:
+        if data is None or named(data) != pointer.digest:
             self.flaws.append(Flaw(FlawKind.INDEX, sequence, f"{where}: it is missing or was changed"))
             return
         if _another_format(data):

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from modelyard.content import digest
 from modelyard.ledger import codec, fold, signature, trust
 from modelyard.ledger.index import Index
 from modelyard.ledger.record import Chain, Record
@@ -136,7 +137,7 @@ class ChainReader:
     def blob(self, name: str | None) -> bytes | None:
         """The bytes of a snapshot that a record names; None when they are missing or changed, which is a flaw."""
         data = self._fetch_blob(name) if name else None
-        if name and (data is None or codec.named(data) != name):
+        if name and (data is None or digest.named(data) != name):
             self.flaws[name] = f"the snapshot {name}, which the ledger names, is {'missing' if data is None else 'changed'}"
             return None
         return data
@@ -259,7 +260,7 @@ class ChainReader:
                 record = codec.read(data)
             except ValueError:
                 break
-            if counted := trusted.add(record, codec.named(data)):
+            if counted := trusted.add(record, digest.named(data)):
                 self._vouched_for |= dict.fromkeys(range(number, after), len(counted) > 1)
                 return self._vouched_for[number]
             after += 1

@@ -345,7 +345,7 @@ def chain(count: int) -> list[tuple[int, bytes | None]]:
         told = ledger_record.entry(Action.ATTESTED, ledger_record.BY_OPERATOR, SUBJECT, number, detail={"version": "1"})
         before = ledger_record.follow(CHAIN, before, prev, [told], [], now=NOW, term=1, index=None)
         found.append((number, codec.write(before)))
-        prev = codec.named(codec.write(before))
+        prev = digest.named(codec.write(before))
     return found
 
 
@@ -358,7 +358,7 @@ def test_a_sound_chain_has_no_flaw() -> None:
     last = records[-1][1]
     assert last
 
-    assert integrity.check(CHAIN, records, anchors=[integrity.Anchor(5, codec.named(last)), integrity.Anchor(0, "")]) == ()
+    assert integrity.check(CHAIN, records, anchors=[integrity.Anchor(5, digest.named(last)), integrity.Anchor(0, "")]) == ()
     assert integrity.check(CHAIN, []) == ()
 
 
@@ -376,7 +376,7 @@ def test_order_and_holes() -> None:
 def test_time_and_term_go_one_way() -> None:
     first = record(sequence=1, prev=None, index=None, term=2)
     told = (ledger_record.entry(Action.DESCRIBED, ledger_record.BY_OPERATOR, SUBJECT),)
-    second = record(prev=codec.named(codec.write(first)), time=NOW - datetime.timedelta(seconds=1), term=1, index=None, facts=told)
+    second = record(prev=digest.named(codec.write(first)), time=NOW - datetime.timedelta(seconds=1), term=1, index=None, facts=told)
 
     assert kinds(integrity.check(CHAIN, [(1, codec.write(first)), (2, codec.write(second))])) == {("TimeBack", 2), ("TermBack", 2)}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from modelyard.audit import provenance, templates
+from modelyard.content import digest
 from modelyard.ledger import codec, reader, traffic
 from modelyard.ledger.record import OPERATOR, Action, Chain, Record, Share
 
@@ -53,10 +54,10 @@ class Evidence:
             "model": self.chain.model,
             "sequence": len(self.digests),
             "head": self.digests[-1] if self.digests else None,
-            "records": [{"sequence": number, "digest": codec.named(data), "text": data.decode()} for number, data in self.records.items()],
+            "records": [{"sequence": number, "digest": digest.named(data), "text": data.decode()} for number, data in self.records.items()],
             "digests": list(self.digests),
             "operators": [
-                {"sequence": number, "digest": codec.named(data), "text": data.decode()} for number, data in self.operators.items()
+                {"sequence": number, "digest": digest.named(data), "text": data.decode()} for number, data in self.operators.items()
             ],
             "blobs": [{"digest": name, "text": data.decode()} for name, data in self.blobs.items()],
         }
@@ -127,10 +128,10 @@ def problems(raw: Mapping[str, Any], evidence: Evidence) -> Iterator[str]:
     """Yield what is wrong with an attestation in itself: hashes, numbers, links to the previous record."""
     for key, name in (("records", "record"), ("operators", "record of _operator")):
         for row in raw[key]:
-            if codec.named(str(row["text"]).encode()) != row["digest"]:
+            if digest.named(str(row["text"]).encode()) != row["digest"]:
                 yield f"{name} {row['sequence']}: its text does not have the digest {row['digest']}"
     for row in raw["blobs"]:
-        if codec.named(str(row["text"]).encode()) != row["digest"]:
+        if digest.named(str(row["text"]).encode()) != row["digest"]:
             yield f"blob {row['digest']}: its text has another digest"
     if raw["sequence"] != len(evidence.digests) or raw["head"] != (evidence.digests[-1] if evidence.digests else None):
         yield "head: it is not the last of the digests"
@@ -167,7 +168,7 @@ def _numbered(book: reader.ChainReader, digests: list[str | None]) -> Iterator[t
         records = {record.sequence: record for record in book.records(numbers)}
         for number in numbers:
             data = book.data(number)
-            digests.append(codec.named(data) if data is not None else None)
+            digests.append(digest.named(data) if data is not None else None)
             if number in records:
                 yield number, records[number]
         book.forget(numbers)
@@ -184,11 +185,11 @@ def _links(records: Mapping[int, bytes], chain: Chain, digests: Sequence[str | N
         if (record.chain, record.sequence) != (chain, number):
             yield f"record {number}: it is the record that belongs at {record.chain.key(record.sequence)}"
         listed = digests[number - 1] if digests is not None and 0 < number <= len(digests) else None
-        if digests is not None and listed != codec.named(data):
+        if digests is not None and listed != digest.named(data):
             yield f"record {number}: the list of digests says {listed or 'nothing'}"
         previous_digest = digests[number - 2] if digests is not None and 1 < number <= len(digests) + 1 else None
         if digests is None and number - 1 in records:
-            previous_digest = codec.named(records[number - 1])
+            previous_digest = digest.named(records[number - 1])
         if (previous_digest is not None or number == 1) and record.prev != previous_digest:
             yield f"record {number}: it follows {record.prev or 'nothing'}, not {previous_digest or 'nothing'}"
         if previous and record.time < previous.time:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge
 from modelyard.api.reason import Reason
+from modelyard.content import digest
 from modelyard.edge.bucket.batch import Item, Queue
 from modelyard.edge.bucket.head import OwnBucket, read
 from modelyard.edge.s3 import store
@@ -229,7 +230,7 @@ class Appender:
         self._queue.settle(batch, self.index.recent, self.head.state, wrote=wrote)
 
     def _add(self, record: Record, data: bytes) -> None:
-        self.head = Head(record.sequence, codec.named(data), record)
+        self.head = Head(record.sequence, digest.named(data), record)
         fold.add(self.index, record)
 
     def _record(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Final, TypeVar
 
+from modelyard.content import digest
 from modelyard.edge.bucket import blobs, ownership, sources
 from modelyard.ledger import checkpoint, codec, integrity, signature
 from modelyard.ledger.anchors import KEY, PUBLIC, write
@@ -105,7 +106,7 @@ def verify(
         return source.get(blobs.key(name))
 
     def is_lost(name: str) -> bool:
-        return (data := blob(name)) is None or codec.named(data) != name
+        return (data := blob(name)) is None or digest.named(data) != name
 
     with futures.ThreadPoolExecutor(_AT_ONCE, "verify") as threads:
 
@@ -206,7 +207,7 @@ class _Last:
         for number, data in objects:
             if data is not None:
                 self.records += 1
-                self.head = integrity.Anchor(number, codec.named(data), "the end")
+                self.head = integrity.Anchor(number, digest.named(data), "the end")
                 if _ACCEPTED in data:
                     with contextlib.suppress(ValueError):
                         record = codec.read(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import hashlib
 import threading
 from typing import Final
 
@@ -54,7 +53,7 @@ class Blobs:
 
     def keep(self, data: bytes) -> str:
         """Write a blob unless it exists; return its name."""
-        name = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        name = digest.named(data)
         with self._lock:
             if name in self._present:
                 return name
@@ -70,7 +69,7 @@ class Blobs:
 
     def keep_late(self, data: bytes) -> str:
         """Write a blob that must not wait for the bucket: while the bucket does not answer, remember it until `catch_up`."""
-        name = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        name = digest.named(data)
         with self._lock:
             if name in self._late:
                 return name

@@ -10,7 +10,7 @@ from concurrent import futures
 from typing import Final, TypeVar
 
 from modelyard import edge
-from modelyard.content import location
+from modelyard.content import digest, location
 from modelyard.edge.bucket import blobs
 from modelyard.edge.s3 import store
 from modelyard.ledger import codec, fold, integrity, signature, trust
@@ -200,14 +200,14 @@ class _Reading:
         except ValueError:
             return None
         anchored = any(number <= anchor.sequence for anchor in self._anchors)
-        return record if record and data and (anchored or self._trust.fault(record, codec.named(data)) is None) else None
+        return record if record and data and (anchored or self._trust.fault(record, digest.named(data)) is None) else None
 
     async def _compare(self, last: int) -> None:
         for anchor in self._anchors:
             if anchor.sequence <= last:
                 await self._fetch([anchor.sequence])
             data = self._data.get(anchor.sequence)
-            self._flaws += integrity.compare_anchor(self._chain, anchor, last, codec.named(data) if data is not None else None)
+            self._flaws += integrity.compare_anchor(self._chain, anchor, last, digest.named(data) if data is not None else None)
 
     async def _exists(self, number: int) -> bool:
         await self._fetch([number])

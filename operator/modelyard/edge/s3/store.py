@@ -296,28 +296,26 @@ class Store:
 
     def held(self, bucket: str, key: str, version_id: str | None) -> bool:
         """Whether one version is under legal hold; False also when the bucket has no Object Lock."""
-        query = {"legal-hold": ""} | ({"versionId": version_id} if version_id else {})
         with self._troubles(bucket, key):
-            try:
-                answer = self._ask("GET", bucket, key, query=query)
-            except minio_error.S3Error as error:
-                if error.code in _UNLOCKED:
-                    return False
-                raise
-        return b"<Status>ON</Status>" in answer.data
+            answer = self._ask_lock("legal-hold", bucket, key, version_id)
+        return b"<Status>ON</Status>" in (answer or b"")
 
     def retention(self, bucket: str, key: str, version_id: str | None) -> Retention | None:
         """Return the retention of one version; None when it has none, or the bucket has no Object Lock."""
-        query = {"retention": ""} | ({"versionId": version_id} if version_id else {})
         with self._troubles(bucket, key):
-            try:
-                answer = self._ask("GET", bucket, key, query=query)
-            except minio_error.S3Error as error:
-                if error.code in _UNLOCKED:
-                    return None
-                raise
-            retention = versions.read_retention(answer.data)
+            answer = self._ask_lock("retention", bucket, key, version_id)
+            retention = None if answer is None else versions.read_retention(answer)
         return Retention(*retention) if retention else None
+
+    def _ask_lock(self, what: str, bucket: str, key: str, version_id: str | None) -> bytes | None:
+        """Return what Object Lock says of one version; None when the bucket has no Object Lock."""
+        query = {what: ""} | ({"versionId": version_id} if version_id else {})
+        try:
+            return self._ask("GET", bucket, key, query=query).data
+        except minio_error.S3Error as error:
+            if error.code in _UNLOCKED:
+                return None
+            raise
 
     def _write(self, bucket: str, key: str, data: bytes, condition: dict[str, str]) -> bool:
         # The SDK's put_object turns unknown headers into user metadata.

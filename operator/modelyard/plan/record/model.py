@@ -220,7 +220,7 @@ def _requested(world: World, promotion: api.Promotion) -> Iterator[record.Ledger
             certainty = record.Authenticity.AUTHENTICATED if change.stamped else record.Authenticity.DECLARED
             actor = record.Actor(spec.requested_by, certainty) if spec.requested_by else change.creator
             detail: dict[str, Any] = {"version": spec.version, "stage": spec.stage, "reason": spec.reason, "rollback": bool(spec.rollback)}
-            detail["requestedByMachine"] = bool(actor.name.startswith("system:"))
+            detail["requestedByMachine"] = actor.name.startswith(approvals.MACHINE)
             yield record.entry(Action.REQUESTED, actor, subject, "requested", change.spec, detail)
             before = {} if subject.generation > 1 else spec.dump()
         if _steers(change, before):

@@ -16,7 +16,7 @@ from modelyard.api import labels
 from modelyard.api.access import cel
 from modelyard.api.reason import Reason
 from modelyard.api.serving import Serving
-from modelyard.content.digest import canonical
+from modelyard.content.digest import canonical, named
 from modelyard.content.manifest import read_manifest
 from modelyard.plan import finding
 from modelyard.plan.serving import objects, podtemplate
@@ -53,7 +53,7 @@ class Blueprint:
 
 def source(serving: Serving) -> str:
     """Return the sha256 of what the user wrote and the pods run: if it is equal, no rollout is needed."""
-    return _sha256(canonical({"template": serving.template, "port": serving.port}))
+    return named(canonical({"template": serving.template, "port": serving.port}))
 
 
 def files(manifest: bytes) -> bytes:
@@ -143,7 +143,7 @@ def _without_named(holder: dict[str, Any], field: str, ours: Collection[str]) ->
 
 def name(rendered: bytes) -> str:
     """Return the `sha256:…` of a rendered document."""
-    return _sha256(rendered)
+    return named(rendered)
 
 
 def fetch_image(rendered: bytes) -> str:
@@ -261,7 +261,3 @@ def _volumes(blueprint: Blueprint, config: str) -> list[dict[str, Any]]:
     if bundle := blueprint.model.spec.storage.ca_bundle:
         volumes.append({"name": CA_VOLUME, "configMap": {"name": bundle.config_map_name}})
     return volumes
-
-
-def _sha256(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -12,6 +12,7 @@ import pytest
 
 from modelyard.audit import explain, provenance
 from modelyard.audit.dossier import bundle, dossier, fields, frameworks
+from modelyard.content.digest import named
 from modelyard.ledger import codec, record
 from modelyard.ledger.record import Action
 from tests.fakes import chronicle
@@ -205,7 +206,7 @@ def test_a_record_that_was_written_anew_is_found_by_its_neighbours_and_by_the_le
     evidence = bundle.gather(story.book(), operators.book(), VERSION)
     number, data = next((number, data) for number, data in evidence.records.items() if b'"Approved"' in data)
     forged = data.replace(b"bob@example.com", b"eve@example.com")
-    digests = [codec.named(forged) if at == number else digest for at, digest in enumerate(evidence.digests, 1)]
+    digests = [named(forged) if at == number else digest for at, digest in enumerate(evidence.digests, 1)]
     lie = dataclasses.replace(evidence, records={**evidence.records, number: forged}, digests=tuple(digests))
 
     found = dossier.make(lie, VERSION, MADE)

@@ -10,6 +10,7 @@ import shutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from modelyard.content import digest
 from modelyard.ledger import anchors, codec, integrity, record, signature
 from tests.fakes import apiserver, chronicle
 from tests.fakes.s3 import S3
@@ -59,7 +60,7 @@ def test_what_was_exported_is_verified_without_cluster_or_network(person: typed.
 def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
     person: typed.Person, own: S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = codec.named(own.objects.pop(f"own/{CHAIN.key(24)}")[-1])
+    head = digest.named(own.objects.pop(f"own/{CHAIN.key(24)}")[-1])
     noted = anchors.write({CHAIN: integrity.Anchor(24, head)})
     objects = {
         "/apis/modelyard.dev/v1alpha1/namespaces/risk/models/credit": model(24, head),
@@ -89,7 +90,7 @@ def test_a_tail_that_was_cut_off_is_found_with_what_the_cluster_knows(
 def test_a_chain_that_was_removed_altogether_is_found_when_all_are_verified(
     person: typed.Person, own: S3, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = anchors.write({CHAIN: integrity.Anchor(24, codec.named(own.objects[f"own/{CHAIN.key(24)}"][-1]))})
+    noted = anchors.write({CHAIN: integrity.Anchor(24, digest.named(own.objects[f"own/{CHAIN.key(24)}"][-1]))})
     kept = [{"metadata": {"name": "modelyard-anchors.risk"}, "data": {"anchors.json": noted}}]
     assert person.types("ledger", "export", "credit", tmp_path / "copy", "-n", "risk").code == 0
     (tmp_path / "copy" / "anchors.json").write_text(noted)
@@ -136,7 +137,7 @@ def forged(own: S3) -> None:
     """Somebody with the bucket's credentials appends a record."""
     [data] = own.objects[f"own/{CHAIN.key(24)}"]
     last = codec.read(data)
-    made = record.follow(CHAIN, last, codec.named(data), (), (), now=last.time, term=last.term, index=None)
+    made = record.follow(CHAIN, last, digest.named(data), (), (), now=last.time, term=last.term, index=None)
     own.put(f"own/{CHAIN.key(25)}", codec.write(made))
 
 

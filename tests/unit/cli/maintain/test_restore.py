@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import api
+from modelyard.content import digest
 from modelyard.edge.bucket import ownership
 from modelyard.ledger import codec, record, signature
 from modelyard.ledger.record import Action
@@ -37,7 +38,7 @@ def older() -> tuple[Json, Json]:
 
 def recorded(obj: Json) -> str:
     kind = api.Model if obj["kind"] == "Model" else api.ModelVersion
-    return codec.named(specs.snapshot(kind.model_validate(obj)))
+    return digest.named(specs.snapshot(kind.model_validate(obj)))
 
 
 @pytest.fixture
@@ -49,14 +50,14 @@ def objects(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> 
     for one in (model, newer, version, attested):
         kind = api.Model if one["kind"] == "Model" else api.ModelVersion
         data = specs.snapshot(kind.model_validate(one))
-        told.blobs[codec.named(data)] = data
+        told.blobs[digest.named(data)] = data
     about = {generation: record.Subject("Model", "fraud", "uid-m", generation) for generation in (2, 3)}
     its = {generation: record.Subject("ModelVersion", "fraud-1", "uid-v", generation) for generation in (1, 2)}
     meant = specs.spec_digest(api.ModelVersion.model_validate(version))
     told.write(
         record.entry(Action.MODEL_CREATED, chronicle.BOB, about[2], "created", recorded(model)),
         record.entry(Action.REGISTERED, chronicle.BOB, its[1], "registered", recorded(version), {"version": "1", "specDigest": meant}),
-        record.entry(Action.VERIFIED, record.BY_OPERATOR, its[1], "first", codec.named(b"bytes"), {"version": "1"}),
+        record.entry(Action.VERIFIED, record.BY_OPERATOR, its[1], "first", digest.named(b"bytes"), {"version": "1"}),
     )
     told.write(
         record.entry(Action.RULES_CHANGED, chronicle.BOB, about[3], None, recorded(newer)),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from modelyard.content import digest
 from modelyard.edge.bucket import archive, sources
 from modelyard.ledger import checkpoint, codec, index, integrity, signature
 from modelyard.ledger.record import Action, Actor, Chain, LedgerEntry, Pointer, Record, Subject, entry, follow
@@ -56,11 +57,11 @@ class Done:
 
 def _tail(files: Files, first: int, change: Callable[[Record], Record]) -> None:
     """Writes the records from a number on anew, with right digests."""
-    prev = codec.named(files[FRAUD.key(first - 1)]) if first > 1 else None
+    prev = digest.named(files[FRAUD.key(first - 1)]) if first > 1 else None
     for number in range(first, RECORDS + 1):
         record = dataclasses.replace(codec.read(files[FRAUD.key(number)]), prev=prev)
         data = files[FRAUD.key(number)] = codec.write(change(record) if number == first else record)
-        prev = codec.named(data)
+        prev = digest.named(data)
 
 
 def _forged(record: Record) -> Record:
@@ -99,7 +100,7 @@ def duplicate(files: Files, dice: random.Random) -> Done:
         files[FRAUD.key(to)] = files[FRAUD.key(number)]
         return Done("append a copy", to, False)
     last = codec.read(files[FRAUD.key(RECORDS)])
-    again = dataclasses.replace(codec.read(files[FRAUD.key(number)]), sequence=to, prev=codec.named(files[FRAUD.key(RECORDS)]))
+    again = dataclasses.replace(codec.read(files[FRAUD.key(number)]), sequence=to, prev=digest.named(files[FRAUD.key(RECORDS)]))
     files[FRAUD.key(to)] = codec.write(dataclasses.replace(again, time=last.time, index=last.index))
     return Done("tell once more", to, False)
 
@@ -134,11 +135,11 @@ def insert_and_renumber(files: Files, dice: random.Random) -> Done:
     """Everything from a number on moves up by one, well chained."""
     first = dice.randint(2, RECORDS)
     moved = [codec.read(files[FRAUD.key(number)]) for number in range(first, RECORDS + 1)]
-    prev = codec.named(files[FRAUD.key(first - 1)])
+    prev = digest.named(files[FRAUD.key(first - 1)])
     told = dataclasses.replace(moved[0], facts=(), prev=prev)
     for number, record in enumerate([told, *moved], first):
         data = files[FRAUD.key(number)] = codec.write(dataclasses.replace(record, sequence=number, prev=prev))
-        prev = codec.named(data)
+        prev = digest.named(data)
     return Done("insert", first, True)
 
 
@@ -169,9 +170,9 @@ def forge_what_people_accepted(files: Files, dice: random.Random) -> Done:
     except ValueError:
         return done
     snapshot = index.Index(sequence=RECORDS).dump()
-    files[f"blobs/sha256/{codec.named(snapshot)[7:]}"] = snapshot
-    pointer = Pointer(RECORDS, codec.named(snapshot))
-    more = follow(FRAUD, record, codec.named(last), [], record.state, now=record.time, term=record.term, index=pointer)
+    files[f"blobs/sha256/{digest.named(snapshot)[7:]}"] = snapshot
+    pointer = Pointer(RECORDS, digest.named(snapshot))
+    more = follow(FRAUD, record, digest.named(last), [], record.state, now=record.time, term=record.term, index=pointer)
     files[FRAUD.key(RECORDS + 1)] = codec.write(more)
     return Done("forged snapshot", done.first, False)
 
@@ -266,7 +267,7 @@ async def test_a_flaw_that_was_accepted_excuses_no_snapshot_that_comes_later(pas
 
     def append(facts: list[LedgerEntry], pointer: Pointer | None) -> archive.Verdict:
         before = chain[max(chain)]
-        prev = codec.named(codec.write(before))
+        prev = digest.named(codec.write(before))
         made = follow(FRAUD, before, prev, facts, before.state, now=before.time, term=before.term, index=pointer)
         made = signature.sign(made, KEY)
         chain[made.sequence] = made
@@ -277,8 +278,8 @@ async def test_a_flaw_that_was_accepted_excuses_no_snapshot_that_comes_later(pas
     detail = {"flaws": [flaw.detail for flaw in flaws], "reason": "lost in a move"}
     assert append([entry(Action.ACCEPTED, history.ALICE, subject, "x", detail=detail)], last.index).sound
     forged = index.Index(sequence=RECORDS + 1).dump()
-    (tmp_path / "out" / f"blobs/sha256/{codec.named(forged)[7:]}").write_bytes(forged)
-    verdict = append([], Pointer(RECORDS + 1, codec.named(forged)))
+    (tmp_path / "out" / f"blobs/sha256/{digest.named(forged)[7:]}").write_bytes(forged)
+    verdict = append([], Pointer(RECORDS + 1, digest.named(forged)))
 
     assert [(flaw.kind, flaw.sequence) for flaw in verdict.flaws if not flaw.accepted] == [(integrity.FlawKind.INDEX, RECORDS + 2)]
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard import edge, settings
 from modelyard.api.reason import Reason
-from modelyard.content import location
+from modelyard.content import digest, location
 from modelyard.edge.bucket import appender, batch, chains
 from modelyard.ledger import checkpoint, codec, fold, index, integrity, signature
 from modelyard.ledger import record as ledger_record
@@ -498,7 +498,7 @@ async def test_heads_that_moved_are_signed_now_and_then(kept: bucket.Bucket, ope
         data = kept.get("", checkpoint.key(CHAIN, number))
         assert data
         found = checkpoint.read(data, {signature.key_id(key.public_key()): key.public_key()})
-        assert found.head == codec.named(kept.get("", CHAIN.key(number)) or b"")
+        assert found.head == digest.named(kept.get("", CHAIN.key(number)) or b"")
     assert await opened().load(CHAIN) == writer.head(CHAIN)
 
 

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from modelyard.api.reason import Reason
-from modelyard.content import location
+from modelyard.content import digest, location
 from modelyard.edge.bucket import appender, chains
 from modelyard.ledger import codec, index, integrity, record, signature
 from modelyard.ledger.record import Action
@@ -62,7 +62,7 @@ def forge(kept: bucket.Bucket, *facts: record.LedgerEntry, key: ed25519.Ed25519P
     """Somebody with the bucket's credentials, who knows all that there is to know but the key, appends a record."""
     number, data = records(kept)[-1] if records(kept) else (0, None)
     last = codec.read(data) if data else None
-    prev = codec.named(data) if data else None
+    prev = digest.named(data) if data else None
     made = record.follow(CHAIN, last, prev, facts, state("6.6.6"), now=SINCE, term=last.term if last else 0, index=None)
     made = dataclasses.replace(made, sequence=number + 1, **{"signature": last.signature if last else None, **fields})  # type: ignore[arg-type]
     kept.put("", CHAIN.key(made.sequence), codec.write(signature.sign(made, key) if key else made))
@@ -143,7 +143,7 @@ async def test_what_a_person_discards_means_nothing_for_anybody_who_reads_it_lat
 async def test_an_acceptance_that_is_forged_accepts_nothing(kept: bucket.Bucket, opened: Opened) -> None:
     await opened().append(CHAIN, [requested("ours")])
     made = forge(kept, requested("forged", MALLORY), key=THEIRS)
-    [number, head] = made.sequence, codec.named(records(kept)[-1][1] or b"")
+    [number, head] = made.sequence, digest.named(records(kept)[-1][1] or b"")
     flaw = {"kind": "Unproven", "sequence": number, "head": head, "sentence": ""}
     subject = record.Subject("Ledger", "fraud", CHAIN.prefix, 0)
     forge(kept, record.entry(Action.ACCEPTED, MALLORY, subject, "2", detail={"flaws": [flaw], "believed": True}), key=THEIRS)
@@ -157,7 +157,7 @@ async def test_a_snapshot_that_only_a_forged_record_names_is_not_read(kept: buck
     operator = opened()
     await operator.append(CHAIN, [requested("ours")])
     folded = index.Index(sequence=1, succeeded={"production": [["6.6.6", "ghost"]]})
-    name = codec.named(folded.dump())
+    name = digest.named(folded.dump())
     kept.put("", f"blobs/sha256/{name[7:]}", folded.dump())
     forge(kept, requested("forged", MALLORY), index=record.Pointer(1, name))
 
